@@ -1,0 +1,18 @@
+//! What Linux's eBPF has many of, as tables, and the diagnostics that cross the
+//! seam between user and kernel.
+//!
+//! Nothing here computes: each module is rows and the enum that names them. The
+//! numbers are those of `include/uapi/linux/bpf.h`; the names are bpftool's and
+//! libbpf's.
+#![forbid(unsafe_code)]
+
+mod diagnostic;
+mod errno;
+pub mod flags;
+mod helper;
+mod kinds;
+
+pub use diagnostic::{Diagnostic, Frame, Trap, TrapKind};
+pub use errno::Errno;
+pub use helper::Helper;
+pub use kinds::{AttachType, Cmd, MapType, ProgType};

@@ -1,0 +1,3 @@
+//! The skep command.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,3 @@
+//! Set-up, tests, parity, benches.
+#![forbid(unsafe_code)]
+fn main() {}
