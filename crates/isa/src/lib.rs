@@ -1,2 +1,20 @@
-//! Placeholder.
+//! eBPF instructions: decoded once into [`Insn`], encoded back byte for byte,
+//! printed and read as text, and their arithmetic written once over a word type.
+//!
+//! Everything else in skep matches on [`Insn`]; only `decode` and `encode` look at
+//! opcode bits. The instruction set is that of RFC 9669 with what Linux added up
+//! to 6.18.
 #![forbid(unsafe_code)]
+
+mod decode;
+mod encode;
+mod insn;
+mod opcode;
+mod slot;
+
+pub use decode::{DecodeError, DecodeErrorKind, decode, decode_at};
+pub use encode::encode;
+pub use insn::{
+    AluOp, AtomicOp, Callee, Cond, Imm64, ImmKind, Insn, Operand, Order, Pc, Reg, Size, Width,
+};
+pub use slot::Slot;
