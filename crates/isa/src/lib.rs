@@ -6,15 +6,21 @@
 //! to 6.18.
 #![forbid(unsafe_code)]
 
+mod arith;
 mod decode;
 mod encode;
 mod insn;
 mod opcode;
 mod slot;
+mod word;
 
+pub use arith::{
+    alu, alu_on, byte_swap, byte_swap_on, condition, condition_on, movsx, movsx_on, neg, neg_on,
+};
 pub use decode::{DecodeError, DecodeErrorKind, decode, decode_at};
 pub use encode::encode;
 pub use insn::{
     AluOp, AtomicOp, Callee, Cond, Imm64, ImmKind, Insn, Operand, Order, Pc, Reg, Size, Width,
 };
 pub use slot::Slot;
+pub use word::{Bits, W64, Word};
