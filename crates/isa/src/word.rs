@@ -134,6 +134,7 @@ macro_rules! operators {
             }
         }
 
+        #[allow(clippy::suspicious_arithmetic_impl, reason = "words wrap at N bits")]
         impl<const N: u32> $name for Bits<N> {
             type Output = Bits<N>;
             fn $method(self, other: Bits<N>) -> Bits<N> {

@@ -99,7 +99,7 @@ impl Host {
 
 /// Number of possible CPUs as `/sys/devices/system/cpu/possible` lists them
 /// (`0-3,8`); 1 where it does not.
-pub(crate) fn possible_cpus() -> u32 {
+pub fn possible_cpus() -> u32 {
     std::fs::read_to_string("/sys/devices/system/cpu/possible")
         .ok()
         .and_then(|list| count_cpus(list.trim()))

@@ -33,7 +33,7 @@ pub use fd::{Fd, RawFd};
 pub use info::{
     BTF_INFO_SIZE, BtfInfo, MAP_INFO_SIZE, MapInfo, NestedBuffer, PROG_INFO_SIZE, ProgInfo,
 };
-pub use kernel::{Host, Kernel};
+pub use kernel::{Host, Kernel, possible_cpus};
 #[cfg(target_os = "linux")]
 pub use linux::Linux;
 pub use mapping::Mapping;
