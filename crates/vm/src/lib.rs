@@ -1,2 +1,4 @@
 //! Placeholder.
 #![deny(unsafe_code)]
+pub mod maps;
+pub mod mem;
