@@ -31,7 +31,7 @@ pub struct MapObject {
 impl MapObject {
     /// The program in slot `index` of a program array.
     pub fn program(&self, index: u32) -> Option<Arc<Program>> {
-        Arc::downcast(self.map.object(index)?.into_any()).ok()
+        self.map.object(index)?.downcast().ok()
     }
 
     /// Whether MAP_FREEZE was called.

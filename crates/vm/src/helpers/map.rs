@@ -7,7 +7,8 @@ use skep_isa::Reg;
 
 use super::{Function, failure, status};
 use crate::interp::{Run, Stop};
-use crate::mem::value::{Kind, Value};
+use crate::maps::Cursor;
+use crate::mem::value::{Kind, Region, Value};
 use crate::objects::MapObject;
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
@@ -31,19 +32,15 @@ impl Run<'_> {
         }
     }
 
-    /// A pointer to the value that a look-up found, or null.
-    fn value_pointer(&self, map: &MapObject, found: Option<crate::mem::value::Region>) -> Value {
-        match found {
-            // What a map of maps holds is a map, which programs use like their own.
-            Some(_) if is_map_of_maps(map) => Value::scalar(0),
-            Some(region) => region.pointer(0),
-            None => Value::scalar(0),
-        }
-    }
 }
 
 fn is_map_of_maps(map: &MapObject) -> bool {
     matches!(map.map.map_type(), MapType::ArrayOfMaps | MapType::HashOfMaps)
+}
+
+/// A pointer to the value that a look-up found, or null.
+fn value_pointer(found: Option<Region>) -> Value {
+    found.map_or(Value::scalar(0), |region| region.pointer(0))
 }
 
 fn lookup_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -53,8 +50,7 @@ fn lookup_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     if is_map_of_maps(&map) {
         return Ok(run.inner_map(&map, &key));
     }
-    let found = map.map.lookup_region(&key, run.cpu);
-    Ok(run.value_pointer(&map, found))
+    Ok(value_pointer(map.map.lookup_region(&key, run.cpu)))
 }
 
 fn lookup_percpu_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -65,8 +61,7 @@ fn lookup_percpu_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     if cpu >= run.env.cpus() {
         return Ok(Value::scalar(0));
     }
-    let found = map.map.lookup_region(&key, cpu);
-    Ok(run.value_pointer(&map, found))
+    Ok(value_pointer(map.map.lookup_region(&key, cpu)))
 }
 
 fn update_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -82,7 +77,7 @@ fn delete_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_map_delete_elem";
     let map = run.map_argument(NAME, Reg::R1)?;
     let key = run.bytes_argument(NAME, Reg::R2, map.map.key_size().into())?;
-    Ok(status(map.map.delete(&key)))
+    Ok(status(map.map.delete(&key, run.cpu)))
 }
 
 fn push_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -128,18 +123,14 @@ fn for_each_map_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
         return Ok(failure(Errno::EINVAL));
     }
     let mut walked = 0;
-    let mut key = vec![0; map.map.key_size() as usize];
-    let mut previous: Option<Vec<u8>> = None;
-    while map.map.next_key(previous.as_deref(), &mut key).is_ok() {
-        if let Some(region) = map.map.lookup_region(&key, run.cpu) {
-            walked += 1;
-            let stored_key = run.scratch(&key);
-            let arguments = [map_value, stored_key, region.pointer(0), context];
-            if run.call_back(callback, &arguments)? != 0 {
-                break;
-            }
+    let mut cursor = Cursor::default();
+    while let Some(element) = map.map.walk(&mut cursor, run.cpu) {
+        walked += 1;
+        let value = map.map.element_region(&element).pointer(0);
+        let key = map.map.element_key(&element, run.walk_index()).pointer(0);
+        if run.call_back(callback, &[map_value, key, value, context])? != 0 {
+            break;
         }
-        previous = Some(key.clone());
     }
     Ok(Value::scalar(walked))
 }

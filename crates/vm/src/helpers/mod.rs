@@ -3,6 +3,7 @@
 //! A helper reads its arguments from r1 to r5 of the run and gives r0. It checks
 //! what it is given: on a program that no verifier saw, any argument may be anything.
 
+mod format;
 mod map;
 mod memory;
 mod misc;

@@ -268,7 +268,7 @@ pub(crate) fn mmap(map: &MapObject, offset: u64, len: usize, writable: bool) -> 
     if writable && map.is_frozen() {
         return Err(Errno::EPERM);
     }
-    if offset.checked_add(len as u64).is_none_or(|end| end > shared.mapped_len() as u64) {
+    if offset.checked_add(len as u64).is_none_or(|end| end > shared.len() as u64) {
         return Err(Errno::EINVAL);
     }
     Mapping::new(shared.as_fd(), offset, len, writable)

@@ -1,0 +1,30 @@
+//! Map memory as the interpreter sees it: regions that bound every access.
+
+use super::{Element, Map};
+use crate::mem::value::{Kind, Region};
+use std::ptr::NonNull;
+
+impl Map {
+    /// The value of a key as a region; the vCPU's own in per-CPU maps.
+    pub fn lookup_region(&self, key: &[u8], cpu: u32) -> Option<Region> {
+        self.lookup(key, cpu).map(|value| self.value_region(value))
+    }
+
+    /// The value that a walk came to.
+    pub fn element_region(&self, element: &Element) -> Region {
+        self.value_region(element.value)
+    }
+
+    /// The only value of an array, which `BPF_PSEUDO_MAP_VALUE` points into.
+    pub fn direct_region(&self) -> Option<Region> {
+        self.direct_value(0).ok().map(|value| self.value_region(value))
+    }
+
+    fn value_region(&self, value: NonNull<u8>) -> Region {
+        let writable = self.flags() & skep_abi::flags::map::RDONLY_PROG == 0;
+        value.as_ptr().expose_provenance();
+        // SAFETY: a value is `value_size` bytes of the map's storage, which the run
+        // keeps alive through its program; deleted elements are recycled, not unmapped.
+        unsafe { Region::new(value.as_ptr(), self.value_size(), Kind::MapValue, writable) }
+    }
+}
