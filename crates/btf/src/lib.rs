@@ -19,14 +19,18 @@ pub mod core;
 pub mod dump;
 mod error;
 mod ext;
+mod index;
+mod layout;
 mod types;
 pub mod value;
+mod wire;
 
-pub use btf::{Btf, Endian};
-pub use builder::{Builder, Field};
+pub use btf::Btf;
+pub use builder::Builder;
 pub use error::BtfError;
 pub use ext::{Ext, FuncInfo, LineInfo, Section};
 pub use types::{
     Array, Composite, DataSec, Enum, Enumerator, FuncLinkage, FuncProto, Int, Kind, Member, Param,
-    Records, SecVar, Type, VarLinkage,
+    Record, Records, SecVar, Type, VarLinkage,
 };
+pub use wire::Endian;
