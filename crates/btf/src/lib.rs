@@ -29,6 +29,7 @@ pub use btf::Btf;
 pub use builder::Builder;
 pub use error::BtfError;
 pub use ext::{Ext, FuncInfo, LineInfo, Section};
+pub use layout::Bitfield;
 pub use types::{
     Array, Composite, DataSec, Enum, Enumerator, FuncLinkage, FuncProto, Int, Kind, Member, Param,
     Record, Records, SecVar, Type, VarLinkage,
