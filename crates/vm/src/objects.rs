@@ -34,6 +34,11 @@ impl MapObject {
         self.map.object(index)?.downcast().ok()
     }
 
+    /// The map that a key of a map of maps leads to.
+    pub fn inner(&self, key: &[u8]) -> Option<Arc<MapObject>> {
+        self.map.object_of_key(key)?.downcast().ok()
+    }
+
     /// Whether MAP_FREEZE was called.
     pub fn is_frozen(&self) -> bool {
         self.frozen.load(Ordering::Acquire)

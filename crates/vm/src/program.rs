@@ -115,6 +115,8 @@ impl Program {
 
     /// Whether it calls a helper.
     pub fn calls(&self, helper: u32) -> bool {
-        self.insns.iter().any(|insn| matches!(insn, Insn::Call(Callee::Helper(id)) if *id == helper))
+        self.insns
+            .iter()
+            .any(|insn| matches!(insn, Insn::Call(Callee::Helper(id)) if *id == helper))
     }
 }

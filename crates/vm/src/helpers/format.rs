@@ -47,7 +47,9 @@ struct Conversion {
 }
 
 impl Conversion {
-    fn parse(rest: &mut std::iter::Peekable<impl Iterator<Item = u8>>) -> Result<Conversion, Errno> {
+    fn parse(
+        rest: &mut std::iter::Peekable<impl Iterator<Item = u8>>,
+    ) -> Result<Conversion, Errno> {
         const MAX_WIDTH: usize = 4096;
         let (mut left, mut zeros, mut alternate) = (false, false, false);
         while let Some(flag) = rest.next_if(|byte| b"-0+ #".contains(byte)) {

@@ -24,14 +24,17 @@ pub(super) const FUNCTIONS: &[(u32, Function)] = &[
 
 impl Run<'_> {
     /// The map in a register.
-    pub(crate) fn map_argument(&self, helper: &'static str, reg: Reg) -> Result<Arc<MapObject>, Stop> {
+    pub(crate) fn map_argument(
+        &self,
+        helper: &'static str,
+        reg: Reg,
+    ) -> Result<Arc<MapObject>, Stop> {
         let value = self.read(reg)?;
         match value.kind() {
-            Kind::Map => Ok(self.program.maps[value.bits as usize].clone()),
+            Kind::Map => Ok(self.map(value)),
             _ => Err(self.bad_argument(helper, reg.number(), "is no map")),
         }
     }
-
 }
 
 fn is_map_of_maps(map: &MapObject) -> bool {
@@ -48,7 +51,7 @@ fn lookup_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     let map = run.map_argument(NAME, Reg::R1)?;
     let key = run.bytes_argument(NAME, Reg::R2, map.map.key_size().into())?;
     if is_map_of_maps(&map) {
-        return Ok(run.inner_map(&map, &key));
+        return Ok(map.inner(&key).map_or(Value::scalar(0), |inner| run.found_map(inner)));
     }
     Ok(value_pointer(map.map.lookup_region(&key, run.cpu)))
 }
@@ -127,7 +130,10 @@ fn for_each_map_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     while let Some(element) = map.map.walk(&mut cursor, run.cpu) {
         walked += 1;
         let value = map.map.element_region(&element).pointer(0);
-        let key = map.map.element_key(&element, run.walk_index()).pointer(0);
+        let key = match map.map.key_region(&element) {
+            Some(region) => region.pointer(0),
+            None => run.lend(element.index),
+        };
         if run.call_back(callback, &[map_value, key, value, context])? != 0 {
             break;
         }

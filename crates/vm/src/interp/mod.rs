@@ -75,6 +75,8 @@ pub struct Run<'r> {
     may_goto: u32,
     /// Ring buffer records handed out; `None` once they were given back.
     pub(crate) records: Vec<Option<Arc<MapObject>>>,
+    /// Maps found in maps of maps.
+    found_maps: Vec<Arc<MapObject>>,
 }
 
 /// Times that a `may_goto` lets a loop go on (`BPF_MAX_LOOPS`).
@@ -104,6 +106,7 @@ impl<'r> Run<'r> {
             tail_calls: 0,
             may_goto: MAY_GOTO_LIMIT,
             records: Vec::new(),
+            found_maps: Vec::new(),
         }
     }
 

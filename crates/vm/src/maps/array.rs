@@ -54,20 +54,13 @@ impl Array {
 
     fn from_values(values: Values, count: u32, value_size: u32) -> Array {
         let value_size = value_size as usize;
-        Array {
-            values,
-            count,
-            slot: value_size.next_multiple_of(8),
-            value_size,
-        }
+        Array { values, count, slot: value_size.next_multiple_of(8), value_size }
     }
 
     /// Value `index` on a vCPU, as long as there is one.
     #[inline(always)]
     pub fn lookup(&self, index: u32, cpu: u32) -> Option<NonNull<u8>> {
-        (index < self.count)
-            .then(|| self.value(index, cpu))
-            .and_then(NonNull::new)
+        (index < self.count).then(|| self.value(index, cpu)).and_then(NonNull::new)
     }
 
     #[inline(always)]

@@ -81,10 +81,7 @@ impl MapAttr {
 
     /// Whether values are per vCPU.
     pub(super) fn percpu(&self) -> bool {
-        matches!(
-            self.map_type,
-            MapType::PercpuArray | MapType::PercpuHash | MapType::LruPercpuHash
-        )
+        matches!(self.map_type, MapType::PercpuArray | MapType::PercpuHash | MapType::LruPercpuHash)
     }
 
     /// Whether old keys give way to new ones.
@@ -282,14 +279,9 @@ impl MapAttr {
 /// Whether the host has this memory node. Where it lists none, node 0 is all there is.
 fn node_online(node: u32) -> bool {
     let online = std::fs::read_to_string("/sys/devices/system/node/online");
-    online
-        .as_deref()
-        .unwrap_or("0")
-        .trim()
-        .split(',')
-        .any(|range| {
-            let (first, last) = range.split_once('-').unwrap_or((range, range));
-            let bounds = first.parse::<u32>().ok().zip(last.parse::<u32>().ok());
-            bounds.is_some_and(|(first, last)| (first..=last).contains(&node))
-        })
+    online.as_deref().unwrap_or("0").trim().split(',').any(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let bounds = first.parse::<u32>().ok().zip(last.parse::<u32>().ok());
+        bounds.is_some_and(|(first, last)| (first..=last).contains(&node))
+    })
 }

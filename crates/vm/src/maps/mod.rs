@@ -95,10 +95,7 @@ impl<'a> Batch<'a> {
     /// The next element's place. There is room.
     fn next(&mut self) -> (&'a mut [u8], &'a mut [u8]) {
         self.done += 1;
-        (
-            self.keys.next().unwrap_or_default(),
-            self.values.next().unwrap_or_default(),
-        )
+        (self.keys.next().unwrap_or_default(), self.values.next().unwrap_or_default())
     }
 
     fn done(&self) -> u32 {
@@ -119,18 +116,13 @@ pub struct BatchResult {
 
 impl BatchResult {
     fn refused(errno: Errno) -> BatchResult {
-        BatchResult {
-            result: Err(errno),
-            count: None,
-            cursor: None,
-        }
+        BatchResult { result: Err(errno), count: None, cursor: None }
     }
 }
 
 /// The `u32` that an array's key is.
 fn index_of(key: &[u8]) -> u32 {
-    key.first_chunk()
-        .map_or(u32::MAX, |bytes| u32::from_ne_bytes(*bytes))
+    key.first_chunk().map_or(u32::MAX, |bytes| u32::from_ne_bytes(*bytes))
 }
 
 impl Map {
@@ -142,16 +134,10 @@ impl Map {
         let mut max_entries = attr.max_entries;
         if attr.has(flags::map::NO_COMMON_LRU) {
             // The same share for each vCPU.
-            max_entries = max_entries
-                .checked_next_multiple_of(cpus)
-                .unwrap_or(max_entries);
+            max_entries = max_entries.checked_next_multiple_of(cpus).unwrap_or(max_entries);
         }
         let fits = |bytes: u64| {
-            if bytes > attr.memory_limit {
-                Err(Errno::ENOMEM)
-            } else {
-                Ok(())
-            }
+            if bytes > attr.memory_limit { Err(Errno::ENOMEM) } else { Ok(()) }
         };
         let storage = match attr.map_type {
             MapType::Array => {
@@ -238,11 +224,7 @@ impl Map {
     /// behind the other.
     pub fn user_value_size(&self) -> usize {
         let size = self.value_size as usize;
-        if self.percpu() {
-            size.next_multiple_of(8) * self.cpus as usize
-        } else {
-            size
-        }
+        if self.percpu() { size.next_multiple_of(8) * self.cpus as usize } else { size }
     }
 
     // The side of programs. Keys and values are of the map's sizes, as verified programs'
@@ -259,11 +241,7 @@ impl Map {
 
     /// `bpf_map_lookup_percpu_elem`: the address of any vCPU's value.
     pub fn lookup_percpu(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>> {
-        if self.percpu() && cpu < self.cpus {
-            self.lookup(key, cpu)
-        } else {
-            None
-        }
+        if self.percpu() && cpu < self.cpus { self.lookup(key, cpu) } else { None }
     }
 
     /// `bpf_map_update_elem`.
@@ -300,20 +278,12 @@ impl Map {
                 let index = cursor.0.home;
                 let value = array.lookup(index, cpu)?;
                 cursor.0.home += 1;
-                Some(Element {
-                    key: None,
-                    index,
-                    value,
-                })
+                Some(Element { key: None, index, value })
             }
             Storage::Hash(hash) => {
                 let (key, value, next) = hash.walk(cursor.0, cpu)?;
                 cursor.0 = next;
-                Some(Element {
-                    key: Some(key),
-                    index: 0,
-                    value,
-                })
+                Some(Element { key: Some(key), index: 0, value })
             }
         }
     }
@@ -419,11 +389,7 @@ impl Map {
         }
         let mut batch = Batch::new(self, keys, values);
         if batch.room() == 0 {
-            return BatchResult {
-                result: Ok(()),
-                count: None,
-                cursor: None,
-            };
+            return BatchResult { result: Ok(()), count: None, cursor: None };
         }
         let (result, cursor) = match hash {
             Some(hash) => {
@@ -433,11 +399,7 @@ impl Map {
             }
             None => self.lookup_batch_by_keys(cursor, &mut batch),
         };
-        BatchResult {
-            result,
-            count: Some(batch.done()),
-            cursor,
-        }
+        BatchResult { result, count: Some(batch.done()), cursor }
     }
 
     /// `generic_map_lookup_batch()`: the cursor is the last key handed out.
@@ -497,11 +459,7 @@ impl Map {
             return BatchResult::refused(Errno::EINVAL);
         }
         if elements.len() == 0 {
-            return BatchResult {
-                result: Ok(()),
-                count: None,
-                cursor: None,
-            };
+            return BatchResult { result: Ok(()), count: None, cursor: None };
         }
         let mut count = 0;
         let result = elements.try_for_each(|element| {
@@ -509,10 +467,6 @@ impl Map {
             count += 1;
             Ok(())
         });
-        BatchResult {
-            result,
-            count: Some(count),
-            cursor: None,
-        }
+        BatchResult { result, count: Some(count), cursor: None }
     }
 }

@@ -27,21 +27,14 @@ impl PerCpu {
 
     /// Bytes for this many values.
     pub fn footprint(count: u64, value_size: u32, cpus: u32) -> u64 {
-        count
-            .saturating_mul(PerCpu::slot_size(value_size))
-            .saturating_mul(u64::from(cpus))
+        count.saturating_mul(PerCpu::slot_size(value_size)).saturating_mul(u64::from(cpus))
     }
 
     /// Zeros for `count` values on each vCPU; ENOMEM where the host has no room.
     pub fn new(count: u64, value_size: u32, cpus: u32) -> Result<PerCpu, Errno> {
         let slot = PerCpu::slot_size(value_size);
-        let area = count
-            .checked_mul(slot)
-            .and_then(mem::page_align)
-            .ok_or(Errno::ENOMEM)?;
-        let bytes = (area as u64)
-            .checked_mul(u64::from(cpus))
-            .ok_or(Errno::ENOMEM)?;
+        let area = count.checked_mul(slot).and_then(mem::page_align).ok_or(Errno::ENOMEM)?;
+        let bytes = (area as u64).checked_mul(u64::from(cpus)).ok_or(Errno::ENOMEM)?;
         Ok(PerCpu {
             memory: Mapping::new(bytes)?,
             area,
@@ -58,11 +51,7 @@ impl PerCpu {
         debug_assert!((number + 1) * self.slot <= self.area);
         // SAFETY: `number` is below the count, by each caller's own bounds, and `cpu` below
         // `cpus`: the slot is inside the mapping.
-        unsafe {
-            self.memory
-                .base()
-                .add(cpu as usize * self.area + number * self.slot)
-        }
+        unsafe { self.memory.base().add(cpu as usize * self.area + number * self.slot) }
     }
 
     /// Writes a program's value to its vCPU's slot, or a system call's values to all.

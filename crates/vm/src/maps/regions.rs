@@ -15,6 +15,14 @@ impl Map {
         self.value_region(element.value)
     }
 
+    /// The key of an element, where it is stored; arrays have only its index.
+    pub fn key_region(&self, element: &Element) -> Option<Region> {
+        let key = element.key?;
+        key.as_ptr().expose_provenance();
+        // SAFETY: a stored key is `key_size` bytes of the map's storage; see below.
+        Some(unsafe { Region::new(key.as_ptr(), self.key_size(), Kind::Memory, false) })
+    }
+
     /// The only value of an array, which `BPF_PSEUDO_MAP_VALUE` points into.
     pub fn direct_region(&self) -> Option<Region> {
         self.direct_value(0).ok().map(|value| self.value_region(value))

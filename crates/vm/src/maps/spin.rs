@@ -37,11 +37,7 @@ impl SpinLock {
     /// Holds the lock until the guard is dropped.
     pub fn lock(&self) -> SpinGuard<'_> {
         let mut backoff = Backoff::new();
-        while self
-            .0
-            .compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
-        {
+        while self.0.compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
             backoff.wait();
         }
         SpinGuard(self)

@@ -31,11 +31,7 @@ impl SharedMemory {
     /// them, with `private` bytes of this process's own in front. All are multiples of the
     /// page size. ENOMEM where the host has no room.
     pub fn new(private: usize, len: usize, repeated: usize) -> Result<SharedMemory, Errno> {
-        debug_assert!(
-            [private, len, repeated]
-                .iter()
-                .all(|n| n % super::PAGE == 0)
-        );
+        debug_assert!([private, len, repeated].iter().all(|n| n % super::PAGE == 0));
         debug_assert!(repeated <= len && len > 0);
         let total = private
             .checked_add(len)
@@ -48,13 +44,7 @@ impl SharedMemory {
         if repeated > 0 {
             platform::overlay(&reserved, private + len, &file, len - repeated, repeated)?;
         }
-        Ok(SharedMemory {
-            reserved,
-            private,
-            len,
-            repeated,
-            file,
-        })
+        Ok(SharedMemory { reserved, private, len, repeated, file })
     }
 
     /// The shared memory's first byte. Private bytes stand before it.
@@ -193,16 +183,12 @@ mod platform {
     }
 
     pub fn reserve(len: usize) -> Result<Reserved, Errno> {
-        let (protection, flags) = (
-            ProtFlags::READ | ProtFlags::WRITE,
-            MapFlags::PRIVATE | MapFlags::NORESERVE,
-        );
+        let (protection, flags) =
+            (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
         // SAFETY: a new mapping at an address that the host chooses touches nothing else.
         let start = unsafe { mmap_anonymous(null_mut(), len, protection, flags) };
         let start = start.map_err(|_| Errno::ENOMEM)?.cast::<u8>();
-        NonNull::new(start)
-            .map(|start| Reserved { start, len })
-            .ok_or(Errno::ENOMEM)
+        NonNull::new(start).map(|start| Reserved { start, len }).ok_or(Errno::ENOMEM)
     }
 
     /// Puts `len` bytes of `file` from `from` at `at` of a reservation.

@@ -1,8 +1,6 @@
 //! OBJ_GET_INFO_BY_FD.
 
-use skep_sys::{
-    BTF_INFO_SIZE, Errno, MAP_INFO_SIZE, MapInfo, ObjInfo, PROG_INFO_SIZE,
-};
+use skep_sys::{BTF_INFO_SIZE, Errno, MAP_INFO_SIZE, MapInfo, ObjInfo, PROG_INFO_SIZE};
 
 use crate::Vm;
 use crate::objects::{BtfObject, MapObject, Object};

@@ -134,7 +134,13 @@ pub(super) fn update(vm: &Vm, attr: &MapElem<'_>) -> Result<u32, Errno> {
 }
 
 /// Stores a value, or the object that its fd names.
-fn update_element(vm: &Vm, map: &MapObject, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+fn update_element(
+    vm: &Vm,
+    map: &MapObject,
+    key: &[u8],
+    value: &[u8],
+    flags: u64,
+) -> Result<(), Errno> {
     let fd = || value.first_chunk().copied().map_or(0, u32::from_ne_bytes);
     match map.map.map_type() {
         MapType::ProgArray => {
@@ -263,7 +269,12 @@ pub(super) fn freeze(vm: &Vm, attr: &MapFreeze<'_>) -> Result<u32, Errno> {
 
 /// `mmap(2)` of a map's fd.
 #[cfg(target_os = "linux")]
-pub(crate) fn mmap(map: &MapObject, offset: u64, len: usize, writable: bool) -> Result<Mapping, Errno> {
+pub(crate) fn mmap(
+    map: &MapObject,
+    offset: u64,
+    len: usize,
+    writable: bool,
+) -> Result<Mapping, Errno> {
     let shared = map.map.shared().ok_or(Errno::ENOTSUPP)?;
     if writable && map.is_frozen() {
         return Err(Errno::EPERM);

@@ -48,11 +48,7 @@ impl Hash {
                 self.table.recycle(bucket);
             }
             if let Some(ordinal) = stopped {
-                let result = if batch.done() > 0 {
-                    Ok(())
-                } else {
-                    Err(Errno::ENOSPC)
-                };
+                let result = if batch.done() > 0 { Ok(()) } else { Err(Errno::ENOSPC) };
                 return (home * 8 + ordinal, result);
             }
             from = 0;
@@ -69,13 +65,9 @@ impl Hash {
         mut freed: Option<&mut Freed>,
     ) -> Option<u32> {
         let elements = self.table.chain_elements(chain, from);
-        let (near, rest): (Vec<_>, Vec<_>) = elements
-            .into_iter()
-            .partition(|(ordinal, _)| *ordinal < REST);
-        let units = near
-            .chunks(1)
-            .chain([&rest[..]])
-            .filter(|unit| !unit.is_empty());
+        let (near, rest): (Vec<_>, Vec<_>) =
+            elements.into_iter().partition(|(ordinal, _)| *ordinal < REST);
+        let units = near.chunks(1).chain([&rest[..]]).filter(|unit| !unit.is_empty());
         for unit in units {
             if batch.room() < unit.len() {
                 return Some(unit[0].0.min(REST));

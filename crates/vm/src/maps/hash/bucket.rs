@@ -134,13 +134,8 @@ impl Bucket {
     pub fn lock(&self) -> Chain<'_> {
         let state = self.state.load(Ordering::Relaxed) & !1;
         let taken =
-            self.state
-                .compare_exchange(state, state | 1, Ordering::Acquire, Ordering::Relaxed);
-        let state = if taken.is_ok() {
-            state
-        } else {
-            self.lock_slow()
-        };
+            self.state.compare_exchange(state, state | 1, Ordering::Acquire, Ordering::Relaxed);
+        let state = if taken.is_ok() { state } else { self.lock_slow() };
         Chain { home: self, state }
     }
 

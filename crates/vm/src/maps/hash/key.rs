@@ -18,19 +18,13 @@ pub struct Seed {
 
 impl Seed {
     /// The seed that `BPF_F_ZERO_SEED` asks for: the same in every run.
-    pub const ZERO: Seed = Seed {
-        mask: 0,
-        factor: 0x9e37_79b9_7f4a_7c15,
-    };
+    pub const ZERO: Seed = Seed { mask: 0, factor: 0x9e37_79b9_7f4a_7c15 };
 
     /// A seed that nobody can guess.
     pub fn random() -> Seed {
         use std::hash::{BuildHasher, RandomState};
         let state = RandomState::new();
-        Seed {
-            mask: state.hash_one(1),
-            factor: state.hash_one(2) | 1,
-        }
+        Seed { mask: state.hash_one(1), factor: state.hash_one(2) | 1 }
     }
 }
 
@@ -112,10 +106,7 @@ pub struct Key16(pub [u64; 2]);
 impl Key for Key16 {
     #[inline(always)]
     fn hash(self, seed: &Seed) -> u64 {
-        fold(
-            fold(self.0[0] ^ seed.mask, seed.factor) ^ self.0[1],
-            seed.factor,
-        )
+        fold(fold(self.0[0] ^ seed.mask, seed.factor) ^ self.0[1], seed.factor)
     }
 
     #[inline(always)]
@@ -143,9 +134,10 @@ impl Key for KeyBytes<'_> {
         let (words, tail) = self.0.as_chunks::<8>();
         let mut last = [0; 8];
         last[..tail.len()].copy_from_slice(tail);
-        words.iter().chain([&last]).fold(seed.mask, |hash, word| {
-            fold(hash ^ u64::from_le_bytes(*word), seed.factor)
-        })
+        words
+            .iter()
+            .chain([&last])
+            .fold(seed.mask, |hash, word| fold(hash ^ u64::from_le_bytes(*word), seed.factor))
     }
 
     unsafe fn is_at(self, at: *mut u8) -> bool {
@@ -254,10 +246,7 @@ mod tests {
                 for byte in 0..size {
                     let mut other = key.clone();
                     other[byte] ^= 0x80;
-                    assert!(
-                        !with_key!(&other[..], |k| k.is_at(at)),
-                        "{size}, byte {byte}"
-                    );
+                    assert!(!with_key!(&other[..], |k| k.is_at(at)), "{size}, byte {byte}");
                 }
             }
         }

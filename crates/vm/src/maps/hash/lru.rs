@@ -36,20 +36,12 @@ impl Lru {
 
     /// The lane whose free elements a lane uses: with shares, system calls use vCPU 0's.
     pub fn source(&self, lane: u32) -> u32 {
-        if self.shares && lane as usize >= self.hands.len() {
-            0
-        } else {
-            lane
-        }
+        if self.shares && lane as usize >= self.hands.len() { 0 } else { lane }
     }
 
     /// The lane that a deleted element goes back to.
     pub fn owner(&self, head: *mut u8, lane: u32) -> u32 {
-        if self.shares {
-            self.share_of(head)
-        } else {
-            lane
-        }
+        if self.shares { self.share_of(head) } else { lane }
     }
 
     /// Whether an element may be evicted for this lane.

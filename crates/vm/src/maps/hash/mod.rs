@@ -88,17 +88,9 @@ impl Shape {
 
     /// Bytes from an element to the next. Small elements never straddle a cache line.
     fn stride(&self) -> usize {
-        let value = if self.percpu {
-            0
-        } else {
-            (self.value_size as usize).next_multiple_of(8)
-        };
+        let value = if self.percpu { 0 } else { (self.value_size as usize).next_multiple_of(8) };
         let size = self.value_at() + value;
-        if size <= 64 {
-            size.next_power_of_two()
-        } else {
-            size
-        }
+        if size <= 64 { size.next_power_of_two() } else { size }
     }
 
     /// Bytes of the empty table.
@@ -108,11 +100,7 @@ impl Shape {
 
     /// Bytes of an element with its values.
     pub fn element_bytes(&self) -> u64 {
-        let values = if self.percpu {
-            PerCpu::footprint(1, self.value_size, self.cpus)
-        } else {
-            0
-        };
+        let values = if self.percpu { PerCpu::footprint(1, self.value_size, self.cpus) } else { 0 };
         self.stride() as u64 + values
     }
 }
@@ -121,11 +109,7 @@ impl Hash {
     /// An empty map; ENOMEM where the host has no room.
     pub fn new(shape: Shape) -> Result<Hash, Errno> {
         let total = Pool::total(shape.elements, shape.lanes());
-        let seed = if shape.zero_seed {
-            Seed::ZERO
-        } else {
-            Seed::random()
-        };
+        let seed = if shape.zero_seed { Seed::ZERO } else { Seed::random() };
         let percpu = match shape.percpu {
             true => Some(PerCpu::new(total + 1, shape.value_size, shape.cpus)?),
             false => None,
@@ -137,15 +121,9 @@ impl Hash {
             value_size: shape.value_size as usize,
             value_at: shape.value_at(),
             percpu,
-            lru: shape
-                .lru
-                .then(|| Lru::new(total, shape.cpus, shape.lru_shares)),
+            lru: shape.lru.then(|| Lru::new(total, shape.cpus, shape.lru_shares)),
             cpus: shape.cpus,
-            full: if shape.elements < shape.capacity {
-                Errno::ENOMEM
-            } else {
-                Errno::E2BIG
-            },
+            full: if shape.elements < shape.capacity { Errno::ENOMEM } else { Errno::E2BIG },
         })
     }
 
@@ -410,10 +388,8 @@ impl Hash {
     pub fn next_key(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
         let after = key
             .and_then(|key| with_key!(key, |k| self.table.position(k, k.hash(&self.table.seed))));
-        let mut from = after.map_or(Position::default(), |at| Position {
-            ordinal: at.ordinal + 1,
-            ..at
-        });
+        let mut from =
+            after.map_or(Position::default(), |at| Position { ordinal: at.ordinal + 1, ..at });
         loop {
             let (place, next) = self.table.scan(from).ok_or(Errno::ENOENT)?;
             // SAFETY: the key is inside the element, 8-byte aligned.
@@ -424,10 +400,7 @@ impl Hash {
                 return Ok(());
             }
             // Replaced or deleted just now: look at the slot once more.
-            from = Position {
-                ordinal: next.ordinal - 1,
-                ..next
-            };
+            from = Position { ordinal: next.ordinal - 1, ..next };
         }
     }
 

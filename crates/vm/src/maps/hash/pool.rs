@@ -80,11 +80,7 @@ impl Pool {
     #[inline(always)]
     pub fn take_spare(&self, lane: u32) -> u32 {
         let spare = self.lanes[lane as usize].spare.swap(0, Ordering::Acquire);
-        if spare != 0 {
-            spare
-        } else {
-            self.wait_for_spare(lane)
-        }
+        if spare != 0 { spare } else { self.wait_for_spare(lane) }
     }
 
     /// Two threads update through one lane, as system calls do.
@@ -103,9 +99,7 @@ impl Pool {
     /// The lane's next spare.
     #[inline(always)]
     pub fn put_spare(&self, lane: u32, element: u32) {
-        self.lanes[lane as usize]
-            .spare
-            .store(element, Ordering::Release);
+        self.lanes[lane as usize].spare.store(element, Ordering::Release);
     }
 }
 
@@ -114,8 +108,7 @@ impl Lane {
         let _held = self.lock.lock();
         let head = self.head.load(Ordering::Relaxed);
         if head != 0 {
-            self.head
-                .store(link(head).load(Ordering::Relaxed), Ordering::Relaxed);
+            self.head.store(link(head).load(Ordering::Relaxed), Ordering::Relaxed);
             return Some(head);
         }
         let fresh = self.fresh.load(Ordering::Relaxed);
@@ -149,11 +142,7 @@ mod tests {
             assert_eq!(taken, (1..=all).collect());
             pool.give(0, 1, link);
             pool.give(lanes - 1, 2, link);
-            assert_eq!(
-                pool.take(0, link),
-                Some(1),
-                "the last one given is the first taken"
-            );
+            assert_eq!(pool.take(0, link), Some(1), "the last one given is the first taken");
             assert_eq!(pool.take(0, link), Some(2), "then another lane's");
             assert_eq!(pool.take(0, link), None);
         }
