@@ -42,6 +42,16 @@ impl Run<'_> {
         Ok(value)
     }
 
+    /// Checks that a register points to `len` bytes that may be written.
+    pub(crate) fn writable_argument(
+        &self,
+        helper: &'static str,
+        reg: Reg,
+        len: u64,
+    ) -> Result<(), Stop> {
+        self.memory_argument(helper, reg, len, true).map(|_| ())
+    }
+
     /// Reads the `len` bytes that a register points to.
     pub(crate) fn bytes_argument(
         &self,

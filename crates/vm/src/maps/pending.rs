@@ -20,6 +20,9 @@ impl Map {
     ) -> Result<(), Errno> {
         Err(Errno::ENOTSUPP)
     }
+    pub fn has_target(&self, _key: &[u8]) -> bool {
+        false
+    }
     pub fn check_slot(&self, _key: &[u8], _flags: u64) -> Result<(), Errno> {
         Ok(())
     }
