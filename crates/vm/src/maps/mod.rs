@@ -17,6 +17,9 @@ mod hash;
 mod percpu;
 mod spin;
 
+#[cfg(test)]
+mod tests;
+
 use std::ptr::NonNull;
 use std::sync::Arc;
 
