@@ -1,5 +1,7 @@
 //! MAP_CREATE's checks against the running kernel's.
 
+use std::sync::Arc;
+
 use skep_abi::flags::map as flag;
 use skep_abi::{Errno, MapType};
 
@@ -15,15 +17,47 @@ const TYPES: &[MapType] = &[
     MapType::PercpuHash,
     MapType::LruHash,
     MapType::LruPercpuHash,
+    MapType::LpmTrie,
+    MapType::Queue,
+    MapType::Stack,
+    MapType::Ringbuf,
+    MapType::UserRingbuf,
+    MapType::ProgArray,
+    MapType::PerfEventArray,
+    MapType::CgroupArray,
+    MapType::Xskmap,
+    MapType::Devmap,
+    MapType::DevmapHash,
+    MapType::Cpumap,
+    MapType::ArrayOfMaps,
+    MapType::HashOfMaps,
 ];
 
 fn outcome<T>(result: Result<T, Errno>) -> Result<(), Errno> {
     result.map(drop)
 }
 
-fn agree(attr: &MapAttr) {
+/// An array of 3 values of 8 bytes on both kernels, to be an inner map.
+struct Inner(Arc<Map>, LinuxMap);
+
+impl Inner {
+    fn new() -> Inner {
+        let attr = MapAttr::new(MapType::Array, 4, 8, 3);
+        Inner(
+            Map::create(&attr, 2).unwrap(),
+            LinuxMap::create(&attr, 8, -1).unwrap(),
+        )
+    }
+}
+
+fn agree(attr: &MapAttr, inner: &Inner) {
+    let mut attr = attr.clone();
+    attr.inner = Some(inner.0.clone());
+    let attr = &attr;
+    let of_maps = matches!(attr.map_type, MapType::ArrayOfMaps | MapType::HashOfMaps);
+    let fd = if of_maps { inner.1.fd() } else { -1 };
     let ours = outcome(Map::create(attr, 2));
-    let linux = outcome(LinuxMap::create(attr, 0, -1));
+    let linux = outcome(LinuxMap::create(attr, 0, fd));
     assert_eq!(ours, linux, "ours, Linux's: {attr:?}");
 }
 
@@ -33,6 +67,7 @@ fn attributes_are_refused_as_by_linux() {
         return;
     }
     let mut random = Random(1);
+    let inner = Inner::new();
     let sizes = [0, 1, 3, 4, 5, 8, 12, 16, 260, 261, 512];
     let counts = [0, 1, 2, 3, 7, 64, 4096, 8192];
     for map_type in TYPES {
@@ -51,7 +86,7 @@ fn attributes_are_refused_as_by_linux() {
                 attr.map_extra = 1;
             }
             attr.numa_node = random.below(2) as u32;
-            agree(&attr);
+            agree(&attr, &inner);
         }
     }
 }
@@ -61,6 +96,7 @@ fn sizes_are_bounded_as_by_linux() {
     if !permitted() {
         return;
     }
+    let inner = Inner::new();
     for map_type in TYPES {
         for exponent in 10..32u32 {
             for size in [
@@ -70,22 +106,22 @@ fn sizes_are_bounded_as_by_linux() {
             ] {
                 // A value, a key, of that size: one element only.
                 if size < 1 << 26 {
-                    agree(&MapAttr::new(*map_type, 4, size, 1));
-                    agree(&MapAttr::new(*map_type, size, 4, 1));
+                    agree(&MapAttr::new(*map_type, 4, size, 1), &inner);
+                    agree(&MapAttr::new(*map_type, size, 4, 1), &inner);
                 }
             }
         }
         let limit = (4 << 20) - 48 - 4;
         for value_size in [limit - 1, limit, (32 << 10) - 7, 32 << 10, (32 << 10) + 1] {
-            agree(&MapAttr::new(*map_type, 4, value_size, 1));
+            agree(&MapAttr::new(*map_type, 4, value_size, 1), &inner);
         }
         for huge in [1u32 << 31, (1 << 31) + 1, u32::MAX] {
-            agree(&MapAttr::new(*map_type, 4, huge, 1));
+            agree(&MapAttr::new(*map_type, 4, huge, 1), &inner);
         }
     }
     for huge in [1u32 << 28, (1 << 31) + 1, u32::MAX] {
-        agree(&MapAttr::new(MapType::Hash, 4, 4, huge));
-        agree(&MapAttr::new(MapType::LruHash, 4, 4, huge));
+        agree(&MapAttr::new(MapType::Hash, 4, 4, huge), &inner);
+        agree(&MapAttr::new(MapType::LruHash, 4, 4, huge), &inner);
     }
 }
 
