@@ -79,6 +79,17 @@ impl LinuxMap {
         })
     }
 
+    /// The id that the kernel gave the map.
+    pub fn id(&self) -> u32 {
+        let mut info = [0u8; 8];
+        let mut attr = attr_of(
+            &[(8, info.as_mut_ptr() as u64)],
+            &[(0, self.fd() as u32), (4, info.len() as u32)],
+        );
+        bpf(Cmd::ObjGetInfoByFd, &mut attr[..16]).expect("a map's info");
+        u32::from_ne_bytes([info[4], info[5], info[6], info[7]])
+    }
+
     pub fn fd(&self) -> i32 {
         self.fd.as_raw_fd()
     }
@@ -112,8 +123,13 @@ impl LinuxMap {
     }
 }
 
+/// A map without keys wants a null pointer.
 fn address(bytes: &[u8]) -> u64 {
-    bytes.as_ptr() as u64
+    if bytes.is_empty() {
+        0
+    } else {
+        bytes.as_ptr() as u64
+    }
 }
 
 impl Subject for LinuxMap {
@@ -139,8 +155,7 @@ impl Subject for LinuxMap {
     fn lookup_and_delete(&mut self, key: &[u8]) -> Result<Vec<u8>, Errno> {
         let mut value = vec![0; self.value_size];
         let to = value.as_mut_ptr() as u64;
-        let key = if self.key_size == 0 { 0 } else { address(key) };
-        self.element(Cmd::MapLookupAndDeleteElem, key, to, 0)
+        self.element(Cmd::MapLookupAndDeleteElem, address(key), to, 0)
             .map(|()| value)
     }
 
@@ -165,7 +180,7 @@ impl Subject for LinuxMap {
         let (to_keys, to_values) = (keys.as_mut_ptr() as u64, values.as_mut_ptr() as u64);
         let (result, done) = self.batch(cmd, &mut cursor, to_keys, to_values, count as u32);
         let pairs = keys
-            .chunks(self.key_size)
+            .chunks(self.key_size.max(1))
             .zip(values.chunks(self.value_size));
         let done = if matches!(result, Ok(()) | Err(Errno::ENOENT)) {
             done as usize

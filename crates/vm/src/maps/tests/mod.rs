@@ -5,7 +5,10 @@
 mod concurrency;
 mod create;
 mod linux;
+mod objects;
+mod ringbuf;
 mod sequences;
+mod subjects;
 
 use skep_abi::Errno;
 

@@ -1,171 +1,23 @@
 //! Random sequences of commands on our maps, a model, and Linux's maps.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
 
+use skep_abi::MapType;
 use skep_abi::flags::map as flag;
-use skep_abi::{Errno, MapType};
 
 use super::linux::{LinuxMap, permitted};
+use super::subjects::{Model, Ours, PrefixModel, QueueModel};
 use super::{Pair, Random, Subject};
 use crate::maps::{Map, MapAttr};
 
 /// As many as the running kernel has, so that values have the same size.
-fn possible_cpus() -> u32 {
+pub fn possible_cpus() -> u32 {
     let list = std::fs::read_to_string("/sys/devices/system/cpu/possible").unwrap_or_default();
     list.trim()
         .rsplit(['-', ','])
         .next()
         .and_then(|last| last.parse().ok())
         .map_or(2, |n: u32| n + 1)
-}
-
-struct Ours(Arc<Map>);
-
-impl Subject for Ours {
-    fn name(&self) -> &'static str {
-        "ours"
-    }
-
-    fn lookup(&mut self, key: &[u8]) -> Result<Vec<u8>, Errno> {
-        let mut value = vec![0; self.0.user_value_size()];
-        self.0.lookup_copy(key, &mut value, 0).map(|()| value)
-    }
-
-    fn update(&mut self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
-        self.0.update_from_user(key, value, flags)
-    }
-
-    fn delete(&mut self, key: &[u8]) -> Result<(), Errno> {
-        self.0.delete_from_user(key)
-    }
-
-    fn lookup_and_delete(&mut self, key: &[u8]) -> Result<Vec<u8>, Errno> {
-        let mut value = vec![0; self.0.user_value_size()];
-        self.0.lookup_and_delete(key, &mut value, 0).map(|()| value)
-    }
-
-    fn next_key(&mut self, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
-        let mut next = vec![0; self.0.key_size() as usize];
-        self.0.next_key(key, &mut next).map(|()| next)
-    }
-
-    fn read_batch(&mut self, count: usize, delete: bool) -> (Result<(), Errno>, Vec<Pair>) {
-        let (key_size, value_size) = (self.0.key_size() as usize, self.0.user_value_size());
-        let (mut keys, mut values) = (vec![0; count * key_size], vec![0; count * value_size]);
-        let done = self
-            .0
-            .lookup_batch(None, &mut keys, &mut values, 0, 0, delete);
-        let pairs = keys.chunks(key_size).zip(values.chunks(value_size));
-        let count = done.count.unwrap_or(0) as usize;
-        (
-            done.result,
-            pairs
-                .take(count)
-                .map(|(k, v)| (k.to_vec(), v.to_vec()))
-                .collect(),
-        )
-    }
-
-    fn update_batch(&mut self, pairs: &[Pair]) -> (Result<(), Errno>, u32) {
-        let keys: Vec<u8> = pairs.iter().flat_map(|pair| pair.0.clone()).collect();
-        let values: Vec<u8> = pairs.iter().flat_map(|pair| pair.1.clone()).collect();
-        let done = self.0.update_batch(&keys, &values, 0);
-        (done.result, done.count.unwrap_or(pairs.len() as u32))
-    }
-
-    fn delete_batch(&mut self, keys: &[Vec<u8>]) -> (Result<(), Errno>, u32) {
-        let done = self.0.delete_batch(&keys.concat(), 0);
-        (done.result, done.count.unwrap_or(keys.len() as u32))
-    }
-}
-
-/// What a hash map does, in a few lines.
-struct Model {
-    pairs: BTreeMap<Vec<u8>, Vec<u8>>,
-    max_entries: usize,
-}
-
-impl Subject for Model {
-    fn name(&self) -> &'static str {
-        "the model"
-    }
-
-    fn lookup(&mut self, key: &[u8]) -> Result<Vec<u8>, Errno> {
-        self.pairs.get(key).cloned().ok_or(Errno::ENOENT)
-    }
-
-    fn update(&mut self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
-        match (flags, self.pairs.contains_key(key)) {
-            (3.., _) => Err(Errno::EINVAL),
-            (1, true) => Err(Errno::EEXIST),
-            (2, false) => Err(Errno::ENOENT),
-            (_, false) if self.pairs.len() == self.max_entries => Err(Errno::E2BIG),
-            _ => {
-                self.pairs.insert(key.to_vec(), value.to_vec());
-                Ok(())
-            }
-        }
-    }
-
-    fn delete(&mut self, key: &[u8]) -> Result<(), Errno> {
-        self.pairs.remove(key).map(drop).ok_or(Errno::ENOENT)
-    }
-
-    fn lookup_and_delete(&mut self, key: &[u8]) -> Result<Vec<u8>, Errno> {
-        self.pairs.remove(key).ok_or(Errno::ENOENT)
-    }
-
-    fn next_key(&mut self, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
-        let behind = key
-            .filter(|key| self.pairs.contains_key(*key))
-            .map(<[u8]>::to_vec);
-        let mut keys = self.pairs.keys();
-        match behind {
-            None => keys.next(),
-            Some(key) => keys.find(|other| **other > key),
-        }
-        .cloned()
-        .ok_or(Errno::ENOENT)
-    }
-
-    fn read_batch(&mut self, count: usize, delete: bool) -> (Result<(), Errno>, Vec<Pair>) {
-        let pairs: Vec<Pair> = self
-            .pairs
-            .iter()
-            .take(count)
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
-        let all = pairs.len() == self.pairs.len();
-        if delete {
-            pairs
-                .iter()
-                .for_each(|pair| drop(self.pairs.remove(&pair.0)));
-        }
-        (if all { Err(Errno::ENOENT) } else { Ok(()) }, pairs)
-    }
-
-    fn update_batch(&mut self, pairs: &[Pair]) -> (Result<(), Errno>, u32) {
-        let mut done = 0;
-        for (key, value) in pairs {
-            if let Err(errno) = self.update(key, value, 0) {
-                return (Err(errno), done);
-            }
-            done += 1;
-        }
-        (Ok(()), done)
-    }
-
-    fn delete_batch(&mut self, keys: &[Vec<u8>]) -> (Result<(), Errno>, u32) {
-        let mut done = 0;
-        for key in keys {
-            if let Err(errno) = self.delete(key) {
-                return (Err(errno), done);
-            }
-            done += 1;
-        }
-        (Ok(()), done)
-    }
 }
 
 /// All keys, by walking. More than `bound` means that the walk does not end.
@@ -321,6 +173,102 @@ fn arrays_answer_as_linux() {
                         .to_vec()
                 });
             }
+        }
+    }
+}
+
+#[test]
+fn tries_answer_as_the_model_and_as_linux() {
+    let with_linux = permitted();
+    for (data_size, value_size, max_entries) in [
+        (4, 8, 64),
+        (1, 1, 300),
+        (16, 20, 32),
+        (3, 4, 7),
+        (9, 8, 40),
+        (8, 3, 1),
+    ] {
+        for seed in 0..4 {
+            let mut attr = MapAttr::new(MapType::LpmTrie, 4 + data_size, value_size, max_entries);
+            attr.flags = flag::NO_PREALLOC;
+            let map = Map::create(&attr, 2).unwrap();
+            let bits = data_size * 8;
+            let pairs = BTreeMap::new();
+            let model = PrefixModel {
+                pairs,
+                max_entries: max_entries as usize,
+                bits,
+            };
+            let mut subjects: Vec<Box<dyn Subject>> = vec![Box::new(Ours(map))];
+            if with_linux {
+                let linux = LinuxMap::create(&attr, value_size as usize, -1).unwrap();
+                subjects.push(Box::new(linux));
+            }
+            let make_key = |random: &mut Random| {
+                // Few distinct bits, so that prefixes contain each other; at times one too many.
+                let len = (random.below(u64::from(bits) + 2) + seed) as u32 % (bits + 2);
+                let mut key = len.to_ne_bytes().to_vec();
+                for _ in 0..data_size {
+                    key.push([0x00, 0xff, 0x0f, 0x80][random.below(4) as usize]);
+                }
+                key
+            };
+            // In the same order as Linux's, batches and walks included.
+            run(
+                &mut subjects,
+                &attr,
+                value_size as usize,
+                2000,
+                true,
+                make_key,
+            );
+            let map = Map::create(&attr, 2).unwrap();
+            let mut subjects: Vec<Box<dyn Subject>> = vec![Box::new(Ours(map)), Box::new(model)];
+            let canonical = |random: &mut Random| {
+                let mut key = make_key(random);
+                let len = u32::from_ne_bytes([key[0], key[1], key[2], key[3]]);
+                for bit in len.min(bits)..bits {
+                    key[4 + bit as usize / 8] &= !(0x80 >> (bit % 8));
+                }
+                key
+            };
+            run(
+                &mut subjects,
+                &attr,
+                value_size as usize,
+                2000,
+                false,
+                canonical,
+            );
+        }
+    }
+}
+
+#[test]
+fn queues_and_stacks_answer_as_the_model_and_as_linux() {
+    let with_linux = permitted();
+    for map_type in [MapType::Queue, MapType::Stack] {
+        for (value_size, max_entries) in [(1, 1), (8, 3), (12, 5)] {
+            let attr = MapAttr::new(map_type, 0, value_size, max_entries);
+            let model = QueueModel {
+                values: VecDeque::new(),
+                max_entries: max_entries as usize,
+                last_first: map_type == MapType::Stack,
+            };
+            let map = Map::create(&attr, 2).unwrap();
+            let mut subjects: Vec<Box<dyn Subject>> = vec![Box::new(Ours(map)), Box::new(model)];
+            if with_linux {
+                let linux = LinuxMap::create(&attr, value_size as usize, -1).unwrap();
+                subjects.push(Box::new(linux));
+            }
+            run(
+                &mut subjects,
+                &attr,
+                value_size as usize,
+                2000,
+                true,
+                |_| Vec::new(),
+            );
         }
     }
 }
