@@ -9,7 +9,7 @@ use skep_sys::{Errno, Output, ProgLoad};
 
 use super::{check_name, input};
 use crate::Vm;
-use crate::objects::{MapObject, Object};
+use crate::objects::{MapHandle, Object};
 use crate::program::{Program, link};
 
 const KNOWN_FLAGS: u32 = prog_flags::STRICT_ALIGNMENT
@@ -86,7 +86,7 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
     publish(vm, attr, prog_type, linked, btf_id)
 }
 
-type Linked = (Box<[skep_isa::Insn]>, Box<[Arc<MapObject>]>);
+type Linked = (Box<[skep_isa::Insn]>, Box<[Arc<MapHandle>]>);
 
 fn publish(
     vm: &Vm,
