@@ -17,6 +17,7 @@ mod opcode;
 mod print;
 mod slot;
 mod syntax;
+pub mod vector;
 mod word;
 
 pub use arith::{

@@ -1,9 +1,11 @@
 //! Text and instructions are two forms of one thing: each style's text assembles back
 //! to the instructions it was printed from.
 
+use std::path::Path;
+
 use arbtest::arbtest;
 use skep_isa::arbitrary::Program;
-use skep_isa::{Callee, Insn, Style, assemble, decode, disassemble, encode};
+use skep_isa::{Callee, Insn, Style, assemble, decode, disassemble, encode, vector};
 
 const STYLES: [Style; 3] = [Style::Llvm, Style::Linux, Style::Mnemonic];
 
@@ -167,6 +169,24 @@ fn a_jump_too_far_is_an_error() {
     let error = assemble(&far).unwrap_err().to_string();
     assert!(error.contains("`end` is 32768 slots away"), "{error}");
     assert!(assemble(&far.replace("goto", "gotol")).is_ok());
+}
+
+#[test]
+fn every_conformance_vector_assembles() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let Some(folder) = vector::folder(&workspace) else {
+        println!("skipped: no conformance vectors; set SKEP_CONFORMANCE to their folder");
+        return;
+    };
+    let vectors = vector::read_folder(&folder).unwrap();
+    println!("{} vectors", vectors.len());
+    for (name, vector) in vectors {
+        assert_eq!(decode(&encode(&vector.insns)).as_ref(), Ok(&vector.insns), "{name}");
+        for style in STYLES {
+            let text = disassemble(&vector.insns, style);
+            assert_eq!(assemble(&text).as_ref(), Ok(&vector.insns), "{name}:\n{text}");
+        }
+    }
 }
 
 #[test]
