@@ -1,2 +1,37 @@
-//! Placeholder.
+//! BTF, the BPF Type Format: read it, write it, print it, and match types by it.
+//!
+//! - [`Btf`] is one parsed object: its types, by id, as [`Type`] views over the
+//!   bytes; [`Builder`] writes one.
+//! - [`Ext`] is the `.BTF.ext` section: function, line and CO-RE records.
+//! - [`core`] computes what CO-RE relocations ask for ("compile once, run everywhere").
+//! - [`c`] prints types as C, [`dump`] as `bpftool btf dump` does, and [`value`]
+//!   reads and writes bytes by their type.
+//!
+//! After [`Btf::parse`] every type id and every string offset inside the types
+//! is known to be in range; cycles are not excluded, so each walk is bounded.
+//! The format is that of Linux's `Documentation/bpf/btf.rst`.
 #![forbid(unsafe_code)]
+
+mod btf;
+mod builder;
+pub mod c;
+pub mod core;
+pub mod dump;
+mod error;
+mod ext;
+mod index;
+mod layout;
+mod types;
+pub mod value;
+mod wire;
+
+pub use btf::Btf;
+pub use builder::Builder;
+pub use error::BtfError;
+pub use ext::{Ext, FuncInfo, LineInfo, Section};
+pub use layout::Bitfield;
+pub use types::{
+    Array, Composite, DataSec, Enum, Enumerator, FuncLinkage, FuncProto, Int, Kind, Member, Param,
+    Record, Records, SecVar, Type, VarLinkage,
+};
+pub use wire::Endian;
