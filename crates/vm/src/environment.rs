@@ -21,7 +21,8 @@ pub struct Environment {
 impl Environment {
     /// The machine's clock, a random seed, `cpus` vCPUs; prints nothing.
     pub fn new(cpus: u32) -> Environment {
-        let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_nanos() as u64);
+        let seed =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_nanos() as u64);
         Environment {
             fixed_time: AtomicU64::new(0),
             started: Instant::now(),

@@ -1,17 +1,17 @@
 //! What fds and ids of the embedded kernel mean: maps, programs, BTF, pins.
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use skep_abi::Errno;
 use skep_sys::RawFd;
 
-use crate::maps::Map;
+use crate::maps::{Map, MapObject, grace};
 use crate::program::Program;
 
 /// A map with what user space knows of it.
-pub struct MapObject {
+pub struct MapHandle {
     /// Its storage.
     pub map: Arc<Map>,
     /// Id.
@@ -24,19 +24,54 @@ pub struct MapObject {
     pub btf_key_type_id: u32,
     /// BTF type of the value.
     pub btf_value_type_id: u32,
-    /// User space may no longer write.
-    pub frozen: AtomicBool,
 }
 
-impl MapObject {
-    /// The program in slot `index` of a program array.
-    pub fn program(&self, index: u32) -> Option<Arc<Program>> {
-        Arc::downcast(self.map.object(index)?.into_any()).ok()
+impl MapObject for MapHandle {
+    fn id(&self) -> u32 {
+        self.id
     }
 
-    /// Whether MAP_FREEZE was called.
-    pub fn is_frozen(&self) -> bool {
-        self.frozen.load(Ordering::Acquire)
+    fn raw(&self) -> *const () {
+        (&raw const *self).cast()
+    }
+
+    fn map(&self) -> Option<&Map> {
+        Some(&self.map)
+    }
+}
+
+impl MapObject for Program {
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn raw(&self) -> *const () {
+        (&raw const *self).cast()
+    }
+}
+
+impl MapHandle {
+    /// The program in slot `index` of a program array.
+    pub fn program(&self, index: u32) -> Option<Arc<Program>> {
+        self.held(&index.to_ne_bytes())
+    }
+
+    /// The map that a key of a map of maps leads to.
+    pub fn inner(&self, key: &[u8]) -> Option<Arc<MapHandle>> {
+        self.held(key)
+    }
+
+    /// Whether a map to redirect by has an entry.
+    pub fn has_target(&self, index: u32) -> bool {
+        let key = index.to_ne_bytes();
+        let guard = grace::pin();
+        self.map.object(&key, &guard).is_some() || self.map.lookup(&key, 0).is_some()
+    }
+
+    fn held<T: MapObject>(&self, key: &[u8]) -> Option<Arc<T>> {
+        let guard = grace::pin();
+        let object: Arc<dyn Any + Send + Sync> = self.map.object(key, &guard)?.clone();
+        object.downcast().ok()
     }
 }
 
@@ -54,7 +89,7 @@ pub enum Object {
     /// A map and the rights of this fd.
     Map {
         /// The map.
-        map: Arc<MapObject>,
+        map: Arc<MapHandle>,
         /// MAP_LOOKUP_ELEM and its like are allowed.
         readable: bool,
         /// MAP_UPDATE_ELEM and its like are allowed.
@@ -73,7 +108,7 @@ pub enum Object {
 pub struct Objects {
     fds: BTreeMap<RawFd, Object>,
     pins: HashMap<Vec<u8>, Object>,
-    maps: Ids<MapObject>,
+    maps: Ids<MapHandle>,
     progs: Ids<Program>,
     btfs: Ids<BtfObject>,
     next_fd: RawFd,
@@ -151,7 +186,7 @@ impl Objects {
     ///
     /// # Errors
     /// `EBADF`; `EINVAL` where it is something else.
-    pub fn map(&self, fd: u32) -> Result<Arc<MapObject>, Errno> {
+    pub fn map(&self, fd: u32) -> Result<Arc<MapHandle>, Errno> {
         match self.get(fd)? {
             Object::Map { map, .. } => Ok(map.clone()),
             _ => Err(Errno::EINVAL),
@@ -181,7 +216,7 @@ impl Objects {
     }
 
     /// Maps by id.
-    pub fn maps(&mut self) -> &mut Ids<MapObject> {
+    pub fn maps(&mut self) -> &mut Ids<MapHandle> {
         &mut self.maps
     }
 

@@ -7,8 +7,9 @@ use skep_isa::Reg;
 
 use super::{Function, failure, status};
 use crate::interp::{Run, Stop};
-use crate::mem::value::{Kind, Value};
-use crate::objects::MapObject;
+use crate::maps::Cursor;
+use crate::mem::value::{Kind, Region, Value};
+use crate::objects::MapHandle;
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (1, lookup_elem),
@@ -23,27 +24,26 @@ pub(super) const FUNCTIONS: &[(u32, Function)] = &[
 
 impl Run<'_> {
     /// The map in a register.
-    pub(crate) fn map_argument(&self, helper: &'static str, reg: Reg) -> Result<Arc<MapObject>, Stop> {
+    pub(crate) fn map_argument(
+        &self,
+        helper: &'static str,
+        reg: Reg,
+    ) -> Result<Arc<MapHandle>, Stop> {
         let value = self.read(reg)?;
         match value.kind() {
-            Kind::Map => Ok(self.program.maps[value.bits as usize].clone()),
+            Kind::Map => Ok(self.map(value)),
             _ => Err(self.bad_argument(helper, reg.number(), "is no map")),
-        }
-    }
-
-    /// A pointer to the value that a look-up found, or null.
-    fn value_pointer(&self, map: &MapObject, found: Option<crate::mem::value::Region>) -> Value {
-        match found {
-            // What a map of maps holds is a map, which programs use like their own.
-            Some(_) if is_map_of_maps(map) => Value::scalar(0),
-            Some(region) => region.pointer(0),
-            None => Value::scalar(0),
         }
     }
 }
 
-fn is_map_of_maps(map: &MapObject) -> bool {
+fn is_map_of_maps(map: &MapHandle) -> bool {
     matches!(map.map.map_type(), MapType::ArrayOfMaps | MapType::HashOfMaps)
+}
+
+/// A pointer to the value that a look-up found, or null.
+fn value_pointer(found: Option<Region>) -> Value {
+    found.map_or(Value::scalar(0), |region| region.pointer(0))
 }
 
 fn lookup_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -51,10 +51,9 @@ fn lookup_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     let map = run.map_argument(NAME, Reg::R1)?;
     let key = run.bytes_argument(NAME, Reg::R2, map.map.key_size().into())?;
     if is_map_of_maps(&map) {
-        return Ok(run.inner_map(&map, &key));
+        return Ok(map.inner(&key).map_or(Value::scalar(0), |inner| run.found_map(inner)));
     }
-    let found = map.map.lookup_region(&key, run.cpu);
-    Ok(run.value_pointer(&map, found))
+    Ok(value_pointer(map.map.lookup_region(&key, run.cpu)))
 }
 
 fn lookup_percpu_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -65,8 +64,7 @@ fn lookup_percpu_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     if cpu >= run.env.cpus() {
         return Ok(Value::scalar(0));
     }
-    let found = map.map.lookup_region(&key, cpu);
-    Ok(run.value_pointer(&map, found))
+    Ok(value_pointer(map.map.lookup_region(&key, cpu)))
 }
 
 fn update_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -82,7 +80,7 @@ fn delete_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_map_delete_elem";
     let map = run.map_argument(NAME, Reg::R1)?;
     let key = run.bytes_argument(NAME, Reg::R2, map.map.key_size().into())?;
-    Ok(status(map.map.delete(&key)))
+    Ok(status(map.map.delete(&key, run.cpu)))
 }
 
 fn push_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -104,7 +102,7 @@ fn peek_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
 fn take(
     name: &'static str,
     run: &mut Run<'_>,
-    take: impl FnOnce(&MapObject, &mut [u8]) -> Result<(), Errno>,
+    take: impl FnOnce(&MapHandle, &mut [u8]) -> Result<(), Errno>,
 ) -> Result<Value, Stop> {
     let map = run.map_argument(name, Reg::R1)?;
     let mut value = vec![0; map.map.value_size() as usize];
@@ -128,18 +126,17 @@ fn for_each_map_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
         return Ok(failure(Errno::EINVAL));
     }
     let mut walked = 0;
-    let mut key = vec![0; map.map.key_size() as usize];
-    let mut previous: Option<Vec<u8>> = None;
-    while map.map.next_key(previous.as_deref(), &mut key).is_ok() {
-        if let Some(region) = map.map.lookup_region(&key, run.cpu) {
-            walked += 1;
-            let stored_key = run.scratch(&key);
-            let arguments = [map_value, stored_key, region.pointer(0), context];
-            if run.call_back(callback, &arguments)? != 0 {
-                break;
-            }
+    let mut cursor = Cursor::default();
+    while let Some(element) = map.map.walk(&mut cursor, run.cpu) {
+        walked += 1;
+        let value = map.map.element_region(&element).pointer(0);
+        let key = match map.map.key_region(&element) {
+            Some(region) => region.pointer(0),
+            None => run.lend(element.index),
+        };
+        if run.call_back(callback, &[map_value, key, value, context])? != 0 {
+            break;
         }
-        previous = Some(key.clone());
     }
     Ok(Value::scalar(walked))
 }

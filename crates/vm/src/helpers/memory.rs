@@ -42,8 +42,23 @@ impl Run<'_> {
         Ok(value)
     }
 
+    /// Checks that a register points to `len` bytes that may be written.
+    pub(crate) fn writable_argument(
+        &self,
+        helper: &'static str,
+        reg: Reg,
+        len: u64,
+    ) -> Result<(), Stop> {
+        self.memory_argument(helper, reg, len, true).map(|_| ())
+    }
+
     /// Reads the `len` bytes that a register points to.
-    pub(crate) fn bytes_argument(&self, helper: &'static str, reg: Reg, len: u64) -> Result<Vec<u8>, Stop> {
+    pub(crate) fn bytes_argument(
+        &self,
+        helper: &'static str,
+        reg: Reg,
+        len: u64,
+    ) -> Result<Vec<u8>, Stop> {
         let pointer = self.memory_argument(helper, reg, len, false)?;
         let mut bytes = vec![0; len as usize];
         pointer
@@ -53,7 +68,12 @@ impl Run<'_> {
     }
 
     /// Writes bytes to where a register points.
-    pub(crate) fn write_argument(&mut self, helper: &'static str, reg: Reg, bytes: &[u8]) -> Result<(), Stop> {
+    pub(crate) fn write_argument(
+        &mut self,
+        helper: &'static str,
+        reg: Reg,
+        bytes: &[u8],
+    ) -> Result<(), Stop> {
         let len = bytes.len() as u64;
         let pointer = self.memory_argument(helper, reg, len, true)?;
         pointer
@@ -77,7 +97,8 @@ fn probe_read(run: &mut Run<'_>) -> Result<Value, Stop> {
     let source = run.read(Reg::R3)?;
     run.memory_argument(NAME, Reg::R1, size, true)?;
     let mut bytes = vec![0; size as usize];
-    let found = source.kind() != Kind::Context && run.holds(&source) && source.read(&mut bytes).is_ok();
+    let found =
+        source.kind() != Kind::Context && run.holds(&source) && source.read(&mut bytes).is_ok();
     run.write_argument(NAME, Reg::R1, &bytes)?;
     Ok(if found { Value::scalar(0) } else { failure(Errno::EFAULT) })
 }

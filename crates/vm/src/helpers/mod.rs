@@ -3,9 +3,12 @@
 //! A helper reads its arguments from r1 to r5 of the run and gives r0. It checks
 //! what it is given: on a program that no verifier saw, any argument may be anything.
 
+mod checksum;
+mod format;
 mod map;
 mod memory;
 mod misc;
+mod packet;
 mod ring;
 
 use skep_abi::TrapKind;
@@ -14,7 +17,7 @@ use crate::interp::{Run, Stop};
 use crate::mem::value::Value;
 
 /// A helper's implementation.
-pub type Function = fn(&mut Run<'_>) -> Result<Value, Stop>;
+pub(crate) type Function = fn(&mut Run<'_>) -> Result<Value, Stop>;
 
 /// `bpf_tail_call`, which the interpreter does itself.
 pub(crate) const TAIL_CALL: u32 = 12;
@@ -25,8 +28,8 @@ const POISON: u32 = 195_896_080;
 /// The implementations, by helper number.
 static FUNCTIONS: [Option<Function>; 212] = {
     let mut table: [Option<Function>; 212] = [None; 212];
-    let groups: [&[(u32, Function)]; 4] =
-        [map::FUNCTIONS, ring::FUNCTIONS, memory::FUNCTIONS, misc::FUNCTIONS];
+    let groups: [&[(u32, Function)]; 5] =
+        [map::FUNCTIONS, ring::FUNCTIONS, memory::FUNCTIONS, misc::FUNCTIONS, packet::FUNCTIONS];
     let mut group = 0;
     while group < groups.len() {
         let mut row = 0;

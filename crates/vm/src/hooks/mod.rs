@@ -1,6 +1,16 @@
 //! Where events come from. A hook names its program type and its context; nothing
 //! else in the embedded kernel knows them.
 
+mod frame;
+pub(crate) mod packets;
+pub(crate) mod skb;
+pub(crate) mod xdp;
+
+pub use frame::Frame;
+pub use packets::{PacketError, PacketHook, Verdict};
+pub use skb::{Skb, SkbAccess};
+pub use xdp::Xdp;
+
 use skep_isa::Size;
 
 use crate::mem::value::Value;
@@ -21,6 +31,16 @@ pub trait Context {
     /// The legacy packet loads (`ld_abs`, `ld_ind`): a word in host order, `None`
     /// outside of the packet.
     fn load_legacy(&mut self, _offset: i64, _size: Size) -> Option<u32> {
+        None
+    }
+
+    /// The XDP buffer, for helpers that work on one.
+    fn xdp(&mut self) -> Option<&mut Xdp> {
+        None
+    }
+
+    /// The socket buffer, for helpers that work on one.
+    fn skb(&mut self) -> Option<&mut Skb> {
         None
     }
 }

@@ -8,9 +8,13 @@ use skep_isa::Pc;
 use super::{Caller, MAY_GOTO_LIMIT, Run, Stop};
 use crate::mem::stack::MAX_FRAMES;
 use crate::mem::value::{Kind, Value};
+use crate::objects::MapHandle;
 
 /// Most tail calls in a row (`MAX_TAIL_CALL_CNT`).
 const MAX_TAIL_CALLS: u32 = 33;
+
+/// Numbers of maps that were found in other maps start here.
+const FOUND_MAPS: u32 = 1 << 31;
 
 impl Run<'_> {
     /// Enters a subprogram that returns to `pc`.
@@ -62,7 +66,7 @@ impl Run<'_> {
             return Err(TrapKind::Uninitialised { register: 1 }.into());
         }
         let map = match map.kind() {
-            Kind::Map => self.program.maps[map.bits as usize].clone(),
+            Kind::Map => self.map(map),
             _ => return Err(self.bad_argument("bpf_tail_call", 2, "is no map")),
         };
         if self.tail_calls >= MAX_TAIL_CALLS {
@@ -79,8 +83,37 @@ impl Run<'_> {
         Ok(true)
     }
 
+    /// The map that a value names.
+    pub(crate) fn map(&self, value: Value) -> Arc<MapHandle> {
+        let index = value.map_index();
+        match index.checked_sub(FOUND_MAPS) {
+            Some(found) => self.found_maps[found as usize].clone(),
+            None => self.program.maps[index as usize].clone(),
+        }
+    }
+
+    /// A value for a map that was found in another one.
+    pub(crate) fn found_map(&mut self, map: Arc<MapHandle>) -> Value {
+        let known = self.found_maps.iter().position(|other| Arc::ptr_eq(other, &map));
+        let index = known.unwrap_or(self.found_maps.len());
+        if known.is_none() {
+            self.found_maps.push(map);
+        }
+        Value::map(FOUND_MAPS + index as u32)
+    }
+
+    /// A word in memory for a callback of the helper that runs.
+    pub(crate) fn lend(&mut self, word: u32) -> Value {
+        self.stack.cell(self.callers.len(), word)
+    }
+
     /// The stop of a helper that got an argument it cannot use.
-    pub(crate) fn bad_argument(&self, helper: &'static str, argument: u8, why: &'static str) -> Stop {
+    pub(crate) fn bad_argument(
+        &self,
+        helper: &'static str,
+        argument: u8,
+        why: &'static str,
+    ) -> Stop {
         TrapKind::BadArgument { helper, argument, why }.into()
     }
 }

@@ -24,7 +24,13 @@ impl Run<'_> {
     }
 
     #[inline(always)]
-    pub(super) fn store(&mut self, base: Reg, off: i16, size: Size, value: Value) -> Result<(), Stop> {
+    pub(super) fn store(
+        &mut self,
+        base: Reg,
+        off: i16,
+        size: Size,
+        value: Value,
+    ) -> Result<(), Stop> {
         let pointer = self.regs[base as usize];
         let offset = i64::from(off);
         let stored = match pointer.kind() {
@@ -75,6 +81,12 @@ impl Run<'_> {
         self.stack.overwritten(pointer, len);
     }
 
+    /// The address of byte `offset` of a map's only value.
+    pub(super) fn map_value(&self, index: u32, offset: u32) -> Result<Value, Stop> {
+        let region = self.program.maps[index as usize].map.direct_region();
+        region.map(|region| region.pointer(offset.into())).ok_or(TrapKind::BadInstruction.into())
+    }
+
     fn load_context(&mut self, pointer: Value, offset: i64, size: Size) -> Result<Value, Stop> {
         let offset = pointer.offset().wrapping_add(offset);
         u32::try_from(offset)
@@ -83,7 +95,13 @@ impl Run<'_> {
             .ok_or_else(|| bad_context(offset, size, false))
     }
 
-    fn store_context(&mut self, pointer: Value, offset: i64, size: Size, bits: u64) -> Result<(), Stop> {
+    fn store_context(
+        &mut self,
+        pointer: Value,
+        offset: i64,
+        size: Size,
+        bits: u64,
+    ) -> Result<(), Stop> {
         let offset = pointer.offset().wrapping_add(offset);
         u32::try_from(offset)
             .ok()

@@ -209,7 +209,14 @@ impl Run<'_> {
         })
     }
 
-    fn atomic(&mut self, op: AtomicOp, size: Size, base: Reg, off: i16, src: Reg) -> Result<(), Stop> {
+    fn atomic(
+        &mut self,
+        op: AtomicOp,
+        size: Size,
+        base: Reg,
+        off: i16,
+        src: Reg,
+    ) -> Result<(), Stop> {
         let operand = self.read(src)?.bits;
         let width = if size == Size::DW { Width::W64 } else { Width::W32 };
         let truncated = |bits: u64| if size == Size::DW { bits } else { bits as u32 as u64 };

@@ -17,11 +17,15 @@ pub struct Stack {
     spills: Box<[[Value; SLOTS]; MAX_FRAMES]>,
     /// A bit for each slot of a frame that holds a spilled pointer.
     spilled: [u64; MAX_FRAMES],
+    /// A word for each frame, which helpers lend to their callbacks.
+    cells: Box<[u64; MAX_FRAMES]>,
 }
 
 #[repr(align(16))]
 #[derive(Clone, Copy)]
-struct Aligned(#[allow(dead_code, reason = "programs use it, by address")] [u8; FRAME_SIZE as usize]);
+struct Aligned(
+    #[allow(dead_code, reason = "programs use it, by address")] [u8; FRAME_SIZE as usize],
+);
 
 impl Default for Stack {
     fn default() -> Stack {
@@ -34,8 +38,11 @@ impl Stack {
     pub fn new() -> Stack {
         let mut bytes = Box::new([Aligned([0; FRAME_SIZE as usize]); MAX_FRAMES]);
         bytes.as_mut_ptr().expose_provenance();
+        let mut cells = Box::new([0; MAX_FRAMES]);
+        cells.as_mut_ptr().expose_provenance();
         Stack {
             bytes,
+            cells,
             spills: Box::new([[Value::UNINIT; SLOTS]; MAX_FRAMES]),
             spilled: [0; MAX_FRAMES],
         }
@@ -58,6 +65,17 @@ impl Stack {
         region.with_epoch(frame as u16).pointer(FRAME_SIZE.into())
     }
 
+    /// A word of a frame as memory that programs may read.
+    pub fn cell(&mut self, frame: usize, word: u32) -> Value {
+        let start = (&raw mut self.cells[frame]).cast::<u8>();
+        // SAFETY: as in `frame`.
+        let region = unsafe { Region::new(start, 4, Kind::Memory, true) };
+        let cell = region.pointer(0);
+        let stored = cell.store(0, Size::W, word.into());
+        debug_assert!(stored.is_ok());
+        cell
+    }
+
     /// Zeroes every frame.
     pub fn clear(&mut self) {
         for frame in 0..MAX_FRAMES {
@@ -71,7 +89,13 @@ impl Stack {
 
     /// Stores through a stack pointer, remembering pointers.
     #[inline]
-    pub fn store(&mut self, pointer: Value, offset: i64, size: Size, value: Value) -> Result<(), Fault> {
+    pub fn store(
+        &mut self,
+        pointer: Value,
+        offset: i64,
+        size: Size,
+        value: Value,
+    ) -> Result<(), Fault> {
         pointer.store(offset, size, value.bits)?;
         let frame = usize::from(pointer.epoch());
         let at = (pointer.offset() + offset) as usize;

@@ -32,7 +32,7 @@ pub enum Kind {
     Record,
     /// Other memory: an application's, a raw run's.
     Memory,
-    /// A map itself; the bits are its index in the program.
+    /// A map itself.
     Map,
     /// A subprogram; the bits are its first slot.
     Function,
@@ -135,9 +135,15 @@ impl Value {
         Value { bits, region: Region::NONE }
     }
 
-    /// A map of the program.
+    /// A map, by the number that the run knows it by.
     pub fn map(index: u32) -> Value {
-        Value { bits: index.into(), region: Region { kind: Kind::Map, ..Region::NONE } }
+        let bits = MAP_ADDRESS + u64::from(index);
+        Value { bits, region: Region { kind: Kind::Map, start: index.into(), ..Region::NONE } }
+    }
+
+    /// The number of a map.
+    pub fn map_index(&self) -> u32 {
+        self.region.start as u32
     }
 
     /// A subprogram.
@@ -272,7 +278,8 @@ impl Value {
         let address = self.check(0, bytes.len() as u64, false)? as usize;
         for (index, byte) in bytes.iter_mut().enumerate() {
             // SAFETY: inside of a region, whose maker promised that it is mapped.
-            *byte = unsafe { load(std::ptr::with_exposed_provenance_mut(address + index), Size::B) } as u8;
+            *byte = unsafe { load(std::ptr::with_exposed_provenance_mut(address + index), Size::B) }
+                as u8;
         }
         Ok(())
     }
@@ -291,6 +298,9 @@ impl Value {
         Ok(())
     }
 }
+
+/// Maps are no memory; this is what a program sees of their address.
+const MAP_ADDRESS: u64 = 0x4d41_5000_0000;
 
 /// Contexts are no memory; this is what a program sees of their address.
 const CONTEXT_ADDRESS: u64 = 0x7e57_0000_0000;

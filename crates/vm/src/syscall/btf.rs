@@ -31,7 +31,8 @@ pub(super) fn load(vm: &Vm, attr: &mut BtfLoad<'_>) -> Result<u32, Errno> {
     let parsed = skep_btf::Btf::parse(bytes.to_vec());
     if let Err(error) = parsed {
         let log = &mut attr.btf_log_buf;
-        attr.btf_log_true_size = super::prog::write_log(log, attr.btf_log_level, &format!("{error}\n"));
+        attr.btf_log_true_size =
+            super::prog::write_log(log, attr.btf_log_level, &format!("{error}\n"));
         return Err(Errno::EINVAL);
     }
     let mut objects = vm.objects();

@@ -1,11 +1,9 @@
 //! OBJ_GET_INFO_BY_FD.
 
-use skep_sys::{
-    BTF_INFO_SIZE, Errno, MAP_INFO_SIZE, MapInfo, ObjInfo, PROG_INFO_SIZE,
-};
+use skep_sys::{BTF_INFO_SIZE, Errno, MAP_INFO_SIZE, MapInfo, ObjInfo, PROG_INFO_SIZE};
 
 use crate::Vm;
-use crate::objects::{BtfObject, MapObject, Object};
+use crate::objects::{BtfObject, MapHandle, Object};
 use crate::program::Program;
 
 /// End of the last field of `struct bpf_prog_info`, which is followed by padding.
@@ -45,7 +43,7 @@ fn finish(attr: &mut ObjInfo<'_>, bytes: &[u8]) -> Result<u32, Errno> {
     Ok(0)
 }
 
-fn map_info(attr: &mut ObjInfo<'_>, map: &MapObject) -> Result<u32, Errno> {
+fn map_info(attr: &mut ObjInfo<'_>, map: &MapHandle) -> Result<u32, Errno> {
     check_tail(attr, MAP_INFO_SIZE)?;
     let info = MapInfo {
         map_type: map.map.map_type() as u32,
@@ -58,7 +56,7 @@ fn map_info(attr: &mut ObjInfo<'_>, map: &MapObject) -> Result<u32, Errno> {
         btf_id: map.btf.as_ref().map_or(0, |btf| btf.id),
         btf_key_type_id: map.btf_key_type_id,
         btf_value_type_id: map.btf_value_type_id,
-        map_extra: map.map.map_extra(),
+        map_extra: 0,
     };
     finish(attr, &info.to_bytes())
 }

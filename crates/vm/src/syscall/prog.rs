@@ -9,7 +9,7 @@ use skep_sys::{Errno, Output, ProgLoad};
 
 use super::{check_name, input};
 use crate::Vm;
-use crate::objects::{MapObject, Object};
+use crate::objects::{MapHandle, Object};
 use crate::program::{Program, link};
 
 const KNOWN_FLAGS: u32 = prog_flags::STRICT_ALIGNMENT
@@ -73,7 +73,8 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
         Ok(linked) => linked,
         Err(error) => {
             let message = error.to_string();
-            attr.log_true_size = write_log(&mut attr.log_buf, attr.log_level, &format!("{message}\n"));
+            attr.log_true_size =
+                write_log(&mut attr.log_buf, attr.log_level, &format!("{message}\n"));
             attr.diagnostic = Some(Diagnostic { pc: Some(error.pc()), message, trap: None });
             return Err(error.errno());
         }
@@ -85,7 +86,7 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
     publish(vm, attr, prog_type, linked, btf_id)
 }
 
-type Linked = (Box<[skep_isa::Insn]>, Box<[Arc<MapObject>]>);
+type Linked = (Box<[skep_isa::Insn]>, Box<[Arc<MapHandle>]>);
 
 fn publish(
     vm: &Vm,
@@ -114,7 +115,8 @@ fn publish(
 /// the type, `None` where its number is unknown: that is found out later.
 fn check_attach(attr: &ProgLoad<'_>) -> Result<Option<ProgType>, Errno> {
     use skep_abi::AttachType as A;
-    let prog_type = ProgType::from_number(attr.prog_type).filter(|&known| known != ProgType::Unspec);
+    let prog_type =
+        ProgType::from_number(attr.prog_type).filter(|&known| known != ProgType::Unspec);
     let expected = A::from_number(attr.expected_attach_type);
     let allowed = match prog_type {
         Some(ProgType::CgroupSock) => matches!(
@@ -136,14 +138,25 @@ fn check_attach(attr: &ProgLoad<'_>) -> Result<Option<ProgType>, Errno> {
         Some(ProgType::CgroupSockAddr) => expected.is_some_and(|attach| {
             let name = attach.name();
             attach.name().starts_with("cgroup_")
-                && ["4_bind", "6_bind", "connect", "sendmsg", "recvmsg", "getpeername", "getsockname"]
-                    .iter()
-                    .any(|end| name.ends_with(end))
+                && [
+                    "4_bind",
+                    "6_bind",
+                    "connect",
+                    "sendmsg",
+                    "recvmsg",
+                    "getpeername",
+                    "getsockname",
+                ]
+                .iter()
+                .any(|end| name.ends_with(end))
                 && !name.ends_with("post_bind")
         }),
         Some(ProgType::SkLookup) => expected == Some(A::SkLookup),
         Some(ProgType::SkReuseport) => {
-            matches!(expected, Some(A::SkReuseportSelect | A::SkReuseportSelectOrMigrate | A::CgroupInetIngress))
+            matches!(
+                expected,
+                Some(A::SkReuseportSelect | A::SkReuseportSelectOrMigrate | A::CgroupInetIngress)
+            )
         }
         Some(ProgType::Netfilter) => expected == Some(A::Netfilter),
         Some(ProgType::Syscall | ProgType::Ext) => attr.expected_attach_type == 0,
