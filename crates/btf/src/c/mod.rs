@@ -152,10 +152,11 @@ impl<'a> Printer<'a> {
         }
         self.states[id as usize] = State::Started;
         match self.btf.type_by_id(id)? {
-            Type::Int(int) => {
-                if !names::is_c_integer(int.name) && int.name != "__ARRAY_SIZE_TYPE__" {
-                    self.define_integer(id, &int)?;
-                }
+            // clang's type of array indices is declared by nothing.
+            Type::Int(int)
+                if !names::is_c_integer(int.name) && int.name != "__ARRAY_SIZE_TYPE__" =>
+            {
+                self.define_integer(id, &int)?;
             }
             Type::Struct(composite) | Type::Union(composite) if !composite.name.is_empty() => {
                 for member in composite.members.iter() {
