@@ -242,7 +242,7 @@ impl Part<'_> {
         }
         let size_at = self.at;
         let record_size = self.word()? as usize;
-        if record_size < 4 * T::WORDS || record_size % 4 != 0 {
+        if record_size < 4 * T::WORDS || !record_size.is_multiple_of(4) {
             let least = 4 * T::WORDS;
             let reason =
                 format!("record size {record_size}, expected a multiple of 4 from {least}");

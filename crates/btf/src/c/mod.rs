@@ -152,14 +152,15 @@ impl<'a> Printer<'a> {
         }
         self.states[id as usize] = State::Started;
         match self.btf.type_by_id(id)? {
-            Type::Int(int) => {
-                if !names::is_c_integer(int.name) && int.name != "__ARRAY_SIZE_TYPE__" {
-                    self.define_integer(id, &int)?;
-                }
+            // clang's type of array indices is declared by nothing.
+            Type::Int(int)
+                if !names::is_c_integer(int.name) && int.name != "__ARRAY_SIZE_TYPE__" =>
+            {
+                self.define_integer(id, &int)?;
             }
             Type::Struct(composite) | Type::Union(composite) if !composite.name.is_empty() => {
                 for member in composite.members.iter() {
-                    self.prepare(member.type_id, Need::Whole, depth + 1)?;
+                    self.prepare(member.type_id, Need::Whole, id, depth + 1)?;
                 }
                 self.declared[id as usize] = true;
                 let text = self.composite(id, 0, depth)?;
@@ -180,7 +181,7 @@ impl<'a> Printer<'a> {
                     // Old gcc describes it as void.
                     "typedef __builtin_va_list __gnuc_va_list".to_string()
                 } else {
-                    self.prepare(target, Need::Name, depth + 1)?;
+                    self.prepare(target, Need::Name, id, depth + 1)?;
                     let name = self.names.identifier_of(id, name);
                     format!("typedef {}", self.declare(target, name, 0, depth)?)
                 };
@@ -211,35 +212,38 @@ impl<'a> Printer<'a> {
         self.emit(id, format!("typedef {known} {name}"))
     }
 
-    /// Prints what a mention of the type needs to stand in front of it.
-    fn prepare(&mut self, id: u32, need: Need, depth: u32) -> Result<(), BtfError> {
+    /// Prints what a mention of the type, in the definition of `inside`, needs in front of it.
+    fn prepare(&mut self, id: u32, need: Need, inside: u32, depth: u32) -> Result<(), BtfError> {
         if depth > MAX_DEPTH {
             return Err(nesting(id, MAX_DEPTH));
         }
         self.spend(id, 1)?;
         match self.btf.type_by_id(id)? {
-            Type::Ptr { target } => self.prepare(target, Need::Name, depth + 1),
+            Type::Ptr { target } => self.prepare(target, Need::Name, inside, depth + 1),
             // An array's elements are whole, even behind a pointer.
-            Type::Array(array) => self.prepare(array.element, Need::Whole, depth + 1),
+            Type::Array(array) => self.prepare(array.element, Need::Whole, inside, depth + 1),
             Type::Const { target }
             | Type::Volatile { target }
             | Type::Restrict { target }
-            | Type::TypeTag { target, .. } => self.prepare(target, need, depth + 1),
+            | Type::TypeTag { target, .. } => self.prepare(target, need, inside, depth + 1),
             Type::FuncProto(proto) => {
-                self.prepare(proto.ret, Need::Name, depth + 1)?;
+                self.prepare(proto.ret, Need::Name, inside, depth + 1)?;
                 for param in proto.params.iter() {
-                    self.prepare(param.type_id, Need::Name, depth + 1)?;
+                    self.prepare(param.type_id, Need::Name, inside, depth + 1)?;
                 }
                 Ok(())
             }
             Type::Struct(composite) | Type::Union(composite) => {
                 if composite.name.is_empty() {
                     for member in composite.members.iter() {
-                        self.prepare(member.type_id, Need::Whole, depth + 1)?;
+                        self.prepare(member.type_id, Need::Whole, inside, depth + 1)?;
                     }
                     Ok(())
                 } else if need == Need::Whole {
                     self.define_at(id, depth + 1)
+                } else if id == inside {
+                    // Its own definition declares it.
+                    Ok(())
                 } else {
                     self.forward(id)
                 }
@@ -251,7 +255,7 @@ impl<'a> Printer<'a> {
             Type::Typedef { target, .. } => {
                 self.define_at(id, depth + 1)?;
                 match need {
-                    Need::Whole => self.prepare(target, Need::Whole, depth + 1),
+                    Need::Whole => self.prepare(target, Need::Whole, inside, depth + 1),
                     Need::Name => Ok(()),
                 }
             }
@@ -289,7 +293,7 @@ impl<'a> Printer<'a> {
             {
                 continue;
             }
-            self.prepare(proto, Need::Name, 0)?;
+            self.prepare(proto, Need::Name, target, 0)?;
             if !std::mem::replace(&mut any, true) {
                 self.text.push_str(BEFORE_KFUNCS);
             }

@@ -164,6 +164,22 @@ impl From<&str> for Problem {
     }
 }
 
+/// Whether the type `target` of a kernel may stand for the type `local` of an object,
+/// whose names are known to agree. This is what a kernel variable or function has to
+/// pass before a program may use it.
+pub fn types_are_compatible(
+    local: &Btf,
+    local_id: u32,
+    target: &Btf,
+    target_id: u32,
+) -> Result<bool, BtfError> {
+    match compat::Compat::new(local, target).types_are_compatible(local_id, target_id) {
+        Ok(are) => Ok(are),
+        Err(Problem::Btf(error)) => Err(error),
+        Err(Problem::Bad(_)) => Ok(false),
+    }
+}
+
 /// Resolves the records of one object.
 ///
 /// Candidates are looked up once for each type, and those that did not match

@@ -85,23 +85,20 @@ pub fn scratch(name: &str) -> PathBuf {
 
 /// Compiles C for BPF with BTF, gives the object's bytes, or a printed skip.
 pub fn compile(name: &str, source: &str) -> Option<Vec<u8>> {
-    let directory = scratch(name);
-    let (input, output) = (directory.join("in.c"), directory.join("out.o"));
+    let input = scratch(name).join("in.c");
     std::fs::write(&input, source).expect("write the source");
+    compile_file(&input, &[])
+}
+
+/// Likewise from a file, with further arguments.
+pub fn compile_file(input: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
+    let name = input.file_stem().expect("a name").to_string_lossy();
+    let output = scratch(&format!("{name}{}", arguments.concat())).join("out.o");
     let paths = (input.to_string_lossy(), output.to_string_lossy());
-    stdout_of(
-        "clang-19",
-        &[
-            "--target=bpf",
-            "-mcpu=v3",
-            "-O2",
-            "-g",
-            "-c",
-            &paths.0,
-            "-o",
-            &paths.1,
-        ],
-    )?;
+    let mut all = vec!["--target=bpf", "-mcpu=v3", "-O2", "-g", "-w"];
+    all.extend(arguments);
+    all.extend(["-c", &*paths.0, "-o", &*paths.1]);
+    stdout_of("clang-19", &all)?;
     Some(std::fs::read(output).expect("read the object"))
 }
 

@@ -1,0 +1,24 @@
+/* A kernel whose types of the same names differ: moved, resized, retyped members. */
+typedef unsigned int u32; typedef unsigned long long u64; typedef unsigned char u8; typedef unsigned short u16; typedef int s32;
+enum e1 { B1=22, A1=11, C1=-70, OLD___y=99 };
+enum e64 { BIG2 = 0x500000000ULL, BIG = 0x200000000ULL };
+struct inner { long pad; u64 b; short a; };
+struct s1 { long q; u64 x; u32 y; u32 bf1:5; u32 f:9; u32 bf2:17; u64 wide:33; s32 sbf:9; char name[32]; long arr[8]; struct { struct inner in; }; struct inner ins[2]; long p; u64 e; struct { union { u64 u_b; struct { char k; u32 u_a; }; }; }; int an1; short an2; void *ip; double fl; int mat[4][5]; };
+struct s1___2 { u64 x; char z[10]; u64 gone; };
+struct flex { char h[16]; int n; struct inner elems[]; };
+struct flex0 { int n; int elems[4]; };
+struct resized { u64 grow; u32 shrink; long long sgrow; void *ptr; u16 same; int *tosint; u64 c[4]; u64 en; };
+struct amb { int first; int v; };
+struct amb___2 { long first; int v; };
+struct incompat { void *i_to_ptr; int st_to_int; int p_to_arr[2]; int *arr_to_ptr; enum e1 ee; };
+union un { u64 ub; short k; int ua; };
+typedef struct { int ta; int x; int tb; } tdef;
+typedef struct { u64 b; int a; } tdef2;
+struct order { u32 bits:9; u64 z; u64 pad:40; u64 bits2:24; u64 huge:50; u64 huge2:13; };
+typedef long (*fnp)(long, struct inner *);
+typedef int fn_t(int, struct inner *);
+typedef long *pint; typedef int arr_t[5];
+typedef enum { ANON_B = 44, ANON_A } anon_e;
+typedef enum e1 e1_t; typedef enum e64 e64_t;
+struct bigarr { char pad[80000]; int far; };
+struct s1 v1; struct s1___2 v2; struct flex *v3; struct flex v33; struct flex0 v4; struct resized v5; struct amb v6; struct amb___2 v7; struct incompat v8; union un v9; tdef v10; tdef2 v11; struct order v12; fnp v13; fn_t *v14; pint v15; arr_t v16; anon_e v17; e1_t v18; e64_t v19; struct bigarr v20; u32 v21;
