@@ -138,7 +138,7 @@ impl CaptureError {
             CaptureErrorKind::Stranger(_) => {
                 "`tcpdump -r FILE -w FILE.pcap` and `editcap` make a pcap file of what they can \
                  read"
-                .into()
+                    .into()
             }
             CaptureErrorKind::Truncated { .. } => match self.0.packets {
                 0 => "there is no whole packet in it; record it again".into(),

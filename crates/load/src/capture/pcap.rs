@@ -38,10 +38,7 @@ pub(super) struct Header {
 
 impl Header {
     /// Reads the rest of the header, behind the magic number.
-    pub fn read<R: Read>(
-        flavour: Flavour,
-        source: &mut Source<R>,
-    ) -> Result<Header, CaptureError> {
+    pub fn read<R: Read>(flavour: Flavour, source: &mut Source<R>) -> Result<Header, CaptureError> {
         let fields = source.array::<20>("the file header")?;
         let (major, minor) = (flavour.order.u16(&fields, 0), flavour.order.u16(&fields, 2));
         if major != 2 {

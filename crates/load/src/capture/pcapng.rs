@@ -97,7 +97,7 @@ impl Section {
             }
         };
         let len = self.order.u32(&head, 0);
-        if len < 28 || len % 4 != 0 {
+        if len < 28 || !len.is_multiple_of(4) {
             let reason = format!("a section header of {len} bytes, expected 28 or more");
             return Err(source.malformed(8, reason));
         }
@@ -135,7 +135,7 @@ impl Section {
                 continue;
             }
             let len = self.order.u32(&source.array::<4>("a block's length")?, 0);
-            if len < 12 || len % 4 != 0 {
+            if len < 12 || !len.is_multiple_of(4) {
                 let reason = format!("a block of {len} bytes, expected 12 or more, divisible by 4");
                 return Err(source.malformed(8, reason));
             }
@@ -219,9 +219,7 @@ impl Section {
         let stamp = |at| u64::from(word(at)) << 32 | u64::from(word(at + 4));
         let (number, stamp, captured, wire_len, start) = match kind {
             block::ENHANCED_PACKET => (word(0), Some(stamp(4)), word(12), word(16), 20),
-            block::PACKET => {
-                (order.u16(fields, 0).into(), Some(stamp(4)), word(12), word(16), 20)
-            }
+            block::PACKET => (order.u16(fields, 0).into(), Some(stamp(4)), word(12), word(16), 20),
             // It has no length of its own: the interface's limit says it.
             _ => (0, None, word(0), word(0), 4),
         };
