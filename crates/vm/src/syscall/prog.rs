@@ -52,8 +52,17 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
     if !license.iter().take(128).any(|&byte| byte == 0) && license.len() < 127 {
         return Err(Errno::EFAULT);
     }
+    if attr.signature.is_some() {
+        // There are no keys to check a signature with.
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if attr.prog_ifindex != 0 {
+        // No device here takes programs.
+        return Err(Errno::EINVAL);
+    }
     let Some(prog_type) = prog_type else { return Err(Errno::EINVAL) };
     check_name(&attr.prog_name)?;
+    check_sleepable(prog_type, attr.prog_flags)?;
     check_log(attr.log_level, attr.log_size, attr.log_buf.is_null())?;
 
     let slots = Slot::split(insns).ok_or(Errno::EINVAL)?;
@@ -79,9 +88,10 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
             return Err(error.errno());
         }
     };
-    let btf_id = match attr.prog_btf_fd {
+    // Without records to check, Linux does not look at the BTF.
+    let btf_id = match attr.func_info_cnt | attr.line_info_cnt {
         0 => 0,
-        fd => vm.objects().btf(fd)?.id,
+        _ => vm.objects().btf(attr.prog_btf_fd)?.id,
     };
     publish(vm, attr, prog_type, linked, btf_id)
 }
@@ -171,6 +181,13 @@ fn check_attach(attr: &ProgLoad<'_>) -> Result<Option<ProgType>, Errno> {
         return Err(Errno::EINVAL);
     }
     Ok(prog_type)
+}
+
+/// `can_be_sleepable`, by program type.
+fn check_sleepable(prog_type: ProgType, flags: u32) -> Result<(), Errno> {
+    use ProgType::{Kprobe, Lsm, StructOps, Syscall, Tracing};
+    let can_sleep = matches!(prog_type, Tracing | Lsm | Kprobe | StructOps | Syscall);
+    if flags & prog_flags::SLEEPABLE != 0 && !can_sleep { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
 /// `bpf_verifier_log_attr_valid`.

@@ -101,22 +101,26 @@ fn finish(attr: &mut TestRun<'_>, retval: u32, duration: u32, packet: &[u8]) -> 
         0 => packet.len(),
         room => room.min(packet.len()),
     };
-    if !attr.data_out.is_null() {
-        attr.data_out.write(0, &packet[..room])?;
+    let cut = room < packet.len();
+    if !attr.data_out.is_null() && attr.data_out.write(0, &packet[..room]).is_err() {
+        return Err(if cut { Errno::ENOSPC } else { Errno::EFAULT });
     }
     attr.data_size_out = packet.len() as u32;
     attr.retval = retval;
     attr.duration = duration;
-    if room < packet.len() { Err(Errno::ENOSPC) } else { Ok(()) }
+    if cut { Err(Errno::ENOSPC) } else { Ok(()) }
 }
 
 /// `bpf_ctx_finish`.
 fn finish_context(attr: &mut TestRun<'_>, context: Option<&[u8]>) -> Result<(), Errno> {
     let Some(context) = context.filter(|_| !attr.ctx_out.is_null()) else { return Ok(()) };
     let room = (attr.ctx_size_out as usize).min(context.len());
-    attr.ctx_out.write(0, &context[..room])?;
+    let cut = room < context.len();
+    if attr.ctx_out.write(0, &context[..room]).is_err() {
+        return Err(if cut { Errno::ENOSPC } else { Errno::EFAULT });
+    }
     attr.ctx_size_out = context.len() as u32;
-    if room < context.len() { Err(Errno::ENOSPC) } else { Ok(()) }
+    if cut { Err(Errno::ENOSPC) } else { Ok(()) }
 }
 
 fn run_xdp(
