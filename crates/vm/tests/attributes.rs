@@ -423,7 +423,10 @@ impl Run {
             // Which elements it takes out depends on the order of a table.
             self.empty_maps();
         }
-        let same = on_linux.map(|_| ()) == on_own.map(|_| ());
+        // Which key comes last depends on the order of a table.
+        let at_end = |result: Result<u32, Errno>| matches!(result, Ok(_) | Err(Errno::ENOENT));
+        let same = on_linux.map(|_| ()) == on_own.map(|_| ())
+            || (cmd == Cmd::MapGetNextKey && at_end(on_linux) && at_end(on_own));
         let verdict = if same {
             Ok(())
         } else {

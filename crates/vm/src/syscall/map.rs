@@ -8,7 +8,7 @@ use skep_sys::{
     Errno, Input, MapBatch, MapCreate, MapDelete, MapElem, MapFreeze, MapNextKey, Mapping,
 };
 
-use super::{check_name, input, object};
+use super::{check_name, input, interface_exists, object};
 use crate::Vm;
 use crate::maps::{BatchResult, Map, MapAttr, MapObject};
 use crate::objects::{MapHandle, Object};
@@ -78,15 +78,6 @@ fn check_offload(map_type: MapType, ifindex: u32) -> Result<(), Errno> {
         MapType::Array | MapType::Hash if interface_exists(ifindex) => Err(Errno::EOPNOTSUPP),
         _ => Err(Errno::EINVAL),
     }
-}
-
-/// Whether the machine has a network interface of this number.
-fn interface_exists(ifindex: u32) -> bool {
-    let Ok(interfaces) = std::fs::read_dir("/sys/class/net") else { return false };
-    interfaces.flatten().any(|interface| {
-        let index = std::fs::read_to_string(interface.path().join("ifindex"));
-        index.is_ok_and(|index| index.trim().parse() == Ok(ifindex))
-    })
 }
 
 /// The hash of the only program that may use the map: a SHA-256.

@@ -61,3 +61,12 @@ fn check_name(name: &[u8; 16]) -> Result<(), Errno> {
     let good = |&byte: &u8| letter(byte) || matches!(byte, b'_' | b'.');
     if name[..end].iter().all(good) { Ok(()) } else { Err(Errno::EINVAL) }
 }
+
+/// Whether the machine has a network interface of this number.
+fn interface_exists(ifindex: u32) -> bool {
+    let Ok(interfaces) = std::fs::read_dir("/sys/class/net") else { return false };
+    interfaces.flatten().any(|interface| {
+        let index = std::fs::read_to_string(interface.path().join("ifindex"));
+        index.is_ok_and(|index| index.trim().parse() == Ok(ifindex))
+    })
+}

@@ -56,10 +56,7 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
         // There are no keys to check a signature with.
         return Err(Errno::EOPNOTSUPP);
     }
-    if attr.prog_ifindex != 0 {
-        // No device here takes programs.
-        return Err(Errno::EINVAL);
-    }
+    check_device(attr)?;
     let Some(prog_type) = prog_type else { return Err(Errno::EINVAL) };
     check_name(&attr.prog_name)?;
     check_sleepable(prog_type, attr.prog_flags)?;
@@ -181,6 +178,25 @@ fn check_attach(attr: &ProgLoad<'_>) -> Result<Option<ProgType>, Errno> {
         return Err(Errno::EINVAL);
     }
     Ok(prog_type)
+}
+
+/// `bpf_prog_dev_bound_init`: no device here takes programs.
+fn check_device(attr: &ProgLoad<'_>) -> Result<(), Errno> {
+    let bound_only = attr.prog_flags & prog_flags::XDP_DEV_BOUND_ONLY != 0;
+    let frags = attr.prog_flags & prog_flags::XDP_HAS_FRAGS != 0;
+    let others = attr.prog_flags & !(prog_flags::XDP_DEV_BOUND_ONLY | prog_flags::XDP_HAS_FRAGS);
+    let consistent = others == 0
+        && (!frags || bound_only)
+        && match ProgType::from_number(attr.prog_type) {
+            Some(ProgType::Xdp) => true,
+            Some(ProgType::SchedCls) => !bound_only,
+            _ => false,
+        };
+    match attr.prog_ifindex {
+        0 => Ok(()),
+        ifindex if consistent && super::interface_exists(ifindex) => Err(Errno::EOPNOTSUPP),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 /// `can_be_sleepable`, by program type.
