@@ -217,15 +217,29 @@ pub(super) fn check_log(level: u32, size: u32, null: bool) -> Result<(), Errno> 
     Ok(())
 }
 
-/// Writes a log as far as it fits, zero-terminated; gives the size it needs.
-pub(super) fn write_log(log: &mut Output<'_>, level: u32, text: &str) -> u32 {
-    if level == 0 {
-        return 0;
+/// `bpf_vlog_finalize`: writes a log, zero-terminated, of which the end counts most;
+/// puts the size it needs into `true_size`.
+///
+/// # Errors
+/// `EFAULT` where the buffer is not there, `ENOSPC` where the log was cut.
+pub(super) fn write_log(
+    log: &mut Output<'_>,
+    level: u32,
+    size: u32,
+    true_size: &mut u32,
+    text: &str,
+) -> Result<(), Errno> {
+    if level == 0 || text.is_empty() {
+        *true_size = 0;
+        return Ok(());
     }
-    if let Some(room) = log.len().checked_sub(1) {
-        let len = text.len().min(room);
-        log[..len].copy_from_slice(&text.as_bytes()[..len]);
-        log[len] = 0;
+    let needed = text.len() + 1;
+    *true_size = needed as u32;
+    if log.is_null() {
+        return Ok(());
     }
-    text.len() as u32 + 1
+    let kept = text.len().min((size as usize).saturating_sub(1));
+    log.write(0, &text.as_bytes()[text.len() - kept..])?;
+    log.write(kept, &[0])?;
+    if needed > size as usize { Err(Errno::ENOSPC) } else { Ok(()) }
 }
