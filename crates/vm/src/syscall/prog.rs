@@ -79,9 +79,10 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
         Ok(linked) => linked,
         Err(error) => {
             let message = error.to_string();
-            attr.log_true_size =
-                write_log(&mut attr.log_buf, attr.log_level, &format!("{message}\n"));
+            let text = format!("{message}\n");
             attr.diagnostic = Some(Diagnostic { pc: Some(error.pc()), message, trap: None });
+            let (level, size) = (attr.log_level, attr.log_size);
+            write_log(&mut attr.log_buf, level, size, &mut attr.log_true_size, &text)?;
             return Err(error.errno());
         }
     };
