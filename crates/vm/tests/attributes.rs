@@ -425,7 +425,7 @@ impl Run {
         }
         // Which key comes last, and which bucket is full, depends on the order of a table.
         let by_order: &[Errno] = match cmd {
-            Cmd::MapGetNextKey => &[Errno::ENOENT],
+            Cmd::MapGetNextKey => &[Errno::ENOENT, Errno::EFAULT],
             Cmd::MapLookupBatch | Cmd::MapLookupAndDeleteBatch => {
                 &[Errno::ENOENT, Errno::ENOSPC, Errno::EFAULT]
             }

@@ -37,12 +37,12 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
         ..MapAttr::new(map_type, attr.key_size, attr.value_size, attr.max_entries)
     };
     shape.check()?;
-    check_offload(map_type, attr.map_ifindex)?;
     if wants_token {
         // There are no tokens here: no fd can be one.
         vm.objects().get(attr.map_token_fd as u32)?;
         return Err(Errno::EINVAL);
     }
+    check_offload(map_type, attr.map_ifindex)?;
     if matches!(map_type, MapType::ArrayOfMaps | MapType::HashOfMaps) {
         shape.inner = Some(inner_map(vm, attr.inner_map_fd)?);
     }
