@@ -12,11 +12,16 @@
 
 mod elf;
 mod error;
+mod kconfig;
 mod object;
 mod parse;
+mod relocate;
+mod target;
 
-pub use error::{ObjectError, ObjectErrorKind};
+pub use error::{ObjectError, ObjectErrorKind, RelocateError, RelocateErrorKind};
 pub use object::{
     CoreRecord, Extern, ExternKind, Function, KconfigType, MapDef, MapOrigin, Object, Operation,
     ProgramDef, Reference, Symbol,
 };
+pub use relocate::{Linked, LinkedProgram, MapReference, PlacedFunction, Poisoned, relocate};
+pub use target::Target;
