@@ -46,7 +46,7 @@ pub struct LineInfo {
     pub file_name_off: u32,
     /// The line's text, in the BTF's strings.
     pub line_off: u32,
-    /// The line's number, from 1 (22 bits).
+    /// The line's number, from 1 (22 bits); 0 for what the compiler made up.
     pub line: u32,
     /// The column, from 1; 0 if unknown (10 bits).
     pub column: u32,

@@ -120,8 +120,14 @@ impl Printer<'_> {
         let ty = self.btf.type_by_id(id)?;
         let (keyword, tag) = match ty {
             Type::Fwd { name, is_union } => {
-                let keyword = keyword(if is_union { Kind::Union } else { Kind::Struct });
-                (keyword, self.names.forward_tag(keyword, name))
+                let (kind, others) = match is_union {
+                    true => (Kind::Union, [Kind::Struct, Kind::Enum, Kind::Enum64]),
+                    false => (Kind::Struct, [Kind::Union, Kind::Enum, Kind::Enum64]),
+                };
+                let has = |kind| self.btf.find(name, kind).is_some();
+                let is_other = !has(kind) && others.into_iter().any(has);
+                let keyword = keyword(kind);
+                (keyword, self.names.forward_tag(keyword, name, is_other))
             }
             _ => {
                 let keyword = keyword(ty.kind());

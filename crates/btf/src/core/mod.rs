@@ -28,7 +28,7 @@ use spec::Spec;
 pub const POISON_HELPER: i32 = 0xbad2310;
 
 /// How many members one match may look at, far above any real type.
-const MATCH_BUDGET: u32 = 1 << 24;
+const MATCH_BUDGET: u32 = 1 << 22;
 
 /// A name without its `___flavor`: what stands before the last triple underscore
 /// that has a character other than `_` on both sides.

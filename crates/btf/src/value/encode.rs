@@ -12,6 +12,9 @@ use crate::{Array, Btf, BtfError, Composite, Endian, Enum, Int, Type};
 /// The largest value that text is made into, in bytes.
 const MAX_SIZE: u64 = 1 << 26;
 
+/// How many members a name is looked for among: twice what one struct can have.
+const MAX_SEARCH: u32 = 1 << 17;
+
 /// Makes the bytes of a value of the type from text: numbers (`80`, `0x1f`, `-1`),
 /// `true`, enumerators, `"strings"`, addresses, `[1, 2]`, `{ saddr: 10.0.0.7, port: 80 }`
 /// or the same as JSON, and `hex:0a00...` for the bytes of any type. Members and
@@ -32,7 +35,7 @@ pub fn encode(btf: &Btf, id: u32, text: &str) -> Result<Vec<u8>, BtfError> {
     };
     let encoder = Encoder {
         btf,
-        budget: Cell::new(1 << 22),
+        budget: Cell::new(0),
     };
     encoder.value(id, "", &parsed, &mut bytes, &path, 0)?;
     Ok(bytes)
@@ -40,7 +43,7 @@ pub fn encode(btf: &Btf, id: u32, text: &str) -> Result<Vec<u8>, BtfError> {
 
 struct Encoder<'a> {
     btf: &'a Btf,
-    /// How many more members may be looked at: anonymous ones fan out.
+    /// How many more members may be looked at for the one by name: anonymous ones fan out.
     budget: Cell<u32>,
 }
 
@@ -160,6 +163,7 @@ impl Encoder<'_> {
                     }
                 },
             };
+            self.budget.set(MAX_SEARCH);
             if !self.member(composite, &name, text, bytes, path, depth)? {
                 let has: Vec<&str> = composite
                     .members

@@ -2,11 +2,13 @@
 //! tools that others wrote. What is missing is said, never passed over in silence.
 #![allow(dead_code, reason = "each test crate uses its part")]
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use object::{Object, ObjectSection};
+use object::{Object, ObjectSection, ObjectSymbol};
 use skep_btf::Btf;
 
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -53,6 +55,14 @@ pub fn section(object: &[u8], name: &str) -> Option<Vec<u8>> {
     )
 }
 
+/// Where each symbol of an ELF object is in its section.
+pub fn symbols(object: &[u8]) -> HashMap<String, u64> {
+    let file = object::File::parse(object).expect("an ELF object");
+    file.symbols()
+        .filter_map(|symbol| Some((symbol.name().ok()?.to_string(), symbol.address())))
+        .collect()
+}
+
 /// The output of a tool, or a printed skip if it is not installed.
 pub fn run(program: &str, arguments: &[&str]) -> Option<Output> {
     match Command::new(program).args(arguments).output() {
@@ -92,14 +102,18 @@ pub fn compile(name: &str, source: &str) -> Option<Vec<u8>> {
 
 /// Likewise from a file, with further arguments.
 pub fn compile_file(input: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
-    let name = input.file_stem().expect("a name").to_string_lossy();
-    let output = scratch(&format!("{name}{}", arguments.concat())).join("out.o");
+    // Tests run side by side, and some compile the same file.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let output = scratch(&format!("object_{}_{count}", std::process::id())).join("out.o");
     let paths = (input.to_string_lossy(), output.to_string_lossy());
     let mut all = vec!["--target=bpf", "-mcpu=v3", "-O2", "-g", "-w"];
     all.extend(arguments);
     all.extend(["-c", &*paths.0, "-o", &*paths.1]);
     stdout_of("clang-19", &all)?;
-    Some(std::fs::read(output).expect("read the object"))
+    let object = std::fs::read(&output).expect("read the object");
+    let _ = std::fs::remove_dir_all(output.parent().expect("a directory"));
+    Some(object)
 }
 
 /// The first line where two texts differ.
