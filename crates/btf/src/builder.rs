@@ -106,7 +106,7 @@ impl Builder {
 
     /// An integer of `size` bytes; `encoding` as in [`Int`].
     pub fn int(&mut self, name: &str, size: u32, encoding: u8) -> u32 {
-        let data = u32::from(encoding & 0xf) << 24 | (size * 8).min(255);
+        let data = u32::from(encoding & 0xf) << 24 | size.saturating_mul(8).min(255);
         self.add(name, Info::new(Kind::Int, 0, false), size, &[data])
     }
 

@@ -6,7 +6,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::{Btf, BtfError, Int, Kind, Member, Type};
+use crate::{Btf, BtfError, Int, Member, Type};
 
 /// How many typedefs, qualifiers and array dimensions may follow one another.
 pub(crate) const MAX_CHAIN: u32 = 256;
@@ -267,11 +267,4 @@ impl Btf {
 
 pub(crate) fn nesting(id: u32, limit: u32) -> BtfError {
     BtfError::Nesting { id, limit }
-}
-
-impl Kind {
-    /// The kinds that CO-RE takes for each other: a kind itself, and the two enums.
-    pub(crate) fn core_compatible(self, other: Kind) -> bool {
-        self == other || (self.is_enum() && other.is_enum())
-    }
 }

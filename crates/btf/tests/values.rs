@@ -68,8 +68,11 @@ const CASES: [(&str, &str); 4] = [
     ("bits", "{ a: 5, b: -11, c: 737894400291, d: 1, e: PASS }"),
 ];
 
-/// The type of each variable and its bytes.
-fn variables(arguments: &[&str]) -> Option<(Btf, Vec<(u32, Vec<u8>)>)> {
+/// A type's id and the bytes of a variable of it.
+type Variable = (u32, Vec<u8>);
+
+/// The variable of each case.
+fn variables(arguments: &[&str]) -> Option<(Btf, Vec<Variable>)> {
     let source = SOURCE.to_string() + &format!("// {arguments:?}\n");
     let object = match arguments {
         [] => compile("values", &source)?,
@@ -171,6 +174,11 @@ fn text_that_does_not_fit_says_where_and_why() {
             2,
             "{ raw: \"four\" }",
             "mixed.raw: 4 bytes of text for an array of 3",
+        ),
+        (
+            2,
+            "{ raw: 123 }",
+            "mixed.raw: \"123\" is no value for an array: [1, 2] or hex:0102 is",
         ),
         (3, "{ b: 16 }", "bits.b: 16 does not fit in 5 signed bits"),
         (3, "{ a: [1] }", "bits.a: a list is no value for a bitfield"),

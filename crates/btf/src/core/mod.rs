@@ -2,7 +2,7 @@
 //! on the kernel that it meets.
 //!
 //! [`Resolver::resolve`] is the whole of it, stage by stage: parse the access
-//! string into a [`spec::Spec`], find candidates by their name without
+//! string into a `Spec`, find candidates by their name without
 //! `___flavor`, match the spec with each, compute a value from each match, and
 //! insist that all agree. It returns numbers and patches nothing. The rules are
 //! those of libbpf 1.7's `relo_core.c`, down to the pruning of candidates.

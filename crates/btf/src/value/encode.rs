@@ -237,6 +237,13 @@ impl Encoder<'_> {
         Ok(false)
     }
 
+    fn is_text(&self, array: &Array) -> Result<bool, BtfError> {
+        Ok(match self.btf.resolved(array.element)? {
+            Type::Int(int) => int.is_char(),
+            _ => false,
+        })
+    }
+
     fn array(
         &self,
         array: &Array,
@@ -262,7 +269,10 @@ impl Encoder<'_> {
                 }
                 Ok(())
             }
-            Text::Quoted(string) | Text::Word(string) if size == 1 => {
+            // Digits that are not quoted would be taken for numbers by who wrote them.
+            Text::Quoted(string) | Text::Word(string)
+                if size == 1 && (matches!(text, Text::Quoted(_)) || self.is_text(array)?) =>
+            {
                 match bytes.get_mut(..string.len()) {
                     Some(place) => {
                         place.copy_from_slice(string.as_bytes());
@@ -280,7 +290,10 @@ impl Encoder<'_> {
             }
             other => Err(wrong(
                 path,
-                &format!("{} is no value for an array", described(other)),
+                &format!(
+                    "{} is no value for an array: [1, 2] or hex:0102 is",
+                    described(other)
+                ),
             )),
         }
     }
