@@ -151,9 +151,13 @@ impl fmt::Display for TrapKind {
             TrapKind::Stale { region } => {
                 write!(f, "access through a pointer into {region} that no longer holds")
             }
-            TrapKind::BadJump { target } => write!(f, "jump to insn {target}, outside of the program"),
+            TrapKind::BadJump { target } => {
+                write!(f, "jump to insn {target}, outside of the program")
+            }
             TrapKind::UnknownHelper { id } => write!(f, "invalid func unknown#{id}"),
-            TrapKind::UnknownKfunc { btf_id } => write!(f, "call of kernel function with BTF id {btf_id}, which is not here"),
+            TrapKind::UnknownKfunc { btf_id } => {
+                write!(f, "call of kernel function with BTF id {btf_id}, which is not here")
+            }
             TrapKind::Poisoned { what } => write!(f, "reached an unresolved relocation: {what}"),
             TrapKind::BadArgument { helper, argument, why } => {
                 write!(f, "{helper}: argument {argument} {why}")

@@ -1,2 +1,36 @@
-//! Placeholder.
+//! eBPF instructions: decoded once into [`Insn`], encoded back byte for byte,
+//! printed and read as text, and their arithmetic written once over a word type.
+//!
+//! Everything else in skep matches on [`Insn`]; only `decode` and `encode` look at
+//! opcode bits. The instruction set is that of RFC 9669 with what Linux added up
+//! to 6.18.
 #![forbid(unsafe_code)]
+
+#[cfg(feature = "arbitrary")]
+pub mod arbitrary;
+mod arith;
+mod asm;
+mod decode;
+mod encode;
+mod insn;
+mod opcode;
+mod print;
+mod slot;
+mod syntax;
+pub mod vector;
+mod word;
+
+pub use arith::{
+    alu, alu_on, byte_swap, byte_swap_on, condition, condition_on, movsx, movsx_on, neg, neg_on,
+};
+pub use asm::{
+    AsmError, AsmErrorKind, Assembly, Label, Reference, ReferenceKind, assemble, assemble_unit,
+};
+pub use decode::{DecodeError, DecodeErrorKind, decode, decode_at};
+pub use encode::encode;
+pub use insn::{
+    AluOp, AtomicOp, Callee, Cond, Imm64, ImmKind, Insn, Operand, Order, Pc, Reg, Size, Width,
+};
+pub use print::{Names, SlotText, Style, Text, disassemble};
+pub use slot::Slot;
+pub use word::{Bits, W64, Word};

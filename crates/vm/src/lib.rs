@@ -1,2 +1,25 @@
-//! Placeholder.
+//! An eBPF kernel in user space: maps, programs, helpers and hooks behind the same
+//! [`skep_sys::Kernel`] interface as Linux, and the engines that run programs.
+//!
+//! ```text
+//!   syscall  ->  objects  ->  program  ->  interp  ->  helpers, maps
+//!                                            ^
+//!                                          hooks (contexts, events)
+//! ```
 #![deny(unsafe_code)]
+
+pub mod environment;
+pub mod helpers;
+pub mod hooks;
+pub mod interp;
+pub mod maps;
+pub mod mem;
+mod objects;
+pub mod program;
+mod raw;
+mod syscall;
+mod vm;
+
+pub use objects::{MapHandle, Object};
+pub use raw::{RawError, RawMemory, run_raw};
+pub use vm::{DEFAULT_BUDGET, HeldVcpu, Vcpu, Vm};

@@ -1,0 +1,178 @@
+//! Our text against LLVM 19's: what `llvm-objdump` prints is what we print, and what
+//! `llvm-mc` makes of a text is what we make of it. Skipped, saying so, where the
+//! tools are not installed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use arbtest::arbitrary::Unstructured;
+use skep_isa::arbitrary::Program;
+use skep_isa::{
+    AtomicOp, Callee, ImmKind, Insn, Size, Slot, Style, assemble, decode, disassemble, encode,
+};
+
+/// One line of `llvm-objdump -d`.
+struct Line {
+    slots: Vec<Slot>,
+    text: String,
+}
+
+/// Runs a tool of LLVM 19; `None`, with a note, where it is not installed.
+fn llvm(tool: &str, args: &[&str]) -> Option<String> {
+    let tool = format!("{tool}-19");
+    let Ok(output) = Command::new(&tool).args(args).output() else {
+        println!("skipped: {tool} is not installed");
+        return None;
+    };
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{tool} {args:?}: {error}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+fn objdump(object: &Path, mcpu: Option<&str>) -> Option<Vec<Line>> {
+    let object = object.to_str().unwrap();
+    let mcpu = mcpu.map(|version| format!("--mcpu={version}"));
+    let mut args = vec!["-d", object];
+    args.extend(mcpu.as_deref());
+    let text = llvm("llvm-objdump", &args)?;
+    let parsed = text.lines().filter_map(|line| {
+        let (index, rest) = line.split_once(":\t")?;
+        index.trim().parse::<u32>().ok()?;
+        let (bytes, text) = rest.split_once('\t')?;
+        let bytes: Vec<u8> =
+            bytes.split(' ').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+        let named = text.ends_with('>').then(|| text.rsplit_once(" <")).flatten();
+        let text = named.map_or(text, |(text, _)| text);
+        Some(Line { slots: Slot::split(&bytes)?, text: text.into() })
+    });
+    Some(parsed.collect())
+}
+
+/// A file in cargo's directory for tests.
+fn temporary(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// Assembles with `llvm-mc` into an object.
+fn llvm_object(name: &str, source: &str) -> Option<PathBuf> {
+    let (input, output) = (temporary(&format!("{name}.s")), temporary(&format!("{name}.o")));
+    std::fs::write(&input, format!(".text\n{source}")).unwrap();
+    let (input, object) = (input.to_str().unwrap(), output.to_str().unwrap());
+    llvm("llvm-mc", &["-triple=bpfel", "-mcpu=v4", "-filetype=obj", "-o", object, input])?;
+    Some(output)
+}
+
+/// Whether LLVM's text says less than the instruction, or LLVM 19 takes it for
+/// another one: the places where ours differs.
+fn llvm_loses(insn: &Insn) -> bool {
+    match *insn {
+        Insn::Call(callee) => !matches!(callee, Callee::Helper(id) if id < 1 << 31),
+        Insn::LoadImm64 { imm, .. } => imm.kind != ImmKind::Const,
+        Insn::LoadInd { offset, .. } => offset != 0,
+        Insn::LoadAcquire { .. } | Insn::StoreRelease { .. } => true,
+        _ => false,
+    }
+}
+
+fn random_insns(count: usize) -> Vec<Insn> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let bytes: Vec<u8> = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 24) as u8
+    })
+    .take(count * 64)
+    .collect();
+    let mut source = Unstructured::new(&bytes);
+    let mut insns = Vec::new();
+    while insns.len() < count {
+        let Program(program) = source.arbitrary().unwrap();
+        insns.extend(program);
+    }
+    insns
+}
+
+/// The instructions one by one, with their second slots.
+fn each(insns: &[Insn]) -> impl Iterator<Item = &[Insn]> {
+    insns.chunk_by(|_, next| *next == Insn::Hole)
+}
+
+#[test]
+fn debians_objects_print_as_llvm_prints_them_and_assemble_back() {
+    let Ok(folder) = std::fs::read_dir("/usr/lib/x86_64-linux-gnu/bpf") else {
+        println!("skipped: libxdp1 is not installed");
+        return;
+    };
+    let mut lines = 0;
+    for entry in folder {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "o") {
+            continue;
+        }
+        let Some(listing) = objdump(&path, None) else { return };
+        for Line { slots, text } in listing {
+            let insns = decode(&slots).unwrap();
+            if !llvm_loses(&insns[0]) {
+                assert_eq!(disassemble(&insns, Style::Llvm).trim_end(), text, "{path:?}");
+            }
+            assert_eq!(
+                Slot::join(&encode(&assemble(&text).unwrap())),
+                Slot::join(&slots),
+                "{text}"
+            );
+            lines += 1;
+        }
+    }
+    println!("{lines} lines");
+    assert!(lines > 1_000);
+}
+
+#[test]
+fn random_instructions_print_as_llvm_prints_them() {
+    let insns = random_insns(20_000);
+    let bytes = |insns: &[Insn]| {
+        let bytes = Slot::join(&encode(insns));
+        let bytes: Vec<String> = bytes.iter().map(u8::to_string).collect();
+        format!(".byte {}\n", bytes.join(","))
+    };
+    let source: String = each(&insns).map(bytes).collect();
+    let Some(object) = llvm_object("random-bytes", &source) else { return };
+    let plain = objdump(&object, None).unwrap();
+    let newer = objdump(&object, Some("v4")).unwrap();
+    assert_eq!(plain.len(), each(&insns).count());
+    let mut seen = BTreeSet::new();
+    for ((insn, plain), newer) in each(&insns).zip(plain).zip(newer) {
+        if llvm_loses(&insn[0]) {
+            continue;
+        }
+        // Without --mcpu, LLVM knows of the 32-bit atomics only `+=` without fetch and
+        // takes others for it.
+        let atomic32 = matches!(insn[0], Insn::Atomic { op, size: Size::W, .. }
+            if op != AtomicOp::Add { fetch: false });
+        let line = if atomic32 { newer } else { plain };
+        let printed = disassemble(insn, Style::Llvm);
+        assert_eq!(printed.trim_end(), line.text, "{insn:?}");
+        assert_eq!(assemble(&line.text).as_deref(), Ok(insn), "{}", line.text);
+        seen.insert(encode(insn)[0].code);
+    }
+    println!("{} opcodes", seen.len());
+    assert!(seen.len() > 110, "{}", seen.len());
+}
+
+#[test]
+fn llvm_assembles_our_text_to_the_same_bytes() {
+    let insns: Vec<Insn> = each(&random_insns(20_000))
+        .filter(|insn| !llvm_loses(&insn[0]))
+        .flat_map(<[Insn]>::to_vec)
+        .collect();
+    let text = disassemble(&insns, Style::Llvm);
+    let Some(object) = llvm_object("random-text", &text) else { return };
+    let theirs: Vec<Slot> =
+        objdump(&object, None).unwrap().into_iter().flat_map(|line| line.slots).collect();
+    assert_eq!(theirs.len(), insns.len());
+    for (slot, (theirs, insn)) in encode(&insns).iter().zip(theirs.iter().zip(&insns)) {
+        assert_eq!(slot, theirs, "{insn:?}");
+    }
+}

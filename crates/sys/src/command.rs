@@ -1,0 +1,414 @@
+//! The commands of `bpf(2)` as structures. Field names and meanings are those of
+//! `union bpf_attr`; lengths that belong to a slice stand beside it, because raw
+//! attributes may lie about them: a kernel answers `EFAULT` where a slice is
+//! shorter than what it was told.
+
+use skep_abi::{Cmd, Diagnostic};
+
+use crate::info::NestedBuffer;
+use crate::wire::{Input, Output, attributes};
+
+attributes! {
+    /// MAP_CREATE. Gives an fd.
+    MapCreate<'a>, end 92 {
+        /// [`skep_abi::MapType`] number.
+        map_type: u32 = 0,
+        /// Bytes in a key.
+        key_size: u32 = 4,
+        /// Bytes in a value.
+        value_size: u32 = 8,
+        /// Most elements; bytes for ring buffers.
+        max_entries: u32 = 12,
+        /// [`skep_abi::flags::map`].
+        map_flags: u32 = 16,
+        /// Template of inner maps.
+        inner_map_fd: u32 = 20,
+        /// NUMA node, with `NUMA_NODE`.
+        numa_node: u32 = 24,
+        /// Name, zero-terminated.
+        map_name: [u8; 16] = 28,
+        /// Device for offload.
+        map_ifindex: u32 = 44,
+        /// BTF that the ids below belong to.
+        btf_fd: u32 = 48,
+        /// BTF type of the key.
+        btf_key_type_id: u32 = 52,
+        /// BTF type of the value.
+        btf_value_type_id: u32 = 56,
+        /// Kernel type that a `struct_ops` map stands for.
+        btf_vmlinux_value_type_id: u32 = 60,
+        /// Hashes of a bloom filter, user address of an arena.
+        map_extra: u64 = 64,
+        /// Module BTF of a `struct_ops` type.
+        value_type_btf_obj_fd: i32 = 72,
+        /// BPF token.
+        map_token_fd: i32 = 76,
+        /// Hash of the only program that may use the map.
+        excl_prog_hash: Input<'a> = 80,
+        /// Its length.
+        excl_prog_hash_size: u32 = 88,
+    }
+
+    /// MAP_LOOKUP_ELEM, MAP_LOOKUP_AND_DELETE_ELEM, MAP_UPDATE_ELEM. Per-CPU values
+    /// are one after the other, each rounded up to 8 bytes.
+    MapElem<'a>, end 32 {
+        /// The map.
+        map_fd: u32 = 0,
+        /// `key_size` bytes.
+        key: Input<'a> = 8,
+        /// The value: read by update, written by look-up.
+        value: Output<'a> = 16,
+        /// [`skep_abi::flags::update`].
+        flags: u64 = 24,
+    }
+
+    /// MAP_DELETE_ELEM.
+    MapDelete<'a>, end 16 {
+        /// The map.
+        map_fd: u32 = 0,
+        /// `key_size` bytes.
+        key: Input<'a> = 8,
+    }
+
+    /// MAP_GET_NEXT_KEY.
+    MapNextKey<'a>, end 24 {
+        /// The map.
+        map_fd: u32 = 0,
+        /// A key, or null for the first.
+        key: Input<'a> = 8,
+        /// The key after it.
+        next_key: Output<'a> = 16,
+    }
+
+    /// MAP_LOOKUP_BATCH, MAP_LOOKUP_AND_DELETE_BATCH, MAP_UPDATE_BATCH,
+    /// MAP_DELETE_BATCH.
+    MapBatch<'a>, end 56 {
+        /// Where to go on, or null to start.
+        in_batch: Input<'a> = 0,
+        /// Receives where to go on.
+        out_batch: Output<'a> = 8,
+        /// Keys, one after the other.
+        keys: Output<'a> = 16,
+        /// Values, one after the other.
+        values: Output<'a> = 24,
+        /// Elements wanted; elements done.
+        count: u32 = 32,
+        /// The map.
+        map_fd: u32 = 36,
+        /// Flags of each element.
+        elem_flags: u64 = 40,
+        /// None so far.
+        flags: u64 = 48,
+    }
+
+    /// MAP_FREEZE.
+    MapFreeze<'a>, end 4 {
+        /// The map.
+        map_fd: u32 = 0,
+    }
+
+    /// PROG_LOAD. Gives an fd.
+    ProgLoad<'a>, end 168 {
+        /// [`skep_abi::ProgType`] number.
+        prog_type: u32 = 0,
+        /// Instruction slots.
+        insn_cnt: u32 = 4,
+        /// `insn_cnt` slots of 8 bytes.
+        insns: Input<'a> = 8,
+        /// Licence, zero-terminated.
+        license: Input<'a> = 16,
+        /// 0 for no log; 1, 2: more and more; 4: statistics.
+        log_level: u32 = 24,
+        /// Bytes of `log_buf`.
+        log_size: u32 = 28,
+        /// Receives the verifier's log, zero-terminated.
+        log_buf: Output<'a> = 32,
+        /// Kernel version; not checked since 5.0.
+        kern_version: u32 = 40,
+        /// [`skep_abi::flags::prog`].
+        prog_flags: u32 = 44,
+        /// Name, zero-terminated.
+        prog_name: [u8; 16] = 48,
+        /// Device that the program is bound to.
+        prog_ifindex: u32 = 64,
+        /// [`skep_abi::AttachType`] number.
+        expected_attach_type: u32 = 68,
+        /// BTF of the program.
+        prog_btf_fd: u32 = 72,
+        /// Bytes in a `func_info` record.
+        func_info_rec_size: u32 = 76,
+        /// Function records.
+        func_info: Input<'a> = 80,
+        /// How many.
+        func_info_cnt: u32 = 88,
+        /// Bytes in a `line_info` record.
+        line_info_rec_size: u32 = 92,
+        /// Line records.
+        line_info: Input<'a> = 96,
+        /// How many.
+        line_info_cnt: u32 = 104,
+        /// Kernel function or type that the program attaches to.
+        attach_btf_id: u32 = 108,
+        /// Program or module BTF that `attach_btf_id` belongs to.
+        attach_prog_fd: u32 = 112,
+        /// CO-RE records that the kernel resolves.
+        core_relo_cnt: u32 = 116,
+        /// fds that the instructions index.
+        fd_array: Input<'a> = 120,
+        /// CO-RE records.
+        core_relos: Input<'a> = 128,
+        /// Bytes in a CO-RE record.
+        core_relo_rec_size: u32 = 136,
+        /// Receives the size that the whole log has.
+        log_true_size: u32 = 140,
+        /// BPF token.
+        prog_token_fd: i32 = 144,
+        /// Entries of `fd_array`, where all are maps or BTF to hold.
+        fd_array_cnt: u32 = 148,
+        /// Signature of the instructions.
+        signature: Input<'a> = 152,
+        /// Its length.
+        signature_size: u32 = 160,
+        /// Key ring to check it with.
+        keyring_id: i32 = 164,
+        =>
+        /// Filled by kernels that can say more than a log.
+        diagnostic: Option<Diagnostic>,
+    }
+
+    /// OBJ_PIN.
+    ObjPin<'a>, end 20 {
+        /// Path, zero-terminated.
+        pathname: Input<'a> = 0,
+        /// What to pin.
+        bpf_fd: u32 = 8,
+        /// Flags.
+        file_flags: u32 = 12,
+        /// Directory that the path starts from, with `PATH_FD`.
+        path_fd: i32 = 16,
+    }
+
+    /// OBJ_GET. Gives an fd.
+    ObjGet<'a>, end 20 {
+        /// Path, zero-terminated.
+        pathname: Input<'a> = 0,
+        /// 0.
+        bpf_fd: u32 = 8,
+        /// Flags.
+        file_flags: u32 = 12,
+        /// Directory that the path starts from, with `PATH_FD`.
+        path_fd: i32 = 16,
+    }
+
+    /// PROG_TEST_RUN.
+    TestRun<'a>, end 76 {
+        /// The program.
+        prog_fd: u32 = 0,
+        /// Receives what the program returned.
+        retval: u32 = 4,
+        /// Bytes of `data_in`.
+        data_size_in: u32 = 8,
+        /// Room in `data_out`; receives the packet's size.
+        data_size_out: u32 = 12,
+        /// The packet.
+        data_in: Input<'a> = 16,
+        /// Receives the packet.
+        data_out: Output<'a> = 24,
+        /// Runs; 0 is 1.
+        repeat: u32 = 32,
+        /// Receives the mean time of a run, in ns.
+        duration: u32 = 36,
+        /// Bytes of `ctx_in`.
+        ctx_size_in: u32 = 40,
+        /// Room in `ctx_out`; receives the context's size.
+        ctx_size_out: u32 = 44,
+        /// The context.
+        ctx_in: Input<'a> = 48,
+        /// Receives the context.
+        ctx_out: Output<'a> = 56,
+        /// Flags.
+        flags: u32 = 64,
+        /// CPU to run on, with a flag.
+        cpu: u32 = 68,
+        /// Frames in flight of a live run.
+        batch_size: u32 = 72,
+        =>
+        /// Filled by kernels that can say why a run was stopped.
+        diagnostic: Option<Diagnostic>,
+    }
+
+    /// PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID, BTF_GET_FD_BY_ID. Gives an fd.
+    GetById<'a>, end 16 {
+        /// The id.
+        id: u32 = 0,
+        /// Unused.
+        next_id: u32 = 4,
+        /// Flags of a map's fd.
+        open_flags: u32 = 8,
+        /// BPF token.
+        fd_by_id_token_fd: i32 = 12,
+    }
+
+    /// PROG_GET_NEXT_ID, MAP_GET_NEXT_ID, BTF_GET_NEXT_ID.
+    NextId<'a>, end 8 {
+        /// Id to start after.
+        start_id: u32 = 0,
+        /// Receives the id after it.
+        next_id: u32 = 4,
+    }
+
+    /// OBJ_GET_INFO_BY_FD; see [`crate::MapInfo`] and its siblings.
+    ObjInfo<'a>, end 16 {
+        /// The object.
+        bpf_fd: u32 = 0,
+        /// Bytes of `info`; receives how many were written.
+        info_len: u32 = 4,
+        /// A `struct bpf_*_info`, read and written.
+        info: Output<'a> = 8,
+        =>
+        /// What the addresses inside of `info` may point to.
+        nested: Vec<NestedBuffer<'a>>,
+    }
+
+    /// BTF_LOAD. Gives an fd.
+    BtfLoad<'a>, end 40 {
+        /// The BTF.
+        btf: Input<'a> = 0,
+        /// Receives the log, zero-terminated.
+        btf_log_buf: Output<'a> = 8,
+        /// Bytes of `btf`.
+        btf_size: u32 = 16,
+        /// Bytes of `btf_log_buf`.
+        btf_log_size: u32 = 20,
+        /// 0 for no log.
+        btf_log_level: u32 = 24,
+        /// Receives the size that the whole log has.
+        btf_log_true_size: u32 = 28,
+        /// Flags.
+        btf_flags: u32 = 32,
+        /// BPF token.
+        btf_token_fd: i32 = 36,
+    }
+}
+
+/// Kind of an object that has ids.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum ObjectKind {
+    Prog,
+    Map,
+    Btf,
+}
+
+/// One call of `bpf(2)`.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "each is the command of that name")]
+pub enum Command<'a> {
+    MapCreate(MapCreate<'a>),
+    MapLookup(MapElem<'a>),
+    MapUpdate(MapElem<'a>),
+    MapDelete(MapDelete<'a>),
+    MapNextKey(MapNextKey<'a>),
+    MapLookupAndDelete(MapElem<'a>),
+    MapLookupBatch(MapBatch<'a>),
+    MapLookupAndDeleteBatch(MapBatch<'a>),
+    MapUpdateBatch(MapBatch<'a>),
+    MapDeleteBatch(MapBatch<'a>),
+    MapFreeze(MapFreeze<'a>),
+    ProgLoad(Box<ProgLoad<'a>>),
+    TestRun(Box<TestRun<'a>>),
+    ObjPin(ObjPin<'a>),
+    ObjGet(ObjGet<'a>),
+    GetById(ObjectKind, GetById<'a>),
+    NextId(ObjectKind, NextId<'a>),
+    ObjInfo(ObjInfo<'a>),
+    BtfLoad(BtfLoad<'a>),
+}
+
+/// Applies an expression to whichever attribute structure a command holds.
+macro_rules! each {
+    ($command:expr, $attr:ident => $do:expr) => {
+        match $command {
+            Command::MapCreate($attr) => $do,
+            Command::MapLookup($attr)
+            | Command::MapUpdate($attr)
+            | Command::MapLookupAndDelete($attr) => $do,
+            Command::MapDelete($attr) => $do,
+            Command::MapNextKey($attr) => $do,
+            Command::MapLookupBatch($attr)
+            | Command::MapLookupAndDeleteBatch($attr)
+            | Command::MapUpdateBatch($attr)
+            | Command::MapDeleteBatch($attr) => $do,
+            Command::MapFreeze($attr) => $do,
+            Command::ProgLoad($attr) => $do,
+            Command::TestRun($attr) => $do,
+            Command::ObjPin($attr) => $do,
+            Command::ObjGet($attr) => $do,
+            Command::GetById(_, $attr) => $do,
+            Command::NextId(_, $attr) => $do,
+            Command::ObjInfo($attr) => $do,
+            Command::BtfLoad($attr) => $do,
+        }
+    };
+}
+pub(crate) use each;
+
+impl<'a> Command<'a> {
+    /// The command's row in the table.
+    pub fn cmd(&self) -> Cmd {
+        match self {
+            Command::MapCreate(_) => Cmd::MapCreate,
+            Command::MapLookup(_) => Cmd::MapLookupElem,
+            Command::MapUpdate(_) => Cmd::MapUpdateElem,
+            Command::MapDelete(_) => Cmd::MapDeleteElem,
+            Command::MapNextKey(_) => Cmd::MapGetNextKey,
+            Command::MapLookupAndDelete(_) => Cmd::MapLookupAndDeleteElem,
+            Command::MapLookupBatch(_) => Cmd::MapLookupBatch,
+            Command::MapLookupAndDeleteBatch(_) => Cmd::MapLookupAndDeleteBatch,
+            Command::MapUpdateBatch(_) => Cmd::MapUpdateBatch,
+            Command::MapDeleteBatch(_) => Cmd::MapDeleteBatch,
+            Command::MapFreeze(_) => Cmd::MapFreeze,
+            Command::ProgLoad(_) => Cmd::ProgLoad,
+            Command::TestRun(_) => Cmd::ProgTestRun,
+            Command::ObjPin(_) => Cmd::ObjPin,
+            Command::ObjGet(_) => Cmd::ObjGet,
+            Command::GetById(ObjectKind::Prog, _) => Cmd::ProgGetFdById,
+            Command::GetById(ObjectKind::Map, _) => Cmd::MapGetFdById,
+            Command::GetById(ObjectKind::Btf, _) => Cmd::BtfGetFdById,
+            Command::NextId(ObjectKind::Prog, _) => Cmd::ProgGetNextId,
+            Command::NextId(ObjectKind::Map, _) => Cmd::MapGetNextId,
+            Command::NextId(ObjectKind::Btf, _) => Cmd::BtfGetNextId,
+            Command::ObjInfo(_) => Cmd::ObjGetInfoByFd,
+            Command::BtfLoad(_) => Cmd::BtfLoad,
+        }
+    }
+
+    /// A copy that shares inputs and has output memory of its own.
+    pub(crate) fn copy(&self) -> Command<'a> {
+        match self {
+            Command::MapCreate(attr) => Command::MapCreate(attr.copy()),
+            Command::MapLookup(attr) => Command::MapLookup(attr.copy()),
+            Command::MapUpdate(attr) => Command::MapUpdate(attr.copy()),
+            Command::MapDelete(attr) => Command::MapDelete(attr.copy()),
+            Command::MapNextKey(attr) => Command::MapNextKey(attr.copy()),
+            Command::MapLookupAndDelete(attr) => Command::MapLookupAndDelete(attr.copy()),
+            Command::MapLookupBatch(attr) => Command::MapLookupBatch(attr.copy()),
+            Command::MapLookupAndDeleteBatch(attr) => Command::MapLookupAndDeleteBatch(attr.copy()),
+            Command::MapUpdateBatch(attr) => Command::MapUpdateBatch(attr.copy()),
+            Command::MapDeleteBatch(attr) => Command::MapDeleteBatch(attr.copy()),
+            Command::MapFreeze(attr) => Command::MapFreeze(attr.copy()),
+            Command::ProgLoad(attr) => Command::ProgLoad(Box::new(attr.copy())),
+            Command::TestRun(attr) => Command::TestRun(Box::new(attr.copy())),
+            Command::ObjPin(attr) => Command::ObjPin(attr.copy()),
+            Command::ObjGet(attr) => Command::ObjGet(attr.copy()),
+            Command::GetById(kind, attr) => Command::GetById(*kind, attr.copy()),
+            Command::NextId(kind, attr) => Command::NextId(*kind, attr.copy()),
+            Command::ObjInfo(attr) => {
+                let mut copy = attr.copy();
+                copy.nested = attr.nested.iter().map(NestedBuffer::copy).collect();
+                Command::ObjInfo(copy)
+            }
+            Command::BtfLoad(attr) => Command::BtfLoad(attr.copy()),
+        }
+    }
+}

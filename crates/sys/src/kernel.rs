@@ -1,0 +1,132 @@
+//! What a kernel is, seen from above: `bpf()` and its few companions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{Command, Errno, Mapping, RawFd};
+
+/// A kernel: the machine's own, the embedded one, or something before them.
+pub trait Kernel: Send + Sync + 'static {
+    /// A word for messages: `linux`, `embedded`.
+    fn name(&self) -> &'static str;
+
+    /// `bpf(2)`. Gives what the system call returns: an fd, or 0.
+    ///
+    /// # Errors
+    /// The system call's errno.
+    fn bpf(&self, command: &mut Command<'_>) -> Result<u32, Errno>;
+
+    /// Closes a file descriptor.
+    fn close(&self, fd: RawFd);
+
+    /// Maps the memory of a map (`mmap(2)` of its fd), shared.
+    ///
+    /// # Errors
+    /// The system call's errno: `EINVAL` for a map that has no such memory, `EPERM`
+    /// for one that is frozen.
+    fn mmap(&self, fd: RawFd, offset: u64, len: usize, writable: bool) -> Result<Mapping, Errno>;
+
+    /// Waits until the map behind `fd` has something to read, at most `timeout`.
+    ///
+    /// # Errors
+    /// The errno of `poll(2)`.
+    fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno>;
+
+    /// Number of possible CPUs, which is the number of slots of a per-CPU value.
+    fn possible_cpus(&self) -> u32;
+
+    /// The files that describe the machine.
+    fn host(&self) -> &Host;
+}
+
+impl<K: Kernel + ?Sized> Kernel for Arc<K> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+    fn bpf(&self, command: &mut Command<'_>) -> Result<u32, Errno> {
+        (**self).bpf(command)
+    }
+    fn close(&self, fd: RawFd) {
+        (**self).close(fd);
+    }
+    fn mmap(&self, fd: RawFd, offset: u64, len: usize, writable: bool) -> Result<Mapping, Errno> {
+        (**self).mmap(fd, offset, len, writable)
+    }
+    fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
+        (**self).poll(fd, timeout)
+    }
+    fn possible_cpus(&self) -> u32 {
+        (**self).possible_cpus()
+    }
+    fn host(&self) -> &Host {
+        (**self).host()
+    }
+}
+
+/// Files of the machine that loading and tracing read. Each is read when it is
+/// asked for; a machine that lacks one answers `None`.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// Stands in for `/sys/kernel/btf/vmlinux`.
+    pub btf: Option<Arc<[u8]>>,
+}
+
+impl Host {
+    /// The kernel's BTF, raw.
+    pub fn vmlinux_btf(&self) -> Option<Arc<[u8]>> {
+        self.btf.clone().or_else(|| std::fs::read("/sys/kernel/btf/vmlinux").ok().map(Arc::from))
+    }
+
+    /// `/proc/kallsyms`.
+    pub fn kallsyms(&self) -> Option<String> {
+        std::fs::read_to_string("/proc/kallsyms").ok()
+    }
+
+    /// The kernel's release, as `uname -r` prints it.
+    pub fn release(&self) -> Option<String> {
+        let text = std::fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+        Some(text.trim().to_owned())
+    }
+
+    /// The kernel's configuration: plain text of `/boot/config-RELEASE`, or the
+    /// compressed bytes of `/proc/config.gz`.
+    pub fn config(&self) -> Option<Vec<u8>> {
+        let boot = self.release().map(|release| format!("/boot/config-{release}"));
+        boot.and_then(|path| std::fs::read(path).ok())
+            .or_else(|| std::fs::read("/proc/config.gz").ok())
+    }
+}
+
+/// Number of possible CPUs as `/sys/devices/system/cpu/possible` lists them
+/// (`0-3,8`); 1 where it does not.
+pub fn possible_cpus() -> u32 {
+    std::fs::read_to_string("/sys/devices/system/cpu/possible")
+        .ok()
+        .and_then(|list| count_cpus(list.trim()))
+        .unwrap_or(1)
+}
+
+/// Linux sizes per-CPU values by the highest possible CPU number (`nr_cpu_ids`
+/// counts those that are possible; lists with gaps do not occur in practice).
+fn count_cpus(list: &str) -> Option<u32> {
+    let mut count = 0u32;
+    for range in list.split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        count = count.checked_add(last.checked_sub(first)?.checked_add(1)?)?;
+    }
+    (count > 0).then_some(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::count_cpus;
+
+    #[test]
+    fn cpu_lists_count_ranges_and_single_cpus() {
+        assert_eq!(count_cpus("0-3,8"), Some(5));
+        assert_eq!(count_cpus("0"), Some(1));
+        assert_eq!(count_cpus("3-1"), None);
+        assert_eq!(count_cpus(""), None);
+    }
+}

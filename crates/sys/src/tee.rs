@@ -1,0 +1,319 @@
+//! Two kernels behind one interface: each command goes to both, and what they
+//! answer is compared. The caller sees the first one's answers.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use skep_abi::{Cmd, MapType};
+
+use crate::wire::{Input, Output};
+use crate::{Command, Errno, Host, Kernel, Mapping, RawFd};
+
+/// One answer on which the kernels differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The command.
+    pub cmd: Cmd,
+    /// What differs: `result`, `retval`, `data_out`, `value`, ...
+    pub what: &'static str,
+    /// The first kernel's answer.
+    pub first: String,
+    /// The second kernel's answer.
+    pub second: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {} / {}", self.cmd.name(), self.what, self.first, self.second)
+    }
+}
+
+/// Sends each command to two kernels. Its fds are the first kernel's.
+pub struct Tee {
+    first: Arc<dyn Kernel>,
+    second: Arc<dyn Kernel>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    fds: HashMap<RawFd, Entry>,
+    differences: Vec<Difference>,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    second: RawFd,
+    map_type: Option<MapType>,
+}
+
+/// No kernel gives this fd.
+const CLOSED: u32 = i32::MAX as u32;
+
+impl Tee {
+    /// Joins two kernels.
+    pub fn new(first: Arc<dyn Kernel>, second: Arc<dyn Kernel>) -> Tee {
+        Tee { first, second, state: Mutex::default() }
+    }
+
+    /// The first kernel, whose answers the caller sees.
+    pub fn first(&self) -> &Arc<dyn Kernel> {
+        &self.first
+    }
+
+    /// The second kernel.
+    pub fn second(&self) -> &Arc<dyn Kernel> {
+        &self.second
+    }
+
+    /// The second kernel's fd for one of the first's.
+    pub fn second_fd(&self, first: RawFd) -> Option<RawFd> {
+        self.state().fds.get(&first).map(|entry| entry.second)
+    }
+
+    /// Says that two fds, made outside of the tee, mean the same.
+    pub fn pair(&self, first: RawFd, second: RawFd) {
+        self.state().fds.insert(first, Entry { second, map_type: None });
+    }
+
+    /// Takes the differences seen since the last call.
+    pub fn differences(&self) -> Vec<Difference> {
+        std::mem::take(&mut self.state().differences)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn map_type(&self, fd: u32) -> Option<MapType> {
+        self.state().fds.get(&(fd as RawFd)).and_then(|entry| entry.map_type)
+    }
+
+    /// The second kernel's number for an fd field; 0 stays what it is where it
+    /// means "none".
+    fn translate(&self, fd: u32) -> u32 {
+        self.second_fd(fd as RawFd).map_or(CLOSED, |fd| fd as u32)
+    }
+
+    fn translate_optional(&self, fd: &mut u32) {
+        if *fd != 0 {
+            *fd = self.translate(*fd);
+        }
+    }
+
+    /// Replaces every fd in `command` by the second kernel's.
+    fn translate_command(&self, command: &mut Command<'_>) {
+        match command {
+            Command::MapCreate(create) => {
+                self.translate_optional(&mut create.inner_map_fd);
+                self.translate_optional(&mut create.btf_fd);
+            }
+            Command::MapUpdate(elem) => {
+                if holds_fds(self.map_type(elem.map_fd)) {
+                    self.translate_bytes(&mut elem.value);
+                }
+                elem.map_fd = self.translate(elem.map_fd);
+            }
+            Command::MapLookup(elem) | Command::MapLookupAndDelete(elem) => {
+                elem.map_fd = self.translate(elem.map_fd);
+            }
+            Command::MapDelete(elem) => elem.map_fd = self.translate(elem.map_fd),
+            Command::MapNextKey(next) => next.map_fd = self.translate(next.map_fd),
+            Command::MapUpdateBatch(batch) => {
+                if holds_fds(self.map_type(batch.map_fd)) {
+                    self.translate_bytes(&mut batch.values);
+                }
+                batch.map_fd = self.translate(batch.map_fd);
+            }
+            Command::MapLookupBatch(batch)
+            | Command::MapLookupAndDeleteBatch(batch)
+            | Command::MapDeleteBatch(batch) => batch.map_fd = self.translate(batch.map_fd),
+            Command::MapFreeze(freeze) => freeze.map_fd = self.translate(freeze.map_fd),
+            Command::ProgLoad(load) => {
+                self.translate_insns(&mut load.insns);
+                self.translate_optional(&mut load.prog_btf_fd);
+                self.translate_optional(&mut load.attach_prog_fd);
+                if let Some(fds) = &mut load.fd_array {
+                    for fd in fds.to_mut().chunks_exact_mut(4) {
+                        self.translate_word(fd);
+                    }
+                }
+            }
+            Command::TestRun(run) => run.prog_fd = self.translate(run.prog_fd),
+            Command::ObjPin(pin) => pin.bpf_fd = self.translate(pin.bpf_fd),
+            Command::ObjInfo(info) => info.bpf_fd = self.translate(info.bpf_fd),
+            Command::ObjGet(_)
+            | Command::GetById(..)
+            | Command::NextId(..)
+            | Command::BtfLoad(_) => {}
+        }
+    }
+
+    fn translate_word(&self, word: &mut [u8]) {
+        if let Some(bytes) = word.first_chunk_mut::<4>() {
+            *bytes = self.translate(u32::from_ne_bytes(*bytes)).to_ne_bytes();
+        }
+    }
+
+    fn translate_bytes(&self, values: &mut Output<'_>) {
+        for value in values.chunks_exact_mut(4) {
+            self.translate_word(value);
+        }
+    }
+
+    /// The fds in `ld_imm64` instructions (`BPF_PSEUDO_MAP_FD`, `_MAP_VALUE`). Slots
+    /// are looked at as bytes, since what stands here may be no program at all.
+    fn translate_insns(&self, insns: &mut Input<'_>) {
+        const LD_IMM64: u8 = 0x18;
+        let Some(insns) = insns else { return };
+        for slot in insns.to_mut().chunks_exact_mut(8) {
+            if slot[0] == LD_IMM64 && matches!(slot[1] >> 4, 1 | 2) {
+                self.translate_word(&mut slot[4..8]);
+            }
+        }
+    }
+
+    /// Compares what both kernels gave; ids and addresses are each kernel's own.
+    fn compare(
+        &self,
+        first: &Command<'_>,
+        second: &Command<'_>,
+        results: (Result<u32, Errno>, Result<u32, Errno>),
+    ) {
+        let cmd = first.cmd();
+        let mut found = Vec::new();
+        let mut differ = |what: &'static str, first: String, second: String| {
+            if first != second {
+                found.push(Difference { cmd, what, first, second });
+            }
+        };
+        let outcome = |result: Result<u32, Errno>| match result {
+            Ok(_) => "ok".to_owned(),
+            Err(errno) => format!("{errno:?}"),
+        };
+        differ("result", outcome(results.0), outcome(results.1));
+        if results.0.is_ok() && results.1.is_ok() {
+            match (first, second) {
+                (Command::MapLookup(a), Command::MapLookup(b))
+                | (Command::MapLookupAndDelete(a), Command::MapLookupAndDelete(b))
+                    if !holds_fds(self.map_type(a.map_fd)) =>
+                {
+                    differ("value", hex(&a.value), hex(&b.value));
+                }
+                (Command::TestRun(a), Command::TestRun(b)) => {
+                    differ("retval", a.retval.to_string(), b.retval.to_string());
+                    differ(
+                        "data_size_out",
+                        a.data_size_out.to_string(),
+                        b.data_size_out.to_string(),
+                    );
+                    let len = a.data_size_out.min(b.data_size_out) as usize;
+                    let packet = |data: &Output<'_>| hex(&data[..len.min(data.len())]);
+                    differ("data_out", packet(&a.data_out), packet(&b.data_out));
+                    differ("ctx_out", hex(&a.ctx_out), hex(&b.ctx_out));
+                }
+                _ => {}
+            }
+        }
+        self.state().differences.extend(found);
+    }
+
+    fn remember(&self, command: &Command<'_>, first: RawFd, second: RawFd) {
+        let map_type = match command {
+            Command::MapCreate(create) => MapType::from_number(create.map_type),
+            _ => None,
+        };
+        self.state().fds.insert(first, Entry { second, map_type });
+    }
+}
+
+/// Whether values of such a map are fds on the way in and ids on the way out.
+fn holds_fds(map_type: Option<MapType>) -> bool {
+    matches!(
+        map_type,
+        Some(
+            MapType::ProgArray
+                | MapType::PerfEventArray
+                | MapType::CgroupArray
+                | MapType::ArrayOfMaps
+                | MapType::HashOfMaps
+                | MapType::Sockmap
+                | MapType::Sockhash
+                | MapType::Xskmap
+        )
+    )
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether a command gives an fd.
+fn gives_fd(command: &Command<'_>) -> bool {
+    matches!(
+        command,
+        Command::MapCreate(_)
+            | Command::ProgLoad(_)
+            | Command::BtfLoad(_)
+            | Command::ObjGet(_)
+            | Command::GetById(..)
+    )
+}
+
+impl Kernel for Tee {
+    fn name(&self) -> &'static str {
+        "both"
+    }
+
+    fn bpf(&self, command: &mut Command<'_>) -> Result<u32, Errno> {
+        // The order of a hash map's keys, and ids, are each kernel's own business.
+        if matches!(
+            command,
+            Command::MapNextKey(_)
+                | Command::MapLookupBatch(_)
+                | Command::NextId(..)
+                | Command::GetById(..)
+        ) {
+            return self.first.bpf(command);
+        }
+        let mut copy = command.copy();
+        self.translate_command(&mut copy);
+        let first = self.first.bpf(command);
+        let second = self.second.bpf(&mut copy);
+        self.compare(command, &copy, (first, second));
+        if gives_fd(command) {
+            match (first, second) {
+                (Ok(first), Ok(second)) => self.remember(command, first as RawFd, second as RawFd),
+                (Err(_), Ok(second)) => self.second.close(second as RawFd),
+                _ => {}
+            }
+        }
+        first
+    }
+
+    fn close(&self, fd: RawFd) {
+        let entry = self.state().fds.remove(&fd);
+        if let Some(entry) = entry {
+            self.second.close(entry.second);
+        }
+        self.first.close(fd);
+    }
+
+    fn mmap(&self, fd: RawFd, offset: u64, len: usize, writable: bool) -> Result<Mapping, Errno> {
+        self.first.mmap(fd, offset, len, writable)
+    }
+
+    fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
+        self.first.poll(fd, timeout)
+    }
+
+    fn possible_cpus(&self) -> u32 {
+        self.first.possible_cpus()
+    }
+
+    fn host(&self) -> &Host {
+        self.first.host()
+    }
+}

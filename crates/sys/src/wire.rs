@@ -1,0 +1,220 @@
+//! Fields of `union bpf_attr` as bytes: numbers, names, and pointers that are
+//! slices on our side. A structure of `command` is a list of them with offsets
+//! (`include/uapi/linux/bpf.h`, Linux 6.18).
+
+use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
+
+use crate::Errno;
+use crate::raw::Memory;
+
+/// Size of `union bpf_attr` in Linux 6.18.
+pub const ATTR_SIZE: usize = 168;
+
+/// The bytes of a `union bpf_attr`.
+pub(crate) type Attr = [u8; ATTR_SIZE];
+
+/// Memory that a command reads; `None` is the null pointer.
+pub type Input<'a> = Option<Cow<'a, [u8]>>;
+
+/// Memory that a command writes (and for some commands reads first).
+#[derive(Debug, Default)]
+pub enum Output<'a> {
+    /// The null pointer.
+    #[default]
+    Null,
+    /// The caller's memory.
+    Slice(&'a mut [u8]),
+    /// A copy, written back by whoever made it.
+    Owned {
+        /// Address that the copy was taken from.
+        address: u64,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+}
+
+impl Output<'_> {
+    /// Whether it is the null pointer.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Output::Null)
+    }
+
+    /// Writes `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// `EFAULT` where it does not fit.
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) -> Result<(), Errno> {
+        let end = offset.checked_add(bytes.len()).ok_or(Errno::EFAULT)?;
+        self.get_mut(offset..end).ok_or(Errno::EFAULT)?.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+impl Deref for Output<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Output::Null => &[],
+            Output::Slice(slice) => slice,
+            Output::Owned { bytes, .. } => bytes,
+        }
+    }
+}
+
+impl DerefMut for Output<'_> {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match self {
+            Output::Null => &mut [],
+            Output::Slice(slice) => slice,
+            Output::Owned { bytes, .. } => bytes,
+        }
+    }
+}
+
+impl<'a> From<&'a mut [u8]> for Output<'a> {
+    fn from(slice: &'a mut [u8]) -> Output<'a> {
+        Output::Slice(slice)
+    }
+}
+
+/// A field of an attribute structure.
+pub(crate) trait Field<'a>: Sized {
+    /// Writes it at `offset`.
+    fn put(&mut self, attr: &mut Attr, offset: usize);
+    /// Reads it from `offset`; pointers are resolved in `memory`.
+    fn take(attr: &Attr, offset: usize, memory: &Memory) -> Self;
+    /// The same field with memory of its own: inputs shared, outputs copied.
+    fn copy(&self) -> Self;
+    /// Writes an output that is a copy back to where it came from.
+    fn write_back(&self, _memory: &mut Memory) {}
+}
+
+macro_rules! number_fields {
+    ($($number:ty),*) => {$(
+        impl Field<'_> for $number {
+            fn put(&mut self, attr: &mut Attr, offset: usize) {
+                attr[offset..offset + size_of::<$number>()].copy_from_slice(&self.to_ne_bytes());
+            }
+            fn take(attr: &Attr, offset: usize, _memory: &Memory) -> $number {
+                let mut bytes = [0; size_of::<$number>()];
+                bytes.copy_from_slice(&attr[offset..offset + size_of::<$number>()]);
+                <$number>::from_ne_bytes(bytes)
+            }
+            fn copy(&self) -> $number { *self }
+        }
+    )*};
+}
+
+number_fields!(u32, i32, u64);
+
+impl Field<'_> for [u8; 16] {
+    fn put(&mut self, attr: &mut Attr, offset: usize) {
+        attr[offset..offset + 16].copy_from_slice(self);
+    }
+    fn take(attr: &Attr, offset: usize, _memory: &Memory) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&attr[offset..offset + 16]);
+        bytes
+    }
+    fn copy(&self) -> [u8; 16] {
+        *self
+    }
+}
+
+impl<'a> Field<'a> for Input<'a> {
+    fn put(&mut self, attr: &mut Attr, offset: usize) {
+        let mut address = self.as_ref().map_or(0, |bytes| bytes.as_ptr().addr() as u64);
+        address.put(attr, offset);
+    }
+    fn take(attr: &Attr, offset: usize, memory: &Memory) -> Input<'a> {
+        let address = u64::take(attr, offset, memory);
+        (address != 0).then(|| Cow::Owned(memory.rest(address).to_vec()))
+    }
+    fn copy(&self) -> Input<'a> {
+        self.clone()
+    }
+}
+
+impl<'a> Field<'a> for Output<'a> {
+    fn put(&mut self, attr: &mut Attr, offset: usize) {
+        let mut address =
+            if self.is_null() { 0 } else { self.deref_mut().as_mut_ptr().addr() as u64 };
+        address.put(attr, offset);
+    }
+    fn take(attr: &Attr, offset: usize, memory: &Memory) -> Output<'a> {
+        let address = u64::take(attr, offset, memory);
+        if address == 0 {
+            return Output::Null;
+        }
+        Output::Owned { address, bytes: memory.rest(address).to_vec() }
+    }
+    fn copy(&self) -> Output<'a> {
+        match self {
+            Output::Null => Output::Null,
+            other => Output::Owned { address: 0, bytes: other.to_vec() },
+        }
+    }
+    fn write_back(&self, memory: &mut Memory) {
+        if let Output::Owned { address, bytes } = self {
+            memory.write(*address, bytes);
+        }
+    }
+}
+
+/// Declares attribute structures: each field with its type and its offset in
+/// `union bpf_attr`, and the end of the last field that the command may use.
+macro_rules! attributes {
+    ($($(#[$doc:meta])* $name:ident<$life:lifetime>, end $end:literal {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty = $offset:literal,)*
+        $(=> $($(#[$plain_doc:meta])* $plain:ident: $plain_type:ty,)*)?
+    })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Default)]
+        pub struct $name<$life> {
+            $($(#[$field_doc])* pub $field: $type,)*
+            $($($(#[$plain_doc])* pub $plain: $plain_type,)*)?
+            #[doc(hidden)]
+            pub lifetime: std::marker::PhantomData<&$life ()>,
+        }
+
+        impl<$life> $name<$life> {
+            /// End of the last field that the command uses.
+            pub(crate) const END: usize = $end;
+
+            /// Lays the fields out as Linux reads them. Pointers are addresses of
+            /// this structure's slices, which must outlive the use of the bytes.
+            pub(crate) fn encode(&mut self) -> $crate::wire::Attr {
+                let mut attr = [0; $crate::wire::ATTR_SIZE];
+                self.encode_into(&mut attr);
+                attr
+            }
+
+            pub(crate) fn encode_into(&mut self, attr: &mut $crate::wire::Attr) {
+                $($crate::wire::Field::put(&mut self.$field, attr, $offset);)*
+            }
+
+            /// Reads raw bytes; pointers are resolved in `memory`.
+            pub(crate) fn decode(attr: &$crate::wire::Attr, memory: &$crate::raw::Memory) -> Self {
+                Self {
+                    $($field: $crate::wire::Field::take(attr, $offset, memory),)*
+                    ..Self::default()
+                }
+            }
+
+            /// A copy with output memory of its own.
+            pub(crate) fn copy(&self) -> Self {
+                Self {
+                    $($field: $crate::wire::Field::copy(&self.$field),)*
+                    ..Self::default()
+                }
+            }
+
+            /// Writes copied outputs back to where they came from.
+            pub(crate) fn write_back(&self, memory: &mut $crate::raw::Memory) {
+                $($crate::wire::Field::write_back(&self.$field, memory);)*
+            }
+        }
+    )*};
+}
+pub(crate) use attributes;

@@ -1,0 +1,51 @@
+//! The Internet checksum (RFC 1071, RFC 1624) as Linux computes it.
+
+/// A 32-bit one's complement sum.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Sum(pub u32);
+
+impl Sum {
+    /// Adds a word, end-around carry.
+    pub fn add(self, word: u32) -> Sum {
+        let (sum, carry) = self.0.overflowing_add(word);
+        Sum(sum + u32::from(carry))
+    }
+
+    /// Subtracts a sum.
+    pub fn subtract(self, other: Sum) -> Sum {
+        self.add(!other.0)
+    }
+
+    /// Adds bytes, a multiple of 4 of them.
+    pub fn add_bytes(self, bytes: &[u8]) -> Sum {
+        let (words, _) = bytes.as_chunks::<4>();
+        words.iter().fold(self, |sum, word| sum.add(u32::from_ne_bytes(*word)))
+    }
+
+    /// Folds to 16 bits.
+    pub fn to_16(self) -> u16 {
+        let folded = (self.0 >> 16) + (self.0 & 0xffff);
+        ((folded >> 16) + (folded & 0xffff)) as u16
+    }
+}
+
+/// The checksum field after `from` (where it is known) gave way to `to`.
+pub(super) fn fold_difference(field: u16, from: Option<u32>, to: u32) -> u16 {
+    let sum = Sum(!u32::from(field));
+    let sum = match from {
+        Some(from) => sum.subtract(Sum(from)),
+        None => sum,
+    };
+    !sum.add(to).to_16()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_rfc_1624() {
+        // Section 4: HC = 0xDD2F, m = 0x5555, m' = 0x3285 gives 0x0000.
+        assert_eq!(fold_difference(0xdd2f, Some(0x5555), 0x3285), 0x0000);
+    }
+}

@@ -1,0 +1,152 @@
+//! Arguments that are memory, and the helpers that only move it.
+
+use skep_abi::Errno;
+use skep_isa::Reg;
+
+use super::{Function, failure};
+use crate::interp::{Run, Stop, describe};
+use crate::mem::value::{Kind, Value};
+
+pub(super) const FUNCTIONS: &[(u32, Function)] = &[
+    (4, probe_read),
+    (45, probe_read_str),
+    (112, probe_read),
+    (113, probe_read),
+    (114, probe_read_str),
+    (115, probe_read_str),
+    (182, strncmp),
+];
+
+/// Most bytes that one argument may have; more than any map's value.
+const MAX_ARGUMENT: u64 = 1 << 30;
+
+impl Run<'_> {
+    /// Checks that `len` bytes at a register can be read or written.
+    fn memory_argument(
+        &self,
+        helper: &'static str,
+        reg: Reg,
+        len: u64,
+        write: bool,
+    ) -> Result<Value, Stop> {
+        let value = self.read(reg)?;
+        if !self.holds(&value) {
+            return Err(self.bad_argument(helper, reg.number(), "points to memory that is gone"));
+        }
+        if len > MAX_ARGUMENT {
+            return Err(self.bad_argument(helper, reg.number(), "has an impossible size"));
+        }
+        value
+            .check(0, len, write)
+            .map_err(|fault| describe(fault, value, reg.number(), 0, len, write))?;
+        Ok(value)
+    }
+
+    /// Checks that a register points to `len` bytes that may be written.
+    pub(crate) fn writable_argument(
+        &self,
+        helper: &'static str,
+        reg: Reg,
+        len: u64,
+    ) -> Result<(), Stop> {
+        self.memory_argument(helper, reg, len, true).map(|_| ())
+    }
+
+    /// Reads the `len` bytes that a register points to.
+    pub(crate) fn bytes_argument(
+        &self,
+        helper: &'static str,
+        reg: Reg,
+        len: u64,
+    ) -> Result<Vec<u8>, Stop> {
+        let pointer = self.memory_argument(helper, reg, len, false)?;
+        let mut bytes = vec![0; len as usize];
+        pointer
+            .read(&mut bytes)
+            .map_err(|fault| describe(fault, pointer, reg.number(), 0, len, false))?;
+        Ok(bytes)
+    }
+
+    /// Writes bytes to where a register points.
+    pub(crate) fn write_argument(
+        &mut self,
+        helper: &'static str,
+        reg: Reg,
+        bytes: &[u8],
+    ) -> Result<(), Stop> {
+        let len = bytes.len() as u64;
+        let pointer = self.memory_argument(helper, reg, len, true)?;
+        pointer
+            .write(bytes)
+            .map_err(|fault| describe(fault, pointer, reg.number(), 0, len, true))?;
+        self.stack_overwritten(pointer, len);
+        Ok(())
+    }
+
+    /// A size in a register.
+    pub(crate) fn size_argument(&self, reg: Reg) -> Result<u64, Stop> {
+        Ok(u64::from(self.read(reg)?.bits as u32))
+    }
+}
+
+/// `bpf_probe_read*(target, size, unsafe)`: a bad address is no trap but `-EFAULT`
+/// and zeros.
+fn probe_read(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_probe_read";
+    let size = run.size_argument(Reg::R2)?;
+    let source = run.read(Reg::R3)?;
+    run.memory_argument(NAME, Reg::R1, size, true)?;
+    let mut bytes = vec![0; size as usize];
+    let found =
+        source.kind() != Kind::Context && run.holds(&source) && source.read(&mut bytes).is_ok();
+    run.write_argument(NAME, Reg::R1, &bytes)?;
+    Ok(if found { Value::scalar(0) } else { failure(Errno::EFAULT) })
+}
+
+/// `bpf_probe_read*_str(target, size, unsafe)`: gives the length with its zero.
+fn probe_read_str(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_probe_read_str";
+    let size = run.size_argument(Reg::R2)?;
+    let source = run.read(Reg::R3)?;
+    run.memory_argument(NAME, Reg::R1, size, true)?;
+    let mut text = Vec::new();
+    while (text.len() as u64) < size {
+        let mut byte = [0];
+        let at = source.with_bits(source.bits.wrapping_add(text.len() as u64));
+        if !run.holds(&at) || at.read(&mut byte).is_err() {
+            run.write_argument(NAME, Reg::R1, &vec![0; size as usize])?;
+            return Ok(failure(Errno::EFAULT));
+        }
+        text.push(byte[0]);
+        if byte[0] == 0 {
+            break;
+        }
+    }
+    if let Some(last) = text.last_mut() {
+        *last = 0;
+    }
+    run.write_argument(NAME, Reg::R1, &text)?;
+    Ok(Value::scalar(text.len() as u64))
+}
+
+/// `bpf_strncmp(s1, s1_sz, s2)`.
+fn strncmp(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_strncmp";
+    let size = run.size_argument(Reg::R2)?;
+    let first = run.bytes_argument(NAME, Reg::R1, size)?;
+    let second = run.read(Reg::R3)?;
+    for (index, &left) in first.iter().enumerate() {
+        let mut right = [0];
+        let at = second.with_bits(second.bits.wrapping_add(index as u64));
+        if !run.holds(&at) || at.read(&mut right).is_err() {
+            return Err(run.bad_argument(NAME, 3, "is no zero-terminated string"));
+        }
+        if left != right[0] {
+            return Ok(Value::scalar((i64::from(left) - i64::from(right[0])).signum() as u64));
+        }
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(Value::scalar(0))
+}

@@ -1,0 +1,71 @@
+//! The helper functions, one Rust function each, keyed by their rows in `abi`.
+//!
+//! A helper reads its arguments from r1 to r5 of the run and gives r0. It checks
+//! what it is given: on a program that no verifier saw, any argument may be anything.
+
+mod checksum;
+mod format;
+mod map;
+mod memory;
+mod misc;
+mod packet;
+mod ring;
+
+use skep_abi::TrapKind;
+
+use crate::interp::{Run, Stop};
+use crate::mem::value::Value;
+
+/// A helper's implementation.
+pub(crate) type Function = fn(&mut Run<'_>) -> Result<Value, Stop>;
+
+/// `bpf_tail_call`, which the interpreter does itself.
+pub(crate) const TAIL_CALL: u32 = 12;
+
+/// What libbpf puts in the place of a call whose CO-RE relocation failed.
+const POISON: u32 = 195_896_080;
+
+/// The implementations, by helper number.
+static FUNCTIONS: [Option<Function>; 212] = {
+    let mut table: [Option<Function>; 212] = [None; 212];
+    let groups: [&[(u32, Function)]; 5] =
+        [map::FUNCTIONS, ring::FUNCTIONS, memory::FUNCTIONS, misc::FUNCTIONS, packet::FUNCTIONS];
+    let mut group = 0;
+    while group < groups.len() {
+        let mut row = 0;
+        while row < groups[group].len() {
+            let (id, function) = groups[group][row];
+            table[id as usize] = Some(function);
+            row += 1;
+        }
+        group += 1;
+    }
+    table
+};
+
+/// Whether the embedded kernel has this helper.
+pub fn exists(id: u32) -> bool {
+    id == TAIL_CALL || FUNCTIONS.get(id as usize).is_some_and(Option::is_some)
+}
+
+/// Calls helper `id`.
+pub(crate) fn call(run: &mut Run<'_>, id: u32) -> Result<Value, Stop> {
+    match FUNCTIONS.get(id as usize) {
+        Some(Some(function)) => function(run),
+        _ if id == POISON => Err(TrapKind::Poisoned { what: String::new() }.into()),
+        _ => Err(TrapKind::UnknownHelper { id }.into()),
+    }
+}
+
+/// A helper's negative errno, or 0, as r0.
+pub(crate) fn status(result: Result<(), skep_abi::Errno>) -> Value {
+    match result {
+        Ok(()) => Value::scalar(0),
+        Err(errno) => failure(errno),
+    }
+}
+
+/// A negative errno as r0.
+pub(crate) fn failure(errno: skep_abi::Errno) -> Value {
+    Value::scalar(-i64::from(errno.0) as u64)
+}

@@ -1,0 +1,421 @@
+//! Helpers on packets: of XDP frames and of socket buffers.
+
+use skep_abi::{Errno, MapType};
+use skep_isa::Reg;
+
+use super::checksum::{Sum, fold_difference};
+use super::{Function, failure, status};
+use crate::hooks::{Skb, Xdp};
+use crate::interp::{Run, Stop};
+use crate::mem::value::{Kind, Value};
+
+pub(super) const FUNCTIONS: &[(u32, Function)] = &[
+    (9, skb_store_bytes),
+    (10, l3_csum_replace),
+    (11, l4_csum_replace),
+    (18, skb_vlan_push),
+    (19, skb_vlan_pop),
+    (23, redirect),
+    (25, perf_event_output),
+    (26, skb_load_bytes),
+    (28, csum_diff),
+    (32, skb_change_type),
+    (38, skb_change_tail),
+    (39, skb_pull_data),
+    (40, csum_update),
+    (41, set_hash_invalid),
+    (43, skb_change_head),
+    (44, xdp_adjust_head),
+    (48, set_hash),
+    (51, redirect_map),
+    (54, xdp_adjust_meta),
+    (65, xdp_adjust_tail),
+    (68, skb_load_bytes_relative),
+    (188, xdp_get_buff_len),
+    (189, xdp_load_bytes),
+    (190, xdp_store_bytes),
+];
+
+impl Run<'_> {
+    fn context_argument(&self, helper: &'static str) -> Result<(), Stop> {
+        match self.read(Reg::R1)? {
+            value if value.kind() == Kind::Context && value.offset() == 0 => Ok(()),
+            _ => Err(self.bad_argument(helper, 1, "is no context")),
+        }
+    }
+
+    fn xdp_argument(&mut self, helper: &'static str) -> Result<&mut Xdp, Stop> {
+        self.context_argument(helper)?;
+        let missing = self.bad_argument(helper, 1, "is no XDP context");
+        self.context.xdp().ok_or(missing)
+    }
+
+    fn skb_argument(&mut self, helper: &'static str) -> Result<&mut Skb, Stop> {
+        self.context_argument(helper)?;
+        let missing = self.bad_argument(helper, 1, "is no socket buffer");
+        self.context.skb().ok_or(missing)
+    }
+}
+
+fn xdp_adjust_head(run: &mut Run<'_>) -> Result<Value, Stop> {
+    let by = run.read(Reg::R2)?.bits as i32;
+    Ok(status(run.xdp_argument("bpf_xdp_adjust_head")?.adjust_head(by)))
+}
+
+fn xdp_adjust_tail(run: &mut Run<'_>) -> Result<Value, Stop> {
+    let by = run.read(Reg::R2)?.bits as i32;
+    Ok(status(run.xdp_argument("bpf_xdp_adjust_tail")?.adjust_tail(by)))
+}
+
+fn xdp_adjust_meta(run: &mut Run<'_>) -> Result<Value, Stop> {
+    let by = run.read(Reg::R2)?.bits as i32;
+    Ok(status(run.xdp_argument("bpf_xdp_adjust_meta")?.adjust_meta(by)))
+}
+
+fn xdp_get_buff_len(run: &mut Run<'_>) -> Result<Value, Stop> {
+    Ok(Value::scalar(run.xdp_argument("bpf_xdp_get_buff_len")?.frame.len() as u64))
+}
+
+/// The bytes of an XDP frame that a helper names; `EFAULT` above the largest offset,
+/// `EINVAL` outside of the frame.
+fn xdp_range(frame: &[u8], offset: u64, len: u64) -> Result<std::ops::Range<usize>, Errno> {
+    const MAX_OFFSET: u64 = 0xffff;
+    if offset > MAX_OFFSET || len > MAX_OFFSET {
+        return Err(Errno::EFAULT);
+    }
+    let (start, end) = (offset as usize, (offset + len) as usize);
+    if end > frame.len() { Err(Errno::EINVAL) } else { Ok(start..end) }
+}
+
+/// `bpf_xdp_load_bytes(xdp, offset, to, len)`.
+fn xdp_load_bytes(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_xdp_load_bytes";
+    let (offset, len) = (run.size_argument(Reg::R2)?, run.size_argument(Reg::R4)?);
+    let frame = run.xdp_argument(NAME)?.frame.bytes();
+    match xdp_range(frame, offset, len) {
+        Ok(range) => {
+            let bytes = frame[range].to_vec();
+            run.write_argument(NAME, Reg::R3, &bytes)?;
+            Ok(Value::scalar(0))
+        }
+        Err(errno) => Ok(failure(errno)),
+    }
+}
+
+/// `bpf_xdp_store_bytes(xdp, offset, from, len)`.
+fn xdp_store_bytes(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_xdp_store_bytes";
+    let (offset, len) = (run.size_argument(Reg::R2)?, run.size_argument(Reg::R4)?);
+    let bytes = run.bytes_argument(NAME, Reg::R3, len)?;
+    let frame = run.xdp_argument(NAME)?.frame.bytes_mut();
+    match xdp_range(frame, offset, len) {
+        Ok(range) => {
+            frame[range].copy_from_slice(&bytes);
+            Ok(Value::scalar(0))
+        }
+        Err(errno) => Ok(failure(errno)),
+    }
+}
+
+/// `bpf_redirect(ifindex, flags)`: what it returns is the verdict.
+fn redirect(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const XDP_ABORTED: u64 = 0;
+    const XDP_REDIRECT: u64 = 4;
+    const TC_ACT_SHOT: u64 = 2;
+    const TC_ACT_REDIRECT: u64 = 7;
+    const INGRESS: u64 = 1;
+    run.read(Reg::R1)?;
+    let flags = run.read(Reg::R2)?.bits;
+    let verdict = match (run.context.xdp().is_some(), flags) {
+        (true, 0) => XDP_REDIRECT,
+        (true, _) => XDP_ABORTED,
+        (false, flags) if flags & !INGRESS != 0 => TC_ACT_SHOT,
+        (false, _) => TC_ACT_REDIRECT,
+    };
+    Ok(Value::scalar(verdict))
+}
+
+/// `bpf_redirect_map(map, index, flags)`: an entry redirects; where there is none the
+/// two lowest bits of the flags are the verdict.
+fn redirect_map(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_redirect_map";
+    const XDP_ABORTED: u64 = 0;
+    const XDP_REDIRECT: u64 = 4;
+    const ACTIONS: u64 = 3;
+    const BROADCAST: u64 = 1 << 3;
+    const EXCLUDE_INGRESS: u64 = 1 << 4;
+    let map = run.map_argument(NAME, Reg::R1)?;
+    let (index, flags) = (run.read(Reg::R2)?.bits, run.read(Reg::R3)?.bits);
+    let known = match map.map.map_type() {
+        MapType::Devmap | MapType::DevmapHash => ACTIONS | BROADCAST | EXCLUDE_INGRESS,
+        MapType::Cpumap | MapType::Xskmap => ACTIONS,
+        _ => return Err(run.bad_argument(NAME, 1, "is no map to redirect by")),
+    };
+    if flags & !known != 0 {
+        return Ok(Value::scalar(XDP_ABORTED));
+    }
+    let found = map.has_target(index as u32);
+    let verdict = if found || flags & BROADCAST != 0 { XDP_REDIRECT } else { flags & ACTIONS };
+    Ok(Value::scalar(verdict))
+}
+
+/// `bpf_perf_event_output(ctx, map, flags, data, size)`: no perf event is ever open
+/// here, which Linux answers with `ENOENT`.
+fn perf_event_output(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_perf_event_output";
+    const CURRENT_CPU: u64 = 0xffff_ffff;
+    const CONTEXT_LEN: u64 = 0xf_ffff << 32;
+    let map = run.map_argument(NAME, Reg::R2)?;
+    let flags = run.read(Reg::R3)?.bits;
+    let size = run.read(Reg::R5)?.bits;
+    run.bytes_argument(NAME, Reg::R4, size)?;
+    if flags & !(CURRENT_CPU | CONTEXT_LEN) != 0 {
+        return Ok(failure(Errno::EINVAL));
+    }
+    let context_len = (flags & CONTEXT_LEN) >> 32;
+    let packet_len = match (run.context.xdp().map(|xdp| xdp.frame.len()), run.context.skb()) {
+        (Some(len), _) => len,
+        (None, Some(skb)) => skb.len(),
+        (None, None) => 0,
+    };
+    if context_len > packet_len as u64 {
+        return Ok(failure(Errno::EFAULT));
+    }
+    let cpu = match flags & CURRENT_CPU {
+        CURRENT_CPU => run.cpu.into(),
+        index => index,
+    };
+    if cpu >= map.map.max_entries().into() {
+        return Ok(failure(Errno::E2BIG));
+    }
+    Ok(failure(Errno::ENOENT))
+}
+
+/// `bpf_skb_load_bytes(skb, offset, to, len)`: outside of the packet zeros and
+/// `-EFAULT`.
+fn skb_load_bytes(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_skb_load_bytes";
+    let (offset, len) = (run.size_argument(Reg::R2)?, run.size_argument(Reg::R4)?);
+    load(run, NAME, offset as i64, len, offset <= i32::MAX as u64)
+}
+
+/// `bpf_skb_load_bytes_relative(skb, offset, to, len, start)`.
+fn skb_load_bytes_relative(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_skb_load_bytes_relative";
+    let (offset, len) = (run.size_argument(Reg::R2)?, run.size_argument(Reg::R4)?);
+    let start = run.size_argument(Reg::R5)?;
+    let skb = run.skb_argument(NAME)?;
+    let header = match start {
+        0 => skb.mac_offset(),
+        1 => skb.network_offset(),
+        _ => 0,
+    };
+    load(run, NAME, header + offset as i64, len, offset <= 0xffff && start <= 1)
+}
+
+fn load(
+    run: &mut Run<'_>,
+    name: &'static str,
+    offset: i64,
+    len: u64,
+    valid: bool,
+) -> Result<Value, Stop> {
+    // The check of the target comes first: it bounds the length.
+    run.writable_argument(name, Reg::R3, len)?;
+    let mut bytes = vec![0; len as usize];
+    let skb = run.skb_argument(name)?;
+    let found = valid && skb.read(offset, &mut bytes).is_some();
+    run.write_argument(name, Reg::R3, &bytes)?;
+    Ok(if found { Value::scalar(0) } else { failure(Errno::EFAULT) })
+}
+
+/// `bpf_skb_store_bytes(skb, offset, from, len, flags)`.
+fn skb_store_bytes(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_skb_store_bytes";
+    const RECOMPUTE_CSUM: u64 = 1;
+    const INVALIDATE_HASH: u64 = 2;
+    let (offset, len) = (run.size_argument(Reg::R2)?, run.size_argument(Reg::R4)?);
+    let flags = run.read(Reg::R5)?.bits;
+    let bytes = run.bytes_argument(NAME, Reg::R3, len)?;
+    let skb = run.skb_argument(NAME)?;
+    if flags & !(RECOMPUTE_CSUM | INVALIDATE_HASH) != 0 {
+        return Ok(failure(Errno::EINVAL));
+    }
+    if offset > i32::MAX as u64 {
+        return Ok(failure(Errno::EFAULT));
+    }
+    skb.frame.invalidate();
+    let Some(to) = skb.slice_mut(offset as u32, bytes.len()) else {
+        return Ok(failure(Errno::EFAULT));
+    };
+    to.copy_from_slice(&bytes);
+    if flags & INVALIDATE_HASH != 0 {
+        skb.hash = 0;
+    }
+    Ok(Value::scalar(0))
+}
+
+/// The checksum field that a helper names.
+fn checksum_field(skb: &mut Skb, offset: u64) -> Result<&mut [u8; 2], Errno> {
+    if offset > 0xffff || offset & 1 != 0 {
+        return Err(Errno::EFAULT);
+    }
+    skb.frame.invalidate();
+    skb.slice_mut(offset as u32, 2).and_then(|field| field.first_chunk_mut()).ok_or(Errno::EFAULT)
+}
+
+/// `bpf_l3_csum_replace(skb, offset, from, to, size)`.
+fn l3_csum_replace(run: &mut Run<'_>) -> Result<Value, Stop> {
+    let offset = run.size_argument(Reg::R2)?;
+    let (from, to) = (run.read(Reg::R3)?.bits, run.read(Reg::R4)?.bits);
+    let flags = run.read(Reg::R5)?.bits;
+    let skb = run.skb_argument("bpf_l3_csum_replace")?;
+    if flags & !0xf != 0 {
+        return Ok(failure(Errno::EINVAL));
+    }
+    Ok(status(checksum_field(skb, offset).and_then(|field| replace(field, from, to, flags & 0xf))))
+}
+
+/// `bpf_l4_csum_replace(skb, offset, from, to, flags)`. A pseudo header only matters
+/// to a checksum that hardware computes, and there is none here.
+fn l4_csum_replace(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const PSEUDO_HDR: u64 = 1 << 4;
+    const MARK_MANGLED_0: u64 = 1 << 5;
+    const MARK_ENFORCE: u64 = 1 << 6;
+    const IPV6: u64 = 1 << 7;
+    let offset = run.size_argument(Reg::R2)?;
+    let (from, to) = (run.read(Reg::R3)?.bits, run.read(Reg::R4)?.bits);
+    let flags = run.read(Reg::R5)?.bits;
+    let skb = run.skb_argument("bpf_l4_csum_replace")?;
+    if flags & !(PSEUDO_HDR | MARK_MANGLED_0 | MARK_ENFORCE | IPV6 | 0xf) != 0 {
+        return Ok(failure(Errno::EINVAL));
+    }
+    let replaced = checksum_field(skb, offset).and_then(|field| {
+        let mangled_0 = flags & MARK_MANGLED_0 != 0;
+        if mangled_0 && flags & MARK_ENFORCE == 0 && *field == [0; 2] {
+            return Ok(());
+        }
+        replace(field, from, to, flags & 0xf)?;
+        if mangled_0 && *field == [0; 2] {
+            *field = [0xff; 2];
+        }
+        Ok(())
+    });
+    Ok(status(replaced))
+}
+
+/// Replaces `from` by `to`, of `size` bytes, in what a checksum covers; with size 0
+/// `to` is the difference.
+fn replace(field: &mut [u8; 2], from: u64, to: u64, size: u64) -> Result<(), Errno> {
+    let (from, to) = match size {
+        0 if from != 0 => return Err(Errno::EINVAL),
+        0 => (None, to as u32),
+        2 => (Some(u32::from(from as u16)), u32::from(to as u16)),
+        4 => (Some(from as u32), to as u32),
+        _ => return Err(Errno::EINVAL),
+    };
+    *field = fold_difference(u16::from_ne_bytes(*field), from, to).to_ne_bytes();
+    Ok(())
+}
+
+/// `bpf_csum_diff(from, from_size, to, to_size, seed)`.
+fn csum_diff(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_csum_diff";
+    /// `MAX_BPF_STACK`, the size of Linux's buffer.
+    const MOST: u64 = 512;
+    let (from_size, to_size) = (run.size_argument(Reg::R2)?, run.size_argument(Reg::R4)?);
+    let seed = run.read(Reg::R5)?.bits as u32;
+    if (from_size | to_size) & 3 != 0 {
+        return Ok(failure(Errno::EINVAL));
+    }
+    if from_size.max(to_size) > MOST {
+        return Err(run.bad_argument(NAME, 2, "is too large"));
+    }
+    let bytes = |reg: Reg, size: u64| match size {
+        0 => Ok(Vec::new()),
+        size => run.bytes_argument(NAME, reg, size),
+    };
+    let (from, to) = (bytes(Reg::R1, from_size)?, bytes(Reg::R3, to_size)?);
+    let difference = match (from.is_empty(), to.is_empty()) {
+        (false, false) => Sum(seed).add_bytes(&to).subtract(Sum(0).add_bytes(&from)),
+        (true, false) => Sum(seed).add_bytes(&to),
+        (false, true) => Sum(!Sum(!seed).add_bytes(&from).0),
+        (true, true) => Sum(seed),
+    };
+    Ok(Value::scalar(difference.to_16().into()))
+}
+
+/// `bpf_csum_update(skb, csum)`: only for checksums that hardware computed.
+fn csum_update(run: &mut Run<'_>) -> Result<Value, Stop> {
+    run.skb_argument("bpf_csum_update")?;
+    Ok(failure(Errno::ENOTSUPP))
+}
+
+fn set_hash_invalid(run: &mut Run<'_>) -> Result<Value, Stop> {
+    run.skb_argument("bpf_set_hash_invalid")?.hash = 0;
+    Ok(Value::scalar(0))
+}
+
+fn set_hash(run: &mut Run<'_>) -> Result<Value, Stop> {
+    let hash = run.read(Reg::R2)?.bits as u32;
+    run.skb_argument("bpf_set_hash")?.hash = hash;
+    Ok(Value::scalar(0))
+}
+
+fn skb_change_type(run: &mut Run<'_>) -> Result<Value, Stop> {
+    /// `PACKET_OTHERHOST`, the last of the types that may be changed.
+    const LAST: u32 = 3;
+    let pkt_type = run.read(Reg::R2)?.bits as u32;
+    let skb = run.skb_argument("bpf_skb_change_type")?;
+    if skb.pkt_type > LAST || pkt_type > LAST {
+        return Ok(failure(Errno::EINVAL));
+    }
+    skb.pkt_type = pkt_type;
+    Ok(Value::scalar(0))
+}
+
+/// `bpf_skb_change_tail(skb, len, flags)`.
+fn skb_change_tail(run: &mut Run<'_>) -> Result<Value, Stop> {
+    let (len, flags) = (run.read(Reg::R2)?.bits as u32, run.read(Reg::R3)?.bits);
+    let skb = run.skb_argument("bpf_skb_change_tail")?;
+    if flags != 0 {
+        skb.frame.invalidate();
+        return Ok(failure(Errno::EINVAL));
+    }
+    Ok(status(skb.change_tail(len)))
+}
+
+/// `bpf_skb_change_head(skb, room, flags)`.
+fn skb_change_head(run: &mut Run<'_>) -> Result<Value, Stop> {
+    let (room, flags) = (run.read(Reg::R2)?.bits as u32, run.read(Reg::R3)?.bits);
+    let skb = run.skb_argument("bpf_skb_change_head")?;
+    if flags != 0 {
+        skb.frame.invalidate();
+        return Ok(failure(Errno::EINVAL));
+    }
+    Ok(status(skb.change_head(room)))
+}
+
+/// `bpf_skb_pull_data(skb, len)`: packets are never in pieces here.
+fn skb_pull_data(run: &mut Run<'_>) -> Result<Value, Stop> {
+    let len = run.read(Reg::R2)?.bits as u32;
+    let skb = run.skb_argument("bpf_skb_pull_data")?;
+    skb.frame.invalidate();
+    Ok(if len as usize > skb.len() { failure(Errno::ENOMEM) } else { Value::scalar(0) })
+}
+
+/// `bpf_skb_vlan_push(skb, proto, tci)`.
+fn skb_vlan_push(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const ETH_P_8021Q: u16 = 0x8100;
+    const ETH_P_8021AD: u16 = 0x88a8;
+    let (proto, tci) = (run.read(Reg::R2)?.bits as u16, run.read(Reg::R3)?.bits as u16);
+    let proto = match u16::from_be(proto) {
+        ETH_P_8021AD => proto,
+        _ => ETH_P_8021Q.to_be(),
+    };
+    Ok(status(run.skb_argument("bpf_skb_vlan_push")?.vlan_push(proto, tci)))
+}
+
+fn skb_vlan_pop(run: &mut Run<'_>) -> Result<Value, Stop> {
+    Ok(status(run.skb_argument("bpf_skb_vlan_pop")?.vlan_pop()))
+}

@@ -1,0 +1,59 @@
+//! Where events come from. A hook names its program type and its context; nothing
+//! else in the embedded kernel knows them.
+
+mod frame;
+pub(crate) mod packets;
+pub(crate) mod skb;
+pub(crate) mod xdp;
+
+pub use frame::Frame;
+pub use packets::{PacketError, PacketHook, Verdict};
+pub use skb::{Skb, SkbAccess};
+pub use xdp::Xdp;
+
+use skep_isa::Size;
+
+use crate::mem::value::Value;
+
+/// What r1 of a program points to, and what its helpers work on.
+pub trait Context {
+    /// Loads a field; `None` where the program type does not let it.
+    fn load(&mut self, offset: u32, size: Size) -> Option<Value>;
+
+    /// Stores a field; `None` where the program type does not let it.
+    fn store(&mut self, offset: u32, size: Size, bits: u64) -> Option<()>;
+
+    /// Counts the moves of the packet: pointers of an earlier epoch no longer hold.
+    fn epoch(&self) -> u16 {
+        0
+    }
+
+    /// The legacy packet loads (`ld_abs`, `ld_ind`): a word in host order, `None`
+    /// outside of the packet.
+    fn load_legacy(&mut self, _offset: i64, _size: Size) -> Option<u32> {
+        None
+    }
+
+    /// The XDP buffer, for helpers that work on one.
+    fn xdp(&mut self) -> Option<&mut Xdp> {
+        None
+    }
+
+    /// The socket buffer, for helpers that work on one.
+    fn skb(&mut self) -> Option<&mut Skb> {
+        None
+    }
+}
+
+/// The context of a program whose argument is plain memory, or that has none.
+pub struct NoContext;
+
+impl Context for NoContext {
+    fn load(&mut self, _offset: u32, _size: Size) -> Option<Value> {
+        None
+    }
+
+    fn store(&mut self, _offset: u32, _size: Size, _bits: u64) -> Option<()> {
+        None
+    }
+}

@@ -1,0 +1,121 @@
+//! The packet hook: programs on the frames of a capture, without the limits of
+//! TEST_RUN. A socket filter sees the Ethernet header here, as one attached to a
+//! packet socket does.
+
+use std::sync::Arc;
+
+use skep_abi::{ProgType, Trap};
+use skep_sys::{Errno, RawFd};
+
+use super::{Context, Skb, SkbAccess, Xdp};
+use crate::Vm;
+use crate::interp::{Outcome, Run};
+use crate::mem::value::Value;
+use crate::program::Program;
+
+/// Why a packet has no verdict.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PacketError {
+    /// The fd is no program, or one that does not take packets.
+    #[error("program cannot run on packets: {0}")]
+    Program(Errno),
+    /// The program did something that it may not.
+    #[error("{0}")]
+    Trapped(Trap),
+    /// The program used up its budget of instructions.
+    #[error("the budget of instructions is used up")]
+    OutOfBudget,
+    /// The frame is shorter than an Ethernet header.
+    #[error("frame of {0} bytes is shorter than an Ethernet header")]
+    TooShort(usize),
+}
+
+/// What a program said of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What it returned.
+    pub retval: u32,
+}
+
+/// A program and the buffers that it runs on.
+pub struct PacketHook {
+    program: Arc<Program>,
+    buffer: Buffer,
+}
+
+enum Buffer {
+    Xdp(Box<Xdp>),
+    Skb(Box<Skb>),
+}
+
+/// Bytes in the contexts that programs see.
+const XDP_MD_SIZE: u32 = 24;
+const SK_BUFF_SIZE: u32 = 192;
+
+impl PacketHook {
+    /// Hooks the program behind `fd` to packets.
+    ///
+    /// # Errors
+    /// `EBADF`, `EINVAL` for an fd that is no program; `EOPNOTSUPP` for a program type
+    /// that takes no packets.
+    pub fn new(vm: &Vm, fd: RawFd) -> Result<PacketHook, PacketError> {
+        let program = vm.program(fd).map_err(PacketError::Program)?;
+        let buffer = match program.prog_type {
+            ProgType::Xdp => Buffer::Xdp(Box::new(Xdp::new())),
+            ProgType::SocketFilter => Buffer::Skb(Box::new(Skb::new(SkbAccess::SocketFilter))),
+            ProgType::SchedCls | ProgType::SchedAct => {
+                Buffer::Skb(Box::new(Skb::new(SkbAccess::Tc)))
+            }
+            _ => return Err(PacketError::Program(Errno::EOPNOTSUPP)),
+        };
+        Ok(PacketHook { program, buffer })
+    }
+
+    /// Runs the program on one frame.
+    ///
+    /// # Errors
+    /// Why there is no verdict.
+    pub fn run(&mut self, vm: &Vm, frame: &[u8]) -> Result<Verdict, PacketError> {
+        if frame.len() < super::skb::ETH_HLEN {
+            return Err(PacketError::TooShort(frame.len()));
+        }
+        let outcome = match &mut self.buffer {
+            Buffer::Xdp(xdp) => {
+                xdp.fill(frame, 0);
+                run(vm, &self.program, &mut **xdp, XDP_MD_SIZE)
+            }
+            Buffer::Skb(skb) => {
+                skb.fill(frame, true);
+                skb.wire_len = frame.len() as u32;
+                run(vm, &self.program, &mut **skb, SK_BUFF_SIZE)
+            }
+        };
+        match outcome {
+            Outcome::Returned(bits) => Ok(Verdict { retval: bits as u32 }),
+            Outcome::Trapped(trap) => Err(PacketError::Trapped(trap)),
+            Outcome::OutOfBudget => Err(PacketError::OutOfBudget),
+        }
+    }
+
+    /// The last packet as the program left it.
+    pub fn packet(&self) -> &[u8] {
+        match &self.buffer {
+            Buffer::Xdp(xdp) => xdp.frame.bytes(),
+            Buffer::Skb(skb) => skb.frame.bytes(),
+        }
+    }
+}
+
+/// Runs a program once on a context.
+pub(crate) fn run(
+    vm: &Vm,
+    program: &Arc<Program>,
+    context: &mut dyn Context,
+    context_size: u32,
+) -> Outcome {
+    let mut vcpu = vm.vcpu();
+    let vcpu = &mut *vcpu;
+    let run =
+        Run::new(vm.environment(), program.clone(), &mut vcpu.stack, context, vcpu.id, vm.budget());
+    run.execute(&[Value::context(context_size)])
+}

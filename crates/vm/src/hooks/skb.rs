@@ -1,0 +1,405 @@
+//! Socket buffers: programs on packets inside of the network stack
+//! (`struct __sk_buff`; `net/core/filter.c`).
+
+use skep_abi::Errno;
+use skep_isa::Size;
+
+use super::{Context, Frame};
+use crate::mem::value::Value;
+
+/// Bytes before a packet (`NET_SKB_PAD`).
+const HEADROOM: usize = 64;
+/// An Ethernet header.
+pub const ETH_HLEN: usize = 14;
+/// Largest packet that helpers make (`lo`'s MTU and header).
+const MAX_LEN: usize = 65536 + ETH_HLEN;
+/// A VLAN header.
+const VLAN_HLEN: usize = 4;
+const ETH_P_8021Q: u16 = 0x8100;
+const ETH_P_8021AD: u16 = 0x88a8;
+
+/// Offset of negative legacy loads that start at the network header.
+const SKF_NET_OFF: i64 = -0x10_0000;
+/// Offset of negative legacy loads that start at the link header.
+const SKF_LL_OFF: i64 = -0x20_0000;
+
+/// Which fields a program type may touch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SkbAccess {
+    /// Socket filters: no direct packet access, writes only to `cb`.
+    SocketFilter,
+    /// tc classifiers and actions.
+    Tc,
+}
+
+/// A packet with what programs of the network stack know of it. Fields are those of
+/// `struct __sk_buff`; `protocol` and `vlan_proto` are in network order.
+#[allow(missing_docs, reason = "the fields are those of struct __sk_buff")]
+pub struct Skb {
+    /// The packet from its link header on, or from the network header for types that
+    /// see no link header.
+    pub frame: Frame,
+    access: SkbAccess,
+    /// Offset of the link header from the packet's start, at most 0.
+    mac_offset: i64,
+    /// Offset of the network header from the packet's start.
+    network_offset: i64,
+    /// The link header, where the packet starts behind it.
+    link_header: [u8; ETH_HLEN],
+    pub pkt_type: u32,
+    pub mark: u32,
+    pub queue_mapping: u16,
+    pub protocol: u16,
+    pub vlan_present: bool,
+    pub vlan_tci: u16,
+    pub vlan_proto: u16,
+    pub priority: u32,
+    pub ingress_ifindex: u32,
+    pub ifindex: u32,
+    pub tc_index: u16,
+    pub cb: [u8; 20],
+    pub hash: u32,
+    pub tc_classid: u16,
+    pub tstamp: u64,
+    pub wire_len: u32,
+    pub gso_segs: u32,
+    pub gso_size: u32,
+    pub hwtstamp: u64,
+}
+
+impl Skb {
+    /// An empty buffer; packets come from interface 1, `lo`.
+    pub fn new(access: SkbAccess) -> Skb {
+        Skb {
+            frame: Frame::new(4096),
+            access,
+            mac_offset: 0,
+            network_offset: ETH_HLEN as i64,
+            link_header: [0; ETH_HLEN],
+            pkt_type: 0,
+            mark: 0,
+            queue_mapping: 0,
+            protocol: 0,
+            vlan_present: false,
+            vlan_tci: 0,
+            vlan_proto: 0,
+            priority: 0,
+            ingress_ifindex: 0,
+            ifindex: 1,
+            tc_index: 0,
+            cb: [0; 20],
+            hash: 0,
+            tc_classid: 0,
+            tstamp: 0,
+            wire_len: 0,
+            gso_segs: 0,
+            gso_size: 0,
+            hwtstamp: 0,
+        }
+    }
+
+    /// Puts an Ethernet frame of at least 14 bytes into it, and clears the fields.
+    /// `link` says whether programs see the link header.
+    pub fn fill(&mut self, packet: &[u8], link: bool) {
+        let mut frame = std::mem::replace(&mut self.frame, Frame::new(0));
+        let header = packet.first_chunk().copied().unwrap_or_default();
+        let visible = if link { packet } else { packet.get(ETH_HLEN..).unwrap_or_default() };
+        frame.fill(visible, 0, HEADROOM, 0);
+        let (mac_offset, network_offset) =
+            if link { (0, ETH_HLEN as i64) } else { (-(ETH_HLEN as i64), 0) };
+        *self = Skb {
+            frame,
+            mac_offset,
+            network_offset,
+            link_header: header,
+            pkt_type: pkt_type(&header),
+            protocol: protocol(packet),
+            ..Skb::new(self.access)
+        };
+    }
+
+    /// Bytes that a program sees.
+    pub fn len(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(&self) -> bool {
+        self.frame.is_empty()
+    }
+
+    /// Copies `to.len()` bytes at `offset`; `None` outside of the packet.
+    pub fn read(&self, offset: i64, to: &mut [u8]) -> Option<()> {
+        let start = usize::try_from(offset).ok();
+        match start {
+            Some(start) => {
+                let end = start.checked_add(to.len())?;
+                to.copy_from_slice(self.frame.bytes().get(start..end)?);
+            }
+            // Only the link header lies before the start.
+            None => {
+                let start = usize::try_from(offset - self.mac_offset).ok()?;
+                let header = &self.link_header[..(-self.mac_offset) as usize];
+                let mut all = header.to_vec();
+                all.extend_from_slice(self.frame.bytes());
+                to.copy_from_slice(all.get(start..start.checked_add(to.len())?)?);
+            }
+        }
+        Some(())
+    }
+
+    /// Bytes `offset..offset + len`, to write; `None` outside of the packet.
+    pub fn slice_mut(&mut self, offset: u32, len: usize) -> Option<&mut [u8]> {
+        let start = offset as usize;
+        self.frame.bytes_mut().get_mut(start..start.checked_add(len)?)
+    }
+
+    /// Offset of the network header from the packet's start.
+    pub fn network_offset(&self) -> i64 {
+        self.network_offset
+    }
+
+    /// Offset of the link header from the packet's start.
+    pub fn mac_offset(&self) -> i64 {
+        self.mac_offset
+    }
+
+    /// `bpf_skb_change_tail`.
+    ///
+    /// # Errors
+    /// `EINVAL` for a length that cuts into the headers or is too large.
+    pub fn change_tail(&mut self, len: u32) -> Result<(), Errno> {
+        let shortest = self.network_offset.max(0) as usize;
+        let len = len as usize;
+        self.frame.invalidate();
+        if len > MAX_LEN || len < shortest {
+            return Err(Errno::EINVAL);
+        }
+        let by = len as isize - self.len() as isize;
+        self.frame.reserve(self.frame.headroom(), by.max(0) as usize);
+        self.frame.move_end(by);
+        Ok(())
+    }
+
+    /// `bpf_skb_change_head`: `room` new zero bytes, which become the link header's
+    /// place.
+    ///
+    /// # Errors
+    /// `EINVAL` where the packet would be too large.
+    pub fn change_head(&mut self, room: u32) -> Result<(), Errno> {
+        let room = room as usize;
+        self.frame.invalidate();
+        if self.len() + room > MAX_LEN {
+            return Err(Errno::EINVAL);
+        }
+        self.push(room);
+        self.frame.bytes_mut()[..room].fill(0);
+        self.mac_offset = 0;
+        Ok(())
+    }
+
+    /// `bpf_skb_vlan_push`: a tag that was set aside goes into the packet, the new one
+    /// is set aside.
+    ///
+    /// # Errors
+    /// `EINVAL` where the packet does not start at its link header.
+    pub fn vlan_push(&mut self, proto: u16, tci: u16) -> Result<(), Errno> {
+        self.frame.invalidate();
+        if self.vlan_present {
+            if self.mac_offset != 0 || self.len() < ETH_HLEN {
+                return Err(Errno::EINVAL);
+            }
+            self.push(VLAN_HLEN);
+            let (old_proto, old_tci) = (self.vlan_proto, self.vlan_tci);
+            let bytes = self.frame.bytes_mut();
+            bytes.copy_within(VLAN_HLEN..VLAN_HLEN + 12, 0);
+            bytes[12..14].copy_from_slice(&old_proto.to_ne_bytes());
+            bytes[14..16].copy_from_slice(&old_tci.to_be_bytes());
+            self.protocol = old_proto;
+        }
+        self.vlan_present = true;
+        self.vlan_proto = proto;
+        self.vlan_tci = tci;
+        Ok(())
+    }
+
+    /// `bpf_skb_vlan_pop`: takes away the tag that was set aside, else the one in the
+    /// packet; the next one in the packet is set aside.
+    ///
+    /// # Errors
+    /// `EINVAL` where the packet is too short for a tag.
+    pub fn vlan_pop(&mut self) -> Result<(), Errno> {
+        self.frame.invalidate();
+        if self.vlan_present {
+            self.vlan_present = false;
+            self.vlan_tci = 0;
+        } else {
+            if !is_vlan(self.protocol) {
+                return Ok(());
+            }
+            self.vlan_untag()?;
+        }
+        if is_vlan(self.protocol) {
+            let proto = self.protocol;
+            let tci = self.vlan_untag()?;
+            self.vlan_present = true;
+            self.vlan_proto = proto;
+            self.vlan_tci = tci;
+        }
+        Ok(())
+    }
+
+    /// Takes the outermost tag out of the packet; gives its TCI.
+    fn vlan_untag(&mut self) -> Result<u16, Errno> {
+        if self.mac_offset != 0 || self.len() < ETH_HLEN + VLAN_HLEN {
+            return Err(Errno::EINVAL);
+        }
+        let bytes = self.frame.bytes_mut();
+        let tci = u16::from_be_bytes([bytes[14], bytes[15]]);
+        bytes.copy_within(0..12, VLAN_HLEN);
+        self.frame.move_start(VLAN_HLEN as isize);
+        self.protocol = protocol(self.frame.bytes());
+        Ok(tci)
+    }
+
+    /// New bytes at the packet's start, whatever they hold.
+    fn push(&mut self, len: usize) {
+        self.frame.reserve(len, 0);
+        self.frame.move_start(-(len as isize));
+        self.network_offset += len as i64;
+    }
+
+    /// A 32-bit field, and whether loads of parts of it are allowed.
+    fn field(&self, offset: u32) -> Option<u32> {
+        let tc = self.access == SkbAccess::Tc;
+        Some(match offset {
+            0 => self.len() as u32,
+            4 => self.pkt_type & 7,
+            8 => self.mark,
+            12 => self.queue_mapping.into(),
+            16 => self.protocol.into(),
+            20 => self.vlan_present.into(),
+            24 => self.vlan_tci.into(),
+            28 => self.vlan_proto.into(),
+            32 => self.priority,
+            36 => self.ingress_ifindex,
+            40 => self.ifindex,
+            44 => self.tc_index.into(),
+            68 => self.hash,
+            72 if tc => self.tc_classid.into(),
+            84 => 0, // napi_id: no packet here was polled
+            160 if tc => self.wire_len,
+            164 => self.gso_segs,
+            176 => self.gso_size,
+            _ => return None,
+        })
+    }
+}
+
+/// The EtherType in network order, as `eth_type_trans` finds it.
+fn protocol(packet: &[u8]) -> u16 {
+    const ETH_P_802_3_MIN: u16 = 0x600;
+    const ETH_P_802_3: u16 = 1;
+    const ETH_P_802_2: u16 = 4;
+    let Some(&[high, low]) = packet.get(12..14) else { return 0 };
+    let kind = match u16::from_be_bytes([high, low]) {
+        kind if kind >= ETH_P_802_3_MIN => kind,
+        _ if packet.get(14..16) == Some(&[0xff, 0xff]) => ETH_P_802_3,
+        _ => ETH_P_802_2,
+    };
+    kind.to_be()
+}
+
+fn is_vlan(protocol: u16) -> bool {
+    matches!(u16::from_be(protocol), ETH_P_8021Q | ETH_P_8021AD)
+}
+
+/// Whom a frame is for, on an interface whose address is all zeros.
+fn pkt_type(header: &[u8; ETH_HLEN]) -> u32 {
+    match &header[..6] {
+        [0, 0, 0, 0, 0, 0] => 0,
+        [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => 1,
+        [first, ..] if first & 1 == 1 => 2,
+        _ => 3,
+    }
+}
+
+impl Context for Skb {
+    fn load(&mut self, offset: u32, size: Size) -> Option<Value> {
+        if !offset.is_multiple_of(size.bytes()) {
+            return None;
+        }
+        let tc = self.access == SkbAccess::Tc;
+        match (offset, size) {
+            (76, Size::W) if tc => Some(self.frame.data_pointer()),
+            (80, Size::W) if tc => Some(self.frame.end_pointer()),
+            (140, Size::W) if tc => Some(self.frame.metadata_pointer()),
+            (48..68, _) => {
+                let start = (offset - 48) as usize;
+                let bytes = self.cb.get(start..start + size.bytes() as usize)?;
+                let mut word = [0; 8];
+                word[..bytes.len()].copy_from_slice(bytes);
+                Some(Value::scalar(u64::from_le_bytes(word)))
+            }
+            (152, Size::DW) if tc => Some(Value::scalar(self.tstamp)),
+            (168, Size::DW) => Some(Value::scalar(0)),
+            (180, Size::B) if tc => Some(Value::scalar(0)),
+            (184, Size::DW) if tc => Some(Value::scalar(self.hwtstamp)),
+            (_, Size::DW) => None,
+            _ => {
+                let word = self.field(offset & !3)?;
+                let bits = word >> ((offset & 3) * 8);
+                let mask = u32::MAX >> (32 - size.bits());
+                Some(Value::scalar((bits & mask).into()))
+            }
+        }
+    }
+
+    fn store(&mut self, offset: u32, size: Size, bits: u64) -> Option<()> {
+        if !offset.is_multiple_of(size.bytes()) {
+            return None;
+        }
+        let tc = self.access == SkbAccess::Tc;
+        match (offset, size) {
+            (48..68, _) => {
+                let (start, len) = ((offset - 48) as usize, size.bytes() as usize);
+                let to = self.cb.get_mut(start..start + len)?;
+                to.copy_from_slice(&bits.to_le_bytes()[..len]);
+            }
+            (8, Size::W) if tc => self.mark = bits as u32,
+            (12, Size::W) if tc => {
+                // NO_QUEUE_MAPPING and above are not stored.
+                if bits as u32 <= u16::MAX as u32 - 1 {
+                    self.queue_mapping = bits as u16;
+                }
+            }
+            (32, Size::W) if tc => self.priority = bits as u32,
+            (44, Size::W) if tc => self.tc_index = bits as u16,
+            (72, Size::W) if tc => self.tc_classid = bits as u16,
+            (152, Size::DW) if tc => self.tstamp = bits,
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn epoch(&self) -> u16 {
+        self.frame.epoch()
+    }
+
+    fn load_legacy(&mut self, offset: i64, size: Size) -> Option<u32> {
+        let offset = match offset {
+            0.. => offset,
+            SKF_NET_OFF.. => offset - SKF_NET_OFF + self.network_offset,
+            SKF_LL_OFF.. => offset - SKF_LL_OFF + self.mac_offset,
+            _ => return None,
+        };
+        let mut bytes = [0; 4];
+        let len = size.bytes() as usize;
+        self.read(offset, &mut bytes[4 - len..])?;
+        Some(u32::from_be_bytes(bytes))
+    }
+
+    fn skb(&mut self) -> Option<&mut Skb> {
+        Some(self)
+    }
+}

@@ -1,0 +1,119 @@
+//! Calls: subprograms, callbacks of helpers, tail calls.
+
+use std::sync::Arc;
+
+use skep_abi::TrapKind;
+use skep_isa::Pc;
+
+use super::{Caller, MAY_GOTO_LIMIT, Run, Stop};
+use crate::mem::stack::MAX_FRAMES;
+use crate::mem::value::{Kind, Value};
+use crate::objects::MapHandle;
+
+/// Most tail calls in a row (`MAX_TAIL_CALL_CNT`).
+const MAX_TAIL_CALLS: u32 = 33;
+
+/// Numbers of maps that were found in other maps start here.
+const FOUND_MAPS: u32 = 1 << 31;
+
+impl Run<'_> {
+    /// Enters a subprogram that returns to `pc`.
+    pub(super) fn enter(&mut self, pc: Pc) -> Result<(), Stop> {
+        if self.callers.len() + 1 >= MAX_FRAMES {
+            return Err(TrapKind::CallDepth.into());
+        }
+        self.spend(1)?;
+        let mut saved = [Value::UNINIT; 4];
+        saved.copy_from_slice(&self.regs[6..=9]);
+        let program = self.program.clone();
+        self.callers.push(Caller { program, pc, saved, may_goto: self.may_goto });
+        self.regs[6..=9].fill(Value::UNINIT);
+        self.regs[10] = self.stack.enter(self.callers.len());
+        self.may_goto = MAY_GOTO_LIMIT;
+        Ok(())
+    }
+
+    /// Leaves a subprogram; gives the slot to go on at.
+    pub(super) fn leave(&mut self) -> Pc {
+        let Some(caller) = self.callers.pop() else { return Pc::MAX };
+        self.regs[6..=9].copy_from_slice(&caller.saved);
+        self.regs[1..=5].fill(Value::UNINIT);
+        self.regs[10] = self.stack.frame(self.callers.len());
+        self.may_goto = caller.may_goto;
+        self.program = caller.program;
+        caller.pc
+    }
+
+    /// Calls a subprogram from a helper, with these in r1 to r5; gives its r0.
+    ///
+    /// # Errors
+    /// Whatever stopped it.
+    pub(crate) fn call_back(&mut self, function: Value, arguments: &[Value]) -> Result<u64, Stop> {
+        let return_pc = self.pc + 1;
+        self.enter(return_pc)?;
+        self.regs[1..=5].fill(Value::UNINIT);
+        self.regs[1..=arguments.len()].copy_from_slice(arguments);
+        let depth = self.callers.len();
+        let result = self.steps(function.bits as Pc, depth)?;
+        self.pc = self.leave() - 1;
+        Ok(result.bits)
+    }
+
+    /// `bpf_tail_call(ctx, map, index)`: true where the program was replaced.
+    pub(super) fn tail_call(&mut self) -> Result<bool, Stop> {
+        let (context, map, index) = (self.regs[1], self.regs[2], self.regs[3]);
+        if context.kind() == Kind::Uninit || index.kind() == Kind::Uninit {
+            return Err(TrapKind::Uninitialised { register: 1 }.into());
+        }
+        let map = match map.kind() {
+            Kind::Map => self.map(map),
+            _ => return Err(self.bad_argument("bpf_tail_call", 2, "is no map")),
+        };
+        if self.tail_calls >= MAX_TAIL_CALLS {
+            return Ok(false);
+        }
+        let Some(target) = map.program(index.bits as u32) else { return Ok(false) };
+        self.tail_calls += 1;
+        self.program = Arc::clone(&target);
+        let frame_pointer = self.stack.enter(self.callers.len());
+        self.regs = [Value::UNINIT; 11];
+        self.regs[1] = context;
+        self.regs[10] = frame_pointer;
+        self.may_goto = MAY_GOTO_LIMIT;
+        Ok(true)
+    }
+
+    /// The map that a value names.
+    pub(crate) fn map(&self, value: Value) -> Arc<MapHandle> {
+        let index = value.map_index();
+        match index.checked_sub(FOUND_MAPS) {
+            Some(found) => self.found_maps[found as usize].clone(),
+            None => self.program.maps[index as usize].clone(),
+        }
+    }
+
+    /// A value for a map that was found in another one.
+    pub(crate) fn found_map(&mut self, map: Arc<MapHandle>) -> Value {
+        let known = self.found_maps.iter().position(|other| Arc::ptr_eq(other, &map));
+        let index = known.unwrap_or(self.found_maps.len());
+        if known.is_none() {
+            self.found_maps.push(map);
+        }
+        Value::map(FOUND_MAPS + index as u32)
+    }
+
+    /// A word in memory for a callback of the helper that runs.
+    pub(crate) fn lend(&mut self, word: u32) -> Value {
+        self.stack.cell(self.callers.len(), word)
+    }
+
+    /// The stop of a helper that got an argument it cannot use.
+    pub(crate) fn bad_argument(
+        &self,
+        helper: &'static str,
+        argument: u8,
+        why: &'static str,
+    ) -> Stop {
+        TrapKind::BadArgument { helper, argument, why }.into()
+    }
+}

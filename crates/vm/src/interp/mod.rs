@@ -1,0 +1,135 @@
+//! The tagged interpreter: the reference semantics of the instruction set.
+//!
+//! Every register knows what it may point into, so a bad access ends the run with a
+//! [`Trap`] and never touches the host. A program that the verifier accepted must
+//! never trap here. Counterpart: `___bpf_prog_run` in `kernel/bpf/core.c`.
+
+mod call;
+mod memory;
+mod step;
+
+pub(crate) use memory::describe;
+
+use std::sync::Arc;
+
+use skep_abi::{Frame, Trap, TrapKind};
+use skep_isa::Pc;
+
+use crate::environment::Environment;
+use crate::hooks::Context;
+use crate::mem::stack::{MAX_FRAMES, Stack};
+use crate::mem::value::Value;
+use crate::objects::MapHandle;
+use crate::program::Program;
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It returned r0.
+    Returned(u64),
+    /// It did something that it may not.
+    Trapped(Trap),
+    /// It used up its budget of instructions.
+    OutOfBudget,
+}
+
+/// Why the step function leaves.
+pub(crate) enum Stop {
+    /// The whole program returns this.
+    Return(u64),
+    /// The instruction at `pc` cannot be done.
+    Trap(TrapKind),
+    /// The budget is used up.
+    Budget,
+}
+
+impl From<TrapKind> for Stop {
+    fn from(kind: TrapKind) -> Stop {
+        Stop::Trap(kind)
+    }
+}
+
+/// A caller that waits for a subprogram.
+struct Caller {
+    program: Arc<Program>,
+    /// Where to go on; the call is the instruction before.
+    pc: Pc,
+    /// r6 to r9.
+    saved: [Value; 4],
+    may_goto: u32,
+}
+
+/// One run of a program.
+pub struct Run<'r> {
+    pub(crate) env: &'r Environment,
+    pub(crate) context: &'r mut dyn Context,
+    pub(crate) cpu: u32,
+    pub(crate) program: Arc<Program>,
+    pub(crate) regs: [Value; 11],
+    stack: &'r mut Stack,
+    callers: Vec<Caller>,
+    /// The instruction that runs, for traps.
+    pc: Pc,
+    budget: u64,
+    tail_calls: u32,
+    may_goto: u32,
+    /// Ring buffer records handed out; `None` once they were given back.
+    pub(crate) records: Vec<Option<Arc<MapHandle>>>,
+    /// Maps found in maps of maps.
+    found_maps: Vec<Arc<MapHandle>>,
+}
+
+/// Times that a `may_goto` lets a loop go on (`BPF_MAX_LOOPS`).
+const MAY_GOTO_LIMIT: u32 = 8 * 1024 * 1024;
+
+impl<'r> Run<'r> {
+    /// Prepares a run. `budget` bounds the instructions executed, counted at
+    /// backward jumps and calls.
+    pub fn new(
+        env: &'r Environment,
+        program: Arc<Program>,
+        stack: &'r mut Stack,
+        context: &'r mut dyn Context,
+        cpu: u32,
+        budget: u64,
+    ) -> Run<'r> {
+        Run {
+            env,
+            context,
+            cpu,
+            program,
+            regs: [Value::UNINIT; 11],
+            stack,
+            callers: Vec::with_capacity(MAX_FRAMES),
+            pc: 0,
+            budget,
+            tail_calls: 0,
+            may_goto: MAY_GOTO_LIMIT,
+            records: Vec::new(),
+            found_maps: Vec::new(),
+        }
+    }
+
+    /// Runs the program with these in r1 to r5.
+    pub fn execute(mut self, arguments: &[Value]) -> Outcome {
+        self.regs[1..=arguments.len()].copy_from_slice(arguments);
+        self.regs[10] = self.stack.enter(0);
+        match self.steps(0, 0) {
+            Ok(value) => Outcome::Returned(value.bits),
+            Err(Stop::Return(bits)) => Outcome::Returned(bits),
+            Err(Stop::Budget) => Outcome::OutOfBudget,
+            Err(Stop::Trap(kind)) => Outcome::Trapped(self.trap(kind)),
+        }
+    }
+
+    fn trap(&self, kind: TrapKind) -> Trap {
+        let callers = self.callers.iter().rev().map(|caller| caller.pc.saturating_sub(1));
+        let frames = std::iter::once(self.pc).chain(callers).map(|pc| Frame { pc }).collect();
+        Trap { pc: self.pc, kind, frames }
+    }
+
+    fn spend(&mut self, instructions: u64) -> Result<(), Stop> {
+        self.budget = self.budget.checked_sub(instructions).ok_or(Stop::Budget)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,258 @@
+//! The loop over instructions.
+
+use skep_abi::TrapKind;
+use skep_isa::{
+    AluOp, AtomicOp, Callee, ImmKind, Insn, Operand, Pc, Reg, Size, Width, alu, byte_swap,
+    condition, movsx, neg,
+};
+
+use super::{Run, Stop};
+use crate::helpers;
+use crate::mem::value::{Kind, Value};
+
+impl Run<'_> {
+    /// Runs from `entry` until the frame at `depth` exits; gives its r0.
+    pub(super) fn steps(&mut self, entry: Pc, depth: usize) -> Result<Value, Stop> {
+        let mut program = self.program.clone();
+        let mut pc = entry as usize;
+        loop {
+            self.pc = pc as Pc;
+            let Some(insn) = program.insns.get(pc) else {
+                return Err(TrapKind::BadJump { target: pc as i64 }.into());
+            };
+            pc += 1;
+            match *insn {
+                Insn::Alu { op: AluOp::Mov, width, dst, src } => {
+                    let value = self.operand(src)?;
+                    self.regs[dst as usize] = match width {
+                        Width::W64 => value,
+                        Width::W32 => Value::scalar(value.bits as u32 as u64),
+                    };
+                }
+                Insn::Alu { op, width, dst, src } => {
+                    let right = match src {
+                        Operand::Reg(reg) => self.regs[reg as usize],
+                        Operand::Imm(imm) => Value::scalar(imm as i64 as u64),
+                    };
+                    let left = self.regs[dst as usize];
+                    let bits = alu(op, width, left.bits, right.bits);
+                    self.regs[dst as usize] =
+                        if left.kind() == Kind::Scalar && right.kind() == Kind::Scalar {
+                            Value::scalar(bits)
+                        } else {
+                            self.pointer_alu(op, width, (dst, left), (src, right), bits)?
+                        };
+                }
+                Insn::Load { size, signed, dst, base, off } => {
+                    let value = self.load(base, off, size)?;
+                    self.regs[dst as usize] = if signed {
+                        Value::scalar(movsx(Width::W64, size, value.bits))
+                    } else {
+                        value
+                    };
+                }
+                Insn::Store { size, base, off, src } => {
+                    let value = self.operand(src)?;
+                    self.store(base, off, size, value)?;
+                }
+                Insn::Branch { cond, width, dst, src, off } => {
+                    let left = self.read(dst)?;
+                    let right = self.operand(src)?;
+                    if condition(cond, width, left.bits, right.bits) {
+                        pc = self.jump(pc, off.into())?;
+                    }
+                }
+                Insn::Ja { off } => pc = self.jump(pc, off.into())?,
+                Insn::Gotol { off } => pc = self.jump(pc, off)?,
+                Insn::MovSx { width, from, dst, src } => {
+                    let bits = movsx(width, from, self.read(src)?.bits);
+                    self.regs[dst as usize] = Value::scalar(bits);
+                }
+                Insn::Neg { width, dst } => {
+                    let bits = neg(width, self.read(dst)?.bits);
+                    self.regs[dst as usize] = Value::scalar(bits);
+                }
+                Insn::ByteSwap { order, size, dst } => {
+                    let bits = byte_swap(order, size, self.read(dst)?.bits);
+                    self.regs[dst as usize] = Value::scalar(bits);
+                }
+                Insn::AddrSpaceCast { dst, src, .. } => {
+                    self.regs[dst as usize] = self.read(src)?;
+                }
+                Insn::LoadImm64 { dst, imm } => {
+                    self.regs[dst as usize] = match imm.kind {
+                        ImmKind::Const => Value::scalar(imm.value()),
+                        ImmKind::MapIdx => Value::map(imm.lo),
+                        ImmKind::MapIdxValue => self.map_value(imm.lo, imm.hi)?,
+                        ImmKind::Func => {
+                            let target = pc as i64 + i64::from(imm.lo as i32);
+                            Value::function(self.target(target)? as Pc)
+                        }
+                        // Fds were resolved when the program was loaded, and kernel
+                        // variables are not here.
+                        ImmKind::MapFd | ImmKind::MapValue | ImmKind::BtfId => {
+                            return Err(TrapKind::BadInstruction.into());
+                        }
+                    };
+                    pc += 1;
+                }
+                Insn::Atomic { op, size, base, off, src } => {
+                    self.atomic(op, size, base, off, src)?;
+                }
+                Insn::LoadAcquire { size, dst, base, off } => {
+                    self.regs[dst as usize] = self.load(base, off, size)?;
+                }
+                Insn::StoreRelease { size, base, off, src } => {
+                    let value = self.read(src)?;
+                    self.store(base, off, size, value)?;
+                }
+                Insn::LoadAbs { size, offset } => self.load_packet(size, i64::from(offset))?,
+                Insn::LoadInd { size, src, offset } => {
+                    let index = self.read(src)?.bits as u32 as i32;
+                    self.load_packet(size, i64::from(index.wrapping_add(offset)))?;
+                }
+                Insn::MayGoto { off } => match self.may_goto.checked_sub(1) {
+                    Some(left) => self.may_goto = left,
+                    None => pc = self.jump(pc, off.into())?,
+                },
+                Insn::Call(Callee::Local(off)) => {
+                    let target = self.target(pc as i64 + i64::from(off))?;
+                    self.enter(pc as Pc)?;
+                    pc = target;
+                }
+                Insn::Call(callee) => {
+                    let helper = match callee {
+                        Callee::Helper(id) => id,
+                        Callee::Register(reg) => self.read(reg)?.bits as u32,
+                        Callee::Kfunc { btf_id, .. } => {
+                            return Err(TrapKind::UnknownKfunc { btf_id: btf_id as u32 }.into());
+                        }
+                        Callee::Local(_) => return Err(TrapKind::BadInstruction.into()),
+                    };
+                    self.spend(1)?;
+                    if helper == helpers::TAIL_CALL && self.tail_call()? {
+                        program = self.program.clone();
+                        pc = 0;
+                        continue;
+                    }
+                    if helper != helpers::TAIL_CALL {
+                        self.regs[0] = helpers::call(self, helper)?;
+                    }
+                    self.regs[1..=5].fill(Value::UNINIT);
+                }
+                Insn::Exit => {
+                    if self.callers.len() == depth {
+                        return self.read(Reg::R0);
+                    }
+                    pc = self.leave() as usize;
+                    program = self.program.clone();
+                }
+                Insn::Hole => return Err(TrapKind::BadInstruction.into()),
+            }
+        }
+    }
+
+    /// Reads a register that something was written to.
+    #[inline(always)]
+    pub(crate) fn read(&self, reg: Reg) -> Result<Value, Stop> {
+        let value = self.regs[reg as usize];
+        if value.kind() == Kind::Uninit {
+            return Err(TrapKind::Uninitialised { register: reg.number() }.into());
+        }
+        Ok(value)
+    }
+
+    #[inline(always)]
+    fn operand(&self, operand: Operand) -> Result<Value, Stop> {
+        match operand {
+            Operand::Reg(reg) => self.read(reg),
+            Operand::Imm(imm) => Ok(Value::scalar(imm as i64 as u64)),
+        }
+    }
+
+    #[inline(always)]
+    fn jump(&mut self, next: usize, off: i32) -> Result<usize, Stop> {
+        if off < 0 {
+            self.spend(u64::from(off.unsigned_abs()))?;
+        }
+        self.target(next as i64 + i64::from(off))
+    }
+
+    fn target(&self, target: i64) -> Result<usize, Stop> {
+        usize::try_from(target).map_err(|_| TrapKind::BadJump { target }.into())
+    }
+
+    /// Arithmetic with a pointer: adding to it and subtracting from it keep it one,
+    /// everything else gives a number.
+    #[cold]
+    fn pointer_alu(
+        &self,
+        op: AluOp,
+        width: Width,
+        (dst, left): (Reg, Value),
+        (src, right): (Operand, Value),
+        bits: u64,
+    ) -> Result<Value, Stop> {
+        if left.kind() == Kind::Uninit {
+            return Err(TrapKind::Uninitialised { register: dst.number() }.into());
+        }
+        if let (Kind::Uninit, Operand::Reg(src)) = (right.kind(), src) {
+            return Err(TrapKind::Uninitialised { register: src.number() }.into());
+        }
+        let (left_is_scalar, right_is_scalar) =
+            (left.kind() == Kind::Scalar, right.kind() == Kind::Scalar);
+        Ok(match (op, width) {
+            (AluOp::Add, Width::W64) if right_is_scalar => left.with_bits(bits),
+            (AluOp::Add, Width::W64) if left_is_scalar => right.with_bits(bits),
+            (AluOp::Sub, Width::W64) if right_is_scalar => left.with_bits(bits),
+            _ => Value::scalar(bits),
+        })
+    }
+
+    fn atomic(
+        &mut self,
+        op: AtomicOp,
+        size: Size,
+        base: Reg,
+        off: i16,
+        src: Reg,
+    ) -> Result<(), Stop> {
+        let operand = self.read(src)?.bits;
+        let width = if size == Size::DW { Width::W64 } else { Width::W32 };
+        let truncated = |bits: u64| if size == Size::DW { bits } else { bits as u32 as u64 };
+        let expected = match op {
+            AtomicOp::Cmpxchg => truncated(self.read(Reg::R0)?.bits),
+            _ => 0,
+        };
+        let old = self.update(base, off, size, |old| match op {
+            AtomicOp::Add { .. } => alu(AluOp::Add, width, old, operand),
+            AtomicOp::Or { .. } => alu(AluOp::Or, width, old, operand),
+            AtomicOp::And { .. } => alu(AluOp::And, width, old, operand),
+            AtomicOp::Xor { .. } => alu(AluOp::Xor, width, old, operand),
+            AtomicOp::Xchg => truncated(operand),
+            AtomicOp::Cmpxchg if old == expected => truncated(operand),
+            AtomicOp::Cmpxchg => old,
+        })?;
+        match op {
+            AtomicOp::Cmpxchg => self.regs[0] = Value::scalar(old),
+            AtomicOp::Xchg
+            | AtomicOp::Add { fetch: true }
+            | AtomicOp::Or { fetch: true }
+            | AtomicOp::And { fetch: true }
+            | AtomicOp::Xor { fetch: true } => self.regs[src as usize] = Value::scalar(old),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Legacy packet access: r0 gets the word in host order; outside of the packet
+    /// the program returns 0.
+    fn load_packet(&mut self, size: Size, offset: i64) -> Result<(), Stop> {
+        self.regs[0] = match self.context.load_legacy(offset, size) {
+            Some(word) => Value::scalar(word.into()),
+            None => return Err(Stop::Return(0)),
+        };
+        self.regs[1..=5].fill(Value::UNINIT);
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! Spinning for locks that are held for some tens of instructions.
+//!
+//! A vCPU's thread may be preempted while it holds one, hence the yield: with
+//! fewer host CPUs than threads a pure spin would waste the holder's time slice.
+//! (Linux holds its counterparts, `raw_res_spinlock`, with interrupts off.)
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Waits a little longer each time.
+pub struct Backoff(u32);
+
+impl Backoff {
+    /// Nothing waited for yet.
+    pub fn new() -> Backoff {
+        Backoff(0)
+    }
+
+    /// Waits for some cycles, and after a while lets other threads run.
+    #[cold]
+    pub fn wait(&mut self) {
+        if self.0 < 7 {
+            for _ in 0..1 << self.0 {
+                std::hint::spin_loop();
+            }
+            self.0 += 1;
+        } else {
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// A lock without data of its own.
+#[derive(Debug, Default)]
+pub struct SpinLock(AtomicU32);
+
+impl SpinLock {
+    /// Holds the lock until the guard is dropped.
+    pub fn lock(&self) -> SpinGuard<'_> {
+        let mut backoff = Backoff::new();
+        while self.0.compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            backoff.wait();
+        }
+        SpinGuard(self)
+    }
+}
+
+/// A held [`SpinLock`].
+pub struct SpinGuard<'a>(&'a SpinLock);
+
+impl Drop for SpinGuard<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(0, Ordering::Release);
+    }
+}

@@ -1,0 +1,242 @@
+//! What fds and ids of the embedded kernel mean: maps, programs, BTF, pins.
+
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use skep_abi::Errno;
+use skep_sys::RawFd;
+
+use crate::maps::{Map, MapObject, grace};
+use crate::program::Program;
+
+/// A map with what user space knows of it.
+pub struct MapHandle {
+    /// Its storage.
+    pub map: Arc<Map>,
+    /// Id.
+    pub id: u32,
+    /// Name, zero-terminated.
+    pub name: [u8; 16],
+    /// BTF of the types below.
+    pub btf: Option<Arc<BtfObject>>,
+    /// BTF type of the key.
+    pub btf_key_type_id: u32,
+    /// BTF type of the value.
+    pub btf_value_type_id: u32,
+}
+
+impl MapObject for MapHandle {
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn raw(&self) -> *const () {
+        (&raw const *self).cast()
+    }
+
+    fn map(&self) -> Option<&Map> {
+        Some(&self.map)
+    }
+}
+
+impl MapObject for Program {
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn raw(&self) -> *const () {
+        (&raw const *self).cast()
+    }
+}
+
+impl MapHandle {
+    /// The program in slot `index` of a program array.
+    pub fn program(&self, index: u32) -> Option<Arc<Program>> {
+        self.held(&index.to_ne_bytes())
+    }
+
+    /// The map that a key of a map of maps leads to.
+    pub fn inner(&self, key: &[u8]) -> Option<Arc<MapHandle>> {
+        self.held(key)
+    }
+
+    /// Whether a map to redirect by has an entry.
+    pub fn has_target(&self, index: u32) -> bool {
+        let key = index.to_ne_bytes();
+        let guard = grace::pin();
+        self.map.object(&key, &guard).is_some() || self.map.lookup(&key, 0).is_some()
+    }
+
+    fn held<T: MapObject>(&self, key: &[u8]) -> Option<Arc<T>> {
+        let guard = grace::pin();
+        let object: Arc<dyn Any + Send + Sync> = self.map.object(key, &guard)?.clone();
+        object.downcast().ok()
+    }
+}
+
+/// Loaded BTF.
+pub struct BtfObject {
+    /// Id.
+    pub id: u32,
+    /// The bytes as they were loaded.
+    pub bytes: Box<[u8]>,
+}
+
+/// What an fd is.
+#[derive(Clone)]
+pub enum Object {
+    /// A map and the rights of this fd.
+    Map {
+        /// The map.
+        map: Arc<MapHandle>,
+        /// MAP_LOOKUP_ELEM and its like are allowed.
+        readable: bool,
+        /// MAP_UPDATE_ELEM and its like are allowed.
+        writable: bool,
+    },
+    /// A program.
+    Prog(Arc<Program>),
+    /// BTF.
+    Btf(Arc<BtfObject>),
+    /// An open file that is none of bpf's.
+    Foreign,
+}
+
+/// The tables of fds, ids and pins.
+#[derive(Default)]
+pub struct Objects {
+    fds: BTreeMap<RawFd, Object>,
+    pins: HashMap<Vec<u8>, Object>,
+    maps: Ids<MapHandle>,
+    progs: Ids<Program>,
+    btfs: Ids<BtfObject>,
+    next_fd: RawFd,
+}
+
+/// Objects by id. Ids go up and are not given twice; what nobody holds is gone.
+pub struct Ids<T> {
+    table: BTreeMap<u32, std::sync::Weak<T>>,
+    next: u32,
+}
+
+impl<T> Default for Ids<T> {
+    fn default() -> Ids<T> {
+        Ids { table: BTreeMap::new(), next: 1 }
+    }
+}
+
+impl<T> Ids<T> {
+    /// An id for an object that is about to be made.
+    pub fn reserve(&mut self) -> u32 {
+        self.table.retain(|_, object| object.strong_count() > 0);
+        let id = self.next;
+        self.next += 1;
+        id
+    }
+
+    /// Enters an object under its id.
+    pub fn insert(&mut self, id: u32, object: &Arc<T>) {
+        self.table.insert(id, Arc::downgrade(object));
+    }
+
+    /// The object with this id.
+    pub fn get(&self, id: u32) -> Option<Arc<T>> {
+        self.table.get(&id)?.upgrade()
+    }
+
+    /// The first id after `id`.
+    pub fn after(&self, id: u32) -> Option<u32> {
+        let start = id.checked_add(1)?;
+        self.table.range(start..).find(|(_, object)| object.strong_count() > 0).map(|(&id, _)| id)
+    }
+}
+
+/// The first fd that is given out: the first three are open in every process.
+const FIRST_FD: RawFd = 3;
+
+impl Objects {
+    /// Gives an fd to an object: the lowest free number, as Linux does.
+    pub fn open(&mut self, object: Object) -> RawFd {
+        let mut fd = self.next_fd.max(FIRST_FD);
+        while self.fds.contains_key(&fd) {
+            fd += 1;
+        }
+        self.fds.insert(fd, object);
+        self.next_fd = fd + 1;
+        fd
+    }
+
+    /// Closes an fd.
+    pub fn close(&mut self, fd: RawFd) {
+        if self.fds.remove(&fd).is_some() {
+            self.next_fd = self.next_fd.min(fd);
+        }
+    }
+
+    /// What an fd is.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn get(&self, fd: u32) -> Result<&Object, Errno> {
+        match self.fds.get(&(fd as RawFd)) {
+            Some(object) => Ok(object),
+            // Standard input, output and error.
+            None if fd < FIRST_FD as u32 => Ok(&Object::Foreign),
+            None => Err(Errno::EBADF),
+        }
+    }
+
+    /// The map behind an fd.
+    ///
+    /// # Errors
+    /// `EBADF`; `EINVAL` where it is something else.
+    pub fn map(&self, fd: u32) -> Result<Arc<MapHandle>, Errno> {
+        match self.get(fd)? {
+            Object::Map { map, .. } => Ok(map.clone()),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// The program behind an fd.
+    ///
+    /// # Errors
+    /// `EBADF`; `EINVAL` where it is something else.
+    pub fn prog(&self, fd: u32) -> Result<Arc<Program>, Errno> {
+        match self.get(fd)? {
+            Object::Prog(prog) => Ok(prog.clone()),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// The BTF behind an fd.
+    ///
+    /// # Errors
+    /// `EBADF`; `EINVAL` where it is something else.
+    pub fn btf(&self, fd: u32) -> Result<Arc<BtfObject>, Errno> {
+        match self.get(fd)? {
+            Object::Btf(btf) => Ok(btf.clone()),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// Maps by id.
+    pub fn maps(&mut self) -> &mut Ids<MapHandle> {
+        &mut self.maps
+    }
+
+    /// Programs by id.
+    pub fn progs(&mut self) -> &mut Ids<Program> {
+        &mut self.progs
+    }
+
+    /// BTF by id.
+    pub fn btfs(&mut self) -> &mut Ids<BtfObject> {
+        &mut self.btfs
+    }
+
+    /// Objects by the path they are pinned to.
+    pub fn pins(&mut self) -> &mut HashMap<Vec<u8>, Object> {
+        &mut self.pins
+    }
+}

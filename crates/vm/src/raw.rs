@@ -1,0 +1,73 @@
+//! Bare instructions on bare memory: what conformance suites run.
+
+use std::sync::Arc;
+
+use skep_abi::{Errno, ProgType};
+use skep_isa::Slot;
+
+use crate::Vm;
+use crate::hooks::NoContext;
+use crate::interp::{Outcome, Run};
+use crate::mem::packet::PacketMemory;
+use crate::mem::value::{Kind, Value};
+use crate::program::{Program, ProgramError, link};
+
+/// Why bare instructions were not run.
+pub type RawError = ProgramError;
+
+/// The memory that a raw run works on.
+pub struct RawMemory {
+    memory: PacketMemory,
+    len: usize,
+}
+
+impl RawMemory {
+    /// Memory with these bytes.
+    pub fn new(bytes: &[u8]) -> RawMemory {
+        let mut memory = PacketMemory::new(bytes.len());
+        memory.bytes_mut(0, bytes.len()).copy_from_slice(bytes);
+        RawMemory { memory, len: bytes.len() }
+    }
+
+    /// The bytes as the program left them.
+    pub fn bytes(&self) -> &[u8] {
+        self.memory.bytes(0, self.len)
+    }
+}
+
+/// Runs bare instructions with r1 = the memory and r2 = its length, or r1 = r2 = 0
+/// where there is none. Nothing verifies them.
+///
+/// # Errors
+/// They are no program.
+pub fn run_raw(vm: &Vm, slots: &[Slot], memory: &mut RawMemory) -> Result<Outcome, RawError> {
+    let no_map = |_fd: i32| Err(Errno::EBADF);
+    let (insns, maps) = link(slots, no_map, no_map)?;
+    let program = Program {
+        prog_type: ProgType::Unspec,
+        expected_attach_type: 0,
+        flags: 0,
+        insns,
+        maps,
+        name: [0; 16],
+        id: 0,
+        btf_id: 0,
+    };
+    let pointer = match memory.len {
+        0 => Value::scalar(0),
+        len => memory.memory.region(0, len, true).with_kind(Kind::Memory).pointer(0),
+    };
+    let mut vcpu = vm.vcpu();
+    let vcpu = &mut *vcpu;
+    vcpu.stack.clear();
+    let mut context = NoContext;
+    let run = Run::new(
+        vm.environment(),
+        Arc::new(program),
+        &mut vcpu.stack,
+        &mut context,
+        vcpu.id,
+        vm.budget(),
+    );
+    Ok(run.execute(&[pointer, Value::scalar(memory.len as u64)]))
+}

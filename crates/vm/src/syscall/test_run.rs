@@ -1,0 +1,309 @@
+//! PROG_TEST_RUN, as `net/bpf/test_run.c` does it: the same limits, contexts and
+//! packet layout.
+
+use std::time::Instant;
+
+use skep_abi::{AttachType, Diagnostic, ProgType};
+use skep_sys::{Errno, TestRun};
+
+use super::input;
+use crate::Vm;
+use crate::hooks::{Context, Skb, SkbAccess, Xdp, packets, skb, xdp};
+use crate::interp::Outcome;
+use crate::program::Program;
+
+/// A page, which bounds packet and rooms together.
+const PAGE: usize = 4096;
+/// Bytes of `struct xdp_md`.
+const XDP_MD: usize = 24;
+/// Bytes of `struct __sk_buff`.
+const SK_BUFF: usize = 192;
+/// `BPF_F_TEST_XDP_LIVE_FRAMES`.
+const LIVE_FRAMES: u32 = 1 << 1;
+/// Most live frames in flight (`TEST_XDP_MAX_BATCH`).
+const MAX_BATCH: u32 = 256;
+/// What Linux keeps in the page of a live frame (`struct xdp_page_head`).
+const PAGE_HEAD: usize = 112;
+/// Bytes before the packet of a socket buffer.
+const SKB_HEADROOM: usize = 64;
+
+pub(super) fn run(vm: &Vm, attr: &mut TestRun<'_>) -> Result<u32, Errno> {
+    if (attr.ctx_size_in == 0) != attr.ctx_in.is_none()
+        || (attr.ctx_size_out == 0) != attr.ctx_out.is_null()
+    {
+        return Err(Errno::EINVAL);
+    }
+    let program = vm.objects().prog(attr.prog_fd)?;
+    match program.prog_type {
+        ProgType::Xdp => run_xdp(vm, &program, attr),
+        ProgType::SocketFilter | ProgType::SchedCls | ProgType::SchedAct => {
+            run_skb(vm, &program, attr)
+        }
+        _ => Err(Errno::ENOTSUPP),
+    }
+}
+
+/// The context of the caller, cut or filled to `size` bytes; `None` without one.
+fn context_in(attr: &TestRun<'_>, size: usize) -> Result<Option<Vec<u8>>, Errno> {
+    if attr.ctx_in.is_none() && attr.ctx_out.is_null() {
+        return Ok(None);
+    }
+    let mut context = vec![0; size];
+    if attr.ctx_in.is_some() {
+        let given = attr.ctx_size_in as usize;
+        if given > PAGE {
+            return Err(Errno::E2BIG);
+        }
+        if given > size && input(&attr.ctx_in, given)?[size..].iter().any(|&byte| byte != 0) {
+            return Err(Errno::E2BIG);
+        }
+        let len = given.min(size);
+        context[..len].copy_from_slice(input(&attr.ctx_in, len)?);
+    }
+    Ok(Some(context))
+}
+
+fn word(context: &[u8], offset: usize) -> u32 {
+    context[offset..].first_chunk().copied().map_or(0, u32::from_ne_bytes)
+}
+
+fn long(context: &[u8], offset: usize) -> u64 {
+    context[offset..].first_chunk().copied().map_or(0, u64::from_ne_bytes)
+}
+
+/// Runs `repeat` times on the same context and fills in what the last run returned.
+fn repeat(
+    vm: &Vm,
+    program: &std::sync::Arc<Program>,
+    attr: &mut TestRun<'_>,
+    context: &mut dyn Context,
+    size: usize,
+) -> Result<(), Errno> {
+    let times = attr.repeat.max(1);
+    let started = Instant::now();
+    for _ in 0..times {
+        match packets::run(vm, program, context, size as u32) {
+            Outcome::Returned(bits) => attr.retval = bits as u32,
+            Outcome::Trapped(trap) => {
+                let message = trap.to_string();
+                attr.diagnostic = Some(Diagnostic { pc: Some(trap.pc), message, trap: Some(trap) });
+                return Err(Errno::EFAULT);
+            }
+            Outcome::OutOfBudget => {
+                let message = "the budget of instructions is used up".to_owned();
+                attr.diagnostic = Some(Diagnostic { pc: None, message, trap: None });
+                return Err(Errno::ETIMEDOUT);
+            }
+        }
+    }
+    let mean = started.elapsed().as_nanos() / u128::from(times);
+    attr.duration = u32::try_from(mean).unwrap_or(u32::MAX);
+    Ok(())
+}
+
+/// `bpf_test_finish`: the packet, its size and the verdict.
+fn finish(attr: &mut TestRun<'_>, retval: u32, duration: u32, packet: &[u8]) -> Result<(), Errno> {
+    let room = match attr.data_size_out as usize {
+        0 => packet.len(),
+        room => room.min(packet.len()),
+    };
+    let cut = room < packet.len();
+    if !attr.data_out.is_null() && attr.data_out.write(0, &packet[..room]).is_err() {
+        return Err(if cut { Errno::ENOSPC } else { Errno::EFAULT });
+    }
+    attr.data_size_out = packet.len() as u32;
+    attr.retval = retval;
+    attr.duration = duration;
+    if cut { Err(Errno::ENOSPC) } else { Ok(()) }
+}
+
+/// `bpf_ctx_finish`.
+fn finish_context(attr: &mut TestRun<'_>, context: Option<&[u8]>) -> Result<(), Errno> {
+    let Some(context) = context.filter(|_| !attr.ctx_out.is_null()) else { return Ok(()) };
+    let room = (attr.ctx_size_out as usize).min(context.len());
+    let cut = room < context.len();
+    if attr.ctx_out.write(0, &context[..room]).is_err() {
+        return Err(if cut { Errno::ENOSPC } else { Errno::EFAULT });
+    }
+    attr.ctx_size_out = context.len() as u32;
+    if cut { Err(Errno::ENOSPC) } else { Ok(()) }
+}
+
+fn run_xdp(
+    vm: &Vm,
+    program: &std::sync::Arc<Program>,
+    attr: &mut TestRun<'_>,
+) -> Result<u32, Errno> {
+    let expected = AttachType::from_number(program.expected_attach_type);
+    if matches!(expected, Some(AttachType::XdpDevmap | AttachType::XdpCpumap)) {
+        return Err(Errno::EINVAL);
+    }
+    let live = attr.flags & LIVE_FRAMES != 0;
+    if attr.flags & !LIVE_FRAMES != 0 || (!live && attr.batch_size != 0) {
+        return Err(Errno::EINVAL);
+    }
+    if attr.batch_size > MAX_BATCH {
+        return Err(Errno::E2BIG);
+    }
+    let mut context = context_in(attr, XDP_MD)?;
+    let mut metadata = 0;
+    let mut linear = attr.data_size_in as usize;
+    if let Some(md) = &context {
+        let (data, data_end, data_meta) = (word(md, 0), word(md, 4), word(md, 8));
+        let wants_results = !attr.data_out.is_null() || !attr.ctx_out.is_null();
+        if data_meta != 0
+            || data_end > attr.data_size_in
+            || data > data_end
+            || (live && wants_results)
+        {
+            return Err(Errno::EINVAL);
+        }
+        metadata = data as usize;
+        if metadata % 4 != 0 || metadata > 252 || metadata > xdp::HEADROOM - 40 {
+            return Err(Errno::EINVAL);
+        }
+        linear = data_end as usize;
+    }
+    let page_head = if live { PAGE_HEAD } else { 0 };
+    let most = PAGE - page_head - (xdp::HEADROOM - metadata) - xdp::TAIL_RESERVE;
+    linear = linear.min(most);
+    if live && attr.data_size_in as usize > linear {
+        return Err(Errno::EINVAL);
+    }
+    if (attr.data_size_in as usize) < metadata + skb::ETH_HLEN {
+        return Err(Errno::EINVAL);
+    }
+    let packet = input(&attr.data_in, linear)?.to_vec();
+    let mut xdp = Xdp::new();
+    if let Some(md) = &context {
+        let (ingress, queue, egress) = (word(md, 12), word(md, 16), word(md, 20));
+        if egress != 0 || (ingress == 0 && queue != 0) {
+            return Err(Errno::EINVAL);
+        }
+        // There is one interface here, `lo`, with one queue; its queues take no XDP.
+        match ingress {
+            0 => {}
+            1 => return Err(Errno::EINVAL),
+            _ => return Err(Errno::ENODEV),
+        }
+    }
+    // What lies beyond the linear part would be fragments, which programs do not see
+    // here; they come back unchanged behind the packet.
+    let rest = input(&attr.data_in, attr.data_size_in as usize)?[linear..].to_vec();
+    xdp.fill(&packet, metadata);
+    repeat(vm, program, attr, &mut xdp, XDP_MD)?;
+    if live {
+        // The frames went where the program sent them; here that is nowhere.
+        attr.retval = 0;
+        xdp.fill(&packet, metadata);
+    }
+
+    if let Some(md) = &mut context {
+        let metadata = xdp.frame.metadata_len() as u32;
+        md[0..4].copy_from_slice(&metadata.to_ne_bytes());
+        md[4..8].copy_from_slice(&(metadata + xdp.frame.len() as u32).to_ne_bytes());
+    }
+    let mut whole = xdp.frame.bytes_with_metadata().to_vec();
+    whole.extend_from_slice(&rest);
+    finish(attr, attr.retval, attr.duration, &whole)?;
+    finish_context(attr, context.as_deref())?;
+    Ok(0)
+}
+
+/// Ranges of `struct __sk_buff` that a caller must leave zero (`convert___skb_to_skb`).
+const MUST_BE_ZERO: [std::ops::Range<usize>; 6] =
+    [0..8, 12..32, 44..48, 68..152, 168..176, 180..184];
+
+fn run_skb(
+    vm: &Vm,
+    program: &std::sync::Arc<Program>,
+    attr: &mut TestRun<'_>,
+) -> Result<u32, Errno> {
+    const CHECKSUM_COMPLETE: u32 = 1 << 2;
+    if attr.flags & !CHECKSUM_COMPLETE != 0 || attr.cpu != 0 || attr.batch_size != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let size = attr.data_size_in as usize;
+    if size < skb::ETH_HLEN || size > PAGE - SKB_HEADROOM - xdp::TAIL_RESERVE {
+        return Err(Errno::EINVAL);
+    }
+    let packet = input(&attr.data_in, size)?.to_vec();
+    let mut context = context_in(attr, SK_BUFF)?;
+    let link = matches!(program.prog_type, ProgType::SchedCls | ProgType::SchedAct);
+    let mut skb = Skb::new(if link { SkbAccess::Tc } else { SkbAccess::SocketFilter });
+    skb.fill(&packet, link);
+    if context.as_ref().is_some_and(|context| word(context, 40) > 1) {
+        return Err(Errno::ENODEV);
+    }
+    check_network_header(&skb, size - skb::ETH_HLEN)?;
+    if let Some(given) = &context {
+        take_context(&mut skb, given)?;
+    }
+    repeat(vm, program, attr, &mut skb, SK_BUFF)?;
+
+    if let Some(context) = &mut context {
+        give_context(&mut skb, context);
+    }
+    let mut whole = Vec::with_capacity(skb.len() + skb::ETH_HLEN);
+    if !link {
+        // Linux puts a header of zeros where it took one away.
+        whole.extend_from_slice(&[0; skb::ETH_HLEN]);
+    }
+    whole.extend_from_slice(skb.frame.bytes());
+    finish(attr, attr.retval, attr.duration, &whole)?;
+    finish_context(attr, context.as_deref())?;
+    Ok(0)
+}
+
+/// An IP packet must hold its whole fixed header.
+fn check_network_header(skb: &Skb, payload: usize) -> Result<(), Errno> {
+    let shortest = match u16::from_be(skb.protocol) {
+        0x0800 => 20,
+        0x86dd => 40,
+        _ => 0,
+    };
+    if payload < shortest { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+/// `convert___skb_to_skb`.
+fn take_context(skb: &mut Skb, context: &[u8]) -> Result<(), Errno> {
+    const MAX_WIRE_LEN: u32 = 65536;
+    const MAX_SEGS: u32 = 65535;
+    if MUST_BE_ZERO.iter().any(|range| context[range.clone()].iter().any(|&byte| byte != 0)) {
+        return Err(Errno::EINVAL);
+    }
+    skb.mark = word(context, 8);
+    skb.priority = word(context, 32);
+    skb.ingress_ifindex = word(context, 36);
+    skb.tstamp = long(context, 152);
+    skb.cb.copy_from_slice(&context[48..68]);
+    skb.wire_len = match word(context, 160) {
+        0 => skb.len() as u32,
+        len if len < skb.len() as u32 || len > MAX_WIRE_LEN => return Err(Errno::EINVAL),
+        len => len,
+    };
+    skb.gso_segs = word(context, 164);
+    if skb.gso_segs > MAX_SEGS {
+        return Err(Errno::EINVAL);
+    }
+    skb.gso_size = word(context, 176);
+    skb.hwtstamp = long(context, 184);
+    Ok(())
+}
+
+/// `convert_skb_to___skb`.
+fn give_context(skb: &mut Skb, context: &mut [u8]) {
+    for (offset, field) in [
+        (8, skb.mark),
+        (32, skb.priority),
+        (36, skb.ingress_ifindex),
+        (40, skb.ifindex),
+        (160, skb.wire_len),
+        (164, skb.gso_segs),
+    ] {
+        context[offset..offset + 4].copy_from_slice(&field.to_ne_bytes());
+    }
+    context[48..68].copy_from_slice(&skb.cb);
+    context[152..160].copy_from_slice(&skb.tstamp.to_ne_bytes());
+    context[184..192].copy_from_slice(&skb.hwtstamp.to_ne_bytes());
+}

@@ -1,0 +1,186 @@
+//! The embedded kernel as a [`Kernel`]: what stands below the seam instead of Linux.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use skep_sys::{Command, Errno, Host, Kernel, Mapping, RawFd};
+
+use crate::environment::Environment;
+use crate::mem::stack::Stack;
+use crate::objects::{Object, Objects};
+use crate::program::Program;
+use crate::syscall;
+
+/// Instructions that a run may execute unless told otherwise.
+pub const DEFAULT_BUDGET: u64 = 1 << 32;
+
+/// A kernel for eBPF in user space.
+pub struct Vm {
+    pub(crate) env: Environment,
+    pub(crate) objects: Mutex<Objects>,
+    vcpus: Mutex<Vec<Vcpu>>,
+    host: Host,
+    budget: u64,
+}
+
+/// A virtual CPU: who holds one may run programs, and owns its slot of per-CPU
+/// values meanwhile.
+pub struct Vcpu {
+    /// Its number, from 0.
+    pub id: u32,
+    /// The stack of programs that run on it.
+    pub stack: Stack,
+}
+
+/// A vCPU that goes back to its kernel when dropped.
+pub struct HeldVcpu<'v> {
+    vm: &'v Vm,
+    vcpu: Option<Vcpu>,
+}
+
+impl Default for Vm {
+    fn default() -> Vm {
+        Vm::new()
+    }
+}
+
+impl Vm {
+    /// A kernel with as many vCPUs as Linux counts possible CPUs here.
+    pub fn new() -> Vm {
+        Vm::with_cpus(skep_sys::possible_cpus())
+    }
+
+    /// A kernel with `cpus` vCPUs.
+    pub fn with_cpus(cpus: u32) -> Vm {
+        let cpus = cpus.max(1);
+        // The lowest number is taken first, so that one thread always runs on CPU 0.
+        let vcpus = (0..cpus).rev().map(|id| Vcpu { id, stack: Stack::new() }).collect();
+        Vm {
+            env: Environment::new(cpus),
+            objects: Mutex::default(),
+            vcpus: Mutex::new(vcpus),
+            host: Host::default(),
+            budget: DEFAULT_BUDGET,
+        }
+    }
+
+    /// Bounds the instructions of each run.
+    pub fn with_budget(mut self, budget: u64) -> Vm {
+        self.budget = budget;
+        self
+    }
+
+    /// Takes `host` for the machine's files, a BTF file in the place of the
+    /// kernel's, say.
+    pub fn with_host(mut self, host: Host) -> Vm {
+        self.host = host;
+        self
+    }
+
+    /// Time, chance and output of the programs.
+    pub fn environment(&self) -> &Environment {
+        &self.env
+    }
+
+    /// Instructions that a run may execute.
+    pub fn budget(&self) -> u64 {
+        self.budget
+    }
+
+    /// The program behind an fd.
+    ///
+    /// # Errors
+    /// `EBADF`; `EINVAL` where it is something else.
+    pub fn program(&self, fd: RawFd) -> Result<Arc<Program>, Errno> {
+        self.objects().prog(fd as u32)
+    }
+
+    /// Enters an fd that is none of bpf's, as a process has for its files.
+    pub fn open_foreign(&self) -> RawFd {
+        self.objects().open(Object::Foreign)
+    }
+
+    /// Takes a vCPU; waits where all are taken.
+    pub fn vcpu(&self) -> HeldVcpu<'_> {
+        loop {
+            let free = self.vcpus.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            if free.is_some() {
+                return HeldVcpu { vm: self, vcpu: free };
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    pub(crate) fn objects(&self) -> MutexGuard<'_, Objects> {
+        // Each method of the tables leaves them whole, so a panic elsewhere while
+        // they were locked does no harm.
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::ops::Deref for HeldVcpu<'_> {
+    type Target = Vcpu;
+    fn deref(&self) -> &Vcpu {
+        self.vcpu.as_ref().expect("held until dropped")
+    }
+}
+
+impl std::ops::DerefMut for HeldVcpu<'_> {
+    fn deref_mut(&mut self) -> &mut Vcpu {
+        self.vcpu.as_mut().expect("held until dropped")
+    }
+}
+
+impl Drop for HeldVcpu<'_> {
+    fn drop(&mut self) {
+        if let Some(vcpu) = self.vcpu.take() {
+            let mut free = self.vm.vcpus.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = free.partition_point(|other| other.id > vcpu.id);
+            free.insert(at, vcpu);
+        }
+    }
+}
+
+impl Kernel for Vm {
+    fn name(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn bpf(&self, command: &mut Command<'_>) -> Result<u32, Errno> {
+        syscall::bpf(self, command)
+    }
+
+    fn close(&self, fd: RawFd) {
+        self.objects().close(fd);
+    }
+
+    fn mmap(&self, fd: RawFd, offset: u64, len: usize, writable: bool) -> Result<Mapping, Errno> {
+        let map = self.objects().map(fd as u32)?;
+        syscall::map::mmap(&map, offset, len, writable)
+    }
+
+    /// Ring buffers are filled by this process's own threads, so that looking now and
+    /// then is all the waiting there is.
+    fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
+        let map = self.objects().map(fd as u32)?;
+        let deadline = Instant::now() + timeout;
+        loop {
+            if map.map.ring().ok_or(Errno::EINVAL)?.available() > 0 {
+                return Ok(true);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            std::thread::sleep(left.min(Duration::from_millis(1)));
+        }
+    }
+
+    fn possible_cpus(&self) -> u32 {
+        self.env.cpus()
+    }
+
+    fn host(&self) -> &Host {
+        &self.host
+    }
+}
