@@ -73,10 +73,7 @@ impl Kind {
 
     /// Const, volatile, restrict or a type tag.
     pub fn is_modifier(self) -> bool {
-        matches!(
-            self,
-            Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag
-        )
+        matches!(self, Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag)
     }
 
     /// Struct or union.

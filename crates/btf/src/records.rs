@@ -25,13 +25,7 @@ pub struct Records<'a, T> {
 
 impl<'a, T: Record<'a>> Records<'a, T> {
     pub(crate) fn new(btf: &'a Btf, bytes: &'a [u8], stride: usize, kind_flag: bool) -> Self {
-        Records {
-            btf,
-            bytes,
-            stride,
-            kind_flag,
-            of: PhantomData,
-        }
+        Records { btf, bytes, stride, kind_flag, of: PhantomData }
     }
 
     /// How many there are.
@@ -56,9 +50,7 @@ impl<'a, T: Record<'a>> Records<'a, T> {
         &self,
     ) -> impl ExactSizeIterator<Item = T> + DoubleEndedIterator + Clone + use<'a, T> {
         let (btf, kind_flag) = (self.btf, self.kind_flag);
-        self.bytes
-            .chunks_exact(self.stride)
-            .map(move |bytes| T::decode(btf, bytes, kind_flag))
+        self.bytes.chunks_exact(self.stride).map(move |bytes| T::decode(btf, bytes, kind_flag))
     }
 }
 
@@ -100,28 +92,18 @@ impl<'a> Record<'a> for Enumerator<'a> {
             _ if signed => low as i32 as u64,
             _ => u64::from(low),
         };
-        Enumerator {
-            name: btf.checked_string(word(bytes, 0)),
-            value,
-        }
+        Enumerator { name: btf.checked_string(word(bytes, 0)), value }
     }
 }
 
 impl<'a> Record<'a> for Param<'a> {
     fn decode(btf: &'a Btf, bytes: &'a [u8], _: bool) -> Self {
-        Param {
-            name: btf.checked_string(word(bytes, 0)),
-            type_id: word(bytes, 1),
-        }
+        Param { name: btf.checked_string(word(bytes, 0)), type_id: word(bytes, 1) }
     }
 }
 
 impl Record<'_> for SecVar {
     fn decode(_: &Btf, bytes: &[u8], _: bool) -> Self {
-        SecVar {
-            type_id: word(bytes, 0),
-            offset: word(bytes, 1),
-            size: word(bytes, 2),
-        }
+        SecVar { type_id: word(bytes, 0), offset: word(bytes, 1), size: word(bytes, 2) }
     }
 }

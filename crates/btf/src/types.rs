@@ -297,14 +297,8 @@ impl<'a> Type<'a> {
                     _ => Type::Enum64(view),
                 }
             }
-            Some(Kind::Fwd) => Type::Fwd {
-                name: name(),
-                is_union: flag,
-            },
-            Some(Kind::Typedef) => Type::Typedef {
-                name: name(),
-                target: third,
-            },
+            Some(Kind::Fwd) => Type::Fwd { name: name(), is_union: flag },
+            Some(Kind::Typedef) => Type::Typedef { name: name(), target: third },
             Some(Kind::Volatile) => Type::Volatile { target: third },
             Some(Kind::Const) => Type::Const { target: third },
             Some(Kind::Restrict) => Type::Restrict { target: third },
@@ -313,10 +307,9 @@ impl<'a> Type<'a> {
                 proto: third,
                 linkage: FuncLinkage::from_number(info.vlen()),
             },
-            Some(Kind::FuncProto) => Type::FuncProto(FuncProto {
-                ret: third,
-                params: Records::new(btf, tail, 8, flag),
-            }),
+            Some(Kind::FuncProto) => {
+                Type::FuncProto(FuncProto { ret: third, params: Records::new(btf, tail, 8, flag) })
+            }
             Some(Kind::Var) => Type::Var {
                 name: name(),
                 target: third,
@@ -327,21 +320,16 @@ impl<'a> Type<'a> {
                 size: third,
                 vars: Records::new(btf, tail, 12, flag),
             }),
-            Some(Kind::Float) => Type::Float {
-                name: name(),
-                size: third,
-            },
+            Some(Kind::Float) => Type::Float { name: name(), size: third },
             Some(Kind::DeclTag) => Type::DeclTag {
                 name: name(),
                 target: third,
                 component: word(tail, 0) as i32,
                 is_attribute: flag,
             },
-            Some(Kind::TypeTag) => Type::TypeTag {
-                name: name(),
-                target: third,
-                is_attribute: flag,
-            },
+            Some(Kind::TypeTag) => {
+                Type::TypeTag { name: name(), target: third, is_attribute: flag }
+            }
         }
     }
 

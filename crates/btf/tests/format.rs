@@ -26,21 +26,12 @@ fn raw(btf: &Btf) -> String {
 fn objects() -> Vec<(String, Vec<u8>, Vec<u8>)> {
     let mut all: Vec<(String, Vec<u8>)> = debian_objects()
         .iter()
-        .map(|path| {
-            (
-                path.display().to_string(),
-                std::fs::read(path).expect("read"),
-            )
-        })
+        .map(|path| (path.display().to_string(), std::fs::read(path).expect("read")))
         .collect();
     all.extend(compile_file(&kinds(), &[]).map(|object| ("kinds.c".to_string(), object)));
     all.into_iter()
         .filter_map(|(name, object)| {
-            Some((
-                name,
-                section(&object, ".BTF")?,
-                section(&object, ".BTF.ext")?,
-            ))
+            Some((name, section(&object, ".BTF")?, section(&object, ".BTF.ext")?))
         })
         .collect()
 }
@@ -77,11 +68,7 @@ fn every_kind_is_read_as_bpftool_reads_it_in_both_byte_orders() {
 #[test]
 fn copying_each_type_makes_the_same_object() {
     let mut all: Vec<Arc<Btf>> = vmlinux().into_iter().collect();
-    all.extend(
-        objects()
-            .into_iter()
-            .map(|(_, btf, _)| Arc::new(Btf::parse(btf).expect("parses"))),
-    );
+    all.extend(objects().into_iter().map(|(_, btf, _)| Arc::new(Btf::parse(btf).expect("parses"))));
     for btf in &all {
         let mut builder = Builder::new();
         for (id, ty) in btf.types() {
@@ -112,32 +99,16 @@ fn a_loader_can_complete_sections_variables_functions_and_parameters() {
     let mut builder = Builder::new();
     let int = builder.int("int", 4, Int::SIGNED);
     let var = builder.var("v", int, VarLinkage::Extern);
-    let missing = SecVar {
-        type_id: var,
-        offset: 0,
-        size: 0,
-    };
+    let missing = SecVar { type_id: var, offset: 0, size: 0 };
     let section = builder.datasec(".ksyms", 0, &[missing]);
     let proto = builder.func_proto(int, &[("", int)]);
     let func = builder.func("f", proto, FuncLinkage::Global);
 
-    let placed = SecVar {
-        offset: 8,
-        size: 4,
-        ..missing
-    };
-    builder
-        .set_datasec(section, 16, &[placed])
-        .expect("a section");
-    builder
-        .set_var(var, int, VarLinkage::Global)
-        .expect("a variable");
-    builder
-        .set_func(func, proto, FuncLinkage::Static)
-        .expect("a function");
-    builder
-        .set_param_name(proto, 0, "argument")
-        .expect("a parameter");
+    let placed = SecVar { offset: 8, size: 4, ..missing };
+    builder.set_datasec(section, 16, &[placed]).expect("a section");
+    builder.set_var(var, int, VarLinkage::Global).expect("a variable");
+    builder.set_func(func, proto, FuncLinkage::Static).expect("a function");
+    builder.set_param_name(proto, 0, "argument").expect("a parameter");
     builder.set_name(section, ".data").expect("a type");
     for wrong in [
         builder.set_datasec(section, 16, &[]),
@@ -168,28 +139,17 @@ fn split_btf_continues_its_base_as_bpftool_reads_it() {
     let mut builder = Builder::with_base(base.clone());
     let pointer = builder.ptr(task);
     assert_eq!(pointer, base.len());
-    let member = Member {
-        name: "task",
-        type_id: pointer,
-        bit_offset: 0,
-        bitfield_size: 0,
-    };
+    let member = Member { name: "task", type_id: pointer, bit_offset: 0, bitfield_size: 0 };
     let own = builder.structure("module_struct", 8, &[member]);
     let split = builder.build().expect("whole");
-    assert_eq!(
-        (split.start_id(), split.len()),
-        (base.len(), base.len() + 2)
-    );
+    assert_eq!((split.start_id(), split.len()), (base.len(), base.len() + 2));
     assert_eq!(split.find("module_struct", Kind::Struct), Some(own));
     assert_eq!(split.find("task_struct", Kind::Struct), Some(task));
     assert_eq!(split.size_of(own), Ok(8));
     let Type::Struct(composite) = split.type_by_id(own).expect("a type") else {
         panic!("not a struct");
     };
-    assert_eq!(
-        composite.members.get(0).map(|member| member.name),
-        Some("task")
-    );
+    assert_eq!(composite.members.get(0).map(|member| member.name), Some("task"));
 
     let path = scratch("split").join("split.btf");
     std::fs::write(&path, split.raw_bytes()).expect("write");
@@ -220,10 +180,7 @@ fn btf_ext_is_written_as_clang_wrote_it() {
         }
         for section in &ext.func_info {
             for function in &section.records {
-                assert_eq!(
-                    btf.type_by_id(function.type_id).expect("a type").kind(),
-                    Kind::Func
-                );
+                assert_eq!(btf.type_by_id(function.type_id).expect("a type").kind(), Kind::Func);
             }
         }
     }
@@ -241,11 +198,7 @@ fn records_longer_than_known_are_read_and_the_rest_of_them_is_skipped() {
     let header = [0x0001_eb9f, 24, 0, 4 + 8 + 2 * 12, 36, 0];
     let body = [12, name_off, 2, 0, int, 0xdead, 8, int, 0xdead];
     let ext = Ext::parse(&words(&[&header[..], &body[..]].concat()), &btf).expect("parses");
-    let starts: Vec<u32> = ext.func_info[0]
-        .records
-        .iter()
-        .map(|of| of.insn_off)
-        .collect();
+    let starts: Vec<u32> = ext.func_info[0].records.iter().map(|of| of.insn_off).collect();
     assert_eq!(starts, [0, 8]);
     assert!(ext.core_relos.is_empty());
 }
@@ -263,10 +216,7 @@ fn names_are_found_by_kind_and_with_all_their_flavours() {
     assert_eq!(btf.find("s___other", Kind::Struct), Some(flavour));
     assert_eq!(btf.find("s", Kind::Union), None);
     assert_eq!(btf.find("", Kind::Struct), None);
-    assert_eq!(
-        btf.flavors("s").collect::<Vec<_>>(),
-        [first, flavour, typedef]
-    );
+    assert_eq!(btf.flavors("s").collect::<Vec<_>>(), [first, flavour, typedef]);
     assert_eq!(btf.flavors("t").collect::<Vec<_>>(), [other]);
 }
 

@@ -50,12 +50,7 @@ fn members(btf: &Btf, composite: &Composite<'_>, start: u32, out: &mut Vec<(Stri
 fn assertions(btf: &Btf) -> String {
     let mut text = String::new();
     for (tag, composite) in unique_composites(btf) {
-        writeln!(
-            text,
-            "_Static_assert(sizeof({tag}) == {}, \"{tag}\");",
-            composite.size
-        )
-        .unwrap();
+        writeln!(text, "_Static_assert(sizeof({tag}) == {}, \"{tag}\");", composite.size).unwrap();
         let mut named = Vec::new();
         members(btf, &composite, 0, &mut named);
         for (name, offset, _) in named.iter().filter(|member| member.2 == 0) {
@@ -81,11 +76,7 @@ fn check_syntax(compiler: &str, arguments: &[&str], file: &Path) {
     };
     let errors = String::from_utf8_lossy(&output.stderr);
     let first: Vec<&str> = errors.lines().take(20).collect();
-    assert!(
-        output.status.success(),
-        "{compiler} {file}:\n{}",
-        first.join("\n")
-    );
+    assert!(output.status.success(), "{compiler} {file}:\n{}", first.join("\n"));
 }
 
 #[test]
@@ -128,11 +119,7 @@ fn bpftools_vmlinux_h_has_the_same_layouts() {
         .collect();
     println!("laid out otherwise by bpftool's header: {different:?}");
     let all = text.matches("sizeof").count();
-    assert!(
-        different.len() < all / 100,
-        "{} of {all} differ",
-        different.len()
-    );
+    assert!(different.len() < all / 100, "{} of {all} differ", different.len());
 }
 
 /// Every type by kind and name, with what C says of it.
@@ -142,11 +129,7 @@ fn described(btf: &Btf) -> HashMap<(Kind, String), String> {
         let mut named = Vec::new();
         members(btf, &composite, 0, &mut named);
         let text = format!("size {} members {named:?}", composite.size);
-        let kind = if tag.starts_with('s') {
-            Kind::Struct
-        } else {
-            Kind::Union
-        };
+        let kind = if tag.starts_with('s') { Kind::Struct } else { Kind::Union };
         all.insert((kind, composite.name.to_string()), text);
     }
     for (_, ty) in btf.types() {
@@ -194,9 +177,7 @@ fn headers_of_debians_objects_compile() {
             continue;
         };
         let btf = Btf::parse(bytes).expect("Debian's BTF parses");
-        let file = directory
-            .join(path.file_stem().expect("a name"))
-            .with_extension("c");
+        let file = directory.join(path.file_stem().expect("a name")).with_extension("c");
         std::fs::write(&file, header(&btf) + &assertions(&btf)).expect("write");
         check_syntax("clang-19", &["--target=bpf"], &file);
         check_syntax("gcc", &["-std=gnu11"], &file);
@@ -247,11 +228,7 @@ fn every_kind_comes_back_from_its_c() {
     let again = Btf::parse(section(&object, ".BTF").expect("a .BTF section")).expect("parses");
     let (ours, theirs) = (described(&again), described(&btf));
     for name in ["everything", "packed", "aligned", "bits", "aligned_union"] {
-        let kind = if name.contains("union") {
-            Kind::Union
-        } else {
-            Kind::Struct
-        };
+        let kind = if name.contains("union") { Kind::Union } else { Kind::Struct };
         let key = (kind, name.to_string());
         assert!(ours.contains_key(&key), "{name}");
         assert_eq!(ours[&key], theirs[&key], "{name}");
@@ -271,9 +248,7 @@ fn every_kind_comes_back_from_its_c() {
         "\tint flexible[0];",
         "typedef callback *callbacks[2];",
     ] {
-        let found = text
-            .lines()
-            .any(|of| of.replace("long int", "long") == line);
+        let found = text.lines().any(|of| of.replace("long int", "long") == line);
         assert!(found, "no line {line:?} in:\n{text}");
     }
 }
@@ -283,17 +258,8 @@ fn names_that_c_does_not_take_are_made_to_fit() {
     let mut builder = Builder::new();
     let unsigned = builder.int("u32", 4, 0);
     let wide = builder.int("usize", 8, 0);
-    let field = |name, type_id, bit_offset| Member {
-        name,
-        type_id,
-        bit_offset,
-        bitfield_size: 0,
-    };
-    let members = [
-        field("int", unsigned, 0),
-        field("__0", wide, 64),
-        field("2nd", unsigned, 128),
-    ];
+    let field = |name, type_id, bit_offset| Member { name, type_id, bit_offset, bitfield_size: 0 };
+    let members = [field("int", unsigned, 0), field("__0", wide, 64), field("2nd", unsigned, 128)];
     builder.structure("core::option::Option<u32>", 24, &members);
     builder.structure("same", 4, &[field("a", unsigned, 0)]);
     builder.structure("same", 8, &[field("b", wide, 0)]);
@@ -333,12 +299,7 @@ fn bitfields_of_old_compilers_are_printed_as_bitfields() {
     bytes[24 + 12..24 + 16].copy_from_slice(&[3, 0, 5, 0]);
     let old = Btf::parse(bytes).expect("parses");
     let mut builder = Builder::from_btf(&old);
-    let member = |name, type_id| Member {
-        name,
-        type_id,
-        bit_offset: 0,
-        bitfield_size: 0,
-    };
+    let member = |name, type_id| Member { name, type_id, bit_offset: 0, bitfield_size: 0 };
     builder.structure("old", 4, &[member("field", unsigned)]);
     let text = header(&builder.build().expect("whole"));
     let expected = "struct old {\n\tchar: 5;\n\tunsigned int field: 3;\n};";

@@ -9,12 +9,7 @@ use skep_btf::core::{Resolver, Targets};
 use skep_btf::{Btf, BtfError, Builder, Ext, Int, Kind, Member, c, dump, value};
 
 fn member(name: &'static str, type_id: u32, bit_offset: u32) -> Member<'static> {
-    Member {
-        name,
-        type_id,
-        bit_offset,
-        bitfield_size: 0,
-    }
+    Member { name, type_id, bit_offset, bitfield_size: 0 }
 }
 
 /// All that can be asked of an object, whatever the answers.
@@ -58,11 +53,7 @@ fn each_truncation_is_an_error() {
     builder.structure("s", 8, &[member("a", int, 0), member("b", int, 32)]);
     let whole = builder.to_bytes(skep_btf::Endian::Little);
     for len in 0..whole.len() {
-        assert!(
-            Btf::parse(&whole[..len]).is_err(),
-            "{len} of {} bytes",
-            whole.len()
-        );
+        assert!(Btf::parse(&whole[..len]).is_err(), "{len} of {} bytes", whole.len());
     }
     assert!(Btf::parse(whole).is_ok());
 }
@@ -77,10 +68,7 @@ fn errors_say_where_and_what() {
     let mut bytes = Builder::new().to_bytes(skep_btf::Endian::Little);
     bytes[0] = 0;
     let error = Btf::parse(bytes).expect_err("no magic").to_string();
-    assert_eq!(
-        error,
-        "magic at offset 0 is 0xeb00, expected 0xeb9f, the mark of BTF"
-    );
+    assert_eq!(error, "magic at offset 0 is 0xeb00, expected 0xeb9f, the mark of BTF");
 
     let mut builder = Builder::new();
     builder.ptr(0);
@@ -101,16 +89,10 @@ fn cycles_are_errors() {
     let pointer = builder.ptr(6);
     let btf = Arc::new(builder.build().expect("all ids exist"));
     for id in [typedef, constant, array] {
-        assert!(
-            matches!(btf.size_of(id), Err(BtfError::Nesting { .. })),
-            "[{id}]"
-        );
+        assert!(matches!(btf.size_of(id), Err(BtfError::Nesting { .. })), "[{id}]");
     }
     for id in [typedef, within, array, anonymous] {
-        assert!(
-            matches!(btf.align_of(id), Err(BtfError::Nesting { .. })),
-            "[{id}]"
-        );
+        assert!(matches!(btf.align_of(id), Err(BtfError::Nesting { .. })), "[{id}]");
     }
     for id in [array, anonymous, pointer] {
         assert!(c::declaration(&btf, id, "x").is_err(), "[{id}]");
@@ -191,10 +173,7 @@ fn counts_larger_than_the_input_cost_nothing() {
     let decoded = value::decode(&btf, array, &[]).expect("nothing to read");
     assert_eq!(decoded.to_string(), "[]");
     assert!(value::encode(&btf, gap, "{}").is_err());
-    assert!(matches!(
-        c::write_header(&btf, &mut std::io::sink()),
-        Err(BtfError::TooLarge { .. })
-    ));
+    assert!(matches!(c::write_header(&btf, &mut std::io::sink()), Err(BtfError::TooLarge { .. })));
 }
 
 #[test]
@@ -203,11 +182,7 @@ fn btf_ext_that_lies_about_its_lengths_is_an_error() {
     let btf = Btf::parse(btf).expect("parses");
     assert!(Ext::parse(&good, &btf).is_ok());
     for len in 0..good.len() {
-        assert!(
-            Ext::parse(&good[..len], &btf).is_err(),
-            "{len} of {} bytes",
-            good.len()
-        );
+        assert!(Ext::parse(&good[..len], &btf).is_err(), "{len} of {} bytes", good.len());
     }
     // Each header field and each record size and count, one larger than it should be.
     let first_part = 32;
@@ -261,8 +236,5 @@ fn changed_bytes_are_errors_or_other_types_and_nothing_else() {
             exercise_records(&kernel, &records, &types);
         }
     }
-    assert!(
-        parsed > 50,
-        "only {parsed} of 400 changed objects were parsed"
-    );
+    assert!(parsed > 50, "only {parsed} of 400 changed objects were parsed");
 }

@@ -50,14 +50,8 @@ struct bits bits = { 5, -11, 0xabcdef0123, 1, PASS };
 "#;
 
 const CASES: [(&str, &str); 4] = [
-    (
-        "flow",
-        "{ saddr: 10.0.0.7, daddr: 192.168.1.1, port: 443, proto: 6 }",
-    ),
-    (
-        "stats",
-        "{ packets: 1201, bytes: 65000, error: -3, last: PASS }",
-    ),
+    ("flow", "{ saddr: 10.0.0.7, daddr: 192.168.1.1, port: 443, proto: 6 }"),
+    ("stats", "{ packets: 1201, bytes: 65000, error: -3, last: PASS }"),
     (
         "mixed",
         "{ name: \"eth0\", binary: hex:01020304, raw: hex:dead00, src_mac: 02:00:00:00:00:01, \
@@ -88,9 +82,7 @@ fn variables(arguments: &[&str]) -> Option<(Btf, Vec<Variable>)> {
     let found = CASES
         .iter()
         .map(|(name, _)| {
-            let id = btf
-                .find(name, Kind::Struct)
-                .expect("the struct of the same name");
+            let id = btf.find(name, Kind::Struct).expect("the struct of the same name");
             let start = offsets[*name] as usize;
             let size = btf.size_of(id).expect("a size") as usize;
             (id, data[start..start + size].to_vec())
@@ -129,10 +121,7 @@ fn json_and_shorthand_say_the_same() {
         assert_eq!(encode(&btf, *id, text).as_ref(), Ok(bytes), "{text}");
     }
     let whole: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(
-        encode(&btf, *id, &format!("hex:{whole}")).as_ref(),
-        Ok(bytes)
-    );
+    assert_eq!(encode(&btf, *id, &format!("hex:{whole}")).as_ref(), Ok(bytes));
 }
 
 #[test]
@@ -141,45 +130,17 @@ fn text_that_does_not_fit_says_where_and_why() {
         return;
     };
     for (index, text, message) in [
-        (
-            0,
-            "{ port: 65536 }",
-            "flow.port: 65536 does not fit in 16 bits",
-        ),
-        (
-            0,
-            "{ prot: 6 }",
-            "flow: no member \"prot\"; it has saddr, daddr, port, proto",
-        ),
+        (0, "{ port: 65536 }", "flow.port: 65536 does not fit in 16 bits"),
+        (0, "{ prot: 6 }", "flow: no member \"prot\"; it has saddr, daddr, port, proto"),
         (0, "{ saddr: here }", "flow.saddr: \"here\" is no number"),
         (0, "7", "flow: \"7\" is no value for a struct"),
         (0, "{ proto: 6", "text at offset 10: expected ',' or '}'"),
         (0, "hex:00", "flow: 2 hexadecimal digits for 12 bytes"),
-        (
-            1,
-            "{ last: MAYBE }",
-            "stats.last: \"MAYBE\" is none of DROP, PASS, LEAST",
-        ),
-        (
-            2,
-            "{ list: [1, 2, 3, 4] }",
-            "mixed.list: 4 elements for an array of 3",
-        ),
-        (
-            2,
-            "{ list: [1, 40000] }",
-            "mixed.list[1]: 40000 does not fit in 16 signed bits",
-        ),
-        (
-            2,
-            "{ raw: \"four\" }",
-            "mixed.raw: 4 bytes of text for an array of 3",
-        ),
-        (
-            2,
-            "{ raw: 123 }",
-            "mixed.raw: \"123\" is no value for an array: [1, 2] or hex:0102 is",
-        ),
+        (1, "{ last: MAYBE }", "stats.last: \"MAYBE\" is none of DROP, PASS, LEAST"),
+        (2, "{ list: [1, 2, 3, 4] }", "mixed.list: 4 elements for an array of 3"),
+        (2, "{ list: [1, 40000] }", "mixed.list[1]: 40000 does not fit in 16 signed bits"),
+        (2, "{ raw: \"four\" }", "mixed.raw: 4 bytes of text for an array of 3"),
+        (2, "{ raw: 123 }", "mixed.raw: \"123\" is no value for an array: [1, 2] or hex:0102 is"),
         (3, "{ b: 16 }", "bits.b: 16 does not fit in 5 signed bits"),
         (3, "{ a: [1] }", "bits.a: a list is no value for a bitfield"),
     ] {
@@ -201,10 +162,7 @@ fn scalars_need_no_braces() {
     assert_eq!(encode(&btf, unsigned, "10.0.0.7"), Ok(vec![10, 0, 0, 7]));
     assert_eq!(encode(&btf, network, "1"), Ok(vec![0, 0, 0, 1]));
     assert_eq!(decode(&btf, network, &[0, 0, 0, 1]), Ok(Value::Unsigned(1)));
-    assert_eq!(
-        decode(&btf, unsigned, &[10, 0, 0, 7]),
-        Ok(Value::Unsigned(0x0700_000a))
-    );
+    assert_eq!(decode(&btf, unsigned, &[10, 0, 0, 7]), Ok(Value::Unsigned(0x0700_000a)));
 }
 
 #[test]
@@ -212,10 +170,7 @@ fn a_map_entry_splits_at_the_colon_between_key_and_value() {
     for (text, entry) in [
         ("1:2", Some(("1", "2"))),
         ("{ a: 1 }: { b: 2 }", Some(("{ a: 1 }", "{ b: 2 }"))),
-        (
-            "\"2001:db8::1\":[1, 2]",
-            Some(("\"2001:db8::1\"", "[1, 2]")),
-        ),
+        ("\"2001:db8::1\":[1, 2]", Some(("\"2001:db8::1\"", "[1, 2]"))),
         ("hex:0a00:5", Some(("hex:0a00", "5"))),
         ("\"a\\\":b\":1", Some(("\"a\\\":b\"", "1"))),
         ("10.0.0.7", None),
@@ -229,13 +184,7 @@ fn a_map_entry_splits_at_the_colon_between_key_and_value() {
 fn nothing_in_a_value_reaches_a_terminal_unescaped() {
     let value = Value::Struct(vec![
         ("a\u{1b}[2J".into(), Value::Text("\u{7}\"x\"".into())),
-        (
-            "e".into(),
-            Value::Enum {
-                name: Some("\u{1b}".into()),
-                value: 1,
-            },
-        ),
+        ("e".into(), Value::Enum { name: Some("\u{1b}".into()), value: 1 }),
     ]);
     let shown = value.to_string();
     assert!(!shown.contains(char::is_control), "{shown:?}");

@@ -41,11 +41,7 @@ impl Printer<'_> {
                     add_qualifier(&mut qualifiers, "restrict");
                     at = target;
                 }
-                Type::TypeTag {
-                    name,
-                    target,
-                    is_attribute,
-                } => {
+                Type::TypeTag { name, target, is_attribute } => {
                     if let Some(attribute) = attribute(name, is_attribute) {
                         add_qualifier(&mut qualifiers, &attribute);
                     }

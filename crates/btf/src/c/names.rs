@@ -19,10 +19,7 @@ pub(super) struct Names {
 
 impl Names {
     pub fn new(types: usize) -> Names {
-        Names {
-            given: vec![None; types],
-            ..Names::default()
-        }
+        Names { given: vec![None; types], ..Names::default() }
     }
 
     /// The tag of a struct, union or enum.

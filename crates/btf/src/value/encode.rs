@@ -22,10 +22,7 @@ const MAX_SEARCH: u32 = 1 << 17;
 pub fn encode(btf: &Btf, id: u32, text: &str) -> Result<Vec<u8>, BtfError> {
     let size = btf.size_of(id)?;
     if size > MAX_SIZE {
-        return Err(BtfError::TooLarge {
-            id,
-            what: "for a value given as text",
-        });
+        return Err(BtfError::TooLarge { id, what: "for a value given as text" });
     }
     let mut bytes = vec![0; size as usize];
     let parsed = text::parse(text)?;
@@ -33,10 +30,7 @@ pub fn encode(btf: &Btf, id: u32, text: &str) -> Result<Vec<u8>, BtfError> {
         "" => "the value".to_string(),
         name => name.to_string(),
     };
-    let encoder = Encoder {
-        btf,
-        budget: Cell::new(0),
-    };
+    let encoder = Encoder { btf, budget: Cell::new(0) };
     encoder.value(id, "", &parsed, &mut bytes, &path, 0)?;
     Ok(bytes)
 }
@@ -66,10 +60,7 @@ impl Encoder<'_> {
             _ => self.btf.resolve_modifiers(id)?,
         };
         let size = self.btf.size_of(resolved)?;
-        let Some(bytes) = usize::try_from(size)
-            .ok()
-            .and_then(|size| bytes.get_mut(..size))
-        else {
+        let Some(bytes) = usize::try_from(size).ok().and_then(|size| bytes.get_mut(..size)) else {
             return Err(wrong(path, "lies beyond the end of its struct"));
         };
         if let Text::Word(word) | Text::Quoted(word) = text {
@@ -123,10 +114,9 @@ impl Encoder<'_> {
                 }
                 Ok(())
             }
-            (ty, text) => Err(wrong(
-                path,
-                &format!("{} is no value for a {}", described(text), ty.kind()),
-            )),
+            (ty, text) => {
+                Err(wrong(path, &format!("{} is no value for a {}", described(text), ty.kind())))
+            }
         }
     }
 
@@ -156,10 +146,7 @@ impl Encoder<'_> {
                 None => match composite.members.get(position) {
                     Some(member) if !member.name.is_empty() => member.name.to_string(),
                     _ => {
-                        return Err(wrong(
-                            path,
-                            &format!("no member for value {}", position + 1),
-                        ));
+                        return Err(wrong(path, &format!("no member for value {}", position + 1)));
                     }
                 },
             };
@@ -261,9 +248,7 @@ impl Encoder<'_> {
                     return Err(wrong(path, &reason));
                 }
                 for (index, element) in list.iter().enumerate() {
-                    let bytes = bytes
-                        .get_mut(index.saturating_mul(size)..)
-                        .unwrap_or(&mut []);
+                    let bytes = bytes.get_mut(index.saturating_mul(size)..).unwrap_or(&mut []);
                     let path = format!("{path}[{index}]");
                     self.value(array.element, name, element, bytes, &path, depth + 1)?;
                 }
@@ -280,20 +265,13 @@ impl Encoder<'_> {
                     }
                     None => Err(wrong(
                         path,
-                        &format!(
-                            "{} bytes of text for an array of {}",
-                            string.len(),
-                            array.len
-                        ),
+                        &format!("{} bytes of text for an array of {}", string.len(), array.len),
                     )),
                 }
             }
             other => Err(wrong(
                 path,
-                &format!(
-                    "{} is no value for an array: [1, 2] or hex:0102 is",
-                    described(other)
-                ),
+                &format!("{} is no value for an array: [1, 2] or hex:0102 is", described(other)),
             )),
         }
     }
@@ -339,10 +317,8 @@ fn write_meant(
 
 /// `02:00:00:00:00:01`
 fn mac(word: &str) -> Option<[u8; 6]> {
-    let bytes: Option<Vec<u8>> = word
-        .split(':')
-        .map(|part| u8::from_str_radix(part, 16).ok())
-        .collect();
+    let bytes: Option<Vec<u8>> =
+        word.split(':').map(|part| u8::from_str_radix(part, 16).ok()).collect();
     bytes?.try_into().ok()
 }
 
@@ -354,11 +330,7 @@ fn hex(digits: &str, bytes: &mut [u8], path: &str) -> Result<(), BtfError> {
         .collect::<Option<_>>()
         .ok_or_else(|| wrong(path, "hex: is followed by hexadecimal digits"))?;
     if digits.len() != 2 * bytes.len() {
-        let reason = format!(
-            "{} hexadecimal digits for {} bytes",
-            digits.len(),
-            bytes.len()
-        );
+        let reason = format!("{} hexadecimal digits for {} bytes", digits.len(), bytes.len());
         return Err(wrong(path, &reason));
     }
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
@@ -421,20 +393,13 @@ fn signed(word: &str, size: u32, path: &str) -> Result<u128, BtfError> {
         {
             Ok(number)
         }
-        Some(_) => Err(wrong(
-            path,
-            &format!("{word} does not fit in {size} signed bits"),
-        )),
+        Some(_) => Err(wrong(path, &format!("{word} does not fit in {size} signed bits"))),
         None => Err(wrong(path, &format!("{word:?} is no number"))),
     }
 }
 
 fn enumerator(view: &Enum<'_>, word: &str, size: u32, path: &str) -> Result<u128, BtfError> {
-    if let Some(found) = view
-        .enumerators
-        .iter()
-        .find(|enumerator| enumerator.name == word)
-    {
+    if let Some(found) = view.enumerators.iter().find(|enumerator| enumerator.name == word) {
         return Ok(match view.signed {
             true => found.value as i64 as u128,
             false => found.value.into(),
@@ -442,10 +407,7 @@ fn enumerator(view: &Enum<'_>, word: &str, size: u32, path: &str) -> Result<u128
     }
     if magnitude(word).is_none() {
         let has: Vec<&str> = view.enumerators.iter().map(|of| of.name).take(20).collect();
-        return Err(wrong(
-            path,
-            &format!("{word:?} is none of {}", has.join(", ")),
-        ));
+        return Err(wrong(path, &format!("{word:?} is none of {}", has.join(", "))));
     }
     match view.signed {
         true => signed(word, size, path),
@@ -458,10 +420,7 @@ fn fits(number: u128, size: u32) -> bool {
 }
 
 fn wrong(path: &str, reason: &str) -> BtfError {
-    BtfError::Value {
-        path: path.into(),
-        reason: reason.into(),
-    }
+    BtfError::Value { path: path.into(), reason: reason.into() }
 }
 
 fn quoted(name: &Option<String>) -> String {

@@ -19,9 +19,7 @@ pub fn vmlinux() -> Option<Arc<Btf>> {
     static PARSED: OnceLock<Option<Arc<Btf>>> = OnceLock::new();
     let parsed = PARSED.get_or_init(|| {
         let bytes = std::fs::read(VMLINUX).ok()?;
-        Some(Arc::new(
-            Btf::parse(bytes).expect("the kernel's own BTF parses"),
-        ))
+        Some(Arc::new(Btf::parse(bytes).expect("the kernel's own BTF parses")))
     });
     if parsed.is_none() {
         println!("skipped: no {VMLINUX}");
@@ -47,12 +45,7 @@ pub fn debian_objects() -> Vec<PathBuf> {
 /// A section of an ELF object.
 pub fn section(object: &[u8], name: &str) -> Option<Vec<u8>> {
     let file = object::File::parse(object).expect("an ELF object");
-    Some(
-        file.section_by_name(name)?
-            .data()
-            .expect("section data")
-            .to_vec(),
-    )
+    Some(file.section_by_name(name)?.data().expect("section data").to_vec())
 }
 
 /// Where each symbol of an ELF object is in its section.
@@ -121,9 +114,5 @@ pub fn assert_same_lines(ours: &str, theirs: &str) {
     for (number, (our, their)) in ours.lines().zip(theirs.lines()).enumerate() {
         assert_eq!(our, their, "line {}", number + 1);
     }
-    assert_eq!(
-        ours.lines().count(),
-        theirs.lines().count(),
-        "number of lines"
-    );
+    assert_eq!(ours.lines().count(), theirs.lines().count(), "number of lines");
 }
