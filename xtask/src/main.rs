@@ -4,9 +4,11 @@
 
 mod bench;
 mod cargo;
+mod corpus;
 mod fuzz;
 mod packages;
 mod parity;
+mod relocate;
 mod run;
 mod test;
 

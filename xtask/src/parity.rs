@@ -3,22 +3,25 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::run;
+use crate::{relocate, run};
 
 /// What to compare.
 #[derive(Subcommand, Clone, Copy)]
 pub enum What {
+    /// Instructions of Debian's objects as libbpf would load them
+    Relocate,
     /// Verdict, packet and maps of programs on a capture: embedded kernel and Linux
     Run,
 }
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub const ALL: [What; 1] = [What::Run];
+    pub const ALL: [What; 2] = [What::Relocate, What::Run];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
+            What::Relocate => "relocate",
             What::Run => "run",
         }
     }
@@ -31,6 +34,7 @@ impl What {
 pub fn execute(what: &What) -> Result<bool> {
     std::fs::create_dir_all("target/parity")?;
     match what {
+        What::Relocate => relocate::run(),
         What::Run => run::execute(),
     }
 }
