@@ -19,8 +19,8 @@ use crate::{linux, ours, program};
 
 const SIZES: [(u32, &str); 3] = [(1 << 10, "1k"), (1 << 16, "64k"), (1 << 20, "1M")];
 const KEY_SIZES: [u32; 2] = [4, 16];
-const REPETITIONS: usize = 9;
-/// Rounds of a repetition, at once in the smaller maps and in larger ones.
+const REPETITIONS: usize = 15;
+/// Rounds of a repetition: some milliseconds, or some tens of them.
 const ROUNDS: u64 = 1 << 18;
 
 /// A kernel's map, filled, and how to loop over it.
@@ -174,18 +174,19 @@ fn measure_all() -> Result<Vec<Timing>> {
                 Side::linux(key_size, entries)?,
             ];
             for operation in [Operation::Lookup, Operation::Update] {
-                for threads in 1..=threads {
-                    let case = Case {
+                let cases: Vec<Case> = (1..=threads)
+                    .map(|threads| Case {
                         operation,
                         key_size,
                         entries,
                         threads,
-                    };
-                    let timing = compare(case, &sides, case.name(size))?;
-                    println!(
-                        "{}: {:.1} ns, Linux {:.1} ns",
-                        timing.name, timing.ours, timing.linux
-                    );
+                    })
+                    .collect();
+                for timing in compare(&cases, &sides, size)? {
+                    let Timing {
+                        name, ours, linux, ..
+                    } = &timing;
+                    println!("{name}: {ours:.1} ns, Linux {linux:.1} ns");
                     timings.push(timing);
                 }
             }
@@ -194,27 +195,31 @@ fn measure_all() -> Result<Vec<Timing>> {
     Ok(timings)
 }
 
-fn compare(case: Case, sides: &[Side; 2], name: String) -> Result<Timing> {
-    let mut times = [Vec::new(), Vec::new()];
+/// Measures both sides with one thread and with two in turns, so that what else the machine
+/// does meets all alike.
+fn compare(cases: &[Case], sides: &[Side; 2], size: &str) -> Result<Vec<Timing>> {
+    let mut times = vec![[Vec::new(), Vec::new()]; cases.len()];
     for repetition in 0..=REPETITIONS as u64 {
-        let mut sums = Vec::new();
-        for (side, times) in sides.iter().zip(&mut times) {
-            let (time, sum) = side.measure(case, repetition << 32)?;
-            sums.push(sum);
-            // The first repetition warms up.
-            if repetition > 0 {
-                times.push(time);
+        for (case, times) in cases.iter().zip(&mut times) {
+            let mut sums = Vec::new();
+            for (side, times) in sides.iter().zip(times) {
+                let (time, sum) = side.measure(*case, repetition << 32)?;
+                sums.push(sum);
+                // The first repetition warms up.
+                if repetition > 0 {
+                    times.push(time);
+                }
             }
+            assert_eq!(sums[0], sums[1], "{}: the loops differ", case.name(size));
         }
-        assert_eq!(sums[0], sums[1], "{name}: the loops differ");
     }
-    let [mut ours, mut linux] = times;
-    Ok(Timing {
-        name,
-        case,
+    let timing = |(case, [mut ours, mut linux]): (&Case, [Vec<f64>; 2])| Timing {
+        name: case.name(size),
+        case: *case,
         ours: median(&mut ours),
         linux: median(&mut linux),
-    })
+    };
+    Ok(cases.iter().zip(times).map(timing).collect())
 }
 
 fn report(timings: &[Timing]) -> ExitCode {
