@@ -21,6 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use skep_abi::{Errno, flags};
 
+use super::spin::window;
 use crate::mem::{Mapping, words};
 
 /// A trie.
@@ -159,6 +160,7 @@ impl LpmTrie {
             if number == 0 {
                 break;
             }
+            window();
             let node = self.node(number);
             let len = node.len();
             if node.common(key) < len {

@@ -3,9 +3,8 @@
 //! Keys of 4, 8 and 16 bytes (addresses, ports, flows, pids: nearly all) are
 //! compared as one or two words; other sizes word by word. An element's key
 //! stands 8-byte aligned and may be overwritten by its next owner while it is
-//! being compared, so each word is an atomic of its own and a match counts only
-//! after the caller has seen that the slot still holds the element. Linux's
-//! counterpart hashes with jhash.
+//! being compared, so each word is an atomic of its own. Linux's counterpart hashes
+//! with jhash.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 

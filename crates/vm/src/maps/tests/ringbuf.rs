@@ -233,3 +233,38 @@ fn samples_of_user_space_are_checked_before_they_are_used() {
     position.store(1 << 40, Ordering::Release);
     assert_eq!(ring.next_sample().err(), Some(Errno::E2BIG));
 }
+
+#[test]
+fn records_of_several_producers_arrive_once_and_in_order() {
+    const RECORDS: u64 = 20_000;
+    let map = create(MapType::Ringbuf);
+    std::thread::scope(|scope| {
+        for producer in 0..2u64 {
+            let map = &map;
+            scope.spawn(move || {
+                let ring = map.ring().unwrap();
+                for serial in 0..RECORDS {
+                    let word = producer << 32 | serial;
+                    let record = vec![word.to_ne_bytes(); 1 + serial as usize % 9].concat();
+                    while ring.output(&record, 0).is_err() {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+        }
+        let mut consumer = Consumer::new(&map);
+        let mut next = [0; 2];
+        while next != [RECORDS; 2] {
+            for record in consumer.consume() {
+                let word = u64::from_ne_bytes(*record.first_chunk().unwrap());
+                let (producer, serial) = ((word >> 32) as usize, word & 0xffff_ffff);
+                assert_eq!(serial, next[producer]);
+                assert_eq!(
+                    record,
+                    vec![word.to_ne_bytes(); 1 + serial as usize % 9].concat()
+                );
+                next[producer] += 1;
+            }
+        }
+    });
+}

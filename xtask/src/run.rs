@@ -1,0 +1,2 @@
+//! placeholder
+pub fn execute() -> anyhow::Result<bool> { Ok(false) }
