@@ -265,7 +265,7 @@ const NEG: u16 = 0x80;
 const TXA: u16 = 0x80;
 
 /// Operations with their opcode bits.
-const OPS: [(u16, Op); 10] = [
+pub(crate) const OPS: [(u16, Op); 10] = [
     (0x00, Op::Add),
     (0x10, Op::Sub),
     (0x20, Op::Mul),
@@ -279,7 +279,7 @@ const OPS: [(u16, Op); 10] = [
 ];
 
 /// Conditions with their opcode bits.
-const CONDS: [(u16, Cond); 4] =
+pub(crate) const CONDS: [(u16, Cond); 4] =
     [(0x10, Cond::Eq), (0x20, Cond::Gt), (0x30, Cond::Ge), (0x40, Cond::Set)];
 
 impl Filter {
