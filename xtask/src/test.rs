@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::cargo::cargo;
-use crate::{bench, fuzz, packages, parity};
+use crate::{fuzz, packages, parity};
 
 /// How to test.
 #[derive(Args)]
@@ -71,7 +71,6 @@ pub fn execute(options: &Options) -> Result<bool> {
             for what in parity::What::ALL {
                 tally.step(&format!("parity {}", what.name()), || parity::execute(&what));
             }
-            bench::smoke()?;
         } else {
             tally.skipped.push("parity: bpf(2) is not permitted here; run as root".into());
         }

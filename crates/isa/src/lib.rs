@@ -10,6 +10,7 @@
 pub mod arbitrary;
 mod arith;
 mod asm;
+pub mod classic;
 mod decode;
 mod encode;
 mod insn;
