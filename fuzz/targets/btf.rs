@@ -9,6 +9,6 @@ fuzz_target!(|bytes: &[u8]| {
     for id in 0..btf.len() as u32 {
         let _ = btf.size_of(id);
     }
-    let mut header = String::new();
+    let mut header = Vec::new();
     let _ = skep_btf::c::write_header(&btf, &mut header);
 });

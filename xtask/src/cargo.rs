@@ -1,7 +1,7 @@
 //! Running cargo and other programs.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -33,15 +33,4 @@ pub fn build(package: &str) -> Result<PathBuf> {
         bail!("{package} does not build");
     }
     Ok(target().join("release").join(package))
-}
-
-/// Whether a program is on the path.
-pub fn has(program: &str) -> bool {
-    Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok()
 }
