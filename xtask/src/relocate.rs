@@ -5,7 +5,7 @@
 //! the maps are compared as well, and reported on a line of their own.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -35,16 +35,47 @@ struct Tally {
 pub fn run() -> Result<bool> {
     build_oracle()?;
     let target = Target::new(Host::default());
+    let mut own = Tally::default();
+    for path in own_objects()? {
+        let name = path.display().to_string();
+        compare_object(&name, &path, &target, &mut own).with_context(|| name.clone())?;
+    }
     let mut tally = Tally::default();
     for object in corpus::objects()? {
         let name = format!("{}/{}", object.package, object.name);
         compare_object(&name, &object.path, &target, &mut tally).with_context(|| name.clone())?;
     }
-    std::fs::write("target/parity/relocate.txt", &tally.report)?;
+    std::fs::write("target/parity/relocate.txt", tally.report.clone() + &own.report)?;
+    println!(
+        "parity relocate: own objects: programs agree {} of {}, maps {} of {}",
+        own.agree, own.judged, own.maps_agree, own.maps
+    );
     println!("parity relocate: maps agree {} of {}", tally.maps_agree, tally.maps);
     println!("parity relocate: not judgeable {}", tally.not_judgeable);
     println!("parity relocate: agree {} of {}", tally.agree, tally.judged);
-    Ok(tally.agree == tally.judged && tally.maps_agree == tally.maps)
+    Ok(tally.all_agree() && own.all_agree())
+}
+
+impl Tally {
+    fn all_agree(&self) -> bool {
+        self.agree == self.judged && self.maps_agree == self.maps
+    }
+}
+
+/// The objects of our own: those of the loader's tests, and the examples.
+fn own_objects() -> Result<Vec<PathBuf>> {
+    let mut objects = Vec::new();
+    for folder in ["crates/load/tests/objects", "examples"] {
+        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "o") {
+                objects.push(path);
+            }
+        }
+    }
+    objects.sort();
+    Ok(objects)
 }
 
 fn build_oracle() -> Result<()> {
