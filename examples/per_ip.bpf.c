@@ -25,7 +25,7 @@
 #include <bpf/bpf_helpers.h>
 
 /* What an address may send before it is blocked: a setting, in the map `.rodata`. */
-volatile const __u64 max_bytes = 200000;
+volatile const __u64 max_bytes = 100000;
 
 /* Where an address is of IPv4, it is mapped: ::ffff:192.0.2.1. */
 struct traffic {
