@@ -27,7 +27,7 @@ mod regions;
 mod ringbuf;
 mod spin;
 mod state;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;
 mod user;
 
