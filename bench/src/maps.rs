@@ -19,11 +19,8 @@ use crate::{linux, ours, program};
 
 /// Entries, and the rounds of a repetition: some tens of milliseconds of Linux's time, which
 /// stops a program's loop after a quarter of a second.
-const SIZES: [(u32, u64, &str); 3] = [
-    (1 << 10, 1 << 19, "1k"),
-    (1 << 16, 1 << 18, "64k"),
-    (1 << 20, 1 << 17, "1M"),
-];
+const SIZES: [(u32, u64, &str); 3] =
+    [(1 << 10, 1 << 19, "1k"), (1 << 16, 1 << 18, "64k"), (1 << 20, 1 << 17, "1M")];
 const KEY_SIZES: [u32; 2] = [4, 16];
 const REPETITIONS: usize = 21;
 
@@ -37,18 +34,11 @@ impl Side {
     fn linux(key_size: u32, entries: u32) -> Result<Side> {
         let map = linux::create_map(MapType::Hash as u32, key_size, 8, entries)?;
         for number in 0..entries {
-            linux::update(
-                &map,
-                &key(number, key_size),
-                &u64::from(number).to_ne_bytes(),
-            )?;
+            linux::update(&map, &key(number, key_size), &u64::from(number).to_ne_bytes())?;
         }
         let load =
             |operation| linux::load_xdp(&program::looping(&map, operation, key_size, entries));
-        Ok(Side::Linux {
-            lookup: load(Operation::Lookup)?,
-            update: load(Operation::Update)?,
-        })
+        Ok(Side::Linux { lookup: load(Operation::Lookup)?, update: load(Operation::Update)? })
     }
 
     fn ours(key_size: u32, entries: u32) -> Side {
@@ -73,16 +63,9 @@ impl Side {
                 linux::test_run(program, &packet(state, case.rounds))
             }
             Side::Ours { map } => {
-                let Case {
-                    operation,
-                    key_size,
-                    entries,
-                    ..
-                } = case;
+                let Case { operation, key_size, entries, .. } = case;
                 let work = (state, case.rounds);
-                Ok(ours::looping(
-                    map, operation, key_size, entries, work, cpu as u32,
-                ))
+                Ok(ours::looping(map, operation, key_size, entries, work, cpu as u32))
             }
         }
     }
@@ -95,20 +78,13 @@ impl Side {
             barrier.wait();
             let start = linux::thread_time();
             let sum = self.rounds(case, seed + cpu as u64, cpu)?;
-            Ok((
-                (linux::thread_time() - start) as f64 / case.rounds as f64,
-                sum,
-            ))
+            Ok(((linux::thread_time() - start) as f64 / case.rounds as f64, sum))
         };
         let results: Vec<Result<(f64, u32)>> = std::thread::scope(|scope| {
             let work = &work;
-            let threads: Vec<_> = (0..case.threads)
-                .map(|cpu| scope.spawn(move || work(cpu)))
-                .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().expect("no panic"))
-                .collect()
+            let threads: Vec<_> =
+                (0..case.threads).map(|cpu| scope.spawn(move || work(cpu))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         });
         let results = results.into_iter().collect::<Result<Vec<_>>>()?;
         let time = results.iter().map(|(time, _)| time).sum::<f64>() / case.threads as f64;
@@ -131,15 +107,8 @@ impl Case {
             Operation::Lookup => "look-up",
             Operation::Update => "update",
         };
-        let threads = if self.threads == 1 {
-            "1 thread"
-        } else {
-            "2 threads"
-        };
-        format!(
-            "{operation}, {size} entries, {}-byte keys, {threads}",
-            self.key_size
-        )
+        let threads = if self.threads == 1 { "1 thread" } else { "2 threads" };
+        format!("{operation}, {size} entries, {}-byte keys, {threads}", self.key_size)
     }
 }
 
@@ -159,10 +128,7 @@ struct Timing {
 
 impl Timing {
     fn medians(&self) -> (f64, f64) {
-        (
-            median(self.ours.iter().copied()),
-            median(self.linux.iter().copied()),
-        )
+        (median(self.ours.iter().copied()), median(self.linux.iter().copied()))
     }
 }
 
@@ -184,28 +150,17 @@ pub fn run() -> ExitCode {
 }
 
 fn measure_all() -> Result<Vec<Timing>> {
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(2);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(2);
     if threads < 2 {
         println!("bench maps: one CPU only: two threads are not measured");
     }
     let mut timings = Vec::new();
     for (entries, rounds, size) in SIZES {
         for key_size in KEY_SIZES {
-            let sides = [
-                Side::ours(key_size, entries),
-                Side::linux(key_size, entries)?,
-            ];
+            let sides = [Side::ours(key_size, entries), Side::linux(key_size, entries)?];
             for operation in [Operation::Lookup, Operation::Update] {
                 let cases: Vec<Case> = (1..=threads)
-                    .map(|threads| Case {
-                        operation,
-                        key_size,
-                        entries,
-                        rounds,
-                        threads,
-                    })
+                    .map(|threads| Case { operation, key_size, entries, rounds, threads })
                     .collect();
                 for timing in compare(&cases, &sides, size)? {
                     let (ours, linux) = timing.medians();
@@ -249,12 +204,7 @@ fn report(timings: &[Timing]) -> ExitCode {
     let mut figures: Vec<(String, f64, f64, bool)> = Vec::new();
     for timing in timings {
         let ratio = quotient(&timing.ours, &timing.linux);
-        figures.push((
-            format!("{}, of Linux's time", timing.name),
-            ratio,
-            0.5,
-            ratio <= 0.5,
-        ));
+        figures.push((format!("{}, of Linux's time", timing.name), ratio, 0.5, ratio <= 0.5));
     }
     for one in timings.iter().filter(|t| t.case.threads == 1) {
         let two = timings.iter().find(|two| {
@@ -265,23 +215,14 @@ fn report(timings: &[Timing]) -> ExitCode {
         });
         if let Some(two) = two {
             let speedup = 2.0 * quotient(&one.ours, &two.ours);
-            figures.push((
-                format!("{}, speed-up", two.name),
-                speedup,
-                1.8,
-                speedup >= 1.8,
-            ));
+            figures.push((format!("{}, speed-up", two.name), speedup, 1.8, speedup >= 1.8));
         }
     }
     write_json(timings, &figures);
     for (name, value, goal, _) in &figures {
         println!("bench maps: {name} = {value:.2} (goal {goal})");
     }
-    if figures.iter().all(|(.., met)| *met) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if figures.iter().all(|(.., met)| *met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn write_json(timings: &[Timing], figures: &[(String, f64, f64, bool)]) {
