@@ -13,8 +13,7 @@ pub struct Attr {
 
 impl Attr {
     fn set(mut self, offset: usize, bytes: &[u8]) -> Attr {
-        self.bytes
-            .resize(self.bytes.len().max(offset + bytes.len()), 0);
+        self.bytes.resize(self.bytes.len().max(offset + bytes.len()), 0);
         self.bytes[offset..offset + bytes.len()].copy_from_slice(bytes);
         self
     }
@@ -40,11 +39,7 @@ fn bpf(cmd: Cmd, attr: &mut Attr) -> Result<i32> {
     // SAFETY: the attribute is ours; the buffers that it names are alive and as long as the
     // callers say, and the kernel only reads them.
     let result = unsafe { libc::syscall(libc::SYS_bpf, cmd as u32 as libc::c_long, address, len) };
-    if result < 0 {
-        Err(Error::last_os_error())
-    } else {
-        Ok(result as i32)
-    }
+    if result < 0 { Err(Error::last_os_error()) } else { Ok(result as i32) }
 }
 
 fn owned(fd: i32) -> OwnedFd {
@@ -54,12 +49,8 @@ fn owned(fd: i32) -> OwnedFd {
 
 /// Makes a map.
 pub fn create_map(map_type: u32, key: u32, value: u32, entries: u32) -> Result<OwnedFd> {
-    let mut attr = Attr::default()
-        .half(0, map_type)
-        .half(4, key)
-        .half(8, value)
-        .half(12, entries)
-        .half(16, 0);
+    let mut attr =
+        Attr::default().half(0, map_type).half(4, key).half(8, value).half(12, entries).half(16, 0);
     bpf(Cmd::MapCreate, &mut attr).map(owned)
 }
 
@@ -76,10 +67,7 @@ pub fn update(map: &OwnedFd, key: &[u8], value: &[u8]) -> Result<()> {
 
 /// Loads an XDP program. The verifier's log goes to the error.
 pub fn load_xdp(instructions: &[u64]) -> Result<OwnedFd> {
-    let code: Vec<u8> = instructions
-        .iter()
-        .flat_map(|slot| slot.to_ne_bytes())
-        .collect();
+    let code: Vec<u8> = instructions.iter().flat_map(|slot| slot.to_ne_bytes()).collect();
     let log = vec![0u8; 1 << 16];
     let mut attr = Attr::default()
         .half(0, skep_abi::ProgType::Xdp as u32)
@@ -91,10 +79,7 @@ pub fn load_xdp(instructions: &[u64]) -> Result<OwnedFd> {
         .pointer(32, &log);
     bpf(Cmd::ProgLoad, &mut attr).map(owned).map_err(|error| {
         let end = log.iter().position(|byte| *byte == 0).unwrap_or(0);
-        Error::new(
-            error.kind(),
-            format!("{error}: {}", String::from_utf8_lossy(&log[..end])),
-        )
+        Error::new(error.kind(), format!("{error}: {}", String::from_utf8_lossy(&log[..end])))
     })
 }
 
@@ -118,20 +103,13 @@ pub fn pin_to_cpu(cpu: usize) -> Result<()> {
         libc::CPU_SET(cpu, &mut set);
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)
     };
-    if result < 0 {
-        Err(Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Nanoseconds of CPU time that the calling thread has used, in the kernel too. Unlike the
 /// wall's, it does not count what other processes take.
 pub fn thread_time() -> u64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is where the clock's value goes.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64

@@ -1,7 +1,7 @@
 //! skep's speed beside its peers', one subcommand each.
 //!
-//! Every figure is measured on both sides in turns, in this process, and reported as
-//! the median of the repetitions. The results go to `target/bench/NAME.json`; the
+//! Every figure is measured on both sides in turns, in this process, and is the median
+//! of the repetitions' quotients. The results go to `target/bench/NAME.json`; the
 //! last lines say how they stand to their goals. Exit status 1 when short of one.
 
 mod linux;

@@ -17,11 +17,12 @@ use skep_vm::maps::{Map, MapAttr};
 use crate::program::{Operation, key, packet};
 use crate::{linux, ours, program};
 
-const SIZES: [(u32, &str); 3] = [(1 << 10, "1k"), (1 << 16, "64k"), (1 << 20, "1M")];
+/// Entries, and the rounds of a repetition: some tens of milliseconds of Linux's time, which
+/// stops a program's loop after a quarter of a second.
+const SIZES: [(u32, u64, &str); 3] =
+    [(1 << 10, 1 << 19, "1k"), (1 << 16, 1 << 18, "64k"), (1 << 20, 1 << 17, "1M")];
 const KEY_SIZES: [u32; 2] = [4, 16];
-const REPETITIONS: usize = 15;
-/// Rounds of a repetition: some milliseconds, or some tens of them.
-const ROUNDS: u64 = 1 << 18;
+const REPETITIONS: usize = 21;
 
 /// A kernel's map, filled, and how to loop over it.
 enum Side {
@@ -33,18 +34,11 @@ impl Side {
     fn linux(key_size: u32, entries: u32) -> Result<Side> {
         let map = linux::create_map(MapType::Hash as u32, key_size, 8, entries)?;
         for number in 0..entries {
-            linux::update(
-                &map,
-                &key(number, key_size),
-                &u64::from(number).to_ne_bytes(),
-            )?;
+            linux::update(&map, &key(number, key_size), &u64::from(number).to_ne_bytes())?;
         }
         let load =
             |operation| linux::load_xdp(&program::looping(&map, operation, key_size, entries));
-        Ok(Side::Linux {
-            lookup: load(Operation::Lookup)?,
-            update: load(Operation::Update)?,
-        })
+        Ok(Side::Linux { lookup: load(Operation::Lookup)?, update: load(Operation::Update)? })
     }
 
     fn ours(key_size: u32, entries: u32) -> Side {
@@ -66,19 +60,12 @@ impl Side {
                     Operation::Lookup => lookup,
                     Operation::Update => update,
                 };
-                linux::test_run(program, &packet(state, ROUNDS))
+                linux::test_run(program, &packet(state, case.rounds))
             }
             Side::Ours { map } => {
-                let Case {
-                    operation,
-                    key_size,
-                    entries,
-                    ..
-                } = case;
-                let work = (state, ROUNDS);
-                Ok(ours::looping(
-                    map, operation, key_size, entries, work, cpu as u32,
-                ))
+                let Case { operation, key_size, entries, .. } = case;
+                let work = (state, case.rounds);
+                Ok(ours::looping(map, operation, key_size, entries, work, cpu as u32))
             }
         }
     }
@@ -91,17 +78,13 @@ impl Side {
             barrier.wait();
             let start = linux::thread_time();
             let sum = self.rounds(case, seed + cpu as u64, cpu)?;
-            Ok(((linux::thread_time() - start) as f64 / ROUNDS as f64, sum))
+            Ok(((linux::thread_time() - start) as f64 / case.rounds as f64, sum))
         };
         let results: Vec<Result<(f64, u32)>> = std::thread::scope(|scope| {
             let work = &work;
-            let threads: Vec<_> = (0..case.threads)
-                .map(|cpu| scope.spawn(move || work(cpu)))
-                .collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().expect("no panic"))
-                .collect()
+            let threads: Vec<_> =
+                (0..case.threads).map(|cpu| scope.spawn(move || work(cpu))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         });
         let results = results.into_iter().collect::<Result<Vec<_>>>()?;
         let time = results.iter().map(|(time, _)| time).sum::<f64>() / case.threads as f64;
@@ -114,6 +97,7 @@ struct Case {
     operation: Operation,
     key_size: u32,
     entries: u32,
+    rounds: u64,
     threads: usize,
 }
 
@@ -123,29 +107,35 @@ impl Case {
             Operation::Lookup => "look-up",
             Operation::Update => "update",
         };
-        let threads = if self.threads == 1 {
-            "1 thread"
-        } else {
-            "2 threads"
-        };
-        format!(
-            "{operation}, {size} entries, {}-byte keys, {threads}",
-            self.key_size
-        )
+        let threads = if self.threads == 1 { "1 thread" } else { "2 threads" };
+        format!("{operation}, {size} entries, {}-byte keys, {threads}", self.key_size)
     }
 }
 
-fn median(values: &mut [f64]) -> f64 {
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-/// A case's medians, ours and Linux's.
+/// A case's times, ours and Linux's, by repetition.
 struct Timing {
     name: String,
     case: Case,
-    ours: f64,
-    linux: f64,
+    ours: Vec<f64>,
+    linux: Vec<f64>,
+}
+
+impl Timing {
+    fn medians(&self) -> (f64, f64) {
+        (median(self.ours.iter().copied()), median(self.linux.iter().copied()))
+    }
+}
+
+/// The median of the repetitions' quotients: what disturbs the machine for longer than a
+/// repetition disturbs both sides of each.
+fn quotient(above: &[f64], below: &[f64]) -> f64 {
+    median(above.iter().zip(below).map(|(above, below)| above / below))
 }
 
 /// Runs the bench; 1 when short of a goal.
@@ -160,33 +150,21 @@ pub fn run() -> ExitCode {
 }
 
 fn measure_all() -> Result<Vec<Timing>> {
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(2);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(2);
     if threads < 2 {
         println!("bench maps: one CPU only: two threads are not measured");
     }
     let mut timings = Vec::new();
-    for (entries, size) in SIZES {
+    for (entries, rounds, size) in SIZES {
         for key_size in KEY_SIZES {
-            let sides = [
-                Side::ours(key_size, entries),
-                Side::linux(key_size, entries)?,
-            ];
+            let sides = [Side::ours(key_size, entries), Side::linux(key_size, entries)?];
             for operation in [Operation::Lookup, Operation::Update] {
                 let cases: Vec<Case> = (1..=threads)
-                    .map(|threads| Case {
-                        operation,
-                        key_size,
-                        entries,
-                        threads,
-                    })
+                    .map(|threads| Case { operation, key_size, entries, rounds, threads })
                     .collect();
                 for timing in compare(&cases, &sides, size)? {
-                    let Timing {
-                        name, ours, linux, ..
-                    } = &timing;
-                    println!("{name}: {ours:.1} ns, Linux {linux:.1} ns");
+                    let (ours, linux) = timing.medians();
+                    println!("{}: {ours:.1} ns, Linux {linux:.1} ns", timing.name);
                     timings.push(timing);
                 }
             }
@@ -213,11 +191,11 @@ fn compare(cases: &[Case], sides: &[Side; 2], size: &str) -> Result<Vec<Timing>>
             assert_eq!(sums[0], sums[1], "{}: the loops differ", case.name(size));
         }
     }
-    let timing = |(case, [mut ours, mut linux]): (&Case, [Vec<f64>; 2])| Timing {
+    let timing = |(case, [ours, linux]): (&Case, [Vec<f64>; 2])| Timing {
         name: case.name(size),
         case: *case,
-        ours: median(&mut ours),
-        linux: median(&mut linux),
+        ours,
+        linux,
     };
     Ok(cases.iter().zip(times).map(timing).collect())
 }
@@ -225,13 +203,8 @@ fn compare(cases: &[Case], sides: &[Side; 2], size: &str) -> Result<Vec<Timing>>
 fn report(timings: &[Timing]) -> ExitCode {
     let mut figures: Vec<(String, f64, f64, bool)> = Vec::new();
     for timing in timings {
-        let ratio = timing.ours / timing.linux;
-        figures.push((
-            format!("{}, of Linux's time", timing.name),
-            ratio,
-            0.5,
-            ratio <= 0.5,
-        ));
+        let ratio = quotient(&timing.ours, &timing.linux);
+        figures.push((format!("{}, of Linux's time", timing.name), ratio, 0.5, ratio <= 0.5));
     }
     for one in timings.iter().filter(|t| t.case.threads == 1) {
         let two = timings.iter().find(|two| {
@@ -241,24 +214,15 @@ fn report(timings: &[Timing]) -> ExitCode {
                 && (two.case.key_size, two.case.entries) == (one.case.key_size, one.case.entries)
         });
         if let Some(two) = two {
-            let speedup = 2.0 * one.ours / two.ours;
-            figures.push((
-                format!("{}, speed-up", two.name),
-                speedup,
-                1.8,
-                speedup >= 1.8,
-            ));
+            let speedup = 2.0 * quotient(&one.ours, &two.ours);
+            figures.push((format!("{}, speed-up", two.name), speedup, 1.8, speedup >= 1.8));
         }
     }
     write_json(timings, &figures);
     for (name, value, goal, _) in &figures {
         println!("bench maps: {name} = {value:.2} (goal {goal})");
     }
-    if figures.iter().all(|(.., met)| *met) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if figures.iter().all(|(.., met)| *met) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn write_json(timings: &[Timing], figures: &[(String, f64, f64, bool)]) {
@@ -267,8 +231,8 @@ fn write_json(timings: &[Timing], figures: &[(String, f64, f64, bool)]) {
         "unit": "ns per operation and thread",
         "timings": timings.iter().map(|timing| json!({
             "name": timing.name,
-            "ours": timing.ours,
-            "linux": timing.linux,
+            "ours": timing.medians().0,
+            "linux": timing.medians().1,
         })).collect::<Vec<Value>>(),
         "figures": figures.iter().map(|(name, value, goal, met)| json!({
             "name": name, "value": value, "goal": goal, "met": met,

@@ -64,10 +64,7 @@ pub fn window() {}
 pub fn window() {
     use std::cell::Cell;
     thread_local!(static STATE: Cell<u64> = const { Cell::new(1) });
-    let state = STATE
-        .get()
-        .wrapping_mul(6364136223846793005)
-        .wrapping_add(1442695040888963407);
+    let state = STATE.get().wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
     STATE.set(state);
     match state >> 58 {
         0 => std::thread::yield_now(),

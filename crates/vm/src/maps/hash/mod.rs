@@ -442,10 +442,7 @@ mod tests {
             for key in &keys {
                 map.update(key, key, 0, Caller::Program(0)).unwrap();
             }
-            assert_eq!(
-                map.update(&[0xff; 8], &[0; 8], 0, Caller::System),
-                Err(Errno::E2BIG)
-            );
+            assert_eq!(map.update(&[0xff; 8], &[0; 8], 0, Caller::System), Err(Errno::E2BIG));
             for key in &keys {
                 assert!(map.lookup(key, 0).is_some());
                 map.delete(key, Caller::Program(0)).unwrap();

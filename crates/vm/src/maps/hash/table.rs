@@ -74,9 +74,7 @@ impl Table {
         seed: Seed,
     ) -> Result<Table, Errno> {
         let homes = Table::homes(capacity);
-        let bytes = (total + 1)
-            .checked_mul(stride as u64)
-            .ok_or(Errno::ENOMEM)?;
+        let bytes = (total + 1).checked_mul(stride as u64).ok_or(Errno::ENOMEM)?;
         Ok(Table {
             buckets: Mapping::new(homes * size_of::<Bucket>() as u64)?,
             mask: (homes - 1) as u32,
@@ -155,11 +153,7 @@ impl Table {
                 window();
                 // SAFETY: the element, of whichever number, has a key of this map's key size.
                 if slot != Slot::EMPTY && unsafe { key.is_at(self.key(slot.element())) } {
-                    return Some(Place {
-                        bucket,
-                        index,
-                        slot,
-                    });
+                    return Some(Place { bucket, index, slot });
                 }
                 candidates &= candidates - 1;
             }
@@ -177,11 +171,7 @@ impl Table {
             for index in 0..SLOTS {
                 let slot = bucket.slot(index);
                 if slot.element() == element {
-                    return Some(Place {
-                        bucket,
-                        index,
-                        slot,
-                    });
+                    return Some(Place { bucket, index, slot });
                 }
             }
             match bucket.next() {
@@ -218,9 +208,7 @@ impl Table {
     /// reused once the chain is released.
     #[inline(always)]
     pub fn replace(&self, chain: &mut Chain<'_>, place: Place<'_>, element: u32) {
-        place
-            .bucket
-            .set_slot(place.index, Slot::new(place.slot.tag(), element));
+        place.bucket.set_slot(place.index, Slot::new(place.slot.tag(), element));
         chain.note_unlinked();
     }
 
@@ -275,18 +263,8 @@ impl Table {
                 for index in start.saturating_sub(base) as usize..SLOTS {
                     let slot = bucket.slot(index);
                     if slot != Slot::EMPTY {
-                        let next = Position {
-                            home,
-                            ordinal: base + index as u32 + 1,
-                        };
-                        return Some((
-                            Place {
-                                bucket,
-                                index,
-                                slot,
-                            },
-                            next,
-                        ));
+                        let next = Position { home, ordinal: base + index as u32 + 1 };
+                        return Some((Place { bucket, index, slot }, next));
                     }
                 }
                 bucket = match bucket.next() {
@@ -371,8 +349,7 @@ impl Overflow {
         let _held = self.lock.lock();
         let head = self.head.load(Ordering::Relaxed);
         if head != 0 {
-            self.head
-                .store(self.link(head).load(Ordering::Relaxed), Ordering::Relaxed);
+            self.head.store(self.link(head).load(Ordering::Relaxed), Ordering::Relaxed);
             return Some(head);
         }
         let fresh = self.fresh.load(Ordering::Relaxed);
@@ -384,8 +361,7 @@ impl Overflow {
 
     fn give(&self, number: u32) {
         let _held = self.lock.lock();
-        self.link(number)
-            .store(self.head.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.link(number).store(self.head.load(Ordering::Relaxed), Ordering::Relaxed);
         self.head.store(number, Ordering::Relaxed);
     }
 }

@@ -31,15 +31,10 @@ fn while_writing(writers: Vec<Box<dyn FnOnce() + Send + '_>>, mut reader: impl F
                 reader();
             }
         });
-        let writers: Vec<_> = writers
-            .into_iter()
-            .map(|writer| scope.spawn(writer))
-            .collect();
+        let writers: Vec<_> = writers.into_iter().map(|writer| scope.spawn(writer)).collect();
         let results: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         done.store(true, Ordering::Relaxed);
-        results
-            .into_iter()
-            .for_each(|result| result.expect("a writer's assertion"));
+        results.into_iter().for_each(|result| result.expect("a writer's assertion"));
     });
 }
 
@@ -66,11 +61,7 @@ fn key_of(number: u64, key_size: u32) -> Vec<u8> {
 
 #[test]
 fn system_calls_read_whole_values_of_their_own_key() {
-    for (map_type, key_size) in [
-        (MapType::Hash, 8),
-        (MapType::Hash, 16),
-        (MapType::LruHash, 13),
-    ] {
+    for (map_type, key_size) in [(MapType::Hash, 8), (MapType::Hash, 16), (MapType::LruHash, 13)] {
         let map = create(map_type, key_size, 64, 24);
         let writer = |cpu: u32| {
             let map = &map;
@@ -94,14 +85,8 @@ fn system_calls_read_whole_values_of_their_own_key() {
         while_writing(vec![writer(0), writer(1)], || {
             let number = random.below(32);
             let mut value = [0; 64];
-            if map
-                .lookup_copy(&key_of(number, key_size), &mut value, 0)
-                .is_ok()
-            {
-                assert!(
-                    is_marked(number, &value),
-                    "{map_type}: key {number}: {value:x?}"
-                );
+            if map.lookup_copy(&key_of(number, key_size), &mut value, 0).is_ok() {
+                assert!(is_marked(number, &value), "{map_type}: key {number}: {value:x?}");
                 found += 1;
             }
         });
@@ -115,8 +100,7 @@ fn keys_that_stay_are_always_found() {
     for map_type in [MapType::Hash, MapType::PercpuHash] {
         let map = create(map_type, 16, 8, 64);
         for number in 0..8 {
-            map.update(&key_of(number, 16), &number.to_ne_bytes(), 0, 0)
-                .unwrap();
+            map.update(&key_of(number, 16), &number.to_ne_bytes(), 0, 0).unwrap();
         }
         let writer = |cpu: u32| {
             let map = &map;
@@ -139,10 +123,7 @@ fn keys_that_stay_are_always_found() {
         let mut number = 0;
         while_writing(vec![writer(0), writer(1)], || {
             number = (number + 1) % 8;
-            assert!(
-                map.lookup(&key_of(number, 16), 2).is_some(),
-                "{map_type}: key {number} lost"
-            );
+            assert!(map.lookup(&key_of(number, 16), 2).is_some(), "{map_type}: key {number} lost");
         });
     }
 }
@@ -181,10 +162,7 @@ fn each_key_has_the_value_of_its_last_update() {
         let total: usize = thread::scope(|scope| {
             let work = &work;
             let threads: Vec<_> = (0..4).map(|cpu| scope.spawn(move || work(cpu))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().expect("no panic"))
-                .sum()
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).sum()
         });
         assert_eq!(keys_of(&map).len(), total);
     }
@@ -270,20 +248,13 @@ fn used_keys_outlive_unused_ones() {
     }
     for newcomer in 1000..1050u32 {
         for used in 0..40u32 {
-            assert!(
-                map.lookup(&used.to_ne_bytes(), 0).is_some(),
-                "{used} was evicted"
-            );
+            assert!(map.lookup(&used.to_ne_bytes(), 0).is_some(), "{used} was evicted");
         }
         map.update(&newcomer.to_ne_bytes(), &[0; 8], 0, 0).unwrap();
     }
     let mut out = [0; 8];
     let left = (40..100u32).filter(|n| map.lookup_copy(&n.to_ne_bytes(), &mut out, 0).is_ok());
-    assert_eq!(
-        left.count(),
-        10,
-        "50 of the 60 unused keys gave way to 50 new ones"
-    );
+    assert_eq!(left.count(), 10, "50 of the 60 unused keys gave way to 50 new ones");
 }
 
 #[test]
@@ -296,8 +267,7 @@ fn tries_give_a_stored_value_of_a_matching_prefix() {
     };
     // The value is the prefix's length, the upper half its address: 10/8 always matches.
     let value = |len: u32, address: u32| (u64::from(address) << 32 | u64::from(len)).to_ne_bytes();
-    map.update(&key(8, 10 << 24), &value(8, 10 << 24), 0, 0)
-        .unwrap();
+    map.update(&key(8, 10 << 24), &value(8, 10 << 24), 0, 0).unwrap();
     // Prefixes that come and go contain this one, which stays where it is.
     let lasting = key(32, 10 << 24 | 3 << 20 | 1);
     map.update(&lasting, &[1; 8], 0, 0).unwrap();
@@ -311,8 +281,7 @@ fn tries_give_a_stored_value_of_a_matching_prefix() {
                 let address = 10 << 24 | (random.below(16) as u32) << 20;
                 let address = address & !((1u64 << (32 - len)) - 1) as u32;
                 if random.below(2) == 0 {
-                    map.update(&key(len, address), &value(len, address), 0, cpu)
-                        .unwrap();
+                    map.update(&key(len, address), &value(len, address), 0, cpu).unwrap();
                 } else {
                     let _ = map.delete(&key(len, address), cpu);
                 }
@@ -324,8 +293,7 @@ fn tries_give_a_stored_value_of_a_matching_prefix() {
     while_writing(vec![writer(0), writer(1)], || {
         let address = 10 << 24 | (random.below(16) as u32) << 20;
         let mut out = [0; 8];
-        map.lookup_copy(&key(32, address), &mut out, 0)
-            .expect("10/8 matches");
+        map.lookup_copy(&key(32, address), &mut out, 0).expect("10/8 matches");
         let found = u64::from_ne_bytes(out);
         let (prefix, len) = ((found >> 32) as u32, found as u32);
         assert!((8..=32).contains(&len), "{found:x}");
