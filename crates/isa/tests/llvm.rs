@@ -9,7 +9,8 @@ use std::process::Command;
 use arbtest::arbitrary::Unstructured;
 use skep_isa::arbitrary::Program;
 use skep_isa::{
-    AtomicOp, Callee, ImmKind, Insn, Size, Slot, Style, assemble, decode, disassemble, encode,
+    AtomicOp, Callee, ImmKind, Insn, Size, Slot, SlotText, Style, assemble, decode, disassemble,
+    encode,
 };
 
 /// One line of `llvm-objdump -d`.
@@ -159,6 +160,42 @@ fn random_instructions_print_as_llvm_prints_them() {
     }
     println!("{} opcodes", seen.len());
     assert!(seen.len() > 110, "{}", seen.len());
+}
+
+#[test]
+fn slots_that_are_no_instructions_print_as_llvm_prints_them() {
+    let fields = [
+        (1, 2, 8, 16),
+        (1, 0, 0, 16),
+        (1, 2, 0, 0),
+        (0, 0, 3, 0),
+        (1, 2, 1, 0),
+        (1, 0, 1, 5),
+        (1, 2, -8, 1),
+        (2, 0, -4, -2),
+        (1, 2, 8, 0x41),
+    ];
+    let exit = Slot { code: 0x95, ..Slot::default() };
+    let slots: Vec<Slot> = (0..=255)
+        .flat_map(|code| fields.map(|(dst, src, off, imm)| Slot { code, dst, src, off, imm }))
+        .flat_map(|slot| [slot, exit])
+        .collect();
+    let bytes = |bytes: &u8| format!(".byte {bytes}\n");
+    let source: String = Slot::join(&slots).iter().map(bytes).collect();
+    let Some(object) = llvm_object("slots", &source) else { return };
+    let mut compared = 0;
+    for Line { slots, text } in objdump(&object, None).unwrap() {
+        let ours = SlotText::new(&slots, 0, Style::Llvm);
+        // LLVM takes any atomic for an addition, and 32-bit ones for unknown.
+        let atomic = matches!(slots[0].code, 0xc3 | 0xdb);
+        if atomic || ours.insn().is_some_and(|insn| llvm_loses(&insn)) {
+            continue;
+        }
+        assert_eq!(ours.to_string(), text, "{slots:?}");
+        compared += 1;
+    }
+    println!("{compared} slots");
+    assert!(compared > 4_000);
 }
 
 #[test]

@@ -4,8 +4,11 @@
 use std::path::Path;
 
 use arbtest::arbtest;
+use skep_abi::Helper;
 use skep_isa::arbitrary::Program;
-use skep_isa::{Callee, Insn, Style, assemble, decode, disassemble, encode, vector};
+use skep_isa::{
+    Callee, Imm64, Insn, Names, Pc, Style, assemble, decode, disassemble, encode, vector,
+};
 
 const STYLES: [Style; 3] = [Style::Llvm, Style::Linux, Style::Mnemonic];
 
@@ -154,12 +157,78 @@ fn errors_say_where_and_what_was_expected() {
         ("(b7) r1 += 5", "1:1: opcode (b7) before an instruction of opcode (07)"),
         ("r2 = atomic_fetch_add((u64 *)(r1 + 0), r3)", "1:40: expected r2"),
         ("frobnicate r1", "1:1: expected an instruction, found `frobnicate`"),
-        (".section xdp", "1:1: expected an instruction, found `.section`"),
+        (".ascii \"GPL\"", "1:1: expected an instruction, .text, .section or .globl"),
+        (".section \"xdp", "1:11: expected the name of a section, found `xdp`"),
     ];
     for (text, expected) in cases {
         let error = skep_isa::assemble_unit(text).expect_err(text);
         let shown = format!("{}:{}: {}", error.line, error.column, error.kind);
         assert!(shown.starts_with(expected), "{text}\n  expected {expected}\n  found    {shown}");
+    }
+}
+
+#[test]
+fn sections_and_global_names_are_noted() {
+    let text = "\
+        .text
+        .section xdp/first,\"ax\",@progbits
+        .globl first # visible
+        .p2align 3
+        .type first,@function
+        first:
+            r0 = 2
+            exit
+        .size first, .-first
+        .section \"tc\"
+        second: exit
+        ";
+    let unit = skep_isa::assemble_unit(text).unwrap();
+    let places: Vec<_> = unit.sections.iter().map(|s| (s.name.as_str(), s.pc)).collect();
+    assert_eq!(places, [(".text", 0), ("xdp/first", 0), ("tc", 2)]);
+    assert_eq!(unit.globals, ["first"]);
+    assert_eq!(unit.insns.len(), 3);
+}
+
+/// Names things as a loader would.
+struct Loader;
+
+impl Names for Loader {
+    fn target(&self, pc: Pc) -> Option<String> {
+        Some(format!("main+{:#x}", 8 * pc))
+    }
+
+    fn callee(&self, _: Pc, callee: Callee) -> Option<String> {
+        match callee {
+            Callee::Helper(id) => Helper::from_id(id).map(|helper| helper.name.into()),
+            Callee::Local(_) => Some("parse".into()),
+            _ => Some("bpf_rbtree_add".into()),
+        }
+    }
+
+    fn imm64(&self, _: Pc, _: Imm64) -> Option<String> {
+        Some("map[id:7]".into())
+    }
+}
+
+#[test]
+fn names_stand_where_the_tools_put_them() {
+    let cases = [
+        ("goto -3", "goto -0x3 <main+0x10>", "(05) goto pc-3"),
+        ("goto -9", "goto -0x9", "(05) goto pc-9"),
+        ("call 1", "call 0x1 <bpf_map_lookup_elem>", "(85) call bpf_map_lookup_elem#1"),
+        ("call +5", "call +0x5 <parse>", "(85) call pc+5#parse"),
+        (
+            "call kernel-function#7 module 1",
+            "call kernel-function#7 module 1 <bpf_rbtree_add>",
+            "(85) call bpf_rbtree_add#7",
+        ),
+        ("r1 = map[fd:3] ll", "r1 = map[fd:3] ll <map[id:7]>", "(18) r1 = map[id:7]"),
+    ];
+    for (text, llvm, linux) in cases {
+        let insn = assemble(text).unwrap()[0];
+        assert_eq!(insn.display(Style::Llvm).at(4, &Loader).to_string(), llvm);
+        assert_eq!(insn.display(Style::Linux).at(4, &Loader).to_string(), linux);
+        assert_eq!(assemble(llvm).unwrap()[0], insn);
     }
 }
 
