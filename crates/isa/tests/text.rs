@@ -59,6 +59,7 @@ fn spellings_of_the_same_instruction() {
         ("here: there: r1 = 5", "r1 = 0x5"),
         ("r1 = 0xffffffff", "r1 = -0x1"),
         ("r1 = 0xffffffffffffffff", "r1 = -0x1"),
+        ("r1 = w2", "w1 = w2"),
         ("(18) r1 = 0x5", "r1 = 0x5 ll"),
         ("lddw %r1, 0xffffffffffffffff", "r1 = -0x1 ll"),
         ("r1 = -0x8000000000000000 ll", "r1 = -0x8000000000000000 ll"),
