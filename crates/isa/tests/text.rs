@@ -7,7 +7,7 @@ use arbtest::arbtest;
 use skep_abi::Helper;
 use skep_isa::arbitrary::Program;
 use skep_isa::{
-    Callee, Imm64, Insn, Names, Pc, Style, assemble, decode, disassemble, encode, vector,
+    Callee, Imm64, Insn, Names, Pc, Style, assemble, classic, decode, disassemble, encode, vector,
 };
 
 const STYLES: [Style; 3] = [Style::Llvm, Style::Linux, Style::Mnemonic];
@@ -313,6 +313,41 @@ fn any_text_assembles_or_fails() {
         }
         if let Ok(insns) = assemble(&text) {
             assert_eq!(decode(&encode(&insns)), Ok(insns));
+        }
+        Ok(())
+    })
+    .budget_ms(1_000);
+}
+
+/// Texts of every kind with a few bytes changed, cut or doubled.
+#[test]
+fn damaged_texts_are_read_or_refused() {
+    let texts = [
+        "1: (18) r1 = map[fd:3][0]+16 ll <hits>\nif w1 s>= 0xffffffff goto 1b ; r2 = 5\n",
+        "r2 = atomic_fetch_add((u64 *)(r1 - 0x8), r2)\ncall kernel-function#5 module 3\n",
+        ".section xdp,\"ax\"\nx: lock fetch add32 [%r10-8], %r1\ncall pc+5#name\nja 1f\n",
+        "       7:\tb7 01 00 00 05 00 00 00\tr1 = 0x5 /* five */ # é\n",
+        "(000) ldh      [x + 14]\n(001) jeq      #0x800           jt 2\tjf 3\n(002) ret #-1\n",
+        "{ 0x28, 0, 0, 0x0000000c },\n{ 0x6, 0, 0, 0x00040000 },\n",
+        "2,40 0 0 12,6 0 0 262144",
+        "-- asm\nmov %r0, 1\nexit\n-- raw\n0x95\n-- mem\nff 00\n-- result\n0x1\n-- error\nx\n",
+    ];
+    arbtest(|u| {
+        let mut text = u.choose(&texts)?.as_bytes().to_vec();
+        for _ in 0..u.int_in_range(1..=4)? {
+            let (from, to) = (u.choose_index(text.len())?, u.choose_index(text.len())?);
+            match u.int_in_range(0..=2)? {
+                0 => text[from] = u.arbitrary()?,
+                1 if from < to => drop(text.drain(from..to - 1)),
+                _ => text.extend_from_within(from.min(to)..from.max(to)),
+            }
+        }
+        let text = String::from_utf8_lossy(&text);
+        let _ = skep_isa::assemble_unit(&text);
+        let _ = vector::parse(&text);
+        if let Ok(filters) = classic::parse(&text) {
+            let _ = classic::translate(&filters);
+            let _ = classic::parse(&classic::listing(&filters));
         }
         Ok(())
     })
