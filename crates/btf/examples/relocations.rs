@@ -9,9 +9,7 @@ use skep_btf::{Btf, Ext};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let path = arguments
-        .next()
-        .ok_or("usage: relocations OBJECT [BTF-FILE]")?;
+    let path = arguments.next().ok_or("usage: relocations OBJECT [BTF-FILE]")?;
     let target = arguments.next().unwrap_or("/sys/kernel/btf/vmlinux".into());
     let local = section(&path, ".BTF")?.ok_or("the object has no .BTF")?;
     let local = Btf::parse(local)?;
@@ -28,11 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for section in &ext.core_relos {
         println!("section {}", local.string(section.name_off)?);
         for record in &section.records {
-            print!(
-                "{:>5} {} => ",
-                record.insn_off / 8,
-                resolver.describe(record)
-            );
+            print!("{:>5} {} => ", record.insn_off / 8, resolver.describe(record));
             match resolver.resolve(record) {
                 Ok(Resolved::Patch(patch)) => {
                     print!("{}", patch.value);

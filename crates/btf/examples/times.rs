@@ -13,12 +13,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let btf = best("parse and check", || Btf::parse(bytes.clone()))?;
     println!("{} types", btf.len() - 1);
     let fresh = || Btf::parse(bytes.clone());
-    best_of("index the names", fresh, |btf| {
-        btf.find("task_struct", Kind::Struct)
-    })?;
-    best("find one name", || {
-        black_box(btf.find("task_struct", Kind::Struct))
-    });
+    best_of("index the names", fresh, |btf| btf.find("task_struct", Kind::Struct))?;
+    best("find one name", || black_box(btf.find("task_struct", Kind::Struct)));
     best("raw dump", || dump::write_raw(&btf, &mut std::io::sink()))?;
     best("print as C", || c::write_header(&btf, &mut std::io::sink()))?;
     Ok(())

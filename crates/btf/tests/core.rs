@@ -18,9 +18,7 @@ use skep_btf::core::{
 use skep_btf::{Btf, Ext};
 
 fn source(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/core")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/core").join(name)
 }
 
 fn btf_of(object: &[u8]) -> Btf {
@@ -71,20 +69,13 @@ fn resolved(object: &[u8], targets: &Targets) -> String {
             Ok(Resolved::Poison(_)) => out.push_str("poison"),
             Err(_) => out.push_str("error"),
             Ok(Resolved::Patch(patch)) => match patch.access {
-                _ if patch
-                    .expected
-                    .is_some_and(|expected| expected != holds(insn)) =>
-                {
+                _ if patch.expected.is_some_and(|expected| expected != holds(insn)) => {
                     out.push_str("error");
                 }
                 Access::Forbidden if is_load_or_store(insn) => out.push_str("poison"),
                 Access::Resize { from, to } if is_load_or_store(insn) => {
-                    write!(
-                        out,
-                        "{}, a load of {from} bytes becomes one of {to}",
-                        patch.value
-                    )
-                    .unwrap();
+                    write!(out, "{}, a load of {from} bytes becomes one of {to}", patch.value)
+                        .unwrap();
                 }
                 _ => write!(out, "{}", patch.value).unwrap(),
             },
@@ -129,10 +120,7 @@ fn against_its_own_types_each_instruction_keeps_what_clang_put_there() {
         let holds = holds(insn);
         let Ok(Resolved::Patch(patch)) = resolver.resolve(record) else {
             // All flavours of one struct are candidates, and one lacks the field.
-            assert!(
-                what.contains("gone") || what.contains("ambiguous"),
-                "{what}"
-            );
+            assert!(what.contains("gone") || what.contains("ambiguous"), "{what}");
             continue;
         };
         if let Some(expected) = patch.expected {
@@ -145,10 +133,7 @@ fn against_its_own_types_each_instruction_keeps_what_clang_put_there() {
             checked += 1;
         }
     }
-    assert!(
-        checked > 200,
-        "only {checked} records say what stands there"
-    );
+    assert!(checked > 200, "only {checked} records say what stands there");
 }
 
 #[test]
@@ -159,13 +144,7 @@ fn records_about_the_running_kernel_resolve_as_bpftools_libbpf_resolves_them() {
     let path = scratch("vmlinux_core").join("program.o");
     std::fs::write(&path, &program).expect("write the object");
     // Loading fails: the program reads through a bare number. The records are resolved before.
-    let arguments = [
-        "-d",
-        "prog",
-        "load",
-        &path.to_string_lossy(),
-        "/sys/fs/bpf/skep-btf-test",
-    ];
+    let arguments = ["-d", "prog", "load", &path.to_string_lossy(), "/sys/fs/bpf/skep-btf-test"];
     let Some(output) = run("bpftool", &arguments) else {
         return;
     };
@@ -201,10 +180,7 @@ fn outcomes_in_log(log: &str) -> Vec<String> {
             (outcomes.last_mut(), line.split_once(" -> "))
         {
             if line.contains(" mem_sz ") {
-                let old = line
-                    .split(" mem_sz ")
-                    .nth(1)
-                    .and_then(|rest| rest.split(' ').next());
+                let old = line.split(" mem_sz ").nth(1).and_then(|rest| rest.split(' ').next());
                 let old = old.unwrap_or("?");
                 last.push_str(&format!(", a load of {old} bytes becomes one of {value}"));
             } else {

@@ -194,7 +194,7 @@ fn read_sections<'a>(
         0xffff => first.u32(40),
         index => u32::from(index),
     };
-    let len = count.checked_mul(64).unwrap_or(u64::MAX);
+    let len = count.saturating_mul(64);
     let headers = slice(bytes, start, len, "the section table")?;
     let mut sections = Vec::with_capacity(headers.len() / 64);
     let mut names = Vec::with_capacity(headers.len() / 64);

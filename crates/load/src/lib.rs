@@ -13,11 +13,20 @@
 pub mod capture;
 mod elf;
 mod error;
+mod kconfig;
+mod load;
 mod object;
 mod parse;
+mod relocate;
+mod target;
 
-pub use error::{ObjectError, ObjectErrorKind};
+pub use error::{
+    Error, LoadError, LoadErrorKind, ObjectError, ObjectErrorKind, RelocateError, RelocateErrorKind,
+};
+pub use load::{Entries, Keys, Map, Options, Program, RingBuffer, Skep, load};
 pub use object::{
     CoreRecord, Extern, ExternKind, Function, KconfigType, MapDef, MapOrigin, Object, Operation,
     ProgramDef, Reference, Symbol,
 };
+pub use relocate::{Linked, LinkedProgram, MapReference, PlacedFunction, Poisoned, relocate};
+pub use target::Target;

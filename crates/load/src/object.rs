@@ -307,7 +307,8 @@ impl MapDef {
         MapType::from_number(self.map_type)
     }
 
-    fn is_called(&self, name: &str) -> bool {
+    /// Whether this is its name, or that of the data section that it stands for.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
         self.name == name || self.origin.section() == Some(name)
     }
 }

@@ -179,7 +179,12 @@ impl Objects {
     /// # Errors
     /// `EBADF`.
     pub fn get(&self, fd: u32) -> Result<&Object, Errno> {
-        self.fds.get(&(fd as RawFd)).ok_or(Errno::EBADF)
+        match self.fds.get(&(fd as RawFd)) {
+            Some(object) => Ok(object),
+            // Standard input, output and error.
+            None if fd < FIRST_FD as u32 => Ok(&Object::Foreign),
+            None => Err(Errno::EBADF),
+        }
     }
 
     /// The map behind an fd.

@@ -276,13 +276,7 @@ impl<'a> Printer<'a> {
     fn kfuncs(&mut self) -> Result<(), BtfError> {
         let mut any = false;
         for (_, ty) in self.btf.types() {
-            let Type::DeclTag {
-                name: "bpf_kfunc",
-                target,
-                component: -1,
-                ..
-            } = ty
-            else {
+            let Type::DeclTag { name: "bpf_kfunc", target, component: -1, .. } = ty else {
                 continue;
             };
             let Type::Func { name, proto, .. } = self.btf.type_by_id(target)? else {
@@ -301,8 +295,7 @@ impl<'a> Printer<'a> {
             if let Some(name) = self.names.unused_identifier(name) {
                 let text = self.declare(proto, name, 0, 0)?;
                 self.spend(target, text.len() as u64)?;
-                self.text
-                    .push_str(&format!("extern {text} __weak __ksym;\n"));
+                self.text.push_str(&format!("extern {text} __weak __ksym;\n"));
             }
         }
         if any {
@@ -320,10 +313,10 @@ impl<'a> Printer<'a> {
     }
 
     fn spend(&mut self, id: u32, amount: u64) -> Result<(), BtfError> {
-        self.budget = self.budget.checked_sub(amount).ok_or(BtfError::TooLarge {
-            id,
-            what: "as C, with all anonymous types spelled out",
-        })?;
+        self.budget = self
+            .budget
+            .checked_sub(amount)
+            .ok_or(BtfError::TooLarge { id, what: "as C, with all anonymous types spelled out" })?;
         Ok(())
     }
 }
@@ -343,10 +336,7 @@ fn mentioned(btf: &Btf) -> Vec<bool> {
                 mark(array.index);
             }
             Type::Struct(composite) | Type::Union(composite) => {
-                composite
-                    .members
-                    .iter()
-                    .for_each(|member| mark(member.type_id));
+                composite.members.iter().for_each(|member| mark(member.type_id));
             }
             Type::FuncProto(proto) => {
                 mark(proto.ret);

@@ -24,16 +24,10 @@ pub(super) fn write(
     endian: Endian,
     value: u128,
 ) -> Option<()> {
-    for_each_bit(
-        bytes.len(),
-        offset,
-        size,
-        endian,
-        |byte, mask, weight| match value & weight {
-            0 => bytes[byte] &= !mask,
-            _ => bytes[byte] |= mask,
-        },
-    )
+    for_each_bit(bytes.len(), offset, size, endian, |byte, mask, weight| match value & weight {
+        0 => bytes[byte] &= !mask,
+        _ => bytes[byte] |= mask,
+    })
 }
 
 /// Calls `visit` with the byte, the mask in it and the weight of each bit.

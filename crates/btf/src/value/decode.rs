@@ -36,10 +36,7 @@ impl Decoder<'_> {
             _ => self.btf.resolve_modifiers(id)?,
         };
         let size = self.btf.size_of(resolved)?;
-        let Some(bytes) = usize::try_from(size)
-            .ok()
-            .and_then(|size| bytes.get(..size))
-        else {
+        let Some(bytes) = usize::try_from(size).ok().and_then(|size| bytes.get(..size)) else {
             return Err(BtfError::Value {
                 path: shown(name).into(),
                 reason: format!("needs {size} bytes, there are {}", bytes.len()),
@@ -89,10 +86,10 @@ impl Decoder<'_> {
     }
 
     fn spend(&mut self, id: u32, amount: u64) -> Result<(), BtfError> {
-        self.budget = self.budget.checked_sub(amount).ok_or(BtfError::TooLarge {
-            id,
-            what: "as a tree of values",
-        })?;
+        self.budget = self
+            .budget
+            .checked_sub(amount)
+            .ok_or(BtfError::TooLarge { id, what: "as a tree of values" })?;
         Ok(())
     }
 
@@ -196,11 +193,9 @@ impl Decoder<'_> {
 fn meant(meaning: Meaning, bytes: &[u8]) -> Option<Value> {
     Some(match meaning {
         Meaning::Plain => return None,
-        Meaning::Network => Value::Unsigned(
-            bytes
-                .iter()
-                .fold(0, |number, &byte| number << 8 | u128::from(byte)),
-        ),
+        Meaning::Network => {
+            Value::Unsigned(bytes.iter().fold(0, |number, &byte| number << 8 | u128::from(byte)))
+        }
         Meaning::Ipv4 => Value::Address(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into()),
         Meaning::Ipv6 => Value::Address(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into()),
         Meaning::Mac => Value::Mac(bytes.try_into().ok()?),
@@ -224,22 +219,13 @@ fn enumerator(view: &Enum<'_>, number: u128, size: u32) -> Value {
         true => i128::from(of as i64) == value,
         false => i128::from(of) == value,
     };
-    let found = view
-        .enumerators
-        .iter()
-        .find(|enumerator| is_value(enumerator.value));
-    Value::Enum {
-        name: found.map(|enumerator| enumerator.name.to_string()),
-        value,
-    }
+    let found = view.enumerators.iter().find(|enumerator| is_value(enumerator.value));
+    Value::Enum { name: found.map(|enumerator| enumerator.name.to_string()), value }
 }
 
 /// The text up to the first NUL, if there is nothing but text before and NULs after.
 fn printable(bytes: &[u8]) -> Option<String> {
-    let end = bytes
-        .iter()
-        .position(|&byte| byte == 0)
-        .unwrap_or(bytes.len());
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     let (text, rest) = bytes.split_at(end);
     let text = std::str::from_utf8(text).ok()?;
     let is_text = !text.contains(|character: char| character.is_control() && character != '\n');

@@ -12,6 +12,9 @@ use crate::{Array, Btf, BtfError, Composite, Endian, Enum, Int, Type};
 /// The largest value that text is made into, in bytes.
 const MAX_SIZE: u64 = 1 << 26;
 
+/// How many members a name is looked for among: twice what one struct can have.
+const MAX_SEARCH: u32 = 1 << 17;
+
 /// Makes the bytes of a value of the type from text: numbers (`80`, `0x1f`, `-1`),
 /// `true`, enumerators, `"strings"`, addresses, `[1, 2]`, `{ saddr: 10.0.0.7, port: 80 }`
 /// or the same as JSON, and `hex:0a00...` for the bytes of any type. Members and
@@ -19,10 +22,7 @@ const MAX_SIZE: u64 = 1 << 26;
 pub fn encode(btf: &Btf, id: u32, text: &str) -> Result<Vec<u8>, BtfError> {
     let size = btf.size_of(id)?;
     if size > MAX_SIZE {
-        return Err(BtfError::TooLarge {
-            id,
-            what: "for a value given as text",
-        });
+        return Err(BtfError::TooLarge { id, what: "for a value given as text" });
     }
     let mut bytes = vec![0; size as usize];
     let parsed = text::parse(text)?;
@@ -30,17 +30,14 @@ pub fn encode(btf: &Btf, id: u32, text: &str) -> Result<Vec<u8>, BtfError> {
         "" => "the value".to_string(),
         name => name.to_string(),
     };
-    let encoder = Encoder {
-        btf,
-        budget: Cell::new(1 << 22),
-    };
+    let encoder = Encoder { btf, budget: Cell::new(0) };
     encoder.value(id, "", &parsed, &mut bytes, &path, 0)?;
     Ok(bytes)
 }
 
 struct Encoder<'a> {
     btf: &'a Btf,
-    /// How many more members may be looked at: anonymous ones fan out.
+    /// How many more members may be looked at for the one by name: anonymous ones fan out.
     budget: Cell<u32>,
 }
 
@@ -63,10 +60,7 @@ impl Encoder<'_> {
             _ => self.btf.resolve_modifiers(id)?,
         };
         let size = self.btf.size_of(resolved)?;
-        let Some(bytes) = usize::try_from(size)
-            .ok()
-            .and_then(|size| bytes.get_mut(..size))
-        else {
+        let Some(bytes) = usize::try_from(size).ok().and_then(|size| bytes.get_mut(..size)) else {
             return Err(wrong(path, "lies beyond the end of its struct"));
         };
         if let Text::Word(word) | Text::Quoted(word) = text {
@@ -120,10 +114,9 @@ impl Encoder<'_> {
                 }
                 Ok(())
             }
-            (ty, text) => Err(wrong(
-                path,
-                &format!("{} is no value for a {}", described(text), ty.kind()),
-            )),
+            (ty, text) => {
+                Err(wrong(path, &format!("{} is no value for a {}", described(text), ty.kind())))
+            }
         }
     }
 
@@ -153,13 +146,11 @@ impl Encoder<'_> {
                 None => match composite.members.get(position) {
                     Some(member) if !member.name.is_empty() => member.name.to_string(),
                     _ => {
-                        return Err(wrong(
-                            path,
-                            &format!("no member for value {}", position + 1),
-                        ));
+                        return Err(wrong(path, &format!("no member for value {}", position + 1)));
                     }
                 },
             };
+            self.budget.set(MAX_SEARCH);
             if !self.member(composite, &name, text, bytes, path, depth)? {
                 let has: Vec<&str> = composite
                     .members
@@ -233,6 +224,13 @@ impl Encoder<'_> {
         Ok(false)
     }
 
+    fn is_text(&self, array: &Array) -> Result<bool, BtfError> {
+        Ok(match self.btf.resolved(array.element)? {
+            Type::Int(int) => int.is_char(),
+            _ => false,
+        })
+    }
+
     fn array(
         &self,
         array: &Array,
@@ -250,15 +248,16 @@ impl Encoder<'_> {
                     return Err(wrong(path, &reason));
                 }
                 for (index, element) in list.iter().enumerate() {
-                    let bytes = bytes
-                        .get_mut(index.saturating_mul(size)..)
-                        .unwrap_or(&mut []);
+                    let bytes = bytes.get_mut(index.saturating_mul(size)..).unwrap_or(&mut []);
                     let path = format!("{path}[{index}]");
                     self.value(array.element, name, element, bytes, &path, depth + 1)?;
                 }
                 Ok(())
             }
-            Text::Quoted(string) | Text::Word(string) if size == 1 => {
+            // Digits that are not quoted would be taken for numbers by who wrote them.
+            Text::Quoted(string) | Text::Word(string)
+                if size == 1 && (matches!(text, Text::Quoted(_)) || self.is_text(array)?) =>
+            {
                 match bytes.get_mut(..string.len()) {
                     Some(place) => {
                         place.copy_from_slice(string.as_bytes());
@@ -266,17 +265,13 @@ impl Encoder<'_> {
                     }
                     None => Err(wrong(
                         path,
-                        &format!(
-                            "{} bytes of text for an array of {}",
-                            string.len(),
-                            array.len
-                        ),
+                        &format!("{} bytes of text for an array of {}", string.len(), array.len),
                     )),
                 }
             }
             other => Err(wrong(
                 path,
-                &format!("{} is no value for an array", described(other)),
+                &format!("{} is no value for an array: [1, 2] or hex:0102 is", described(other)),
             )),
         }
     }
@@ -322,10 +317,8 @@ fn write_meant(
 
 /// `02:00:00:00:00:01`
 fn mac(word: &str) -> Option<[u8; 6]> {
-    let bytes: Option<Vec<u8>> = word
-        .split(':')
-        .map(|part| u8::from_str_radix(part, 16).ok())
-        .collect();
+    let bytes: Option<Vec<u8>> =
+        word.split(':').map(|part| u8::from_str_radix(part, 16).ok()).collect();
     bytes?.try_into().ok()
 }
 
@@ -337,11 +330,7 @@ fn hex(digits: &str, bytes: &mut [u8], path: &str) -> Result<(), BtfError> {
         .collect::<Option<_>>()
         .ok_or_else(|| wrong(path, "hex: is followed by hexadecimal digits"))?;
     if digits.len() != 2 * bytes.len() {
-        let reason = format!(
-            "{} hexadecimal digits for {} bytes",
-            digits.len(),
-            bytes.len()
-        );
+        let reason = format!("{} hexadecimal digits for {} bytes", digits.len(), bytes.len());
         return Err(wrong(path, &reason));
     }
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
@@ -404,20 +393,13 @@ fn signed(word: &str, size: u32, path: &str) -> Result<u128, BtfError> {
         {
             Ok(number)
         }
-        Some(_) => Err(wrong(
-            path,
-            &format!("{word} does not fit in {size} signed bits"),
-        )),
+        Some(_) => Err(wrong(path, &format!("{word} does not fit in {size} signed bits"))),
         None => Err(wrong(path, &format!("{word:?} is no number"))),
     }
 }
 
 fn enumerator(view: &Enum<'_>, word: &str, size: u32, path: &str) -> Result<u128, BtfError> {
-    if let Some(found) = view
-        .enumerators
-        .iter()
-        .find(|enumerator| enumerator.name == word)
-    {
+    if let Some(found) = view.enumerators.iter().find(|enumerator| enumerator.name == word) {
         return Ok(match view.signed {
             true => found.value as i64 as u128,
             false => found.value.into(),
@@ -425,10 +407,7 @@ fn enumerator(view: &Enum<'_>, word: &str, size: u32, path: &str) -> Result<u128
     }
     if magnitude(word).is_none() {
         let has: Vec<&str> = view.enumerators.iter().map(|of| of.name).take(20).collect();
-        return Err(wrong(
-            path,
-            &format!("{word:?} is none of {}", has.join(", ")),
-        ));
+        return Err(wrong(path, &format!("{word:?} is none of {}", has.join(", "))));
     }
     match view.signed {
         true => signed(word, size, path),
@@ -441,10 +420,7 @@ fn fits(number: u128, size: u32) -> bool {
 }
 
 fn wrong(path: &str, reason: &str) -> BtfError {
-    BtfError::Value {
-        path: path.into(),
-        reason: reason.into(),
-    }
+    BtfError::Value { path: path.into(), reason: reason.into() }
 }
 
 fn quoted(name: &Option<String>) -> String {

@@ -83,10 +83,8 @@ fn is_4_bytes(btf: &Btf, id: u32) -> bool {
 /// `saddr`, `dst_ip`, `remote_ip4`, `addr`: one of the words is `ip` or ends in `addr`.
 fn names_an_address(name: &str) -> bool {
     let is_address = |word: &str| {
-        matches!(
-            word,
-            "ip" | "ip4" | "ip6" | "ipv4" | "ipv6" | "srcip" | "dstip"
-        ) || word.ends_with("addr")
+        matches!(word, "ip" | "ip4" | "ip6" | "ipv4" | "ipv6" | "srcip" | "dstip")
+            || word.ends_with("addr")
     };
     name.to_ascii_lowercase().split('_').any(is_address)
 }

@@ -61,9 +61,7 @@ impl fmt::Display for Value {
             Value::Signed(value) => write!(f, "{value}"),
             Value::Float(value) => write!(f, "{value}"),
             Value::Pointer(value) => write!(f, "{value:#x}"),
-            Value::Enum {
-                name: Some(name), ..
-            } => write!(f, "{}", name.escape_debug()),
+            Value::Enum { name: Some(name), .. } => write!(f, "{}", name.escape_debug()),
             Value::Enum { name: None, value } => write!(f, "{value}"),
             Value::Address(address) => write!(f, "{address}"),
             Value::Mac([a, b, c, d, e, g]) => {

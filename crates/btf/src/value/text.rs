@@ -60,10 +60,7 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn error(&self, reason: String) -> BtfError {
-        BtfError::Value {
-            path: format!("text at offset {}", self.at),
-            reason,
-        }
+        BtfError::Value { path: format!("text at offset {}", self.at), reason }
     }
 
     fn peek(&self) -> Option<char> {
@@ -102,9 +99,7 @@ impl Parser<'_> {
         }
         match self.peek() {
             Some('"') => self.quoted().map(Text::Quoted),
-            _ => self
-                .word(|character| matches!(character, ',' | '}' | ']'))
-                .map(Text::Word),
+            _ => self.word(|character| matches!(character, ',' | '}' | ']')).map(Text::Word),
         }
     }
 
@@ -114,9 +109,7 @@ impl Parser<'_> {
             let start = self.at;
             let name = match self.peek() {
                 Some('"') => self.quoted().ok(),
-                _ => self
-                    .word(|c| matches!(c, ',' | '}' | ']' | ':' | '=' | '{' | '['))
-                    .ok(),
+                _ => self.word(|c| matches!(c, ',' | '}' | ']' | ':' | '=' | '{' | '[')).ok(),
             };
             let named = name.filter(|_| self.take(':') || self.take('='));
             if named.is_none() {

@@ -66,6 +66,8 @@ struct Places {
     programs: FxHashMap<usize, usize>,
     /// Externs by the number of their symbol.
     externs: FxHashMap<usize, usize>,
+    /// The map that variables of `.addr_space.1` are in.
+    arena: Option<usize>,
 }
 
 impl Places {
@@ -76,6 +78,7 @@ impl Places {
             program_names: FxHashMap::default(),
             programs: FxHashMap::default(),
             externs: FxHashMap::default(),
+            arena: object.maps.iter().position(|map| map.kind() == Some(MapType::Arena)),
         };
         for (index, map) in object.maps.iter().enumerate() {
             if map.place.section != 0 {
@@ -195,7 +198,7 @@ fn symbol(
                 None => Err(site.wrong("it takes the address of something that is no function")),
             }
         }
-        Insn::LoadImm64 { .. } => data_symbol(site, places, object, role),
+        Insn::LoadImm64 { .. } => data_symbol(site, places, role),
         _ => {
             let name = &object.functions[function].name;
             Err(site
@@ -205,12 +208,7 @@ fn symbol(
 }
 
 /// A map, or an address in one.
-fn data_symbol(
-    site: &Site<'_>,
-    places: &Places,
-    object: &Object,
-    role: Role,
-) -> Result<Symbol, ObjectError> {
+fn data_symbol(site: &Site<'_>, places: &Places, role: Role) -> Result<Symbol, ObjectError> {
     let symbol = site.symbol;
     let offset = u32::try_from(symbol.value)
         .map_err(|_| site.wrong(format!("its symbol is at {:#x}", symbol.value)))?;
@@ -226,8 +224,7 @@ fn data_symbol(
             map.map(|&map| Symbol::MapValue { map, offset }).ok_or_else(none)
         }
         Role::Arena => {
-            let is_arena = |map: &crate::object::MapDef| map.kind() == Some(MapType::Arena);
-            match object.maps.iter().position(is_arena) {
+            match places.arena {
                 Some(map) => Ok(Symbol::MapValue { map, offset }),
                 None => Err(site.wrong("variables of an arena need a map of type arena")),
             }

@@ -8,7 +8,7 @@ use skep_sys::{
     Errno, Input, MapBatch, MapCreate, MapDelete, MapElem, MapFreeze, MapNextKey, Mapping,
 };
 
-use super::{check_name, input, object};
+use super::{check_name, input, interface_exists, object};
 use crate::Vm;
 use crate::maps::{BatchResult, Map, MapAttr, MapObject};
 use crate::objects::{MapHandle, Object};
@@ -42,6 +42,7 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
         vm.objects().get(attr.map_token_fd as u32)?;
         return Err(Errno::EINVAL);
     }
+    check_offload(map_type, attr.map_ifindex)?;
     if matches!(map_type, MapType::ArrayOfMaps | MapType::HashOfMaps) {
         shape.inner = Some(inner_map(vm, attr.inner_map_fd)?);
     }
@@ -52,6 +53,8 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
     } else {
         None
     };
+
+    check_exclusive(attr)?;
 
     let mut objects = vm.objects();
     let id = objects.maps().reserve();
@@ -66,6 +69,25 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
     });
     objects.maps().insert(id, &map);
     Ok(objects.open(Object::Map { map, readable, writable }) as u32)
+}
+
+/// `bpf_map_offload_map_alloc`: no device here takes maps.
+fn check_offload(map_type: MapType, ifindex: u32) -> Result<(), Errno> {
+    match map_type {
+        _ if ifindex == 0 => Ok(()),
+        MapType::Array | MapType::Hash if interface_exists(ifindex) => Err(Errno::EOPNOTSUPP),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The hash of the only program that may use the map: a SHA-256.
+fn check_exclusive(attr: &MapCreate<'_>) -> Result<(), Errno> {
+    const SHA256: u32 = 32;
+    match (attr.excl_prog_hash.is_some(), attr.excl_prog_hash_size) {
+        (false, 0) => Ok(()),
+        (true, SHA256) => input(&attr.excl_prog_hash, SHA256 as usize).map(|_| ()),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 /// `bpf_map_meta_alloc`: the template of inner maps.
@@ -168,11 +190,9 @@ fn object(vm: &Vm, map_type: MapType, fd: u32) -> Result<Arc<dyn MapObject>, Err
             prog => Ok(prog),
         },
         MapType::ArrayOfMaps | MapType::HashOfMaps => Ok(objects.map(fd)?),
-        _ => {
-            // No fd here is a perf event, a cgroup or a socket.
-            objects.get(fd)?;
-            Err(Errno::EINVAL)
-        }
+        // No fd here is a socket, a perf event or a cgroup.
+        MapType::Xskmap => objects.get(fd).and(Err(Errno::ENOTSOCK)),
+        _ => Err(Errno::EBADF),
     }
 }
 
@@ -249,7 +269,11 @@ fn finish_lookup_batch(
         Some(_) => Some(input(&attr.in_batch, map.batch_cursor_size())?),
         None => None,
     };
-    let room = count.min(map.max_entries()) as usize;
+    if hashed(map) && cursor.is_some_and(|cursor| past_buckets(cursor, map.max_entries())) {
+        return Err(Errno::ENOENT);
+    }
+    // One more than there can be, so that the walk comes to the end.
+    let room = count.min(map.max_entries().saturating_add(1)) as usize;
     let (key_size, value_size) = (map.key_size() as usize, map.user_value_size());
     let mut keys = vec![0; room * key_size];
     let mut values = vec![0; room * value_size];
@@ -259,6 +283,18 @@ fn finish_lookup_batch(
     attr.keys.write(0, &keys[..found * key_size])?;
     attr.values.write(0, &values[..found * value_size])?;
     finish_batch(attr, done)
+}
+
+/// Whether the position in a batch is a bucket.
+fn hashed(map: &Map) -> bool {
+    use MapType::{Hash, HashOfMaps, LruHash, LruPercpuHash, PercpuHash};
+    matches!(map.map_type(), Hash | PercpuHash | LruHash | LruPercpuHash | HashOfMaps)
+}
+
+/// Whether a position lies behind the last bucket, as Linux counts them.
+fn past_buckets(cursor: &[u8], max_entries: u32) -> bool {
+    let bucket = cursor.first_chunk().copied().map_or(0, u32::from_ne_bytes);
+    max_entries.checked_next_power_of_two().is_some_and(|buckets| bucket >= buckets)
 }
 
 /// Elements of `size` bytes that a caller's memory holds, at most `count`.
