@@ -1,7 +1,7 @@
 //! A source as an ELF object: sections, symbols, relocations, and the types of its
 //! maps. What it looks like is what clang writes and libbpf reads.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use object::write::{Object, Relocation, SectionId, Symbol, SymbolId, SymbolSection};
 use object::{
@@ -128,7 +128,11 @@ impl Writer<'_> {
         assembly: &Assembly,
     ) -> BTreeMap<Pc, (String, bool)> {
         let mut called = vec![0];
+        let elsewhere: HashSet<Pc> = assembly.references.iter().map(|to| to.pc).collect();
         for (pc, insn) in assembly.insns.iter().enumerate() {
+            if elsewhere.contains(&(pc as Pc)) {
+                continue;
+            }
             let local = match *insn {
                 Insn::Call(Callee::Local(off)) => Some(off),
                 Insn::LoadImm64 { imm, .. } if imm.kind == skep::isa::ImmKind::Func => {
