@@ -150,7 +150,7 @@ pub(crate) fn describe(
             region,
             offset: pointer.offset().wrapping_add(offset),
             size: u32::try_from(len).unwrap_or(u32::MAX),
-            len: pointer.region().len().into(),
+            len: pointer.region().size().into(),
             write,
         },
     }

@@ -106,7 +106,7 @@ impl Region {
     }
 
     /// Number of bytes.
-    pub fn len(&self) -> u32 {
+    pub fn size(&self) -> u32 {
         self.len
     }
 
