@@ -110,6 +110,18 @@ impl Region {
         self.len
     }
 
+    /// What it is.
+    #[inline(always)]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// A value with these bits, which may point into it.
+    #[inline(always)]
+    pub fn value(self, bits: u64) -> Value {
+        Value { bits, region: self }
+    }
+
     /// A pointer to its byte `offset`, which may be outside.
     pub fn pointer(self, offset: u64) -> Value {
         Value { bits: self.start.wrapping_add(offset), region: self }
