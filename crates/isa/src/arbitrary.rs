@@ -3,6 +3,7 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 
+use crate::classic::{self, Ancillary, MEM_WORDS};
 use crate::{
     AluOp, AtomicOp, Callee, Cond, Imm64, ImmKind, Insn, Operand, Order, Reg, Size, Width,
 };
@@ -114,6 +115,48 @@ impl<'a> Arbitrary<'a> for Program {
             }
         }
         Ok(Program(insns))
+    }
+}
+
+impl<'a> Arbitrary<'a> for classic::Insn {
+    /// Any instruction, jumps of a few instructions, offsets of small packets.
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<classic::Insn> {
+        use classic::Insn;
+        let size = *u.choose(&Size::ALL[..3])?;
+        let reg = *u.choose(&[classic::Reg::A, classic::Reg::X])?;
+        let cell = u.int_in_range(0..=MEM_WORDS)?.min(u.int_in_range(0..=MEM_WORDS)?);
+        let offset = u.int_in_range(0..=80)?;
+        let src = match u.arbitrary()? {
+            true => classic::Operand::X,
+            false => classic::Operand::K(imm(u)? as u32),
+        };
+        Ok(match u.int_in_range(0..=18)? {
+            0..=1 => Insn::LoadAbs { size, offset },
+            2 => Insn::LoadInd { size, offset },
+            3 => Insn::LoadAncillary { size, what: *u.choose(&Ancillary::ALL)? },
+            4 => Insn::LoadLen(reg),
+            5 => Insn::LoadImm(reg, imm(u)? as u32),
+            6 => Insn::LoadMem(reg, cell),
+            7 => Insn::LoadHeaderLen { offset },
+            8..=9 => Insn::Store(reg, cell),
+            10..=11 => {
+                let op = u.choose(&classic::OPS)?.1;
+                Insn::Alu(op, src)
+            }
+            12 => Insn::Neg,
+            13 => Insn::Ja(u.int_in_range(0..=3)?),
+            14..=15 => {
+                let cond = u.choose(&classic::CONDS)?.1;
+                let (jt, jf) = (u.int_in_range(0..=3)?, u.int_in_range(0..=3)?);
+                Insn::Branch { cond, src, jt, jf }
+            }
+            16 => Insn::Tax,
+            17 => Insn::Txa,
+            _ => match u.arbitrary()? {
+                true => Insn::RetA,
+                false => Insn::RetK(imm(u)? as u32),
+            },
+        })
     }
 }
 

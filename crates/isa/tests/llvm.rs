@@ -9,7 +9,8 @@ use std::process::Command;
 use arbtest::arbitrary::Unstructured;
 use skep_isa::arbitrary::Program;
 use skep_isa::{
-    AtomicOp, Callee, ImmKind, Insn, Size, Slot, Style, assemble, decode, disassemble, encode,
+    AtomicOp, Callee, ImmKind, Insn, Size, Slot, SlotText, Style, assemble, assemble_unit, decode,
+    disassemble, encode,
 };
 
 /// One line of `llvm-objdump -d`.
@@ -159,6 +160,110 @@ fn random_instructions_print_as_llvm_prints_them() {
     }
     println!("{} opcodes", seen.len());
     assert!(seen.len() > 110, "{}", seen.len());
+}
+
+const SOURCE: &str = "
+typedef unsigned char u8; typedef unsigned int u32; typedef unsigned long long u64;
+struct packet { u8 bytes[64]; int numbers[8]; signed char small[4]; u64 count; };
+static long (*random)(void) = (void *)7;
+__attribute__((noinline)) long scale(long a, int b) { return a / (b | 1) + a % 13 * b; }
+__attribute__((section(\"xdp\"))) long first(struct packet *p)
+{
+    long sum = 0;
+    for (int i = 0; i < 8; i++)
+        sum += p->numbers[i] > (int)p->bytes[i] ? scale(p->numbers[i], i) : p->small[i & 3];
+    __sync_fetch_and_add(&p->count, sum);
+    switch (p->bytes[5]) {
+    case 1: return __builtin_bswap32(sum);
+    case 2: return sum >> p->bytes[6];
+    case 3: return -sum ^ 0x123456789abcdefll;
+    case 9: return random();
+    }
+    return (u32)sum << 3 | (sum < -5);
+}
+__attribute__((section(\"socket\"))) int second(struct packet *p)
+{
+    p->numbers[2] = (short)p->numbers[1] / p->small[2];
+    return __sync_val_compare_and_swap(&p->count, 1, 2) == __sync_lock_test_and_set(&p->count, 3);
+}
+";
+
+#[test]
+fn clangs_assembly_assembles_to_clangs_instructions() {
+    let source = temporary("source.c");
+    std::fs::write(&source, SOURCE).unwrap();
+    let source = source.to_str().unwrap();
+    for version in ["v1", "v2", "v3", "v4"] {
+        // Before v3 there is no fetching atomic, before v4 no signed division.
+        let mut compiled = SOURCE.to_string();
+        if version < "v3" {
+            compiled = compiled.replace("__sync_val_compare_and_swap(&p->count, 1, 2)", "p->count");
+            compiled = compiled.replace("__sync_lock_test_and_set(&p->count, 3)", "3");
+        }
+        if version < "v4" {
+            compiled = compiled.replace("long a", "u64 a").replace("/ p->small", "* p->small");
+        }
+        std::fs::write(source, compiled).unwrap();
+        let assembly = temporary(&format!("source-{version}.s"));
+        let object = temporary(&format!("source-{version}.o"));
+        let mcpu = format!("-mcpu={version}");
+        let base = ["--target=bpf", "-O2", &mcpu, source, "-o"];
+        let (text, binary) = (assembly.to_str().unwrap(), object.to_str().unwrap());
+        if llvm("clang", &[&base[..], &[text, "-S"]].concat()).is_none() {
+            return;
+        }
+        llvm("clang", &[&base[..], &[binary, "-c"]].concat());
+        let ours = assemble_unit(&std::fs::read_to_string(&assembly).unwrap()).unwrap();
+        let names: Vec<_> = ours.sections.iter().map(|section| section.name.as_str()).collect();
+        assert_eq!(names, [".text", "xdp", "socket"], "{version}");
+        // In the object, calls of functions wait for relocation.
+        let call = Insn::Call(Callee::Local(-1));
+        let insns = ours.insns.into_iter().map(|insn| match insn {
+            Insn::Call(Callee::Local(_)) => call,
+            insn => insn,
+        });
+        let theirs: Vec<Slot> =
+            objdump(&object, None).unwrap().into_iter().flat_map(|line| line.slots).collect();
+        assert_eq!(disassemble(&insns.collect::<Vec<_>>(), Style::Llvm), {
+            disassemble(&decode(&theirs).unwrap(), Style::Llvm)
+        });
+    }
+}
+
+#[test]
+fn slots_that_are_no_instructions_print_as_llvm_prints_them() {
+    let fields = [
+        (1, 2, 8, 16),
+        (1, 0, 0, 16),
+        (1, 2, 0, 0),
+        (0, 0, 3, 0),
+        (1, 2, 1, 0),
+        (1, 0, 1, 5),
+        (1, 2, -8, 1),
+        (2, 0, -4, -2),
+        (1, 2, 8, 0x41),
+    ];
+    let exit = Slot { code: 0x95, ..Slot::default() };
+    let slots: Vec<Slot> = (0..=255)
+        .flat_map(|code| fields.map(|(dst, src, off, imm)| Slot { code, dst, src, off, imm }))
+        .flat_map(|slot| [slot, exit])
+        .collect();
+    let bytes = |bytes: &u8| format!(".byte {bytes}\n");
+    let source: String = Slot::join(&slots).iter().map(bytes).collect();
+    let Some(object) = llvm_object("slots", &source) else { return };
+    let mut compared = 0;
+    for Line { slots, text } in objdump(&object, None).unwrap() {
+        let ours = SlotText::new(&slots, 0, Style::Llvm);
+        // LLVM takes any atomic for an addition, and 32-bit ones for unknown.
+        let atomic = matches!(slots[0].code, 0xc3 | 0xdb);
+        if atomic || ours.insn().is_some_and(|insn| llvm_loses(&insn)) {
+            continue;
+        }
+        assert_eq!(ours.to_string(), text, "{slots:?}");
+        compared += 1;
+    }
+    println!("{compared} slots");
+    assert!(compared > 4_000);
 }
 
 #[test]

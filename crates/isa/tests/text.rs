@@ -4,8 +4,11 @@
 use std::path::Path;
 
 use arbtest::arbtest;
+use skep_abi::Helper;
 use skep_isa::arbitrary::Program;
-use skep_isa::{Callee, Insn, Style, assemble, decode, disassemble, encode, vector};
+use skep_isa::{
+    Callee, Imm64, Insn, Names, Pc, Style, assemble, classic, decode, disassemble, encode, vector,
+};
 
 const STYLES: [Style; 3] = [Style::Llvm, Style::Linux, Style::Mnemonic];
 
@@ -56,6 +59,7 @@ fn spellings_of_the_same_instruction() {
         ("here: there: r1 = 5", "r1 = 0x5"),
         ("r1 = 0xffffffff", "r1 = -0x1"),
         ("r1 = 0xffffffffffffffff", "r1 = -0x1"),
+        ("r1 = w2", "w1 = w2"),
         ("(18) r1 = 0x5", "r1 = 0x5 ll"),
         ("lddw %r1, 0xffffffffffffffff", "r1 = -0x1 ll"),
         ("r1 = -0x8000000000000000 ll", "r1 = -0x8000000000000000 ll"),
@@ -154,12 +158,78 @@ fn errors_say_where_and_what_was_expected() {
         ("(b7) r1 += 5", "1:1: opcode (b7) before an instruction of opcode (07)"),
         ("r2 = atomic_fetch_add((u64 *)(r1 + 0), r3)", "1:40: expected r2"),
         ("frobnicate r1", "1:1: expected an instruction, found `frobnicate`"),
-        (".section xdp", "1:1: expected an instruction, found `.section`"),
+        (".ascii \"GPL\"", "1:1: expected an instruction, .text, .section or .globl"),
+        (".section \"xdp", "1:11: expected the name of a section, found `xdp`"),
     ];
     for (text, expected) in cases {
         let error = skep_isa::assemble_unit(text).expect_err(text);
         let shown = format!("{}:{}: {}", error.line, error.column, error.kind);
         assert!(shown.starts_with(expected), "{text}\n  expected {expected}\n  found    {shown}");
+    }
+}
+
+#[test]
+fn sections_and_global_names_are_noted() {
+    let text = "\
+        .text
+        .section xdp/first,\"ax\",@progbits
+        .globl first # visible
+        .p2align 3
+        .type first,@function
+        first:
+            r0 = 2
+            exit
+        .size first, .-first
+        .section \"tc\"
+        second: exit
+        ";
+    let unit = skep_isa::assemble_unit(text).unwrap();
+    let places: Vec<_> = unit.sections.iter().map(|s| (s.name.as_str(), s.pc)).collect();
+    assert_eq!(places, [(".text", 0), ("xdp/first", 0), ("tc", 2)]);
+    assert_eq!(unit.globals, ["first"]);
+    assert_eq!(unit.insns.len(), 3);
+}
+
+/// Names things as a loader would.
+struct Loader;
+
+impl Names for Loader {
+    fn target(&self, pc: Pc) -> Option<String> {
+        Some(format!("main+{:#x}", 8 * pc))
+    }
+
+    fn callee(&self, _: Pc, callee: Callee) -> Option<String> {
+        match callee {
+            Callee::Helper(id) => Helper::from_id(id).map(|helper| helper.name.into()),
+            Callee::Local(_) => Some("parse".into()),
+            _ => Some("bpf_rbtree_add".into()),
+        }
+    }
+
+    fn imm64(&self, _: Pc, _: Imm64) -> Option<String> {
+        Some("map[id:7]".into())
+    }
+}
+
+#[test]
+fn names_stand_where_the_tools_put_them() {
+    let cases = [
+        ("goto -3", "goto -0x3 <main+0x10>", "(05) goto pc-3"),
+        ("goto -9", "goto -0x9", "(05) goto pc-9"),
+        ("call 1", "call 0x1 <bpf_map_lookup_elem>", "(85) call bpf_map_lookup_elem#1"),
+        ("call +5", "call +0x5 <parse>", "(85) call pc+5#parse"),
+        (
+            "call kernel-function#7 module 1",
+            "call kernel-function#7 module 1 <bpf_rbtree_add>",
+            "(85) call bpf_rbtree_add#7",
+        ),
+        ("r1 = map[fd:3] ll", "r1 = map[fd:3] ll <map[id:7]>", "(18) r1 = map[id:7]"),
+    ];
+    for (text, llvm, linux) in cases {
+        let insn = assemble(text).unwrap()[0];
+        assert_eq!(insn.display(Style::Llvm).at(4, &Loader).to_string(), llvm);
+        assert_eq!(insn.display(Style::Linux).at(4, &Loader).to_string(), linux);
+        assert_eq!(assemble(llvm).unwrap()[0], insn);
     }
 }
 
@@ -243,6 +313,41 @@ fn any_text_assembles_or_fails() {
         }
         if let Ok(insns) = assemble(&text) {
             assert_eq!(decode(&encode(&insns)), Ok(insns));
+        }
+        Ok(())
+    })
+    .budget_ms(1_000);
+}
+
+/// Texts of every kind with a few bytes changed, cut or doubled.
+#[test]
+fn damaged_texts_are_read_or_refused() {
+    let texts = [
+        "1: (18) r1 = map[fd:3][0]+16 ll <hits>\nif w1 s>= 0xffffffff goto 1b ; r2 = 5\n",
+        "r2 = atomic_fetch_add((u64 *)(r1 - 0x8), r2)\ncall kernel-function#5 module 3\n",
+        ".section xdp,\"ax\"\nx: lock fetch add32 [%r10-8], %r1\ncall pc+5#name\nja 1f\n",
+        "       7:\tb7 01 00 00 05 00 00 00\tr1 = 0x5 /* five */ # é\n",
+        "(000) ldh      [x + 14]\n(001) jeq      #0x800           jt 2\tjf 3\n(002) ret #-1\n",
+        "{ 0x28, 0, 0, 0x0000000c },\n{ 0x6, 0, 0, 0x00040000 },\n",
+        "2,40 0 0 12,6 0 0 262144",
+        "-- asm\nmov %r0, 1\nexit\n-- raw\n0x95\n-- mem\nff 00\n-- result\n0x1\n-- error\nx\n",
+    ];
+    arbtest(|u| {
+        let mut text = u.choose(&texts)?.as_bytes().to_vec();
+        for _ in 0..u.int_in_range(1..=4)? {
+            let (from, to) = (u.choose_index(text.len())?, u.choose_index(text.len())?);
+            match u.int_in_range(0..=2)? {
+                0 => text[from] = u.arbitrary()?,
+                1 if from < to => drop(text.drain(from..to - 1)),
+                _ => text.extend_from_within(from.min(to)..from.max(to)),
+            }
+        }
+        let text = String::from_utf8_lossy(&text);
+        let _ = skep_isa::assemble_unit(&text);
+        let _ = vector::parse(&text);
+        if let Ok(filters) = classic::parse(&text) {
+            let _ = classic::translate(&filters);
+            let _ = classic::parse(&classic::listing(&filters));
         }
         Ok(())
     })

@@ -10,6 +10,7 @@
 //! An object is read as libbpf 1.7 reads it, and relocated to the same bytes.
 #![forbid(unsafe_code)]
 
+pub mod capture;
 mod elf;
 mod error;
 mod kconfig;

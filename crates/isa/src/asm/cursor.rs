@@ -43,6 +43,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Skips the rest of the line.
+    pub(super) fn line_end(&mut self) {
+        self.at = self.line.len();
+    }
+
     /// Whether the statement ends here: at the end of the line, a comment, or `;`.
     pub(super) fn at_end(&mut self) -> bool {
         self.blanks();

@@ -4,10 +4,12 @@
 //! A line holds labels (`name:`, or `1:` for `1b` and `1f`), then a statement. `#`,
 //! `//` and `;` start comments, but statements behind a `;` are read, as LLVM does.
 //! What printers put in front of an instruction is understood: its index, its bytes,
-//! its opcode in parentheses.
+//! its opcode in parentheses. Of directives there are `.text`, `.section NAME` and
+//! `.globl NAME`; those about alignment, types, sizes and line tables are passed over.
 
 mod call;
 mod cursor;
+mod directive;
 mod error;
 mod imm64;
 mod mnemonic;
@@ -32,6 +34,10 @@ pub struct Assembly {
     pub lines: Vec<u32>,
     /// The labels with names, in the order of the text.
     pub labels: Vec<Label>,
+    /// Where `.section` and `.text` open a section, in the order of the text.
+    pub sections: Vec<Label>,
+    /// The names that `.globl` makes visible.
+    pub globals: Vec<String>,
     /// The names that the text uses and does not define.
     pub references: Vec<Reference>,
 }
@@ -202,6 +208,9 @@ impl<'a> Builder<'a> {
     }
 
     fn statement(&mut self, cursor: &mut Cursor<'a>) -> Parsed<()> {
+        if directive::parse(cursor, &mut self.assembly)? {
+            return Ok(());
+        }
         let start = cursor.after_blanks();
         let code = opcode_in_front(cursor);
         let statement = match pseudo::parse(cursor, code)? {

@@ -80,7 +80,9 @@ fn value<'a>(
         return Ok(Statement::new(Insn::Neg { width, dst }));
     }
     *cursor = start;
-    if cursor.any_register().is_some() {
+    if let Some((half, _)) = cursor.any_register() {
+        // clang writes `r1 = w2` for the move that clears the upper half.
+        let width = if width == Width::W64 { half } else { width };
         *cursor = start;
         let src = Operand::Reg(cursor.register(width)?);
         return Ok(Statement::new(Insn::Alu { op: AluOp::Mov, width, dst, src }));
@@ -336,7 +338,7 @@ fn itself(cursor: &mut Cursor<'_>, width: Width, dst: Reg) -> Parsed<()> {
 fn wide(width: Width, at: &Cursor<'_>) -> Parsed<()> {
     match width {
         Width::W64 => Ok(()),
-        Width::W32 => Err(at.expected("something that fills 32 bits")),
+        Width::W32 => Err(at.expected("a 32-bit value for wN (rN takes this one)")),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::{Names, Style, Text};
+use crate::encode::first_slot;
 use crate::opcode as op;
 use crate::{DecodeErrorKind, Insn, Pc, Slot, decode_at};
 
@@ -29,8 +30,21 @@ impl<'a> SlotText<'a> {
         SlotText { names, ..self }
     }
 
-    /// The instruction, reserved fields aside.
+    /// The instruction, reserved fields aside; for LLVM's style, those that LLVM
+    /// overlooks.
     pub fn insn(&self) -> Option<Insn> {
+        let first = self.slots.get(self.index)?;
+        let insn = self.lenient()?;
+        let plain = first_slot(&insn);
+        let noticed = match insn {
+            Insn::Alu { .. } | Insn::MovSx { .. } => plain.off != first.off,
+            Insn::Exit => plain.imm != first.imm,
+            _ => false,
+        };
+        (self.style != Style::Llvm || !noticed).then_some(insn)
+    }
+
+    fn lenient(&self) -> Option<Insn> {
         let mut pair = [*self.slots.get(self.index)?, Slot::default()];
         let len = match self.slots.get(self.index + 1) {
             Some(&second) => {

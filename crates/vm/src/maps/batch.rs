@@ -35,10 +35,7 @@ impl<'a> Batch<'a> {
     /// The next element's key and value, to be filled; empty when there is no room.
     pub(super) fn next(&mut self) -> (&'a mut [u8], &'a mut [u8]) {
         self.done += 1;
-        (
-            self.keys.next().unwrap_or_default(),
-            self.values.next().unwrap_or_default(),
-        )
+        (self.keys.next().unwrap_or_default(), self.values.next().unwrap_or_default())
     }
 
     /// Elements so far.
@@ -60,19 +57,11 @@ pub struct BatchResult {
 
 impl BatchResult {
     fn refused(errno: Errno) -> BatchResult {
-        BatchResult {
-            result: Err(errno),
-            count: None,
-            cursor: None,
-        }
+        BatchResult { result: Err(errno), count: None, cursor: None }
     }
 
     fn nothing_asked() -> BatchResult {
-        BatchResult {
-            result: Ok(()),
-            count: None,
-            cursor: None,
-        }
+        BatchResult { result: Ok(()), count: None, cursor: None }
     }
 }
 
@@ -110,11 +99,7 @@ impl Map {
             }
             _ => false,
         };
-        if supported {
-            Ok(())
-        } else {
-            Err(Errno::ENOTSUPP)
-        }
+        if supported { Ok(()) } else { Err(Errno::ENOTSUPP) }
     }
 
     /// MAP_LOOKUP_BATCH, or with `delete` MAP_LOOKUP_AND_DELETE_BATCH. `keys` and `values`
@@ -128,11 +113,7 @@ impl Map {
         flags: u64,
         delete: bool,
     ) -> BatchResult {
-        let kind = if delete {
-            BatchKind::LookupAndDelete
-        } else {
-            BatchKind::Lookup
-        };
+        let kind = if delete { BatchKind::LookupAndDelete } else { BatchKind::Lookup };
         if let Err(errno) = self.batch_supported(kind) {
             return BatchResult::refused(errno);
         }
@@ -162,11 +143,7 @@ impl Map {
                 (next, batch.done(), result)
             }
         };
-        BatchResult {
-            result,
-            count: Some(done),
-            cursor: next,
-        }
+        BatchResult { result, count: Some(done), cursor: next }
     }
 
     /// `generic_map_lookup_batch()`: the cursor is the last key handed out.
@@ -219,9 +196,7 @@ impl Map {
         }
         let keys = keys.chunks_exact(self.key_size as usize);
         let values = values.chunks_exact(self.user_value_size());
-        each(elem_flags, keys.zip(values), |(key, value)| {
-            update(key, value)
-        })
+        each(elem_flags, keys.zip(values), |(key, value)| update(key, value))
     }
 
     /// MAP_DELETE_BATCH: as many elements as the slice holds.
@@ -252,9 +227,5 @@ fn each<T>(
         count += 1;
         Ok(())
     });
-    BatchResult {
-        result,
-        count: Some(count),
-        cursor: None,
-    }
+    BatchResult { result, count: Some(count), cursor: None }
 }

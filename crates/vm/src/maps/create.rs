@@ -283,9 +283,7 @@ impl MapAttr {
 /// not say.
 fn nr_cpus() -> u32 {
     let largest = std::fs::read_to_string("/sys/devices/system/cpu/kernel_max");
-    let largest = largest
-        .ok()
-        .and_then(|text| text.trim().parse::<u32>().ok());
+    let largest = largest.ok().and_then(|text| text.trim().parse::<u32>().ok());
     largest.map_or(8192, |largest| largest.saturating_add(1))
 }
 

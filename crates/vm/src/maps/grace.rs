@@ -64,17 +64,12 @@ pub fn pin() -> Guard {
         let guards = thread.guards.get();
         thread.guards.set(guards + 1);
         if guards == 0 {
-            thread
-                .shown
-                .0
-                .store(EPOCH.load(Ordering::Acquire), Ordering::Relaxed);
+            thread.shown.0.store(EPOCH.load(Ordering::Acquire), Ordering::Relaxed);
             // What is shown comes before whatever is looked up under the guard.
             fence(Ordering::SeqCst);
         }
     });
-    Guard {
-        _of_this_thread: PhantomData,
-    }
+    Guard { _of_this_thread: PhantomData }
 }
 
 impl Drop for Guard {
@@ -98,10 +93,7 @@ pub(super) fn retire(unreachable: Box<dyn Send>) {
     GARBAGE
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
-        .push(Garbage {
-            epoch,
-            _dropped_with_this: unreachable,
-        });
+        .push(Garbage { epoch, _dropped_with_this: unreachable });
     WAITING.fetch_add(1, Ordering::Relaxed);
     collect();
 }
@@ -116,9 +108,7 @@ fn collect() {
     };
     let dropped: Vec<Garbage> = {
         let mut garbage = GARBAGE.lock().unwrap_or_else(PoisonError::into_inner);
-        garbage
-            .extract_if(.., |garbage| garbage.epoch < oldest)
-            .collect()
+        garbage.extract_if(.., |garbage| garbage.epoch < oldest).collect()
     };
     WAITING.fetch_sub(dropped.len(), Ordering::Relaxed);
     // Outside the locks: what is dropped here may retire more.

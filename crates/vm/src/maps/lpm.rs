@@ -21,6 +21,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use skep_abi::{Errno, flags};
 
+use super::spin::window;
 use crate::mem::{Mapping, words};
 
 /// A trie.
@@ -86,9 +87,7 @@ impl LpmTrie {
         nodes: u32,
     ) -> Result<LpmTrie, Errno> {
         let stride = LpmTrie::node_bytes(key_size, value_size);
-        let bytes = stride
-            .checked_mul(u64::from(nodes) + 1)
-            .ok_or(Errno::ENOMEM)?;
+        let bytes = stride.checked_mul(u64::from(nodes) + 1).ok_or(Errno::ENOMEM)?;
         Ok(LpmTrie {
             nodes: Mapping::new(bytes)?,
             stride: stride as usize,
@@ -117,10 +116,8 @@ impl LpmTrie {
     fn prefix<'a>(&self, key: &'a [u8]) -> Option<Prefix<'a>> {
         let (len, data) = key.split_first_chunk()?;
         let len = u32::from_ne_bytes(*len);
-        (len as usize <= self.data_size * 8).then_some(Prefix {
-            len,
-            data: &data[..self.data_size],
-        })
+        (len as usize <= self.data_size * 8)
+            .then_some(Prefix { len, data: &data[..self.data_size] })
     }
 
     fn node(&self, number: u32) -> Node<'_> {
@@ -159,6 +156,7 @@ impl LpmTrie {
             if number == 0 {
                 break;
             }
+            window();
             let node = self.node(number);
             let len = node.len();
             if node.common(key) < len {
@@ -255,8 +253,7 @@ impl LpmTrie {
                 }
                 // The new prefix is a part of the node's.
                 (Some(other), ..) => {
-                    made.child(other.bit(key.len))
-                        .store(number, Ordering::Relaxed);
+                    made.child(other.bit(key.len)).store(number, Ordering::Relaxed);
                     new
                 }
             };
@@ -311,11 +308,7 @@ impl LpmTrie {
                 Some(parent) => {
                     let sides = [0, 1].map(|side| self.node(parent).child(side));
                     let sides = sides.map(|side| side.load(Ordering::Relaxed));
-                    let sibling = if sides[0] == number {
-                        sides[1]
-                    } else {
-                        sides[0]
-                    };
+                    let sibling = if sides[0] == number { sides[1] } else { sides[0] };
                     slot_of(depth - 1).store(sibling, Ordering::Release);
                     gone[1] = parent;
                 }
@@ -362,16 +355,9 @@ impl LpmTrie {
         }
         let mut found = 0;
         let mut start = root;
-        if let Some(path) = key
-            .and_then(|key| self.prefix(key))
-            .and_then(|key| self.path(key))
-        {
+        if let Some(path) = key.and_then(|key| self.prefix(key)).and_then(|key| self.path(key)) {
             start = 0;
-            for (child, parent) in path
-                .iter()
-                .zip(path.iter().skip(1))
-                .rev()
-                .map(|(p, c)| (*c, *p))
+            for (child, parent) in path.iter().zip(path.iter().skip(1)).rev().map(|(p, c)| (*c, *p))
             {
                 let parent_node = self.node(parent);
                 let right = parent_node.child(1).load(Ordering::Relaxed);
@@ -392,11 +378,7 @@ impl LpmTrie {
             let node = self.node(start);
             found = start;
             let left = node.child(0).load(Ordering::Relaxed);
-            start = if left != 0 {
-                left
-            } else {
-                node.child(1).load(Ordering::Relaxed)
-            };
+            start = if left != 0 { left } else { node.child(1).load(Ordering::Relaxed) };
         }
         let node = self.node(found);
         let (len, data) = out.split_first_chunk_mut().ok_or(Errno::EINVAL)?;

@@ -27,7 +27,7 @@ mod regions;
 mod ringbuf;
 mod spin;
 mod state;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;
 mod user;
 
@@ -104,8 +104,7 @@ pub enum Caller {
 
 /// The `u32` that an array's key is.
 fn index_of(key: &[u8]) -> u32 {
-    key.first_chunk()
-        .map_or(u32::MAX, |bytes| u32::from_ne_bytes(*bytes))
+    key.first_chunk().map_or(u32::MAX, |bytes| u32::from_ne_bytes(*bytes))
 }
 
 impl Map {
@@ -117,9 +116,7 @@ impl Map {
         let mut max_entries = attr.max_entries;
         if attr.has(flags::map::NO_COMMON_LRU) {
             // The same share for each vCPU.
-            max_entries = max_entries
-                .checked_next_multiple_of(cpus)
-                .unwrap_or(max_entries);
+            max_entries = max_entries.checked_next_multiple_of(cpus).unwrap_or(max_entries);
         }
         let mut kept = attr.flags & !(flags::map::RDONLY | flags::map::WRONLY);
         if matches!(attr.map_type, MapType::Devmap | MapType::DevmapHash) {
@@ -134,11 +131,7 @@ impl Map {
             cpus,
             id: AtomicU32::new(0),
             state: State::default(),
-            inner: attr
-                .inner
-                .as_ref()
-                .filter(|_| attr.of_maps())
-                .map(|inner| inner.model()),
+            inner: attr.inner.as_ref().filter(|_| attr.of_maps()).map(|inner| inner.model()),
             storage: Storage::new(attr, max_entries, cpus)?,
         }))
     }
@@ -209,11 +202,7 @@ impl Map {
     /// behind the other.
     pub fn user_value_size(&self) -> usize {
         let size = self.value_size as usize;
-        if self.percpu() {
-            size.next_multiple_of(8) * self.cpus as usize
-        } else {
-            size
-        }
+        if self.percpu() { size.next_multiple_of(8) * self.cpus as usize } else { size }
     }
 }
 
@@ -251,10 +240,7 @@ impl Model {
             MapType::Xskmap => true,
             _ => false,
         };
-        Model {
-            max_entries: self.max_entries,
-            ..other
-        } == *self
+        Model { max_entries: self.max_entries, ..other } == *self
             && (!size_matters || other.max_entries == self.max_entries)
     }
 }
@@ -263,11 +249,7 @@ impl Storage {
     fn new(attr: &MapAttr, max_entries: u32, cpus: u32) -> Result<Storage, Errno> {
         let (key_size, value_size) = (attr.key_size, attr.value_size);
         let fits = |bytes: u64| {
-            if bytes > attr.memory_limit {
-                Err(Errno::ENOMEM)
-            } else {
-                Ok(())
-            }
+            if bytes > attr.memory_limit { Err(Errno::ENOMEM) } else { Ok(()) }
         };
         let hash = |value_size: u32| -> Result<Hash, Errno> {
             let mut shape = Shape {

@@ -44,10 +44,7 @@ struct Held {
 unsafe impl Send for Held {}
 
 fn hold(object: Arc<dyn MapObject>) -> *mut Held {
-    Box::into_raw(Box::new(Held {
-        raw: object.raw(),
-        object,
-    }))
+    Box::into_raw(Box::new(Held { raw: object.raw(), object }))
 }
 
 /// Drops what a slot held, as soon as nobody uses it.
@@ -80,10 +77,7 @@ impl ObjectArray {
 
     /// An array without objects.
     pub fn new(count: u32) -> Result<ObjectArray, Errno> {
-        Ok(ObjectArray {
-            slots: Mapping::new(ObjectArray::footprint(count))?,
-            count,
-        })
+        Ok(ObjectArray { slots: Mapping::new(ObjectArray::footprint(count))?, count })
     }
 
     fn slot(&self, index: u32) -> Option<&AtomicPtr<Held>> {
@@ -198,10 +192,7 @@ impl ObjectHash {
 
     /// A hash map whose values have `VALUE` bytes.
     pub fn new(hash: Hash) -> ObjectHash {
-        ObjectHash {
-            hash,
-            writer: Mutex::new(()),
-        }
+        ObjectHash { hash, writer: Mutex::new(()) }
     }
 
     fn held(&self, key: &[u8]) -> *mut Held {
@@ -221,9 +212,7 @@ impl ObjectHash {
         let _alone = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.held(key);
         let new = hold(new);
-        let result = self
-            .hash
-            .update(key, &(new as u64).to_ne_bytes(), flags, Caller::System);
+        let result = self.hash.update(key, &(new as u64).to_ne_bytes(), flags, Caller::System);
         let_go(if result.is_ok() { old } else { new });
         result
     }
@@ -311,10 +300,7 @@ impl Target {
             let bytes = value.get(at..at + 4).and_then(|bytes| bytes.first_chunk());
             bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes))
         };
-        Target {
-            first: word(0),
-            program_fd: word(4) as i32,
-        }
+        Target { first: word(0), program_fd: word(4) as i32 }
     }
 
     /// The value with the program's id in place of its fd.
@@ -341,11 +327,7 @@ impl Targets {
     /// No targets yet.
     pub fn new(count: u32) -> Result<Targets, Errno> {
         let values = Mapping::new(u64::from(count) * 8)?;
-        Ok(Targets {
-            values,
-            programs: ObjectArray::new(count)?,
-            count,
-        })
+        Ok(Targets { values, programs: ObjectArray::new(count)?, count })
     }
 
     fn value(&self, index: u32) -> Option<&AtomicU64> {
@@ -374,11 +356,7 @@ impl Targets {
         if index >= self.count {
             return Err(Errno::E2BIG);
         }
-        if flags == flags::update::NOEXIST {
-            Err(Errno::EEXIST)
-        } else {
-            Ok(())
-        }
+        if flags == flags::update::NOEXIST { Err(Errno::EEXIST) } else { Ok(()) }
     }
 
     /// Replaces a target; one whose `first` is 0 is none.
@@ -394,14 +372,7 @@ impl Targets {
         if index >= self.count {
             return Err(Errno::EINVAL);
         }
-        self.set(
-            index,
-            Target {
-                first: 0,
-                program_fd: 0,
-            },
-            None,
-        );
+        self.set(index, Target { first: 0, program_fd: 0 }, None);
         Ok(())
     }
 }
@@ -419,10 +390,7 @@ impl TargetHash {
 
     /// Two tables of the same keys: targets, and the programs of those that have one.
     pub fn new(values: Hash, programs: Hash) -> TargetHash {
-        TargetHash {
-            values,
-            programs: ObjectHash::new(programs),
-        }
+        TargetHash { values, programs: ObjectHash::new(programs) }
     }
 
     /// The address of a target, for programs to read.

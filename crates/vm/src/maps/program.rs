@@ -50,11 +50,7 @@ impl Map {
 
     /// `bpf_map_lookup_percpu_elem`: the address of any vCPU's value.
     pub fn lookup_percpu(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>> {
-        if self.percpu() && cpu < self.cpus {
-            self.lookup(key, cpu)
-        } else {
-            None
-        }
+        if self.percpu() && cpu < self.cpus { self.lookup(key, cpu) } else { None }
     }
 
     /// `bpf_map_update_elem`.
@@ -166,20 +162,12 @@ impl Map {
                 let index = cursor.0.home;
                 let value = array.lookup(index, cpu)?;
                 cursor.0.home += 1;
-                Some(Element {
-                    key: None,
-                    index,
-                    value,
-                })
+                Some(Element { key: None, index, value })
             }
             Storage::Hash(hash) => {
                 let (key, value, next) = hash.walk(cursor.0, cpu)?;
                 cursor.0 = next;
-                Some(Element {
-                    key: Some(key),
-                    index: 0,
-                    value,
-                })
+                Some(Element { key: Some(key), index: 0, value })
             }
             _ => None,
         }

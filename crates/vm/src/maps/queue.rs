@@ -46,11 +46,7 @@ impl Queue {
     fn value(&self, slot: u32) -> *mut u8 {
         debug_assert!(slot < self.slots);
         // SAFETY: `head` and `tail` stay below `slots`, for which there is room.
-        unsafe {
-            self.values
-                .base()
-                .add(slot as usize * self.value_size.next_multiple_of(8))
-        }
+        unsafe { self.values.base().add(slot as usize * self.value_size.next_multiple_of(8)) }
     }
 
     fn after(&self, slot: u32) -> u32 {

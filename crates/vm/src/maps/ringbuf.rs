@@ -70,8 +70,7 @@ impl RingBuf {
             draining: AtomicBool::new(false),
             notifier: Notifier::default(),
         });
-        ring.owner()
-            .store((&raw const *ring).cast_mut(), Ordering::Release);
+        ring.owner().store((&raw const *ring).cast_mut(), Ordering::Release);
         Ok(ring)
     }
 
@@ -117,11 +116,7 @@ impl RingBuf {
 
     /// `bpf_ringbuf_reserve`: room for `size` bytes, or none. `flags` have to be 0.
     pub fn reserve(&self, size: u64, flags: u64) -> Option<NonNull<u8>> {
-        if flags != 0 {
-            None
-        } else {
-            self.reserve_record(size)
-        }
+        if flags != 0 { None } else { self.reserve_record(size) }
     }
 
     fn reserve_record(&self, size: u64) -> Option<NonNull<u8>> {
@@ -153,8 +148,7 @@ impl RingBuf {
         let pages = (header as usize - self.memory.base() as usize + PAGE) / PAGE;
         // SAFETY: the header's second word, 4-byte aligned.
         unsafe { AtomicU32::from_ptr(header.add(4).cast()) }.store(pages as u32, Ordering::Relaxed);
-        self.length(header)
-            .store(size as u32 | BUSY, Ordering::Relaxed);
+        self.length(header).store(size as u32 | BUSY, Ordering::Relaxed);
         self.producer().store(end, Ordering::Release);
         // SAFETY: the record follows its header, inside the data or its repetition.
         NonNull::new(unsafe { header.add(HEADER as usize) })
@@ -195,9 +189,7 @@ impl RingBuf {
             let header = record.as_ptr().sub(HEADER as usize);
             let pages = AtomicU32::from_ptr(header.add(4).cast()).load(Ordering::Relaxed);
             let page = (header as usize & !(PAGE - 1)) - pages as usize * PAGE;
-            let owner = header
-                .wrapping_sub(header as usize - page)
-                .cast::<*mut RingBuf>();
+            let owner = header.wrapping_sub(header as usize - page).cast::<*mut RingBuf>();
             &*AtomicPtr::from_ptr(owner).load(Ordering::Acquire)
         }
     }
@@ -207,9 +199,7 @@ impl RingBuf {
         if flags & !(wakeup::NO | wakeup::FORCE) != 0 {
             return Err(Errno::EINVAL);
         }
-        let record = self
-            .reserve_record(data.len() as u64)
-            .ok_or(Errno::EAGAIN)?;
+        let record = self.reserve_record(data.len() as u64).ok_or(Errno::EAGAIN)?;
         // SAFETY: the record has room for the data and is 8-byte aligned.
         unsafe { words::store(record.as_ptr(), data) };
         self.commit(record, flags, false);
@@ -233,9 +223,7 @@ impl RingBuf {
     /// Bytes that the consumer has not consumed yet: what `poll(2)` on the map looks at.
     pub fn available(&self) -> u64 {
         let consumer = self.consumer().load(Ordering::Acquire);
-        self.producer()
-            .load(Ordering::Acquire)
-            .wrapping_sub(consumer)
+        self.producer().load(Ordering::Acquire).wrapping_sub(consumer)
     }
 
     /// What wakes those who wait for the map.
@@ -253,8 +241,7 @@ impl RingBuf {
     /// Begins to drain: EBUSY while another program does.
     pub fn begin_drain(&self) -> Result<(), Errno> {
         let taken =
-            self.draining
-                .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+            self.draining.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
         taken.map(|_| ()).map_err(|_| Errno::EBUSY)
     }
 

@@ -69,11 +69,7 @@ impl Map {
 
     /// MAP_FREEZE: EBUSY when frozen already, or while somebody writes.
     pub fn freeze(&self) -> Result<(), Errno> {
-        let _alone = self
-            .state
-            .changing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.state.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if self.state.writers.load(Ordering::SeqCst) > 0 || self.frozen() {
             return Err(Errno::EBUSY);
         }
@@ -99,17 +95,10 @@ impl Map {
         len: usize,
         writable: bool,
     ) -> Result<UserMapping, Errno> {
-        if !matches!(
-            self.map_type,
-            MapType::Array | MapType::Ringbuf | MapType::UserRingbuf
-        ) {
+        if !matches!(self.map_type, MapType::Array | MapType::Ringbuf | MapType::UserRingbuf) {
             return Err(Errno::ENOTSUPP);
         }
-        let _alone = self
-            .state
-            .changing
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _alone = self.state.changing.lock().unwrap_or_else(PoisonError::into_inner);
         if writable && self.frozen() {
             return Err(Errno::EPERM);
         }
@@ -125,17 +114,10 @@ impl Map {
         if writable && !allowed {
             return Err(Errno::EPERM);
         }
-        let view = self
-            .shared()
-            .ok_or(Errno::EINVAL)?
-            .view(offset, len, writable)?;
+        let view = self.shared().ok_or(Errno::EINVAL)?.view(offset, len, writable)?;
         if writable {
             self.state.writers.fetch_add(1, Ordering::SeqCst);
         }
-        Ok(UserMapping {
-            view,
-            writable,
-            map: self.clone(),
-        })
+        Ok(UserMapping { view, writable, map: self.clone() })
     }
 }

@@ -27,10 +27,7 @@ impl Map {
             Storage::Ring(_) => Err(Errno::ENOTSUPP),
             Storage::Sockets(_) => Err(Errno::EOPNOTSUPP),
             Storage::Objects(_) | Storage::ObjectHash(_) => {
-                if matches!(
-                    self.map_type,
-                    MapType::PerfEventArray | MapType::CgroupArray
-                ) {
+                if matches!(self.map_type, MapType::PerfEventArray | MapType::CgroupArray) {
                     return Err(Errno::ENOTSUPP);
                 }
                 let guard = grace::pin();

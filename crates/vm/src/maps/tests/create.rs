@@ -43,10 +43,7 @@ struct Inner(Arc<Map>, LinuxMap);
 impl Inner {
     fn new() -> Inner {
         let attr = MapAttr::new(MapType::Array, 4, 8, 3);
-        Inner(
-            Map::create(&attr, 2).unwrap(),
-            LinuxMap::create(&attr, 8, -1).unwrap(),
-        )
+        Inner(Map::create(&attr, 2).unwrap(), LinuxMap::create(&attr, 8, -1).unwrap())
     }
 }
 
@@ -99,11 +96,7 @@ fn sizes_are_bounded_as_by_linux() {
     let inner = Inner::new();
     for map_type in TYPES {
         for exponent in 10..32u32 {
-            for size in [
-                (1 << exponent) - 1,
-                1 << exponent,
-                (1u32 << exponent).saturating_add(1),
-            ] {
+            for size in [(1 << exponent) - 1, 1 << exponent, (1u32 << exponent).saturating_add(1)] {
                 // A value, a key, of that size: one element only.
                 if size < 1 << 26 {
                     agree(&MapAttr::new(*map_type, 4, size, 1), &inner);
@@ -136,11 +129,7 @@ fn what_the_memory_limit_forbids_is_enomem() {
         let mut attr = MapAttr::new(map_type, 4, 1024, 1 << 20);
         attr.flags = flags;
         attr.memory_limit = 512 << 20;
-        assert_eq!(
-            Map::create(&attr, 2).err(),
-            Some(Errno::ENOMEM),
-            "{map_type}"
-        );
+        assert_eq!(Map::create(&attr, 2).err(), Some(Errno::ENOMEM), "{map_type}");
         attr.max_entries = 1000;
         assert!(Map::create(&attr, 2).is_ok(), "{map_type}");
     }

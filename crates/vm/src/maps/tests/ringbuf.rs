@@ -24,14 +24,8 @@ struct Consumer {
 impl Consumer {
     fn new(map: &Arc<Map>) -> Consumer {
         let position = map.map_into_user(0, PAGE, true).unwrap();
-        let rest = map
-            .map_into_user(PAGE, PAGE + 2 * SIZE as usize, false)
-            .unwrap();
-        Consumer {
-            position,
-            rest,
-            at: 0,
-        }
+        let rest = map.map_into_user(PAGE, PAGE + 2 * SIZE as usize, false).unwrap();
+        Consumer { position, rest, at: 0 }
     }
 
     fn word(mapping: &UserMapping, offset: usize) -> &AtomicU64 {
@@ -177,23 +171,14 @@ fn user_space_maps_what_linux_lets_it_map() {
     let all = 2 * PAGE + 2 * SIZE as usize;
     assert!(ring.map_into_user(0, all, false).is_ok());
     for (offset, len) in [(PAGE, PAGE), (0, 2 * PAGE), (2 * PAGE, PAGE)] {
-        assert_eq!(
-            ring.map_into_user(offset, len, true).err(),
-            Some(Errno::EPERM)
-        );
+        assert_eq!(ring.map_into_user(offset, len, true).err(), Some(Errno::EPERM));
     }
-    assert_eq!(
-        ring.map_into_user(0, all + PAGE, false).err(),
-        Some(Errno::EINVAL)
-    );
+    assert_eq!(ring.map_into_user(0, all + PAGE, false).err(), Some(Errno::EINVAL));
     let user = create(MapType::UserRingbuf);
     assert_eq!(user.map_into_user(0, PAGE, true).err(), Some(Errno::EPERM));
     assert!(user.map_into_user(PAGE, all - PAGE, true).is_ok());
     let hash = Map::create(&MapAttr::new(MapType::Hash, 4, 4, 1), 1).unwrap();
-    assert_eq!(
-        hash.map_into_user(0, PAGE, false).err(),
-        Some(Errno::ENOTSUPP)
-    );
+    assert_eq!(hash.map_into_user(0, PAGE, false).err(), Some(Errno::ENOTSUPP));
 }
 
 #[test]
@@ -211,11 +196,7 @@ fn samples_of_user_space_are_checked_before_they_are_used() {
     assert_eq!(ring.next_sample().err(), Some(Errno::EINVAL));
     header(0).store(100, Ordering::Relaxed);
     position.store(16, Ordering::Release);
-    assert_eq!(
-        ring.next_sample().err(),
-        Some(Errno::EINVAL),
-        "longer than advertised"
-    );
+    assert_eq!(ring.next_sample().err(), Some(Errno::EINVAL), "longer than advertised");
     header(0).store(5, Ordering::Relaxed);
     header(16).store(1 << 30 | 8, Ordering::Relaxed);
     header(32).store(1 << 31 | 8, Ordering::Relaxed);
@@ -232,4 +213,36 @@ fn samples_of_user_space_are_checked_before_they_are_used() {
     header(32).store((1 << 30) - 1, Ordering::Relaxed);
     position.store(1 << 40, Ordering::Release);
     assert_eq!(ring.next_sample().err(), Some(Errno::E2BIG));
+}
+
+#[test]
+fn records_of_several_producers_arrive_once_and_in_order() {
+    const RECORDS: u64 = 20_000;
+    let map = create(MapType::Ringbuf);
+    std::thread::scope(|scope| {
+        for producer in 0..2u64 {
+            let map = &map;
+            scope.spawn(move || {
+                let ring = map.ring().unwrap();
+                for serial in 0..RECORDS {
+                    let word = producer << 32 | serial;
+                    let record = vec![word.to_ne_bytes(); 1 + serial as usize % 9].concat();
+                    while ring.output(&record, 0).is_err() {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+        }
+        let mut consumer = Consumer::new(&map);
+        let mut next = [0; 2];
+        while next != [RECORDS; 2] {
+            for record in consumer.consume() {
+                let word = u64::from_ne_bytes(*record.first_chunk().unwrap());
+                let (producer, serial) = ((word >> 32) as usize, word & 0xffff_ffff);
+                assert_eq!(serial, next[producer]);
+                assert_eq!(record, vec![word.to_ne_bytes(); 1 + serial as usize % 9].concat());
+                next[producer] += 1;
+            }
+        }
+    });
 }

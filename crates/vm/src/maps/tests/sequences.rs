@@ -25,11 +25,7 @@ fn keys(subject: &mut dyn Subject, bound: usize) -> Vec<Vec<u8>> {
     let mut keys: Vec<Vec<u8>> = Vec::new();
     while let Ok(next) = subject.next_key(keys.last().map(Vec::as_slice)) {
         keys.push(next);
-        assert!(
-            keys.len() <= bound,
-            "{}'s walk does not end",
-            subject.name()
-        );
+        assert!(keys.len() <= bound, "{}'s walk does not end", subject.name());
     }
     keys.sort();
     keys
@@ -57,17 +53,13 @@ fn run(
         let value = random.bytes(value_size);
         let flags = [0, 0, 0, 1, 2, 3, 4, 8, 1 << 40][random.below(9) as usize];
         let count = 1 + random.below(8) as usize;
-        let pairs: Vec<Pair> = (0..count)
-            .map(|_| (key(&mut random), random.bytes(value_size)))
-            .collect();
+        let pairs: Vec<Pair> =
+            (0..count).map(|_| (key(&mut random), random.bytes(value_size))).collect();
         let some_keys: Vec<_> = pairs.iter().map(|pair| pair.0.clone()).collect();
         let mut answers = subjects.iter_mut().map(|subject| {
             let answer = match choice {
                 0..30 => format!("lookup: {:?}", subject.lookup(&some_key)),
-                30..60 => format!(
-                    "update {flags}: {:?}",
-                    subject.update(&some_key, &value, flags)
-                ),
+                30..60 => format!("update {flags}: {:?}", subject.update(&some_key, &value, flags)),
                 60..80 => format!("delete: {:?}", subject.delete(&some_key)),
                 80..86 => format!("take: {:?}", subject.lookup_and_delete(&some_key)),
                 86..90 => format!("update batch: {:?}", subject.update_batch(&pairs)),
@@ -106,12 +98,7 @@ fn random_bit(step: usize) -> bool {
 fn hash_maps_answer_as_the_model_and_as_linux() {
     let with_linux = permitted();
     let cpus = possible_cpus();
-    for map_type in [
-        MapType::Hash,
-        MapType::PercpuHash,
-        MapType::LruHash,
-        MapType::LruPercpuHash,
-    ] {
+    for map_type in [MapType::Hash, MapType::PercpuHash, MapType::LruHash, MapType::LruPercpuHash] {
         for (key_size, value_size) in [(4, 8), (8, 1), (16, 20), (1, 4), (3, 12), (13, 7), (40, 64)]
         {
             for (max_entries, spread) in [(1, 3), (7, 12), (64, 100), (64, 40), (300, 600)] {
@@ -127,10 +114,7 @@ fn hash_maps_answer_as_the_model_and_as_linux() {
                 }
                 let map = Map::create(&attr, cpus).unwrap();
                 let user_size = map.user_value_size();
-                let model = Model {
-                    pairs: BTreeMap::new(),
-                    max_entries: max_entries as usize,
-                };
+                let model = Model { pairs: BTreeMap::new(), max_entries: max_entries as usize };
                 let mut subjects: Vec<Box<dyn Subject>> =
                     vec![Box::new(Ours(map)), Box::new(model)];
                 if with_linux {
@@ -168,9 +152,7 @@ fn arrays_answer_as_linux() {
                 let mut subjects: Vec<Box<dyn Subject>> =
                     vec![Box::new(Ours(map)), Box::new(linux)];
                 run(&mut subjects, &attr, user_size, 2000, true, |random| {
-                    (random.below(u64::from(max_entries) + 2) as u32)
-                        .to_ne_bytes()
-                        .to_vec()
+                    (random.below(u64::from(max_entries) + 2) as u32).to_ne_bytes().to_vec()
                 });
             }
         }
@@ -180,25 +162,16 @@ fn arrays_answer_as_linux() {
 #[test]
 fn tries_answer_as_the_model_and_as_linux() {
     let with_linux = permitted();
-    for (data_size, value_size, max_entries) in [
-        (4, 8, 64),
-        (1, 1, 300),
-        (16, 20, 32),
-        (3, 4, 7),
-        (9, 8, 40),
-        (8, 3, 1),
-    ] {
+    for (data_size, value_size, max_entries) in
+        [(4, 8, 64), (1, 1, 300), (16, 20, 32), (3, 4, 7), (9, 8, 40), (8, 3, 1)]
+    {
         for seed in 0..4 {
             let mut attr = MapAttr::new(MapType::LpmTrie, 4 + data_size, value_size, max_entries);
             attr.flags = flag::NO_PREALLOC;
             let map = Map::create(&attr, 2).unwrap();
             let bits = data_size * 8;
             let pairs = BTreeMap::new();
-            let model = PrefixModel {
-                pairs,
-                max_entries: max_entries as usize,
-                bits,
-            };
+            let model = PrefixModel { pairs, max_entries: max_entries as usize, bits };
             let mut subjects: Vec<Box<dyn Subject>> = vec![Box::new(Ours(map))];
             if with_linux {
                 let linux = LinuxMap::create(&attr, value_size as usize, -1).unwrap();
@@ -214,14 +187,7 @@ fn tries_answer_as_the_model_and_as_linux() {
                 key
             };
             // In the same order as Linux's, batches and walks included.
-            run(
-                &mut subjects,
-                &attr,
-                value_size as usize,
-                2000,
-                true,
-                make_key,
-            );
+            run(&mut subjects, &attr, value_size as usize, 2000, true, make_key);
             let map = Map::create(&attr, 2).unwrap();
             let mut subjects: Vec<Box<dyn Subject>> = vec![Box::new(Ours(map)), Box::new(model)];
             let canonical = |random: &mut Random| {
@@ -232,14 +198,7 @@ fn tries_answer_as_the_model_and_as_linux() {
                 }
                 key
             };
-            run(
-                &mut subjects,
-                &attr,
-                value_size as usize,
-                2000,
-                false,
-                canonical,
-            );
+            run(&mut subjects, &attr, value_size as usize, 2000, false, canonical);
         }
     }
 }
@@ -261,14 +220,7 @@ fn queues_and_stacks_answer_as_the_model_and_as_linux() {
                 let linux = LinuxMap::create(&attr, value_size as usize, -1).unwrap();
                 subjects.push(Box::new(linux));
             }
-            run(
-                &mut subjects,
-                &attr,
-                value_size as usize,
-                2000,
-                true,
-                |_| Vec::new(),
-            );
+            run(&mut subjects, &attr, value_size as usize, 2000, true, |_| Vec::new());
         }
     }
 }

@@ -42,18 +42,10 @@ impl Subject for Ours {
     fn read_batch(&mut self, count: usize, delete: bool) -> (Result<(), Errno>, Vec<Pair>) {
         let (key_size, value_size) = (self.0.key_size() as usize, self.0.user_value_size());
         let (mut keys, mut values) = (vec![0; count * key_size], vec![0; count * value_size]);
-        let done = self
-            .0
-            .lookup_batch(None, &mut keys, &mut values, 0, 0, delete);
+        let done = self.0.lookup_batch(None, &mut keys, &mut values, 0, 0, delete);
         let pairs = keys.chunks(key_size.max(1)).zip(values.chunks(value_size));
         let count = done.count.unwrap_or(0) as usize;
-        (
-            done.result,
-            pairs
-                .take(count)
-                .map(|(k, v)| (k.to_vec(), v.to_vec()))
-                .collect(),
-        )
+        (done.result, pairs.take(count).map(|(k, v)| (k.to_vec(), v.to_vec())).collect())
     }
 
     fn update_batch(&mut self, pairs: &[Pair]) -> (Result<(), Errno>, u32) {
@@ -106,9 +98,7 @@ impl Subject for Model {
     }
 
     fn next_key(&mut self, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
-        let behind = key
-            .filter(|key| self.pairs.contains_key(*key))
-            .map(<[u8]>::to_vec);
+        let behind = key.filter(|key| self.pairs.contains_key(*key)).map(<[u8]>::to_vec);
         let mut keys = self.pairs.keys();
         match behind {
             None => keys.next(),
@@ -119,17 +109,11 @@ impl Subject for Model {
     }
 
     fn read_batch(&mut self, count: usize, delete: bool) -> (Result<(), Errno>, Vec<Pair>) {
-        let pairs: Vec<Pair> = self
-            .pairs
-            .iter()
-            .take(count)
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect();
+        let pairs: Vec<Pair> =
+            self.pairs.iter().take(count).map(|(k, v)| (k.clone(), v.clone())).collect();
         let all = pairs.len() == self.pairs.len();
         if delete {
-            pairs
-                .iter()
-                .for_each(|pair| drop(self.pairs.remove(&pair.0)));
+            pairs.iter().for_each(|pair| drop(self.pairs.remove(&pair.0)));
         }
         (if all { Err(Errno::ENOENT) } else { Ok(()) }, pairs)
     }
@@ -222,10 +206,7 @@ impl Subject for PrefixModel {
         if PrefixModel::len(key) > self.bits {
             return Err(Errno::EINVAL);
         }
-        self.pairs
-            .remove(&PrefixModel::canonical(key))
-            .map(drop)
-            .ok_or(Errno::ENOENT)
+        self.pairs.remove(&PrefixModel::canonical(key)).map(drop).ok_or(Errno::ENOENT)
     }
 
     fn lookup_and_delete(&mut self, _key: &[u8]) -> Result<Vec<u8>, Errno> {
@@ -233,9 +214,7 @@ impl Subject for PrefixModel {
     }
 
     fn next_key(&mut self, key: Option<&[u8]>) -> Result<Vec<u8>, Errno> {
-        let key = key
-            .map(PrefixModel::canonical)
-            .filter(|key| self.pairs.contains_key(key));
+        let key = key.map(PrefixModel::canonical).filter(|key| self.pairs.contains_key(key));
         let mut keys = self.pairs.keys();
         match key {
             None => keys.next(),
@@ -249,19 +228,8 @@ impl Subject for PrefixModel {
         if delete {
             return (Err(Errno::ENOTSUPP), Vec::new());
         }
-        let pairs = self
-            .pairs
-            .iter()
-            .take(count)
-            .map(|(k, v)| (k.clone(), v.clone()));
-        (
-            if count > self.pairs.len() {
-                Err(Errno::ENOENT)
-            } else {
-                Ok(())
-            },
-            pairs.collect(),
-        )
+        let pairs = self.pairs.iter().take(count).map(|(k, v)| (k.clone(), v.clone()));
+        (if count > self.pairs.len() { Err(Errno::ENOENT) } else { Ok(()) }, pairs.collect())
     }
 
     fn update_batch(&mut self, pairs: &[Pair]) -> (Result<(), Errno>, u32) {
@@ -299,11 +267,7 @@ impl Subject for QueueModel {
     }
 
     fn lookup(&mut self, _key: &[u8]) -> Result<Vec<u8>, Errno> {
-        let next = if self.last_first {
-            self.values.back()
-        } else {
-            self.values.front()
-        };
+        let next = if self.last_first { self.values.back() } else { self.values.front() };
         next.cloned().ok_or(Errno::ENOENT)
     }
 
@@ -326,11 +290,7 @@ impl Subject for QueueModel {
     }
 
     fn lookup_and_delete(&mut self, _key: &[u8]) -> Result<Vec<u8>, Errno> {
-        let next = if self.last_first {
-            self.values.pop_back()
-        } else {
-            self.values.pop_front()
-        };
+        let next = if self.last_first { self.values.pop_back() } else { self.values.pop_front() };
         next.ok_or(Errno::ENOENT)
     }
 
