@@ -12,6 +12,7 @@ mod doctor;
 mod failure;
 mod files;
 mod hex;
+mod inspect;
 mod kernels;
 mod objects;
 mod run;
@@ -50,6 +51,7 @@ enum Command {
     Run(run::Args),
     Dis(dis::Args),
     Asm(asm::Args),
+    Inspect(inspect::Args),
     Btf(btf::Args),
     Doctor(doctor::Args),
     Completions(shell::CompletionsArgs),
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &mut out),
         Command::Dis(args) => dis::run(args, &mut out),
         Command::Asm(args) => asm::run(args, &mut out),
+        Command::Inspect(args) => inspect::run(args, &mut out),
         Command::Btf(args) => btf::run(args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
         Command::Completions(args) => shell::completions(args, &mut out),
