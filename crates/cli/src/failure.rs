@@ -6,8 +6,8 @@ use std::io;
 use std::process::ExitCode;
 
 use skep::btf::BtfError;
-use skep::load::ObjectError;
 use skep::load::capture::CaptureError;
+use skep::load::{ObjectError, RelocateError};
 
 use crate::terminal::{Paint, clean};
 
@@ -38,22 +38,40 @@ pub struct Failure {
     status: Status,
     message: String,
     hint: Option<String>,
+    /// What a kernel said, over several lines.
+    detail: Option<String>,
 }
 
 impl Failure {
+    fn new(status: Status, message: impl Display) -> Failure {
+        Failure { status, message: message.to_string(), hint: None, detail: None }
+    }
+
     /// The input or the command line is unusable.
     pub fn unusable(message: impl Display) -> Failure {
-        Failure { status: Status::Unusable, message: message.to_string(), hint: None }
+        Failure::new(Status::Unusable, message)
     }
 
     /// A program was rejected, trapped or differed.
     pub fn refused(message: impl Display) -> Failure {
-        Failure { status: Status::Refused, message: message.to_string(), hint: None }
+        Failure::new(Status::Refused, message)
     }
 
     /// Adds what to do about it.
     pub fn hint(mut self, hint: impl Display) -> Failure {
         self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// Adds what a kernel said, to be shown above the error.
+    pub fn detail(mut self, detail: impl Into<String>) -> Failure {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Says first what it is about: `packet 7: ...`.
+    pub fn context(mut self, what: &str) -> Failure {
+        self.message = format!("{what}: {}", self.message);
         self
     }
 
@@ -68,6 +86,9 @@ impl Failure {
             return;
         }
         let paint = Paint::stderr();
+        for line in self.detail.iter().flat_map(|detail| detail.lines()) {
+            eprintln!("{}", paint.dim(&clean(line)));
+        }
         eprintln!("{} {}", paint.red("error:"), clean(&self.message));
         if let Some(hint) = &self.hint {
             eprintln!("{} {}", paint.cyan("hint:"), clean(hint));
@@ -80,9 +101,7 @@ impl Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => {
-                Failure { status: Status::Done, message: String::new(), hint: None }
-            }
+            io::ErrorKind::BrokenPipe => Failure::new(Status::Done, ""),
             _ => Failure::unusable(format!("cannot write the output: {error}")),
         }
     }
@@ -90,6 +109,13 @@ impl From<io::Error> for Failure {
 
 impl From<ObjectError> for Failure {
     fn from(error: ObjectError) -> Failure {
+        let hint = error.hint();
+        Failure { hint, ..Failure::unusable(error) }
+    }
+}
+
+impl From<RelocateError> for Failure {
+    fn from(error: RelocateError) -> Failure {
         let hint = error.hint();
         Failure { hint, ..Failure::unusable(error) }
     }

@@ -12,6 +12,7 @@ mod doctor;
 mod failure;
 mod files;
 mod hex;
+mod kernels;
 mod objects;
 mod run;
 mod shell;

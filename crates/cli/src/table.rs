@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-/// Rows of cells; numbers go to the right.
+/// Rows of cells.
 #[derive(Debug, Default)]
 pub struct Table {
     rows: Vec<Vec<Cell>>,
@@ -22,8 +22,8 @@ impl Cell {
     }
 
     /// A number, to the right.
-    pub fn number(number: impl ToString) -> Cell {
-        Cell { text: number.to_string(), right: true }
+    pub fn right(text: impl ToString) -> Cell {
+        Cell { text: text.to_string(), right: true }
     }
 }
 
@@ -65,8 +65,8 @@ mod tests {
     #[test]
     fn columns_line_up() {
         let mut table = Table::default();
-        table.row([Cell::text("XDP_PASS"), Cell::number(12), Cell::text("60 %")]);
-        table.row([Cell::text("XDP_DROP"), Cell::number(1234)]);
+        table.row([Cell::text("XDP_PASS"), Cell::right(12), Cell::text("60 %")]);
+        table.row([Cell::text("XDP_DROP"), Cell::right(1234)]);
         let mut out = Vec::new();
         table.write(&mut out, "  ").unwrap();
         let expected = "  XDP_PASS    12  60 %\n  XDP_DROP  1234\n";

@@ -3,6 +3,8 @@
 mod probe;
 mod system;
 
+pub use system::missing_capabilities;
+
 use std::io::Write;
 
 use serde_json::json;

@@ -1,43 +1,217 @@
 //! `skep run`: a program on the packets of a capture, or bare instructions on bare
 //! memory.
+//!
+//! ```text
+//!   object ── select ──> one program, and those that it tail-calls
+//!            fill, clock  its data sections and its time
+//!            Side::load   into the embedded kernel, into Linux, or both
+//!   capture ─ stream ──>  each frame through each side, compared where there are two
+//!            report, json what came of it
+//! ```
 
+mod clock;
+mod compare;
+mod contents;
+mod fill;
+mod json;
 pub mod raw;
+mod records;
+mod report;
+mod select;
+mod side;
+mod stream;
+mod verdict;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::Outcome;
+use skep::load::{Object, Options, Target, relocate};
+use skep::sys::Kernel;
+use skep::vm::{DEFAULT_BUDGET, Vm};
 
-/// Run a program on the packets of a capture
+use crate::failure::{Failure, Status};
+use crate::{Outcome, btf, kernels, objects};
+use side::Side;
+
+/// Run a program on the packets of a capture, or bare instructions on memory
 #[derive(clap::Args)]
-#[command(after_help = "Examples:
-  skep run --raw prog.bin --memory '01 02 03'                     bare instructions, prints r0")]
+#[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Run bare instructions instead: r1 = memory, r2 = its length; - is the standard input
+    /// The BPF object
+    #[arg(required_unless_present = "raw", conflicts_with = "raw")]
+    object: Option<PathBuf>,
+    /// The capture: pcap or pcapng, of Ethernet frames
+    #[arg(long, value_name = "FILE", required_unless_present = "raw", conflicts_with = "raw")]
+    pcap: Option<PathBuf>,
+    /// Where to run it
+    #[arg(long, value_enum, default_value_t = Where::Embedded)]
+    kernel: Where,
+    /// The program to run, where the object has several
+    #[arg(long, value_name = "NAME")]
+    program: Option<String>,
+    /// Put an element into a map first; of a data section, NAME is .rodata or its like and
+    /// KEY a variable
+    #[arg(long = "map", value_name = "NAME=KEY:VALUE")]
+    map: Vec<String>,
+    /// Put the elements of a JSON or TOML file into maps first
     #[arg(long, value_name = "FILE")]
-    raw: PathBuf,
-    /// The instructions are hex text
+    maps: Option<PathBuf>,
+    /// Replay the capture N times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    repeat: u64,
+    /// Take only the first N packets
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Write the packets as the program left them, each with its verdict, to a pcapng file
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// What clock the program reads: the packet's time stamp, or the machine's
+    #[arg(long, value_enum, default_value_t = Clock::Packet)]
+    clock: Clock,
+    /// Seed the random numbers that the program gets
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Resolve CO-RE records against the types of this file, not the machine's kernel
+    #[arg(long, value_name = "FILE")]
+    btf: Option<PathBuf>,
+    /// Pin maps that ask for it here, and take those that are here already
+    #[arg(long, value_name = "DIR")]
+    pin: Option<PathBuf>,
+    /// Run what the verifier refuses all the same, in the interpreter, which stops it before
+    /// it does harm (embedded kernel only)
     #[arg(long)]
-    hex: bool,
-    /// The memory, as hex text
-    #[arg(long, value_name = "HEX")]
-    memory: Option<String>,
-    /// Instructions that a run may execute
+    unverified: bool,
+    /// Instructions that one run may execute in the embedded kernel
     #[arg(long, value_name = "N")]
     budget: Option<u64>,
-    /// Print JSON (see docs/cli.md)
+    /// Elements of each map, records and printed lines to show
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    show: usize,
+    /// Print JSON, with all elements (see docs/cli.md)
     #[arg(long)]
     json: bool,
+    /// Run bare instructions instead: r1 = memory, r2 = its length; prints r0. - is the
+    /// standard input
+    #[arg(long, value_name = "FILE", help_heading = "Bare instructions")]
+    raw: Option<PathBuf>,
+    /// The instructions are hex text
+    #[arg(long, requires = "raw", help_heading = "Bare instructions")]
+    hex: bool,
+    /// The memory, as hex text
+    #[arg(long, value_name = "HEX", requires = "raw", help_heading = "Bare instructions")]
+    memory: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  skep run syn_guard.bpf.o --pcap traffic.pcapng
+  skep run per_ip.bpf.o --pcap traffic.pcapng --map blocked=192.0.2.10:0
+  skep run syn_guard.bpf.o --pcap traffic.pcapng --map .rodata=syn_limit:5
+  skep run prog.bpf.o --pcap traffic.pcapng --kernel both    differences end with status 1
+  skep run prog.bpf.o --pcap in.pcapng --out out.pcapng --limit 1000
+  skep run --raw prog.bin --memory '01 02 03'
+
+Programs of the types xdp, sched_cls, sched_act and socket_filter run on captures. Values
+are read and printed by their types: { saddr: 10.0.0.7, packets: 1201 }; unsigned numbers
+of 32 bits are addresses where a word of their name is `ip` or ends in `addr`.";
+
+/// Where to run a program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Where {
+    /// In user space, without permission
+    Embedded,
+    /// In this machine's kernel, by BPF_PROG_TEST_RUN
+    Linux,
+    /// In both, packet by packet, and report what differs
+    Both,
+}
+
+/// What clock a program reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Clock {
+    /// The packet's time stamp
+    Packet,
+    /// The machine's clock
+    Real,
 }
 
 /// `skep run`.
 pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
-    let options = raw::Options {
-        file: &args.raw,
-        hex: args.hex,
-        memory: args.memory.as_deref(),
-        budget: args.budget,
-        json: args.json,
+    if let Some(file) = &args.raw {
+        let memory = args.memory.as_deref();
+        let options =
+            raw::Options { file, hex: args.hex, memory, budget: args.budget, json: args.json };
+        return raw::run(&options, out);
+    }
+    let (Some(file), Some(pcap)) = (&args.object, &args.pcap) else {
+        return Err(Failure::unusable("an object and --pcap belong together"));
     };
-    raw::run(&options, out)
+    let mut object = objects::open(file)?;
+    let fills = fill::read(&args.map, args.maps.as_deref())?;
+    let program = select::choose(&object, args.program.as_deref())?;
+    select::load_only(&mut object, program, &fills);
+    let fills = fill::data_sections(&mut object, fills)?;
+
+    let (mut sides, notes) = load(&args, &object, program)?;
+    for side in &sides {
+        fill::maps(side.skep(), &fills)?;
+    }
+    let options = stream::Options {
+        pcap,
+        object: file,
+        out: args.out.as_deref(),
+        repeat: args.repeat,
+        limit: args.limit,
+        clock: args.clock,
+        seed: args.seed,
+    };
+    let mut differences = compare::Differences::default();
+    stream::run(&options, &mut sides, &mut differences)?;
+    compare::maps(&sides, &mut differences)?;
+
+    let run = report::Run {
+        capture: pcap,
+        object: file,
+        sides: &sides,
+        differences: (sides.len() > 1).then_some(&differences),
+        notes: &notes,
+        show: args.show,
+    };
+    match args.json {
+        true => json::write(&run, out)?,
+        false => report::write(&run, out)?,
+    }
+    Ok(if differences.count() > 0 { Status::Refused } else { Status::Done })
+}
+
+/// Loads the object wherever it is to run. Gives also what is worth a note.
+fn load(args: &Args, object: &Object, program: usize) -> Result<(Vec<Side>, Vec<String>), Failure> {
+    let vm = Arc::new(Vm::new().with_budget(args.budget.unwrap_or(DEFAULT_BUDGET)));
+    vm.environment().seed(args.seed.unwrap_or(1));
+    let embedded: Arc<dyn Kernel> = vm.clone();
+    let mut target = Target::of(&*embedded);
+    if let Some(file) = &args.btf {
+        target = target.with_core_btf(Arc::new(btf::open(file, None)?));
+    }
+    let mut linked = relocate(object, &target)?;
+    let mut notes = Vec::new();
+    // Linux has one clock and no seed of ours, so the program is given them in a map.
+    // In a comparison both sides run the same instructions.
+    if args.kernel != Where::Embedded && args.clock == Clock::Packet {
+        notes.extend(clock::replace(&mut linked));
+    }
+    let options = Options { pin_dir: args.pin.clone(), ..Options::default() };
+    let name = &object.programs[program].name;
+    let mut sides = Vec::new();
+    if args.kernel != Where::Linux {
+        sides.push(Side::embedded(vm, &linked, &target, &options, name)?);
+    }
+    if args.kernel != Where::Embedded {
+        kernels::pin_to_cpu_0();
+        let linux = kernels::linux()?;
+        sides.push(Side::linux(linux, &linked, &target, &options, name)?);
+    }
+    notes.extend(sides.iter().flat_map(|side| side.skep().notes().iter().cloned()));
+    Ok((sides, notes))
 }

@@ -1,0 +1,200 @@
+//! The packet's clock for kernels whose clock is not ours to set: calls of the helpers
+//! that tell the time, and of the one that gives random numbers, become loads from a
+//! hidden map, which is set before each packet.
+//!
+//! A call takes one slot and the load three, so what lies behind moves: jumps, records
+//! and references are moved along. A program whose jumps cannot reach any further is
+//! left as it is.
+
+use skep::abi::MapType;
+use skep::isa::{Callee, Imm64, ImmKind, Insn, Pc, Reg, Size, decode, encode};
+use skep::load::{Linked, LinkedProgram, MapDef, MapReference, Skep};
+
+/// The hidden map's name; no C identifier, so no object has it.
+pub const MAP: &str = "skep.clock";
+
+/// The hidden map's only value: `{ u64 ns; u64 random; u64 jiffies; }`.
+const SIZE: u32 = 24;
+
+/// The helpers, with what is loaded instead.
+const HELPERS: [(u32, i16, Size); 6] = [
+    (5, 0, Size::DW),    // bpf_ktime_get_ns
+    (125, 0, Size::DW),  // bpf_ktime_get_boot_ns
+    (160, 0, Size::DW),  // bpf_ktime_get_coarse_ns
+    (208, 0, Size::DW),  // bpf_ktime_get_tai_ns
+    (7, 8, Size::W),     // bpf_get_prandom_u32
+    (118, 16, Size::DW), // bpf_jiffies64
+];
+
+/// Slots that a load takes more than a call.
+const MORE: usize = 2;
+
+/// Replaces the calls of all programs, and adds the map. Gives a note for each program
+/// that keeps its calls.
+pub fn replace(linked: &mut Linked) -> Vec<String> {
+    let map = linked.maps.len();
+    let mut replaced = false;
+    let mut notes = Vec::new();
+    for program in &mut linked.programs {
+        match replace_in(program, map) {
+            Some(any) => replaced |= any,
+            None => notes.push(format!(
+                "program {:?} reads the kernel's own clock: its jumps are too long to change it",
+                program.def.name
+            )),
+        }
+    }
+    if replaced {
+        let mut map = MapDef::default();
+        map.name = MAP.into();
+        map.map_type = MapType::Array as u32;
+        map.key_size = 4;
+        map.value_size = SIZE;
+        map.max_entries = 1;
+        map.autocreate = true;
+        linked.maps.push(map);
+    }
+    notes
+}
+
+/// Sets what programs read next.
+pub fn set(skep: &Skep, ns: u64, random: u32) -> Result<(), skep::abi::Errno> {
+    let Some(map) = skep.map(MAP) else { return Ok(()) };
+    // 250 a second, from 300 seconds before 32 bits wrap.
+    let jiffies = (ns / 4_000_000).wrapping_add(u64::from(u32::MAX - 75_000 + 1));
+    let value = [ns.to_ne_bytes(), u64::from(random).to_ne_bytes(), jiffies.to_ne_bytes()].concat();
+    map.update(&0u32.to_ne_bytes(), &value, 0)
+}
+
+fn replacement(insn: &Insn) -> Option<(i16, Size)> {
+    let Insn::Call(Callee::Helper(id)) = insn else { return None };
+    HELPERS.iter().find(|row| row.0 == *id).map(|row| (row.1, row.2))
+}
+
+/// Whether there was anything to replace; `None` where it cannot be.
+fn replace_in(program: &mut LinkedProgram, map: usize) -> Option<bool> {
+    // What does not decode is for the kernel to refuse.
+    let Ok(insns) = decode(&program.insns) else { return Some(false) };
+    if !insns.iter().any(|insn| replacement(insn).is_some()) {
+        return Some(false);
+    }
+    // For each slot, and for the end, where it moves to.
+    let mut moved = Vec::with_capacity(insns.len() + 1);
+    let mut more = 0;
+    for (pc, insn) in insns.iter().enumerate() {
+        moved.push((pc + more) as Pc);
+        more += if replacement(insn).is_some() { MORE } else { 0 };
+    }
+    moved.push((insns.len() + more) as Pc);
+
+    let mut out = Vec::with_capacity(insns.len() + more);
+    let mut references = Vec::new();
+    for (pc, insn) in insns.iter().enumerate() {
+        match replacement(insn) {
+            Some((off, size)) => {
+                references.push(MapReference { at: moved[pc], map });
+                let imm = Imm64 { kind: ImmKind::MapValue, lo: map as u32, hi: 0 };
+                out.extend([
+                    Insn::LoadImm64 { dst: Reg::R0, imm },
+                    Insn::Hole,
+                    Insn::Load { size, signed: false, dst: Reg::R0, base: Reg::R0, off },
+                ]);
+            }
+            None => out.push(stretch(*insn, pc, &moved)?),
+        }
+    }
+    let to = |at: u32| moved.get(at as usize).copied().unwrap_or(at);
+    program.map_references.iter_mut().for_each(|reference| reference.at = to(reference.at));
+    program.map_references.extend(references);
+    program.map_references.sort_by_key(|reference| reference.at);
+    program.poisoned.iter_mut().for_each(|poisoned| poisoned.at = to(poisoned.at));
+    program.functions.iter_mut().for_each(|function| function.start = to(function.start));
+    program.func_info.iter_mut().for_each(|record| record.insn_off = to(record.insn_off));
+    program.line_info.iter_mut().for_each(|record| record.insn_off = to(record.insn_off));
+    program.insns = encode(&out);
+    Some(true)
+}
+
+/// The instruction at `pc` with its distance to another instruction as it is after the
+/// move; `None` where that does not fit.
+fn stretch(insn: Insn, pc: usize, moved: &[Pc]) -> Option<Insn> {
+    let distance = |off: i32| -> Option<i32> {
+        let target = usize::try_from(pc as i64 + 1 + i64::from(off)).ok()?;
+        i32::try_from(i64::from(*moved.get(target)?) - i64::from(moved[pc]) - 1).ok()
+    };
+    let short = |off: i16| i16::try_from(distance(off.into())?).ok();
+    Some(match insn {
+        Insn::Ja { off } => Insn::Ja { off: short(off)? },
+        Insn::MayGoto { off } => Insn::MayGoto { off: short(off)? },
+        Insn::Branch { cond, width, dst, src, off } => {
+            Insn::Branch { cond, width, dst, src, off: short(off)? }
+        }
+        Insn::Gotol { off } => Insn::Gotol { off: distance(off)? },
+        Insn::Call(Callee::Local(off)) => Insn::Call(Callee::Local(distance(off)?)),
+        Insn::LoadImm64 { dst, imm: Imm64 { kind: ImmKind::Func, lo, hi } } => {
+            let lo = distance(lo as i32)? as u32;
+            Insn::LoadImm64 { dst, imm: Imm64 { kind: ImmKind::Func, lo, hi } }
+        }
+        other => other,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skep::isa::{Style, assemble, disassemble};
+
+    #[test]
+    fn jumps_over_a_replaced_call_reach_what_they_reached() {
+        let text = "r6 = 3\nagain:\ncall bpf_ktime_get_ns\nr6 += -1\nif r6 != 0 goto again\n\
+                    call local sub\nif r0 == 0 goto end\ncall bpf_get_prandom_u32\nend:\nexit\n\
+                    sub:\nr0 = 0\nexit\n";
+        let mut program =
+            LinkedProgram { insns: encode(&assemble(text).unwrap()), ..program_of_nothing() };
+        assert_eq!(replace_in(&mut program, 7), Some(true));
+        let text = "r6 = 3\nagain:\nr0 = map[fd:7][0]+0 ll\nr0 = *(u64 *)(r0 + 0)\nr6 += -1\n\
+                    if r6 != 0 goto again\ncall local sub\nif r0 == 0 goto end\n\
+                    r0 = map[fd:7][0]+0 ll\nr0 = *(u32 *)(r0 + 8)\nend:\nexit\n\
+                    sub:\nr0 = 0\nexit\n";
+        let expected = disassemble(&assemble(text).unwrap(), Style::Llvm);
+        let replaced = disassemble(&decode(&program.insns).unwrap(), Style::Llvm);
+        assert_eq!(replaced, expected);
+        let places: Vec<u32> = program.map_references.iter().map(|to| to.at).collect();
+        assert_eq!(places, [1, 8]);
+    }
+
+    #[test]
+    fn a_jump_that_would_become_too_long_keeps_the_program_as_it_is() {
+        let mut text = String::from("if r1 == 0 goto end\ncall bpf_ktime_get_ns\n");
+        text.push_str(&"r0 = 0\n".repeat(32766));
+        text.push_str("end:\nexit\n");
+        let insns = encode(&assemble(&text).unwrap());
+        let mut program = LinkedProgram { insns: insns.clone(), ..program_of_nothing() };
+        assert_eq!(replace_in(&mut program, 0), None);
+        assert_eq!(program.insns, insns);
+    }
+
+    fn program_of_nothing() -> LinkedProgram {
+        use skep::load::ProgramDef;
+        LinkedProgram {
+            def: ProgramDef {
+                name: "test".into(),
+                section: "xdp".into(),
+                function: 0,
+                autoload: true,
+                section_def: None,
+                prog_type: None,
+                attach_type: None,
+                target: None,
+                flags: 0,
+            },
+            index: 0,
+            insns: Vec::new(),
+            map_references: Vec::new(),
+            poisoned: Vec::new(),
+            functions: Vec::new(),
+            func_info: Vec::new(),
+            line_info: Vec::new(),
+        }
+    }
+}

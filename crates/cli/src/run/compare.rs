@@ -1,0 +1,159 @@
+//! Where two kernels differ: verdicts, packets, records, and at last maps.
+
+use skep::abi::MapType;
+
+use super::contents::{self, Elements};
+use super::side::{Ran, Side};
+use super::{clock, verdict};
+use crate::failure::Failure;
+use crate::hex;
+
+/// How many differences are described; all are counted.
+const DESCRIBED: usize = 8;
+
+/// The differences of a run.
+#[derive(Debug, Default)]
+pub struct Differences {
+    /// Packets with another verdict or other bytes.
+    pub packets: u64,
+    /// Ring buffers' records that differ.
+    pub records: u64,
+    /// Maps that differ.
+    pub maps: u64,
+    /// The first of them.
+    pub described: Vec<String>,
+    /// Maps that were not compared, and why.
+    pub notes: Vec<String>,
+    /// What the first side said of the last packet.
+    pub last: Option<u32>,
+}
+
+impl Differences {
+    /// All of them.
+    pub fn count(&self) -> u64 {
+        self.packets + self.records + self.maps
+    }
+
+    fn describe(&mut self, what: impl FnOnce() -> String) {
+        if self.described.len() < DESCRIBED {
+            self.described.push(what());
+        }
+    }
+}
+
+/// Compares what the sides made of a packet.
+pub fn packet(sides: &mut [Side], results: &[Ran], number: u64, differences: &mut Differences) {
+    let [one, other] = sides else { return };
+    let said = |side: &Side, ran: Ran| match ran {
+        Ran::Verdict(retval) => verdict::text(side.prog_type(), retval),
+        Ran::Outside => "does not take it".into(),
+    };
+    if results[0] != results[1] {
+        differences.packets += 1;
+        differences.describe(|| {
+            let (left, right) = (said(one, results[0]), said(other, results[1]));
+            format!("packet {number}: {} {left}, {} {right}", one.name(), other.name())
+        });
+    } else if results[0] != Ran::Outside && one.packet() != other.packet() {
+        differences.packets += 1;
+        differences.describe(|| {
+            let (left, right) = (one.packet(), other.packet());
+            let at = left.iter().zip(right).take_while(|(left, right)| left == right).count();
+            let (left_at, right_at) = (from(left, at), from(right, at));
+            format!(
+                "packet {number}: from byte {at} on: {} {left_at}, {} {right_at}",
+                one.name(),
+                other.name()
+            )
+        });
+    }
+    for (left, right) in one.rings.iter_mut().zip(&mut other.rings) {
+        loop {
+            let (record, counterpart) = (left.fresh.pop_front(), right.fresh.pop_front());
+            match (record, counterpart) {
+                (None, None) => break,
+                (record, counterpart) if record == counterpart => {}
+                (record, counterpart) => {
+                    differences.records += 1;
+                    let shown = |bytes: Option<Vec<u8>>| match bytes {
+                        Some(bytes) => format!("hex:{}", hex::plain(&bytes)),
+                        None => "nothing".into(),
+                    };
+                    let name = left.name().to_owned();
+                    differences.describe(|| {
+                        let (left, right) = (shown(record), shown(counterpart));
+                        format!("packet {number}: record in {name}: {left}, and {right}")
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Some bytes from a place on, and how many there are in all.
+fn from(bytes: &[u8], at: usize) -> String {
+    let end = bytes.len().min(at + 16);
+    format!("{} ({} bytes in all)", hex::spaced(&bytes[at.min(end)..end]), bytes.len())
+}
+
+/// Compares the maps once all packets are through.
+///
+/// # Errors
+/// None that a map's own refusal to be read would be: those are not compared.
+pub fn maps(sides: &[Side], differences: &mut Differences) -> Result<(), Failure> {
+    let [one, other] = sides else { return Ok(()) };
+    for (left, right) in one.skep().maps().zip(other.skep().maps()) {
+        let name = left.name();
+        let holds_numbers = !matches!(
+            left.def().kind(),
+            Some(MapType::ProgArray | MapType::ArrayOfMaps | MapType::HashOfMaps)
+        );
+        if !contents::is_listed(left) || !holds_numbers || name == clock::MAP {
+            continue;
+        }
+        // Queues are emptied by reading them; the report shows that they were.
+        let (Ok(mine), Ok(theirs)) = (contents::read(left), contents::read(right)) else {
+            differences.notes.push(format!("map {name} cannot be read, and is not compared"));
+            continue;
+        };
+        let most = mine.len().max(theirs.len());
+        let evicts = matches!(left.def().kind(), Some(MapType::LruHash | MapType::LruPercpuHash));
+        if evicts && most * 2 > left.def().max_entries as usize {
+            differences.notes.push(format!(
+                "map {name} is more than half full, where Linux evicts early: not compared"
+            ));
+            continue;
+        }
+        if mine != theirs {
+            differences.maps += 1;
+            differences
+                .describe(|| first_difference(left, &mine, &theirs, (one.name(), other.name())));
+        }
+    }
+    Ok(())
+}
+
+fn first_difference(
+    map: &skep::load::Map,
+    mine: &Elements,
+    theirs: &Elements,
+    (one, other): (&str, &str),
+) -> String {
+    let differ = |key: &&Vec<u8>| mine.get(*key) != theirs.get(*key);
+    let keys = mine.keys().chain(theirs.keys());
+    let count = keys.clone().filter(differ).collect::<std::collections::BTreeSet<_>>().len();
+    let Some(key) = keys.clone().find(differ) else { return String::new() };
+    let shown = |elements: &Elements| match elements.get(key) {
+        Some(bytes) => {
+            let cpus = map.split_cpus(bytes);
+            let values: Vec<String> =
+                cpus.iter().map(|bytes| contents::value(map, bytes).to_string()).collect();
+            values.join(" | ")
+        }
+        None => "nothing".into(),
+    };
+    let name = map.name();
+    let key = contents::key(map, key);
+    let (mine, theirs) = (shown(mine), shown(theirs));
+    format!("map {name}: {count} elements differ, first {key}: {one} {mine}, {other} {theirs}")
+}

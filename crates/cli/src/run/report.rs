@@ -1,0 +1,250 @@
+//! The outcome of a run as people read it.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::PoisonError;
+
+use skep::btf::value::Value;
+use skep::load::Map;
+
+use super::compare::Differences;
+use super::contents::{self, Shown};
+use super::side::{Side, Tally};
+use super::{clock, verdict};
+use crate::table::{Cell, Table};
+use crate::terminal::{Paint, clean};
+
+/// What there is to tell.
+pub struct Run<'a> {
+    pub capture: &'a Path,
+    pub object: &'a Path,
+    pub sides: &'a [Side],
+    /// Where there were two sides.
+    pub differences: Option<&'a Differences>,
+    pub notes: &'a [String],
+    /// Elements, records and lines to show of each.
+    pub show: usize,
+}
+
+/// Writes it. The maps are those of the first side.
+pub fn write(run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
+    let paint = Paint::stdout();
+    for side in run.sides {
+        let title = format!("{} ({})", side.program().name(), side.prog_type());
+        let kernel = side.name();
+        let capture = run.capture.display().to_string();
+        writeln!(
+            out,
+            "{} in the {kernel} kernel, on {}",
+            paint.bold(&clean(&title)),
+            clean(&capture)
+        )?;
+        writeln!(out)?;
+        verdicts(side, out)?;
+        writeln!(out)?;
+    }
+    if let Some(differences) = run.differences {
+        differ(run, differences, out)?;
+        writeln!(out)?;
+    }
+    let Some(side) = run.sides.first() else { return Ok(()) };
+    printed(side, run.show, out)?;
+    records(side, run.show, out)?;
+    for map in side.skep().maps() {
+        if map.name() != clock::MAP && !contents::is_constant(map) && contents::is_listed(map) {
+            elements(map, run.show, out)?;
+        }
+    }
+    for note in run.notes {
+        writeln!(out, "{} {}", paint.yellow("note:"), clean(note))?;
+    }
+    Ok(())
+}
+
+fn verdicts(side: &Side, out: &mut dyn Write) -> io::Result<()> {
+    let tally = &side.tally;
+    let mut table = Table::default();
+    table.row([
+        Cell::text("verdict"),
+        Cell::right("packets"),
+        Cell::right("share"),
+        Cell::right("bytes"),
+    ]);
+    for (&retval, &(packets, bytes)) in &tally.verdicts {
+        table.row([
+            Cell::text(verdict::text(side.prog_type(), retval)),
+            Cell::right(packets),
+            Cell::right(share(packets, tally.packets)),
+            Cell::right(bytes),
+        ]);
+    }
+    table.row([
+        Cell::text("all"),
+        Cell::right(tally.packets),
+        Cell::right(""),
+        Cell::right(tally.bytes),
+    ]);
+    table.write(out, "  ")?;
+    if let Some(each) = per_packet(tally) {
+        writeln!(out, "\n  {each:.0} ns for a packet")?;
+    }
+    if tally.outside > 0 {
+        let why = match side.name() {
+            "linux" => "outside of TEST_RUN's limits",
+            _ => "shorter than an Ethernet header, or outside of TEST_RUN's limits",
+        };
+        writeln!(out, "  {} packets not run: {why}", tally.outside)?;
+    }
+    Ok(())
+}
+
+/// Mean time of a run, in ns.
+pub fn per_packet(tally: &Tally) -> Option<f64> {
+    (tally.packets > 0).then(|| tally.time.as_nanos() as f64 / tally.packets as f64)
+}
+
+fn share(part: u64, all: u64) -> String {
+    format!("{:.1} %", 100.0 * part as f64 / all.max(1) as f64)
+}
+
+fn differ(run: &Run<'_>, differences: &Differences, out: &mut dyn Write) -> io::Result<()> {
+    let paint = Paint::stdout();
+    let names: Vec<&str> = run.sides.iter().map(Side::name).collect();
+    let names = names.join(" and ");
+    if differences.count() == 0 {
+        writeln!(
+            out,
+            "{}",
+            paint.green(&format!("{names} agree on every packet, record and map"))
+        )?;
+    } else {
+        let Differences { packets, records, maps, .. } = differences;
+        let title = format!("{names} differ: {packets} packets, {records} records, {maps} maps");
+        writeln!(out, "{}", paint.red(&title))?;
+        for line in &differences.described {
+            writeln!(out, "  {}", clean(line))?;
+        }
+        let more = differences.count().saturating_sub(differences.described.len() as u64);
+        if more > 0 {
+            writeln!(out, "  {}", paint.dim(&format!("and {more} more")))?;
+        }
+    }
+    for note in &differences.notes {
+        writeln!(out, "  {} {}", paint.yellow("note:"), clean(note))?;
+    }
+    Ok(())
+}
+
+fn printed(side: &Side, show: usize, out: &mut dyn Write) -> io::Result<()> {
+    let printed = side.printed.lock().unwrap_or_else(PoisonError::into_inner);
+    if printed.count == 0 {
+        return Ok(());
+    }
+    title(out, "bpf_printk", &lines(printed.count, "line"))?;
+    for line in printed.lines.iter().take(show) {
+        writeln!(out, "  {}", clean(line))?;
+    }
+    more(out, printed.count, show)?;
+    writeln!(out)
+}
+
+fn records(side: &Side, show: usize, out: &mut dyn Write) -> io::Result<()> {
+    for ring in &side.rings {
+        title(out, ring.name(), &format!("ringbuf, {}", lines(ring.count, "record")))?;
+        for record in ring.records.iter().take(show) {
+            writeln!(out, "  {}", ring.show(side.skep().types(), record))?;
+        }
+        more(out, ring.count, show)?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn elements(map: &Map, show: usize, out: &mut dyn Write) -> io::Result<()> {
+    let paint = Paint::stdout();
+    let kind = map.def().kind().map_or("unknown", |kind| kind.name());
+    let elements = match contents::read(map) {
+        Ok(elements) => elements,
+        Err(errno) => {
+            title(out, map.name(), &format!("{kind}, cannot be read: {errno}"))?;
+            return writeln!(out);
+        }
+    };
+    if let Some(section) = map.def().origin.section() {
+        title(out, section, "variables")?;
+        for (_, bytes) in &elements {
+            variables(&contents::value(map, bytes), show, out)?;
+        }
+        return writeln!(out);
+    }
+    let most = map.def().max_entries;
+    let all = contents::sorted(map, &elements);
+    let is_zero = |bytes: &[u8]| contents::is_array(map) && bytes.iter().all(|&byte| byte == 0);
+    let shown: Vec<_> = all.iter().filter(|element| !is_zero(element.2)).collect();
+    title(out, map.name(), &format!("{kind}, {} of {most}", all.len()))?;
+    for (key, _, bytes) in shown.iter().take(show) {
+        let values: Vec<Shown> =
+            map.split_cpus(bytes).iter().map(|bytes| contents::value(map, bytes)).collect();
+        match &values[..] {
+            [value] if !map.is_per_cpu() => writeln!(out, "  {key}: {value}")?,
+            values => per_cpu(key, values, &map.split_cpus(bytes), out)?,
+        }
+    }
+    more(out, shown.len() as u64, show)?;
+    let zeros = all.len() - shown.len();
+    if zeros > 0 {
+        writeln!(out, "  {}", paint.dim(&format!("{} of zeros", lines(zeros as u64, "element"))))?;
+    }
+    writeln!(out)
+}
+
+/// The sum, and a line for each CPU that has something to say.
+fn per_cpu(
+    key: &Shown,
+    values: &[Shown],
+    bytes: &[Vec<u8>],
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let paint = Paint::stdout();
+    match contents::sum(values) {
+        Some(sum) => writeln!(out, "  {key}: {sum}")?,
+        None => writeln!(out, "  {key}:")?,
+    }
+    for (cpu, (value, bytes)) in values.iter().zip(bytes).enumerate() {
+        if bytes.iter().any(|&byte| byte != 0) {
+            writeln!(out, "    {}", paint.dim(&format!("cpu {cpu}: {value}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// The variables of a data section, one on a line.
+fn variables(section: &Shown, show: usize, out: &mut dyn Write) -> io::Result<()> {
+    match section {
+        Shown::Value(Value::Struct(variables)) => {
+            for (name, value) in variables.iter().take(show) {
+                writeln!(out, "  {}: {value}", clean(name))?;
+            }
+            more(out, variables.len() as u64, show)
+        }
+        other => writeln!(out, "  {other}"),
+    }
+}
+
+fn title(out: &mut dyn Write, name: &str, what: &str) -> io::Result<()> {
+    writeln!(out, "{} ({what})", Paint::stdout().bold(&clean(name)))
+}
+
+fn lines(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn more(out: &mut dyn Write, count: u64, show: usize) -> io::Result<()> {
+    match count.saturating_sub(show as u64) {
+        0 => Ok(()),
+        left => {
+            let text = format!("and {left} more (--show N shows more, --json all)");
+            writeln!(out, "  {}", Paint::stdout().dim(&text))
+        }
+    }
+}

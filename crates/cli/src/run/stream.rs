@@ -1,0 +1,222 @@
+//! Every frame of a capture through each side, in order, with a progress bar where it
+//! takes a while.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, IsTerminal};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use skep::load::capture::{Packet, Reader, Writer};
+
+use super::compare::{self, Differences};
+use super::side::{Ran, Side};
+use super::{Clock, verdict};
+use crate::failure::Failure;
+use crate::files::{self, in_file};
+
+/// What to read, how often, and where to write.
+pub struct Options<'a> {
+    pub pcap: &'a Path,
+    pub object: &'a Path,
+    pub out: Option<&'a Path>,
+    pub repeat: u64,
+    pub limit: Option<u64>,
+    pub clock: Clock,
+    pub seed: Option<u64>,
+}
+
+/// Runs the capture through the sides.
+///
+/// # Errors
+/// A capture that cannot be read, a program that trapped, an output that cannot be
+/// written.
+pub fn run(
+    options: &Options<'_>,
+    sides: &mut [Side],
+    differences: &mut Differences,
+) -> Result<(), Failure> {
+    // The capture is opened before its output is made, so that a wrong name makes none.
+    let mut reader = open(options.pcap)?;
+    let mut writer = match options.out {
+        Some(out) => Some(Output::create(out, options)?),
+        None => None,
+    };
+    let mut progress = Progress::new(options);
+    let mut random = Random(options.seed.unwrap_or(1) | 1);
+    // Where a pass starts on the clock: each goes on where the one before ended.
+    let mut start = 0;
+    for pass in 0..options.repeat {
+        if pass > 0 {
+            reader = open(options.pcap)?;
+        }
+        let mut times: Option<(u64, u64)> = None;
+        let mut number = 0;
+        while options.limit.is_none_or(|limit| number < limit) {
+            let Some(packet) = reader.next_packet()? else { break };
+            number += 1;
+            let (first, last) = times.unwrap_or((packet.time, packet.time));
+            times = Some((first, last.max(packet.time)));
+            if options.clock == Clock::Packet {
+                let (now, random) = (packet.time.saturating_add(start), random.next());
+                for side in sides.iter() {
+                    side.set_clock(now, random)?;
+                }
+            }
+            one(&packet, number, sides, differences)
+                .map_err(|failure| failure.context(&format!("packet {number}")))?;
+            if let (Some(writer), 0) = (&mut writer, pass) {
+                writer.packet(&packet, &sides[0], differences)?;
+            }
+            progress.tick(pass, reader.offset());
+        }
+        start += times.map_or(0, |(first, last)| last - first + 1);
+    }
+    progress.end();
+    match writer {
+        Some(writer) => writer.finish(),
+        None => Ok(()),
+    }
+}
+
+fn open(path: &Path) -> Result<Reader<BufReader<File>>, Failure> {
+    Ok(Reader::open(path)?.ethernet_only())
+}
+
+/// One packet through each side.
+fn one(
+    packet: &Packet<'_>,
+    number: u64,
+    sides: &mut [Side],
+    differences: &mut Differences,
+) -> Result<(), Failure> {
+    let compares = sides.len() > 1;
+    // What one kernel does not take is kept from the other, too: else their maps differ.
+    if !sides.iter().all(|side| side.takes(packet.data.len())) {
+        sides.iter_mut().for_each(|side| side.tally.outside += 1);
+        differences.last = None;
+        return Ok(());
+    }
+    let mut results = Vec::with_capacity(sides.len());
+    for side in sides.iter_mut() {
+        let name = side.name();
+        results.push(side.run(packet.data).map_err(|failure| match compares {
+            true => failure.context(&format!("{name} kernel")),
+            false => failure,
+        })?);
+        side.rings.iter_mut().for_each(|ring| ring.drain(compares));
+    }
+    differences.last = match results[0] {
+        Ran::Verdict(retval) => Some(retval),
+        Ran::Outside => None,
+    };
+    if compares {
+        compare::packet(sides, &results, number, differences);
+    }
+    Ok(())
+}
+
+/// The packets as the program left them.
+struct Output<'a> {
+    path: &'a Path,
+    writer: Writer<BufWriter<File>>,
+}
+
+impl<'a> Output<'a> {
+    fn create(path: &'a Path, options: &Options<'_>) -> Result<Output<'a>, Failure> {
+        let file = files::create(path, &[options.pcap, options.object])?;
+        let writer = Writer::new(BufWriter::new(file)).map_err(|error| written(path, &error))?;
+        Ok(Output { path, writer })
+    }
+
+    fn packet(
+        &mut self,
+        packet: &Packet<'_>,
+        side: &Side,
+        differences: &Differences,
+    ) -> Result<(), Failure> {
+        let result = match differences.last {
+            Some(retval) => {
+                let data = side.packet();
+                // What was not captured is still missing.
+                let cut = packet.wire_len.saturating_sub(packet.data.len() as u32);
+                let left = Packet { data, wire_len: data.len() as u32 + cut, ..*packet };
+                let text = verdict::text(side.prog_type(), retval);
+                let mark = verdict::mark(side.prog_type(), retval);
+                self.writer.packet(&left, Some(&text), mark)
+            }
+            None => self.writer.packet(packet, Some("not run"), None),
+        };
+        result.map_err(|error| written(self.path, &error))
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        let path = self.path;
+        self.writer.finish().map(drop).map_err(|error| written(path, &error))
+    }
+}
+
+fn written(path: &Path, error: &std::io::Error) -> Failure {
+    in_file(path, format!("cannot be written: {error}"))
+}
+
+/// Random numbers for programs (xorshift64*).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u32 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+}
+
+/// A bar on the terminal, after a second.
+struct Progress {
+    started: Instant,
+    bar: Option<ProgressBar>,
+    /// Bytes of the capture; 0 where it has no length.
+    len: u64,
+    passes: u64,
+    ticks: u32,
+    wanted: bool,
+}
+
+impl Progress {
+    fn new(options: &Options<'_>) -> Progress {
+        let len = std::fs::metadata(options.pcap).map_or(0, |metadata| metadata.len());
+        Progress {
+            started: Instant::now(),
+            bar: None,
+            len,
+            passes: options.repeat,
+            ticks: 0,
+            wanted: std::io::stderr().is_terminal(),
+        }
+    }
+
+    fn tick(&mut self, pass: u64, offset: u64) {
+        self.ticks = self.ticks.wrapping_add(1);
+        if !self.wanted || !self.ticks.is_multiple_of(256) {
+            return;
+        }
+        if self.bar.is_none() && self.started.elapsed() > Duration::from_secs(1) {
+            let bar = ProgressBar::new(self.len.saturating_mul(self.passes));
+            let form = "{elapsed} {wide_bar} {percent} %, {eta} left";
+            bar.set_style(
+                ProgressStyle::with_template(form).unwrap_or(ProgressStyle::default_bar()),
+            );
+            self.bar = Some(bar);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(pass.saturating_mul(self.len).saturating_add(offset));
+        }
+    }
+
+    fn end(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
