@@ -48,7 +48,7 @@ pub fn packet(sides: &mut [Side], verdicts: &[u32], number: u64, differences: &m
     if mine != theirs {
         differences.packets += 1;
         differences.describe(|| {
-            let said = |retval| verdict::text(one.prog_type(), retval);
+            let said = |retval| verdict::exact(one.prog_type(), retval);
             let (left, right) = (said(mine), said(theirs));
             format!("packet {number}: {} {left}, {} {right}", one.name(), other.name())
         });
