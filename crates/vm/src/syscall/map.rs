@@ -340,7 +340,6 @@ pub(super) fn freeze(vm: &Vm, attr: &MapFreeze<'_>) -> Result<u32, Errno> {
 }
 
 /// `mmap(2)` of a map's fd.
-#[cfg(target_os = "linux")]
 pub(crate) fn mmap(
     map: &MapHandle,
     offset: u64,
@@ -348,8 +347,5 @@ pub(crate) fn mmap(
     writable: bool,
 ) -> Result<Mapping, Errno> {
     let start = usize::try_from(offset).map_err(|_| Errno::EINVAL)?;
-    // The map counts its mappings: one that is mapped for writing cannot be frozen.
-    let counted = map.map.map_into_user(start, len, writable)?;
-    let shared = map.map.shared().ok_or(Errno::EINVAL)?;
-    Ok(Mapping::new(shared.as_fd(), offset, len, writable)?.keeping(Box::new(counted)))
+    map.map.user_memory(start, len, writable)
 }
