@@ -13,9 +13,6 @@ use crate::Vm;
 use crate::maps::{BatchResult, Map, MapAttr, MapObject};
 use crate::objects::{MapHandle, Object};
 
-/// Bytes that one map may take.
-const MEMORY_LIMIT: u64 = 8 << 30;
-
 pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
     let wants_token = attr.map_flags & map_flags::TOKEN_FD != 0;
     let flags = attr.map_flags & !map_flags::TOKEN_FD;
@@ -33,7 +30,7 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
         flags,
         numa_node: attr.numa_node,
         map_extra: attr.map_extra,
-        memory_limit: MEMORY_LIMIT,
+        memory_limit: vm.memory_limit(),
         ..MapAttr::new(map_type, attr.key_size, attr.value_size, attr.max_entries)
     };
     shape.check()?;
