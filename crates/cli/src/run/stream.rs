@@ -72,7 +72,6 @@ pub fn run(
         }
         start += times.map_or(0, |(first, last)| last - first + 1);
     }
-    progress.end();
     match writer {
         Some(writer) => writer.finish(),
         None => Ok(()),
@@ -220,9 +219,12 @@ impl Progress {
             bar.set_position(pass.saturating_mul(self.len).saturating_add(offset));
         }
     }
+}
 
-    fn end(self) {
-        if let Some(bar) = self.bar {
+/// Whatever is printed next stands where the bar was.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }

@@ -91,6 +91,22 @@ fn a_map_that_cannot_be_is_named() {
 }
 
 #[test]
+fn a_map_larger_than_the_memory_limit_is_refused() {
+    let folder = Folder::new();
+    let source = ".map large, type=array, key=4, value=8, entries=1000000\n.section xdp\n\
+                  r1 = map[large] ll\nr0 = 2\nexit\n";
+    let object = folder.object("large", source);
+    let run = |limit: &str| {
+        skep(&["run", &object, "--pcap", CAPTURE, "--limit", "1", "--memory-limit", limit])
+    };
+    run("16M").done();
+    let (error, hint) = run("1M").failed(2);
+    assert!(error.contains("map \"large\"") && error.contains("ENOMEM"), "{error}");
+    assert!(!hint.is_empty());
+    assert_eq!(run("many").status, 2);
+}
+
+#[test]
 fn a_symbol_that_no_one_defines_is_named() {
     let folder = Folder::new();
     let source = ".section xdp\nr1 = nowhere ll\nr0 = 2\nexit\n";
