@@ -2,13 +2,11 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use object::{Object as _, ObjectSection as _};
 use serde_json::{Value as Json, json};
 use skep::abi::ProgType;
 use skep::btf::c::declaration;
-use skep::btf::core::{Resolver, Targets};
 use skep::btf::{Btf, Type};
 use skep::load::{ExternKind, MapDef, MapOrigin, Object};
 
@@ -108,18 +106,6 @@ fn subprograms(object: &Object) -> Vec<usize> {
     (0..object.functions.len()).filter(|&index| !is_program(index)).collect()
 }
 
-/// Each CO-RE record in libbpf's words, with its place.
-fn core_records(object: &Object) -> Vec<(String, u32, String)> {
-    let Some(btf) = &object.btf else { return Vec::new() };
-    let targets = Targets::new(Arc::clone(btf));
-    let resolver = Resolver::new(btf, &targets);
-    let record = |record: &skep::load::CoreRecord| {
-        let function = object.functions.get(record.function)?;
-        Some((function.name.clone(), record.at, resolver.describe(&record.relocation)))
-    };
-    object.core.iter().filter_map(record).collect()
-}
-
 fn text(object: &Object, sections: &[(String, u64)], out: &mut dyn Write) -> Result<(), Failure> {
     let paint = Paint::stdout();
     let btf = object.btf.as_deref();
@@ -196,8 +182,9 @@ fn text(object: &Object, sections: &[(String, u64)], out: &mut dyn Write) -> Res
     part(out, "externs", object.externs.len(), &table)?;
 
     let mut table = Table::default();
-    let records = core_records(object);
+    let records = objects::core_records(object);
     for (function, at, record) in &records {
+        let function = object.functions.get(*function).map_or("?", |function| &function.name);
         table.row([
             Cell::text(clean(&format!("{function}, instruction {at}"))),
             Cell::text(clean(record)),
@@ -206,8 +193,15 @@ fn text(object: &Object, sections: &[(String, u64)], out: &mut dyn Write) -> Res
     part(out, "CO-RE records", records.len(), &table)?;
 
     let mut table = Table::default();
-    for (name, size) in sections {
+    let is_debug = |name: &str| name.starts_with(".debug_") || name.starts_with(".rel.debug_");
+    for (name, size) in sections.iter().filter(|section| !is_debug(&section.0)) {
         table.row([Cell::text(clean(name)), Cell::right(size), Cell::text("bytes")]);
+    }
+    let debug = sections.iter().filter(|section| is_debug(&section.0));
+    let (count, bytes) = debug.fold((0, 0u64), |sum, of| (sum.0 + 1, sum.1.saturating_add(of.1)));
+    if count > 0 {
+        let name = format!("{count} of debug information");
+        table.row([Cell::text(name), Cell::right(bytes), Cell::text("bytes")]);
     }
     part(out, "sections", sections.len(), &table)?;
     for note in &object.notes {
@@ -270,9 +264,12 @@ fn json(object: &Object, sections: &[(String, u64)]) -> Json {
             json!({"name": item.name, "kind": kind, "weak": item.weak})
         })
         .collect();
-    let records: Vec<Json> = core_records(object)
+    let records: Vec<Json> = objects::core_records(object)
         .into_iter()
-        .map(|(function, at, record)| json!({"function": function, "instruction": at, "record": record}))
+        .map(|(function, at, record)| {
+            let function = object.functions.get(function).map(|function| &function.name);
+            json!({"function": function, "instruction": at, "record": record})
+        })
         .collect();
     json!({
         "file": object.file,

@@ -48,7 +48,7 @@ the command line is unusable. Manual pages: skep man DIR; docs/cli.md has the JS
 
 #[derive(Subcommand)]
 enum Command {
-    Run(run::Args),
+    Run(Box<run::Args>),
     Dis(dis::Args),
     Asm(asm::Args),
     Inspect(inspect::Args),
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut out = BufWriter::new(std::io::stdout().lock());
     let result = match cli.command {
-        Command::Run(args) => run::run(args, &mut out),
+        Command::Run(args) => run::run(&args, &mut out),
         Command::Dis(args) => dis::run(args, &mut out),
         Command::Asm(args) => asm::run(args, &mut out),
         Command::Inspect(args) => inspect::run(args, &mut out),

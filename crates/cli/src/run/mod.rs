@@ -137,7 +137,7 @@ pub enum Clock {
 }
 
 /// `skep run`.
-pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
+pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     if let Some(file) = &args.raw {
         let memory = args.memory.as_deref();
         let options =
@@ -153,7 +153,7 @@ pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
     select::load_only(&mut object, program, &fills);
     let fills = fill::data_sections(&mut object, fills)?;
 
-    let (mut sides, notes) = load(&args, &object, program)?;
+    let (mut sides, notes) = load(args, &object, program)?;
     for side in &sides {
         fill::maps(side.skep(), &fills)?;
     }
