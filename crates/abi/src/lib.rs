@@ -11,8 +11,10 @@ mod errno;
 pub mod flags;
 mod helper;
 mod kinds;
+mod reason;
 
 pub use diagnostic::{Diagnostic, Frame, Trap, TrapKind};
 pub use errno::Errno;
 pub use helper::Helper;
 pub use kinds::{AttachType, Cmd, MapType, ProgType};
+pub use reason::Reason;
