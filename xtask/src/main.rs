@@ -1,3 +1,66 @@
-//! Set-up, tests, parity, benches.
+//! Everything about the repository that cargo does not know: what the tests need,
+//! the tests, comparison with other implementations, benches, the examples.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod bench;
+mod cargo;
+mod corpus;
+mod fuzz;
+mod packages;
+mod parity;
+mod relocate;
+mod run;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// The repository's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what the tests need, then run all of them; what CI does
+    Test(test::Options),
+    /// Compare with Linux and libbpf; closes with `parity NAME: agree N of M`
+    Parity {
+        #[command(subcommand)]
+        what: parity::What,
+    },
+    /// Measure beside a peer in the same run; closes with `bench NAME: FIGURE = VALUE (goal GOAL)`
+    Bench {
+        #[command(subcommand)]
+        what: bench::What,
+    },
+    /// Feed random input to the parsers and engines (libFuzzer)
+    Fuzz(fuzz::Options),
+}
+
+fn main() -> ExitCode {
+    match execute(Arguments::parse().task) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Gives whether all is well.
+fn execute(task: Task) -> Result<bool> {
+    std::env::set_current_dir(cargo::workspace())?;
+    match task {
+        Task::Test(options) => test::execute(&options),
+        Task::Parity { what } => parity::execute(&what),
+        Task::Bench { what } => bench::execute(&what),
+        Task::Fuzz(options) => fuzz::execute(&options),
+    }
+}

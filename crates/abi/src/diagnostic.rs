@@ -121,11 +121,9 @@ impl fmt::Display for Trap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "insn {}: {}", self.pc, self.kind)?;
         if self.frames.len() > 1 {
-            f.write_str(" (called from")?;
-            for frame in &self.frames[1..] {
-                write!(f, " insn {}", frame.pc)?;
-            }
-            f.write_str(")")?;
+            let callers: Vec<String> =
+                self.frames[1..].iter().map(|frame| format!("insn {}", frame.pc)).collect();
+            write!(f, " (called from {})", callers.join(", "))?;
         }
         Ok(())
     }

@@ -56,6 +56,7 @@ errnos! {
     EPROTO = 71, "Protocol error";
     EOVERFLOW = 75, "Value too large for defined data type";
     EBADFD = 77, "File descriptor in bad state";
+    ENOTSOCK = 88, "Socket operation on non-socket";
     EPROTONOSUPPORT = 93, "Protocol not supported";
     EOPNOTSUPP = 95, "Operation not supported";
     EADDRINUSE = 98, "Address already in use";

@@ -221,5 +221,6 @@ kinds! {
         NetkitPeer = 55, "netkit_peer";
         TraceKprobeSession = 56, "trace_kprobe_session";
         TraceUprobeSession = 57, "trace_uprobe_session";
+        TraceFsession = 58, "trace_fsession";
     }
 }

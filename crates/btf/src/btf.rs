@@ -171,11 +171,7 @@ impl Btf {
     }
 
     fn type_error(&self, id: u32, at: usize, reason: String) -> BtfError {
-        BtfError::Type {
-            id,
-            offset: self.header.types.start + at,
-            reason,
-        }
+        BtfError::Type { id, offset: self.header.types.start + at, reason }
     }
 
     /// The base of a split BTF.
@@ -240,10 +236,7 @@ impl Btf {
         };
         own.and_then(|rest| rest.split_once('\0'))
             .map(|(string, _)| string)
-            .ok_or(BtfError::NoString {
-                offset,
-                len: self.strings_end(),
-            })
+            .ok_or(BtfError::NoString { offset, len: self.strings_end() })
     }
 
     /// A string whose offset the parser has checked.
@@ -297,8 +290,7 @@ impl Btf {
             return self.base.as_ref()?.record(id);
         };
         let start = *self.offsets.get(index as usize)? as usize;
-        self.type_section()
-            .get(start..self.record_end(index as usize))
+        self.type_section().get(start..self.record_end(index as usize))
     }
 
     /// The kind of a type, without decoding it.
@@ -318,10 +310,7 @@ impl Btf {
             (None, Some(base)) => base.type_by_id(id),
             _ => match self.record(id) {
                 Some(record) => Ok(Type::decode(self, record)),
-                None => Err(BtfError::NoType {
-                    id,
-                    len: self.len(),
-                }),
+                None => Err(BtfError::NoType { id, len: self.len() }),
             },
         }
     }
@@ -351,12 +340,9 @@ impl Btf {
             });
             NameIndex::build(names)
         });
-        index
-            .candidates(essential)
-            .map(|index| self.start_id + index)
-            .filter(move |&id| {
-                self.own_name(id).map(crate::core::essential_name) == Some(essential)
-            })
+        index.candidates(essential).map(|index| self.start_id + index).filter(move |&id| {
+            self.own_name(id).map(crate::core::essential_name) == Some(essential)
+        })
     }
 
     fn own_name(&self, id: u32) -> Option<&str> {

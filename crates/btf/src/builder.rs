@@ -29,18 +29,12 @@ pub struct Builder {
 impl Builder {
     /// An empty object.
     pub fn new() -> Builder {
-        Builder {
-            strings: vec![0],
-            ..Builder::default()
-        }
+        Builder { strings: vec![0], ..Builder::default() }
     }
 
     /// An empty split BTF that continues `base`.
     pub fn with_base(base: Arc<Btf>) -> Builder {
-        Builder {
-            base: Some(base),
-            ..Builder::default()
-        }
+        Builder { base: Some(base), ..Builder::default() }
     }
 
     /// All that `btf` has of its own, with its ids and string offsets.
@@ -63,9 +57,7 @@ impl Builder {
     }
 
     fn strings_start(&self) -> u32 {
-        self.base
-            .as_ref()
-            .map_or(0, |base| base.strings_end() as u32)
+        self.base.as_ref().map_or(0, |base| base.strings_end() as u32)
     }
 
     /// The id that the next type will get.
@@ -106,7 +98,7 @@ impl Builder {
 
     /// An integer of `size` bytes; `encoding` as in [`Int`].
     pub fn int(&mut self, name: &str, size: u32, encoding: u8) -> u32 {
-        let data = u32::from(encoding & 0xf) << 24 | (size * 8).min(255);
+        let data = u32::from(encoding & 0xf) << 24 | size.saturating_mul(8).min(255);
         self.add(name, Info::new(Kind::Int, 0, false), size, &[data])
     }
 
@@ -127,12 +119,7 @@ impl Builder {
 
     /// An array.
     pub fn array(&mut self, element: u32, index: u32, len: u32) -> u32 {
-        self.add(
-            "",
-            Info::new(Kind::Array, 0, false),
-            0,
-            &[element, index, len],
-        )
+        self.add("", Info::new(Kind::Array, 0, false), 0, &[element, index, len])
     }
 
     /// A struct of `size` bytes. At most 65535 members count.
@@ -177,12 +164,7 @@ impl Builder {
             }
         }
         let kind = if size == 8 { Kind::Enum64 } else { Kind::Enum };
-        self.add(
-            name,
-            Info::new(kind, values.len() as u16, signed),
-            size,
-            &tail,
-        )
+        self.add(name, Info::new(kind, values.len() as u16, signed), size, &tail)
     }
 
     /// A forward declaration.
@@ -202,44 +184,24 @@ impl Builder {
         for &(name, type_id) in params {
             tail.extend([self.string(name), type_id]);
         }
-        self.add(
-            "",
-            Info::new(Kind::FuncProto, params.len() as u16, false),
-            ret,
-            &tail,
-        )
+        self.add("", Info::new(Kind::FuncProto, params.len() as u16, false), ret, &tail)
     }
 
     /// A function.
     pub fn func(&mut self, name: &str, proto: u32, linkage: FuncLinkage) -> u32 {
-        self.add(
-            name,
-            Info::new(Kind::Func, linkage.number(), false),
-            proto,
-            &[],
-        )
+        self.add(name, Info::new(Kind::Func, linkage.number(), false), proto, &[])
     }
 
     /// A variable.
     pub fn var(&mut self, name: &str, target: u32, linkage: VarLinkage) -> u32 {
-        self.add(
-            name,
-            Info::new(Kind::Var, 0, false),
-            target,
-            &[linkage.number()],
-        )
+        self.add(name, Info::new(Kind::Var, 0, false), target, &[linkage.number()])
     }
 
     /// A section of variables.
     pub fn datasec(&mut self, name: &str, size: u32, vars: &[SecVar]) -> u32 {
         let vars = bounded(vars);
         let tail = words_of(vars);
-        self.add(
-            name,
-            Info::new(Kind::DataSec, vars.len() as u16, false),
-            size,
-            &tail,
-        )
+        self.add(name, Info::new(Kind::DataSec, vars.len() as u16, false), size, &tail)
     }
 
     /// A declaration tag; `component` -1 tags all of `target`.
@@ -258,13 +220,7 @@ impl Builder {
     pub fn copy(&mut self, ty: &Type<'_>, map: impl Fn(u32) -> u32) -> u32 {
         match *ty {
             Type::Void => 0,
-            Type::Int(Int {
-                name,
-                size,
-                encoding,
-                bit_offset,
-                bits,
-            }) => {
+            Type::Int(Int { name, size, encoding, bit_offset, bits }) => {
                 let data =
                     u32::from(encoding) << 24 | u32::from(bit_offset) << 16 | u32::from(bits);
                 self.add(name, Info::new(Kind::Int, 0, false), size, &[data])
@@ -275,10 +231,7 @@ impl Builder {
                 let members: Vec<Member<'_>> = composite
                     .members
                     .iter()
-                    .map(|member| Member {
-                        type_id: map(member.type_id),
-                        ..member
-                    })
+                    .map(|member| Member { type_id: map(member.type_id), ..member })
                     .collect();
                 self.composite(ty.kind(), composite.name, composite.size, &members)
             }
@@ -287,11 +240,7 @@ impl Builder {
                 let mut tail = Vec::with_capacity(width * view.enumerators.len());
                 for enumerator in view.enumerators.iter() {
                     let value = enumerator.value;
-                    let words = [
-                        self.string(enumerator.name),
-                        value as u32,
-                        (value >> 32) as u32,
-                    ];
+                    let words = [self.string(enumerator.name), value as u32, (value >> 32) as u32];
                     tail.extend_from_slice(&words[..width]);
                 }
                 let info = Info::new(ty.kind(), view.enumerators.len() as u16, view.signed);
@@ -302,47 +251,28 @@ impl Builder {
             Type::Volatile { target } | Type::Const { target } | Type::Restrict { target } => {
                 self.qualifier(ty.kind(), map(target))
             }
-            Type::Func {
-                name,
-                proto,
-                linkage,
-            } => self.func(name, map(proto), linkage),
+            Type::Func { name, proto, linkage } => self.func(name, map(proto), linkage),
             Type::FuncProto(proto) => {
-                let params: Vec<(&str, u32)> = proto
-                    .params
-                    .iter()
-                    .map(|param| (param.name, map(param.type_id)))
-                    .collect();
+                let params: Vec<(&str, u32)> =
+                    proto.params.iter().map(|param| (param.name, map(param.type_id))).collect();
                 self.func_proto(map(proto.ret), &params)
             }
-            Type::Var {
-                name,
-                target,
-                linkage,
-            } => self.var(name, map(target), linkage),
+            Type::Var { name, target, linkage } => self.var(name, map(target), linkage),
             Type::DataSec(section) => {
                 let vars: Vec<SecVar> = section
                     .vars
                     .iter()
-                    .map(|var| SecVar {
-                        type_id: map(var.type_id),
-                        ..var
-                    })
+                    .map(|var| SecVar { type_id: map(var.type_id), ..var })
                     .collect();
                 self.datasec(section.name, section.size, &vars)
             }
             Type::Float { name, size } => self.float(name, size),
-            Type::DeclTag {
-                name,
-                target,
-                component,
-                is_attribute,
-            } => self.decl_tag(name, map(target), component, is_attribute),
-            Type::TypeTag {
-                name,
-                target,
-                is_attribute,
-            } => self.type_tag(name, map(target), is_attribute),
+            Type::DeclTag { name, target, component, is_attribute } => {
+                self.decl_tag(name, map(target), component, is_attribute)
+            }
+            Type::TypeTag { name, target, is_attribute } => {
+                self.type_tag(name, map(target), is_attribute)
+            }
         }
     }
 
@@ -405,10 +335,7 @@ impl Builder {
         let first = self.next_id() - self.offsets.len() as u32;
         id.checked_sub(first)
             .and_then(|index| self.offsets.get(index as usize).copied())
-            .ok_or(BtfError::NoType {
-                id,
-                len: self.next_id(),
-            })
+            .ok_or(BtfError::NoType { id, len: self.next_id() })
     }
 
     /// Where a type of the given kind starts.
@@ -416,21 +343,12 @@ impl Builder {
         let start = self.start_of(id)?;
         match Info(word(&self.types[start..], 1)).kind() {
             Some(found) if found == kind => Ok(start),
-            found => Err(BtfError::Kind {
-                id,
-                kind: found.unwrap_or(Kind::Void),
-                expected,
-            }),
+            found => Err(BtfError::Kind { id, kind: found.unwrap_or(Kind::Void), expected }),
         }
     }
 
     fn put(&mut self, at: usize, words: &[u32]) {
-        for (place, word) in self.types[at..]
-            .as_chunks_mut::<4>()
-            .0
-            .iter_mut()
-            .zip(words)
-        {
+        for (place, word) in self.types[at..].as_chunks_mut::<4>().0.iter_mut().zip(words) {
             *place = word.to_le_bytes();
         }
     }
@@ -456,7 +374,5 @@ fn bounded<T>(records: &[T]) -> &[T] {
 }
 
 fn words_of(vars: &[SecVar]) -> Vec<u32> {
-    vars.iter()
-        .flat_map(|var| [var.type_id, var.offset, var.size])
-        .collect()
+    vars.iter().flat_map(|var| [var.type_id, var.offset, var.size]).collect()
 }

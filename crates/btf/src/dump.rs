@@ -6,18 +6,12 @@ use crate::{Btf, Enum, FuncLinkage, Int, Type, VarLinkage};
 
 /// Writes all types; of a split BTF its own only.
 pub fn write_raw(btf: &Btf, out: &mut dyn Write) -> io::Result<()> {
-    btf.types()
-        .try_for_each(|(id, ty)| write_type(btf, id, &ty, out))
+    btf.types().try_for_each(|(id, ty)| write_type(btf, id, &ty, out))
 }
 
 /// Writes one type: its line, and a line for each of its members.
 pub fn write_type(btf: &Btf, id: u32, ty: &Type<'_>, out: &mut dyn Write) -> io::Result<()> {
-    write!(
-        out,
-        "[{id}] {} '{}'",
-        ty.kind().dump_name(),
-        shown(ty.name())
-    )?;
+    write!(out, "[{id}] {} '{}'", ty.kind().dump_name(), shown(ty.name()))?;
     match *ty {
         Type::Void => {}
         Type::Int(int) => write!(
@@ -40,12 +34,7 @@ pub fn write_type(btf: &Btf, id: u32, ty: &Type<'_>, out: &mut dyn Write) -> io:
             array.element, array.index, array.len,
         )?,
         Type::Struct(composite) | Type::Union(composite) => {
-            write!(
-                out,
-                " size={} vlen={}",
-                composite.size,
-                composite.members.len()
-            )?;
+            write!(out, " size={} vlen={}", composite.size, composite.members.len())?;
             for member in composite.members.iter() {
                 write!(
                     out,
@@ -62,48 +51,33 @@ pub fn write_type(btf: &Btf, id: u32, ty: &Type<'_>, out: &mut dyn Write) -> io:
         Type::Enum(view) => write_enum(&view, ["", ""], out)?,
         Type::Enum64(view) => write_enum(&view, ["LL", "ULL"], out)?,
         Type::Fwd { is_union, .. } => {
-            write!(
-                out,
-                " fwd_kind={}",
-                if is_union { "union" } else { "struct" }
-            )?;
+            write!(out, " fwd_kind={}", if is_union { "union" } else { "struct" })?;
         }
         Type::Func { proto, linkage, .. } => {
             write!(out, " type_id={proto} linkage={}", func_linkage(linkage))?;
         }
         Type::FuncProto(proto) => {
-            write!(
-                out,
-                " ret_type_id={} vlen={}",
-                proto.ret,
-                proto.params.len()
-            )?;
+            write!(out, " ret_type_id={} vlen={}", proto.ret, proto.params.len())?;
             for param in proto.params.iter() {
                 write!(out, "\n\t'{}' type_id={}", shown(param.name), param.type_id)?;
             }
         }
-        Type::Var {
-            target, linkage, ..
-        } => {
+        Type::Var { target, linkage, .. } => {
             write!(out, " type_id={target}, linkage={}", var_linkage(linkage))?;
         }
         Type::DataSec(section) => {
             write!(out, " size={} vlen={}", section.size, section.vars.len())?;
             for var in section.vars.iter() {
-                write!(
-                    out,
-                    "\n\ttype_id={} offset={} size={}",
-                    var.type_id, var.offset, var.size,
-                )?;
+                write!(out, "\n\ttype_id={} offset={} size={}", var.type_id, var.offset, var.size,)?;
                 if let Ok(of) = btf.type_by_id(var.type_id) {
                     write!(out, " ({} '{}')", of.kind().dump_name(), shown(of.name()))?;
                 }
             }
         }
         Type::Float { size, .. } => write!(out, " size={size}")?,
-        Type::DeclTag {
-            target, component, ..
-        } => write!(out, " type_id={target} component_idx={component}")?,
+        Type::DeclTag { target, component, .. } => {
+            write!(out, " type_id={target} component_idx={component}")?
+        }
     }
     writeln!(out)
 }

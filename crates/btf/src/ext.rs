@@ -46,7 +46,7 @@ pub struct LineInfo {
     pub file_name_off: u32,
     /// The line's text, in the BTF's strings.
     pub line_off: u32,
-    /// The line's number, from 1 (22 bits).
+    /// The line's number, from 1 (22 bits); 0 for what the compiler made up.
     pub line: u32,
     /// The column, from 1; 0 if unknown (10 bits).
     pub column: u32,
@@ -90,20 +90,10 @@ impl Ext {
                 return Err(ext_error(what, start, "not aligned to 4 bytes".into()));
             }
             match start.checked_add(len) {
-                Some(end) if end <= bytes.len() => Ok(Part {
-                    what,
-                    endian,
-                    btf,
-                    bytes: &bytes[..end],
-                    at: start,
-                }),
-                _ if len == 0 => Ok(Part {
-                    what,
-                    endian,
-                    btf,
-                    bytes: &[],
-                    at: 0,
-                }),
+                Some(end) if end <= bytes.len() => {
+                    Ok(Part { what, endian, btf, bytes: &bytes[..end], at: start })
+                }
+                _ if len == 0 => Ok(Part { what, endian, btf, bytes: &[], at: 0 }),
                 _ => Err(truncated(what, start, len, bytes)),
             }
         };
@@ -119,11 +109,8 @@ impl Ext {
 
     /// The section's bytes. Sections without records are left out: the format has none.
     pub fn to_bytes(&self, endian: Endian) -> Vec<u8> {
-        let parts = [
-            words_of(&self.func_info),
-            words_of(&self.line_info),
-            words_of(&self.core_relos),
-        ];
+        let parts =
+            [words_of(&self.func_info), words_of(&self.line_info), words_of(&self.core_relos)];
         // A CO-RE part of length 0 in a full header is what compilers write, too.
         let mut words = vec![0, FULL_HEADER as u32];
         let mut offset = 0;
@@ -158,10 +145,7 @@ impl Record for FuncInfo {
     const WORDS: usize = 2;
 
     fn decode(words: &[u32]) -> FuncInfo {
-        FuncInfo {
-            insn_off: words[0],
-            type_id: words[1],
-        }
+        FuncInfo { insn_off: words[0], type_id: words[1] }
     }
 
     fn encode(&self, words: &mut Vec<u32>) {
@@ -210,12 +194,7 @@ impl Record for Relocation {
     }
 
     fn encode(&self, words: &mut Vec<u32>) {
-        words.extend([
-            self.insn_off,
-            self.type_id,
-            self.access_str_off,
-            self.kind.number(),
-        ]);
+        words.extend([self.insn_off, self.type_id, self.access_str_off, self.kind.number()]);
     }
 
     fn check(&self, btf: &Btf) -> Result<(), BtfError> {
@@ -242,7 +221,7 @@ impl Part<'_> {
         }
         let size_at = self.at;
         let record_size = self.word()? as usize;
-        if record_size < 4 * T::WORDS || record_size % 4 != 0 {
+        if record_size < 4 * T::WORDS || !record_size.is_multiple_of(4) {
             let least = 4 * T::WORDS;
             let reason =
                 format!("record size {record_size}, expected a multiple of 4 from {least}");
@@ -264,11 +243,7 @@ impl Part<'_> {
             return Err(ext_error(self.what, start, error.to_string()));
         }
         if count == 0 {
-            return Err(ext_error(
-                self.what,
-                start,
-                "a section of no records".into(),
-            ));
+            return Err(ext_error(self.what, start, "a section of no records".into()));
         }
         let left = self.bytes.len() - self.at;
         let Some(len) = count.checked_mul(record_size).filter(|&len| len <= left) else {
@@ -303,10 +278,7 @@ impl Part<'_> {
 /// The words of one part; none if it has no records.
 fn words_of<T: Record>(sections: &[Section<T>]) -> Vec<u32> {
     let mut words = vec![4 * T::WORDS as u32];
-    for section in sections
-        .iter()
-        .filter(|section| !section.records.is_empty())
-    {
+    for section in sections.iter().filter(|section| !section.records.is_empty()) {
         words.extend([section.name_off, section.records.len() as u32]);
         for record in &section.records {
             record.encode(&mut words);
@@ -319,18 +291,9 @@ fn words_of<T: Record>(sections: &[Section<T>]) -> Vec<u32> {
 }
 
 fn truncated(what: &'static str, offset: usize, need: usize, bytes: &[u8]) -> BtfError {
-    BtfError::Truncated {
-        what,
-        offset,
-        need: need as u64,
-        len: bytes.len(),
-    }
+    BtfError::Truncated { what, offset, need: need as u64, len: bytes.len() }
 }
 
 fn ext_error(what: &'static str, offset: usize, reason: String) -> BtfError {
-    BtfError::Ext {
-        what,
-        offset,
-        reason,
-    }
+    BtfError::Ext { what, offset, reason }
 }

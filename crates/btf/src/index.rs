@@ -21,10 +21,8 @@ impl NameIndex {
     /// Indexes names by their position. Empty names are left out.
     pub fn build<'a>(names: impl ExactSizeIterator<Item = &'a str> + DoubleEndedIterator) -> Self {
         let len = names.len();
-        let mut index = NameIndex {
-            heads: vec![END; len.next_power_of_two()],
-            next: vec![END; len],
-        };
+        let mut index =
+            NameIndex { heads: vec![END; len.next_power_of_two()], next: vec![END; len] };
         // From the back, so that each chain ascends.
         for (position, name) in names.enumerate().rev() {
             if !name.is_empty() {

@@ -6,7 +6,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::{Btf, BtfError, Int, Kind, Member, Type};
+use crate::{Btf, BtfError, Int, Member, Type};
 
 /// How many typedefs, qualifiers and array dimensions may follow one another.
 pub(crate) const MAX_CHAIN: u32 = 256;
@@ -39,10 +39,7 @@ impl Btf {
 
     /// `sizeof` in bytes, below 2^32. Void, functions and forward declarations have none.
     pub fn size_of(&self, id: u32) -> Result<u64, BtfError> {
-        let too_large = || BtfError::TooLarge {
-            id,
-            what: "its size does not fit in 32 bits",
-        };
+        let too_large = || BtfError::TooLarge { id, what: "its size does not fit in 32 bits" };
         let mut elements: u32 = 1;
         let mut at = id;
         for _ in 0..MAX_SIZE_CHAIN {
@@ -106,10 +103,7 @@ pub(crate) struct Shapes<'a> {
 
 impl<'a> Shapes<'a> {
     pub fn new(btf: &'a Btf) -> Self {
-        Shapes {
-            btf,
-            known: FxHashMap::default(),
-        }
+        Shapes { btf, known: FxHashMap::default() }
     }
 
     /// The alignment of any type, in bytes.
@@ -183,17 +177,10 @@ impl<'a> Shapes<'a> {
         }
         let ty = self.btf.type_by_id(id)?;
         let Some(composite) = ty.composite() else {
-            return Err(BtfError::Kind {
-                id,
-                kind: ty.kind(),
-                expected: "a struct or union",
-            });
+            return Err(BtfError::Kind { id, kind: ty.kind(), expected: "a struct or union" });
         };
         self.known.insert(id, None);
-        let mut shape = Shape {
-            align: 1,
-            packed: false,
-        };
+        let mut shape = Shape { align: 1, packed: false };
         for member in composite.members.iter() {
             let align = self.member_align_at(&member, depth + 1)?;
             shape.align = shape.align.max(align);
@@ -267,11 +254,4 @@ impl Btf {
 
 pub(crate) fn nesting(id: u32, limit: u32) -> BtfError {
     BtfError::Nesting { id, limit }
-}
-
-impl Kind {
-    /// The kinds that CO-RE takes for each other: a kind itself, and the two enums.
-    pub(crate) fn core_compatible(self, other: Kind) -> bool {
-        self == other || (self.is_enum() && other.is_enum())
-    }
 }

@@ -20,7 +20,9 @@ pub mod dump;
 mod error;
 mod ext;
 mod index;
+mod kind;
 mod layout;
+mod records;
 mod types;
 pub mod value;
 mod wire;
@@ -29,9 +31,11 @@ pub use btf::Btf;
 pub use builder::Builder;
 pub use error::BtfError;
 pub use ext::{Ext, FuncInfo, LineInfo, Section};
+pub use kind::Kind;
 pub use layout::Bitfield;
+pub use records::{Record, Records};
 pub use types::{
-    Array, Composite, DataSec, Enum, Enumerator, FuncLinkage, FuncProto, Int, Kind, Member, Param,
-    Record, Records, SecVar, Type, VarLinkage,
+    Array, Composite, DataSec, Enum, Enumerator, FuncLinkage, FuncProto, Int, Member, Param,
+    SecVar, Type, VarLinkage,
 };
 pub use wire::Endian;

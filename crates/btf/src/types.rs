@@ -4,103 +4,8 @@
 //! offsets in it were checked by the parser, so decoding cannot fail.
 //! Counterpart: `struct btf_type` and what follows it in `include/uapi/linux/btf.h`.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use crate::Btf;
 use crate::wire::{self, Info, word};
-
-/// The kind of a type, with the number that BTF gives it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[repr(u8)]
-#[allow(missing_docs, reason = "the names are the format's")]
-pub enum Kind {
-    Void = 0,
-    Int = 1,
-    Ptr = 2,
-    Array = 3,
-    Struct = 4,
-    Union = 5,
-    Enum = 6,
-    Fwd = 7,
-    Typedef = 8,
-    Volatile = 9,
-    Const = 10,
-    Restrict = 11,
-    Func = 12,
-    FuncProto = 13,
-    Var = 14,
-    DataSec = 15,
-    Float = 16,
-    DeclTag = 17,
-    TypeTag = 18,
-    Enum64 = 19,
-}
-
-/// Each kind with its name in bpftool's dumps and in libbpf's messages.
-const KINDS: [(Kind, &str, &str); 20] = [
-    (Kind::Void, "UNKNOWN", "void"),
-    (Kind::Int, "INT", "int"),
-    (Kind::Ptr, "PTR", "ptr"),
-    (Kind::Array, "ARRAY", "array"),
-    (Kind::Struct, "STRUCT", "struct"),
-    (Kind::Union, "UNION", "union"),
-    (Kind::Enum, "ENUM", "enum"),
-    (Kind::Fwd, "FWD", "fwd"),
-    (Kind::Typedef, "TYPEDEF", "typedef"),
-    (Kind::Volatile, "VOLATILE", "volatile"),
-    (Kind::Const, "CONST", "const"),
-    (Kind::Restrict, "RESTRICT", "restrict"),
-    (Kind::Func, "FUNC", "func"),
-    (Kind::FuncProto, "FUNC_PROTO", "func_proto"),
-    (Kind::Var, "VAR", "var"),
-    (Kind::DataSec, "DATASEC", "datasec"),
-    (Kind::Float, "FLOAT", "float"),
-    (Kind::DeclTag, "DECL_TAG", "decl_tag"),
-    (Kind::TypeTag, "TYPE_TAG", "type_tag"),
-    (Kind::Enum64, "ENUM64", "enum64"),
-];
-
-impl Kind {
-    /// The kind with this number.
-    pub fn from_number(number: u8) -> Option<Kind> {
-        KINDS.get(usize::from(number)).map(|row| row.0)
-    }
-
-    /// Its name in a raw dump: `FUNC_PROTO`.
-    pub fn dump_name(self) -> &'static str {
-        KINDS[self as usize].1
-    }
-
-    /// Its name in libbpf's messages: `func_proto`.
-    pub fn name(self) -> &'static str {
-        KINDS[self as usize].2
-    }
-
-    /// Const, volatile, restrict or a type tag.
-    pub fn is_modifier(self) -> bool {
-        matches!(
-            self,
-            Kind::Const | Kind::Volatile | Kind::Restrict | Kind::TypeTag
-        )
-    }
-
-    /// Struct or union.
-    pub fn is_composite(self) -> bool {
-        matches!(self, Kind::Struct | Kind::Union)
-    }
-
-    /// Enum or enum64.
-    pub fn is_enum(self) -> bool {
-        matches!(self, Kind::Enum | Kind::Enum64)
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+use crate::{Btf, Kind, Records};
 
 /// One type. Names are "" where the type has none; targets are type ids.
 #[derive(Clone, Copy, Debug)]
@@ -392,14 +297,8 @@ impl<'a> Type<'a> {
                     _ => Type::Enum64(view),
                 }
             }
-            Some(Kind::Fwd) => Type::Fwd {
-                name: name(),
-                is_union: flag,
-            },
-            Some(Kind::Typedef) => Type::Typedef {
-                name: name(),
-                target: third,
-            },
+            Some(Kind::Fwd) => Type::Fwd { name: name(), is_union: flag },
+            Some(Kind::Typedef) => Type::Typedef { name: name(), target: third },
             Some(Kind::Volatile) => Type::Volatile { target: third },
             Some(Kind::Const) => Type::Const { target: third },
             Some(Kind::Restrict) => Type::Restrict { target: third },
@@ -408,10 +307,9 @@ impl<'a> Type<'a> {
                 proto: third,
                 linkage: FuncLinkage::from_number(info.vlen()),
             },
-            Some(Kind::FuncProto) => Type::FuncProto(FuncProto {
-                ret: third,
-                params: Records::new(btf, tail, 8, flag),
-            }),
+            Some(Kind::FuncProto) => {
+                Type::FuncProto(FuncProto { ret: third, params: Records::new(btf, tail, 8, flag) })
+            }
             Some(Kind::Var) => Type::Var {
                 name: name(),
                 target: third,
@@ -422,21 +320,16 @@ impl<'a> Type<'a> {
                 size: third,
                 vars: Records::new(btf, tail, 12, flag),
             }),
-            Some(Kind::Float) => Type::Float {
-                name: name(),
-                size: third,
-            },
+            Some(Kind::Float) => Type::Float { name: name(), size: third },
             Some(Kind::DeclTag) => Type::DeclTag {
                 name: name(),
                 target: third,
                 component: word(tail, 0) as i32,
                 is_attribute: flag,
             },
-            Some(Kind::TypeTag) => Type::TypeTag {
-                name: name(),
-                target: third,
-                is_attribute: flag,
-            },
+            Some(Kind::TypeTag) => {
+                Type::TypeTag { name: name(), target: third, is_attribute: flag }
+            }
         }
     }
 
@@ -516,124 +409,6 @@ impl<'a> Type<'a> {
         match *self {
             Type::Enum(view) | Type::Enum64(view) => Some(view),
             _ => None,
-        }
-    }
-}
-
-/// What stands in [`Records`]: members, enumerators, parameters, variables.
-pub trait Record<'a>: Sized {
-    #[doc(hidden)]
-    fn decode(btf: &'a Btf, bytes: &'a [u8], kind_flag: bool) -> Self;
-}
-
-/// The records behind a type, decoded as they are asked for.
-pub struct Records<'a, T> {
-    btf: &'a Btf,
-    bytes: &'a [u8],
-    stride: usize,
-    kind_flag: bool,
-    of: PhantomData<T>,
-}
-
-impl<'a, T: Record<'a>> Records<'a, T> {
-    fn new(btf: &'a Btf, bytes: &'a [u8], stride: usize, kind_flag: bool) -> Self {
-        Records {
-            btf,
-            bytes,
-            stride,
-            kind_flag,
-            of: PhantomData,
-        }
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.bytes.len() / self.stride
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// The record at `index`.
-    pub fn get(&self, index: usize) -> Option<T> {
-        let start = index.checked_mul(self.stride)?;
-        let bytes = self.bytes.get(start..start.checked_add(self.stride)?)?;
-        Some(T::decode(self.btf, bytes, self.kind_flag))
-    }
-
-    /// All records in order.
-    pub fn iter(
-        &self,
-    ) -> impl ExactSizeIterator<Item = T> + DoubleEndedIterator + Clone + use<'a, T> {
-        let (btf, kind_flag) = (self.btf, self.kind_flag);
-        self.bytes
-            .chunks_exact(self.stride)
-            .map(move |bytes| T::decode(btf, bytes, kind_flag))
-    }
-}
-
-impl<T> Clone for Records<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Records<'_, T> {}
-
-impl<'a, T: Record<'a> + fmt::Debug> fmt::Debug for Records<'a, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
-}
-
-impl<'a> Record<'a> for Member<'a> {
-    fn decode(btf: &'a Btf, bytes: &'a [u8], kind_flag: bool) -> Self {
-        let offset = word(bytes, 2);
-        let (bit_offset, bitfield_size) = match kind_flag {
-            true => (offset & 0xff_ffff, (offset >> 24) as u8),
-            false => (offset, 0),
-        };
-        Member {
-            name: btf.checked_string(word(bytes, 0)),
-            type_id: word(bytes, 1),
-            bit_offset,
-            bitfield_size,
-        }
-    }
-}
-
-impl<'a> Record<'a> for Enumerator<'a> {
-    fn decode(btf: &'a Btf, bytes: &'a [u8], signed: bool) -> Self {
-        let low = word(bytes, 1);
-        let value = match bytes.len() {
-            12 => u64::from(low) | u64::from(word(bytes, 2)) << 32,
-            _ if signed => low as i32 as u64,
-            _ => u64::from(low),
-        };
-        Enumerator {
-            name: btf.checked_string(word(bytes, 0)),
-            value,
-        }
-    }
-}
-
-impl<'a> Record<'a> for Param<'a> {
-    fn decode(btf: &'a Btf, bytes: &'a [u8], _: bool) -> Self {
-        Param {
-            name: btf.checked_string(word(bytes, 0)),
-            type_id: word(bytes, 1),
-        }
-    }
-}
-
-impl Record<'_> for SecVar {
-    fn decode(_: &Btf, bytes: &[u8], _: bool) -> Self {
-        SecVar {
-            type_id: word(bytes, 0),
-            offset: word(bytes, 1),
-            size: word(bytes, 2),
         }
     }
 }

@@ -24,11 +24,8 @@ pub enum Endian {
 
 impl Endian {
     /// This machine's.
-    pub const NATIVE: Endian = if cfg!(target_endian = "big") {
-        Endian::Big
-    } else {
-        Endian::Little
-    };
+    pub const NATIVE: Endian =
+        if cfg!(target_endian = "big") { Endian::Big } else { Endian::Little };
 
     /// The order in which `bytes` hold BTF's magic.
     pub(crate) fn of_magic(bytes: &[u8]) -> Result<Endian, BtfError> {
@@ -192,11 +189,7 @@ impl Header {
         if types.end > strings.start {
             return Err(wrong("str_off", 16, str_off, "strings after the types"));
         }
-        Ok(Header {
-            endian,
-            types,
-            strings,
-        })
+        Ok(Header { endian, types, strings })
     }
 
     /// A header in front of `types_len` bytes of types and then `strings_len` of strings.

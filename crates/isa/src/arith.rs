@@ -271,28 +271,63 @@ mod tests {
         assert_eq!(neg(Width::W32, 1), 0xffff_ffff);
     }
 
-    /// On words of 8 bits, with halves of 4: every pair of operands.
-    #[test]
-    fn small_words_behave_as_large_ones_do() {
-        for op in OPS {
-            for a in Bits::<8>::all() {
-                for b in Bits::<8>::all() {
-                    let result = alu_on(op, Width::W64, a, b);
-                    let (x, y) = (a.signed(), b.signed());
-                    let (p, q) = (a.unsigned(), b.unsigned());
-                    let expected = match op {
-                        AluOp::SDiv if q == 0 => 0,
-                        AluOp::SDiv => (x / y) as u32,
-                        AluOp::SMod if q == 0 => p,
-                        AluOp::SMod => (x % y) as u32,
-                        AluOp::Lsh => p << (q & 7),
-                        AluOp::Rsh => p >> (q & 7),
-                        AluOp::Arsh => (x >> (q & 7)) as u32,
-                        _ => native32(op, p, q),
-                    };
-                    assert_eq!(result.unsigned(), expected & 0xff, "{op:?} {p} {q}");
+    /// What an operation gives on `bits` bits, by plain integers.
+    fn plain(op: AluOp, bits: u32, p: u32, q: u32) -> u32 {
+        let signed = |value: u32| (value << (32 - bits)) as i32 >> (32 - bits);
+        let (x, y, amount) = (signed(p), signed(q), q & (bits - 1));
+        let result = match op {
+            AluOp::SDiv if q == 0 => 0,
+            AluOp::SDiv => (x / y) as u32,
+            AluOp::SMod if q == 0 => p,
+            AluOp::SMod => (x % y) as u32,
+            AluOp::Lsh => p << amount,
+            AluOp::Rsh => p >> amount,
+            AluOp::Arsh => (x >> amount) as u32,
+            _ => native32(op, p, q),
+        };
+        result & ((1 << bits) - 1)
+    }
+
+    /// Every pair of words of `N` bits, with halves of `N / 2`.
+    fn every_pair<const N: u32>() {
+        let half = (1 << (N / 2)) - 1;
+        for a in Bits::<N>::all() {
+            for b in Bits::<N>::all() {
+                let (p, q) = (a.unsigned(), b.unsigned());
+                for op in OPS {
+                    let full = alu_on(op, Width::W64, a, b).unsigned();
+                    assert_eq!(full, plain(op, N, p, q), "{op:?} {p} {q}");
+                    let low = alu_on(op, Width::W32, a, b).unsigned();
+                    assert_eq!(low, plain(op, N / 2, p & half, q & half), "{op:?} {p} {q} low");
+                }
+                for (width, bits) in [(Width::W64, N), (Width::W32, N / 2)] {
+                    let signed = |value: u32| (value << (32 - bits)) as i32 >> (32 - bits);
+                    let cut = |value: u32| value & ((1 << bits) - 1);
+                    let (p, q, x, y) = (cut(p), cut(q), signed(p), signed(q));
+                    let expected = [
+                        (Cond::Eq, p == q),
+                        (Cond::Ne, p != q),
+                        (Cond::Set, p & q != 0),
+                        (Cond::Gt, p > q),
+                        (Cond::Ge, p >= q),
+                        (Cond::Lt, p < q),
+                        (Cond::Le, p <= q),
+                        (Cond::Sgt, x > y),
+                        (Cond::Sge, x >= y),
+                        (Cond::Slt, x < y),
+                        (Cond::Sle, x <= y),
+                    ];
+                    for (cond, holds) in expected {
+                        assert_eq!(condition_on(cond, width, a, b), holds, "{cond:?} {p} {q}");
+                    }
                 }
             }
         }
+    }
+
+    #[test]
+    fn small_words_behave_as_large_ones_do() {
+        every_pair::<4>();
+        every_pair::<8>();
     }
 }

@@ -221,16 +221,9 @@ fn imm64(slot: Slot, second: Option<&Slot>) -> Decoded<Insn> {
         .filter(|second| (second.code, second.dst, second.src, second.off) == (0, 0, 0, 0))
         .ok_or(DecodeErrorKind::Imm64)?;
     zero(slot, "off")?;
-    let kind = match slot.src {
-        0 => ImmKind::Const,
-        1 => ImmKind::MapFd,
-        2 => ImmKind::MapValue,
-        3 => ImmKind::BtfId,
-        4 => ImmKind::Func,
-        5 => ImmKind::MapIdx,
-        6 => ImmKind::MapIdxValue,
-        src => return Err(DecodeErrorKind::Value("src", src.into())),
-    };
+    let kind = *ImmKind::ALL
+        .get(usize::from(slot.src))
+        .ok_or(DecodeErrorKind::Value("src", slot.src.into()))?;
     let imm = Imm64 { kind, lo: slot.imm as u32, hi: second.imm as u32 };
     Ok(Insn::LoadImm64 { dst: reg(slot.dst)?, imm })
 }

@@ -6,7 +6,7 @@ use crate::{AluOp, AtomicOp, Callee, Cond, Insn, Operand, Order, Size, Slot, Wid
 /// Encodes a program. Each [`Insn::LoadImm64`] writes its second half into the
 /// [`Insn::Hole`] that follows it.
 pub fn encode(insns: &[Insn]) -> Vec<Slot> {
-    let mut slots: Vec<Slot> = insns.iter().map(one).collect();
+    let mut slots: Vec<Slot> = insns.iter().map(first_slot).collect();
     for (pc, insn) in insns.iter().enumerate() {
         if let (Insn::LoadImm64 { imm, .. }, Some(second)) = (insn, slots.get_mut(pc + 1)) {
             second.imm = imm.hi as i32;
@@ -16,7 +16,7 @@ pub fn encode(insns: &[Insn]) -> Vec<Slot> {
 }
 
 /// The slot of one instruction; of a 64-bit immediate load, the first.
-fn one(insn: &Insn) -> Slot {
+pub(crate) fn first_slot(insn: &Insn) -> Slot {
     let mut slot = Slot::default();
     match *insn {
         Insn::Alu { op, width, dst, src } => {

@@ -208,6 +208,19 @@ pub enum ImmKind {
     MapIdxValue = 6,
 }
 
+impl ImmKind {
+    /// Every kind, each at the number that the `src` field holds for it.
+    pub const ALL: [ImmKind; 7] = [
+        ImmKind::Const,
+        ImmKind::MapFd,
+        ImmKind::MapValue,
+        ImmKind::BtfId,
+        ImmKind::Func,
+        ImmKind::MapIdx,
+        ImmKind::MapIdxValue,
+    ];
+}
+
 /// A 64-bit immediate: two 32-bit halves and what they mean.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Imm64 {

@@ -113,6 +113,11 @@ impl<const N: u32> Bits<N> {
         (0..=Self::MASK).map(Bits)
     }
 
+    /// The lower `N` bits.
+    fn cut(value: u32) -> Bits<N> {
+        Bits(value & Self::MASK)
+    }
+
     /// As an unsigned number.
     pub fn unsigned(self) -> u32 {
         self.0
@@ -138,7 +143,7 @@ macro_rules! operators {
         impl<const N: u32> $name for Bits<N> {
             type Output = Bits<N>;
             fn $method(self, other: Bits<N>) -> Bits<N> {
-                Bits(self.0.$wide(other.0) & Self::MASK)
+                Bits::cut(self.0.$wide(other.0))
             }
         }
     )*};
@@ -164,7 +169,7 @@ impl Not for W64 {
 impl<const N: u32> Not for Bits<N> {
     type Output = Bits<N>;
     fn not(self) -> Bits<N> {
-        Bits(!self.0 & Self::MASK)
+        Bits::cut(!self.0)
     }
 }
 
@@ -223,16 +228,16 @@ impl<const N: u32> Word for Bits<N> {
     const BITS: u32 = N;
 
     fn lit(value: u64) -> Bits<N> {
-        Bits(value as u32 & Self::MASK)
+        Bits::cut(value as u32)
     }
     fn shl(self, amount: Bits<N>) -> Bits<N> {
-        Bits(self.0 << amount.0 & Self::MASK)
+        Bits::cut(self.0 << amount.0)
     }
     fn shr(self, amount: Bits<N>) -> Bits<N> {
         Bits(self.0 >> amount.0)
     }
     fn sar(self, amount: Bits<N>) -> Bits<N> {
-        Bits((self.signed() >> amount.0) as u32 & Self::MASK)
+        Bits::cut((self.signed() >> amount.0) as u32)
     }
     fn udiv(self, divisor: Bits<N>) -> Bits<N> {
         Bits(self.0.checked_div(divisor.0).unwrap_or(0))

@@ -1,2 +1,32 @@
-//! Placeholder.
+//! From a file to running programs, in three stages, each a function from one type
+//! to the next:
+//!
+//! ```text
+//!   file ── Object::open ──> Object    plain data, to be looked at and edited
+//!              relocate  ──> Linked    each program's instructions as one piece
+//!              load      ──> Skep      live maps and programs of a kernel
+//! ```
+//!
+//! An object is read as libbpf 1.7 reads it, and relocated to the same bytes.
 #![forbid(unsafe_code)]
+
+pub mod capture;
+mod elf;
+mod error;
+mod kconfig;
+mod load;
+mod object;
+mod parse;
+mod relocate;
+mod target;
+
+pub use error::{
+    Error, LoadError, LoadErrorKind, ObjectError, ObjectErrorKind, RelocateError, RelocateErrorKind,
+};
+pub use load::{Entries, Keys, Map, Options, Program, RingBuffer, Skep, load};
+pub use object::{
+    CoreRecord, Extern, ExternKind, Function, KconfigType, MapDef, MapOrigin, Object, Operation,
+    ProgramDef, Reference, Symbol,
+};
+pub use relocate::{Linked, LinkedProgram, MapReference, PlacedFunction, Poisoned, relocate};
+pub use target::Target;

@@ -18,7 +18,13 @@ pub struct Mapping {
     start: NonNull<u8>,
     len: usize,
     writable: bool,
+    /// Dropped after the mapping.
+    keeps: Option<Box<dyn Keepable>>,
 }
+
+/// What a mapping can keep alive.
+pub trait Keepable: std::fmt::Debug + Send + Sync {}
+impl<T: std::fmt::Debug + Send + Sync> Keepable for T {}
 
 // SAFETY: the mapping is owned, and every access to it is atomic or a volatile copy.
 unsafe impl Send for Mapping {}
@@ -43,7 +49,14 @@ impl Mapping {
             unsafe { mmap(std::ptr::null_mut(), len, access, MapFlags::SHARED, fd, offset) }
                 .map_err(|errno| Errno(errno.raw_os_error()))?;
         let start = NonNull::new(start.cast()).ok_or(Errno::ENOMEM)?;
-        Ok(Mapping { start, len, writable })
+        Ok(Mapping { start, len, writable, keeps: None })
+    }
+
+    /// Keeps something alive for as long as the mapping.
+    pub fn keeping(self, keeps: Box<dyn Keepable>) -> Mapping {
+        let mut mapping = self;
+        mapping.keeps = Some(keeps);
+        mapping
     }
 
     /// Bytes mapped.

@@ -20,6 +20,6 @@ mod raw;
 mod syscall;
 mod vm;
 
-pub use objects::{MapObject, Object};
+pub use objects::{MapHandle, Object};
 pub use raw::{RawError, RawMemory, run_raw};
 pub use vm::{DEFAULT_BUDGET, HeldVcpu, Vcpu, Vm};

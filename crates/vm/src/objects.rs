@@ -1,17 +1,17 @@
 //! What fds and ids of the embedded kernel mean: maps, programs, BTF, pins.
 
+use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use skep_abi::Errno;
 use skep_sys::RawFd;
 
-use crate::maps::Map;
+use crate::maps::{Map, MapObject, grace};
 use crate::program::Program;
 
 /// A map with what user space knows of it.
-pub struct MapObject {
+pub struct MapHandle {
     /// Its storage.
     pub map: Arc<Map>,
     /// Id.
@@ -24,24 +24,54 @@ pub struct MapObject {
     pub btf_key_type_id: u32,
     /// BTF type of the value.
     pub btf_value_type_id: u32,
-    /// User space may no longer write.
-    pub frozen: AtomicBool,
 }
 
-impl MapObject {
+impl MapObject for MapHandle {
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn raw(&self) -> *const () {
+        (&raw const *self).cast()
+    }
+
+    fn map(&self) -> Option<&Map> {
+        Some(&self.map)
+    }
+}
+
+impl MapObject for Program {
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn raw(&self) -> *const () {
+        (&raw const *self).cast()
+    }
+}
+
+impl MapHandle {
     /// The program in slot `index` of a program array.
     pub fn program(&self, index: u32) -> Option<Arc<Program>> {
-        self.map.object(index)?.downcast().ok()
+        self.held(&index.to_ne_bytes())
     }
 
     /// The map that a key of a map of maps leads to.
-    pub fn inner(&self, key: &[u8]) -> Option<Arc<MapObject>> {
-        self.map.object_of_key(key)?.downcast().ok()
+    pub fn inner(&self, key: &[u8]) -> Option<Arc<MapHandle>> {
+        self.held(key)
     }
 
-    /// Whether MAP_FREEZE was called.
-    pub fn is_frozen(&self) -> bool {
-        self.frozen.load(Ordering::Acquire)
+    /// Whether a map to redirect by has an entry.
+    pub fn has_target(&self, index: u32) -> bool {
+        let key = index.to_ne_bytes();
+        let guard = grace::pin();
+        self.map.object(&key, &guard).is_some() || self.map.lookup(&key, 0).is_some()
+    }
+
+    fn held<T: MapObject>(&self, key: &[u8]) -> Option<Arc<T>> {
+        let guard = grace::pin();
+        let object: Arc<dyn Any + Send + Sync> = self.map.object(key, &guard)?.clone();
+        object.downcast().ok()
     }
 }
 
@@ -59,7 +89,7 @@ pub enum Object {
     /// A map and the rights of this fd.
     Map {
         /// The map.
-        map: Arc<MapObject>,
+        map: Arc<MapHandle>,
         /// MAP_LOOKUP_ELEM and its like are allowed.
         readable: bool,
         /// MAP_UPDATE_ELEM and its like are allowed.
@@ -78,7 +108,7 @@ pub enum Object {
 pub struct Objects {
     fds: BTreeMap<RawFd, Object>,
     pins: HashMap<Vec<u8>, Object>,
-    maps: Ids<MapObject>,
+    maps: Ids<MapHandle>,
     progs: Ids<Program>,
     btfs: Ids<BtfObject>,
     next_fd: RawFd,
@@ -149,14 +179,19 @@ impl Objects {
     /// # Errors
     /// `EBADF`.
     pub fn get(&self, fd: u32) -> Result<&Object, Errno> {
-        self.fds.get(&(fd as RawFd)).ok_or(Errno::EBADF)
+        match self.fds.get(&(fd as RawFd)) {
+            Some(object) => Ok(object),
+            // Standard input, output and error.
+            None if fd < FIRST_FD as u32 => Ok(&Object::Foreign),
+            None => Err(Errno::EBADF),
+        }
     }
 
     /// The map behind an fd.
     ///
     /// # Errors
     /// `EBADF`; `EINVAL` where it is something else.
-    pub fn map(&self, fd: u32) -> Result<Arc<MapObject>, Errno> {
+    pub fn map(&self, fd: u32) -> Result<Arc<MapHandle>, Errno> {
         match self.get(fd)? {
             Object::Map { map, .. } => Ok(map.clone()),
             _ => Err(Errno::EINVAL),
@@ -186,7 +221,7 @@ impl Objects {
     }
 
     /// Maps by id.
-    pub fn maps(&mut self) -> &mut Ids<MapObject> {
+    pub fn maps(&mut self) -> &mut Ids<MapHandle> {
         &mut self.maps
     }
 

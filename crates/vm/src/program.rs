@@ -5,7 +5,7 @@ use std::sync::Arc;
 use skep_abi::{Errno, ProgType};
 use skep_isa::{Callee, DecodeError, Imm64, ImmKind, Insn, Slot, decode};
 
-use crate::objects::MapObject;
+use crate::objects::MapHandle;
 
 /// What PROG_LOAD made.
 pub struct Program {
@@ -18,7 +18,7 @@ pub struct Program {
     /// Instructions, one for each slot. Maps are named by their index in `maps`.
     pub insns: Box<[Insn]>,
     /// Maps that the instructions use.
-    pub maps: Box<[Arc<MapObject>]>,
+    pub maps: Box<[Arc<MapHandle>]>,
     /// Name, zero-terminated.
     pub name: [u8; 16],
     /// Id.
@@ -71,11 +71,11 @@ impl ProgramError {
 /// The first slot that is no instruction, or whose map is none.
 pub fn link(
     slots: &[Slot],
-    map: impl Fn(i32) -> Result<Arc<MapObject>, Errno>,
-    map_at: impl Fn(i32) -> Result<Arc<MapObject>, Errno>,
-) -> Result<(Box<[Insn]>, Box<[Arc<MapObject>]>), ProgramError> {
+    map: impl Fn(i32) -> Result<Arc<MapHandle>, Errno>,
+    map_at: impl Fn(i32) -> Result<Arc<MapHandle>, Errno>,
+) -> Result<(Box<[Insn]>, Box<[Arc<MapHandle>]>), ProgramError> {
     let mut insns = decode(slots)?;
-    let mut maps: Vec<Arc<MapObject>> = Vec::new();
+    let mut maps: Vec<Arc<MapHandle>> = Vec::new();
     for (pc, insn) in insns.iter_mut().enumerate() {
         let Insn::LoadImm64 { imm, .. } = insn else { continue };
         let fd = imm.lo as i32;

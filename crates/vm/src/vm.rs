@@ -165,7 +165,7 @@ impl Kernel for Vm {
         let map = self.objects().map(fd as u32)?;
         let deadline = Instant::now() + timeout;
         loop {
-            if map.map.ring_available()? > 0 {
+            if map.map.ring().ok_or(Errno::EINVAL)?.available() > 0 {
                 return Ok(true);
             }
             let left = deadline.saturating_duration_since(Instant::now());

@@ -162,10 +162,7 @@ impl Printer<'_> {
         while at < to {
             let bits = (to - at).min(64 - at % 64);
             let fits = |unit: u64| at / unit == (at + bits - 1) / unit;
-            let name = types
-                .iter()
-                .find(|row| fits(row.0))
-                .map_or(widest, |row| row.1);
+            let name = types.iter().find(|row| fits(row.0)).map_or(widest, |row| row.1);
             new_line(text, indent);
             text.push_str(&format!("{name}: {bits};"));
             self.spend(id, 16)?;

@@ -41,11 +41,7 @@ impl Printer<'_> {
                     add_qualifier(&mut qualifiers, "restrict");
                     at = target;
                 }
-                Type::TypeTag {
-                    name,
-                    target,
-                    is_attribute,
-                } => {
+                Type::TypeTag { name, target, is_attribute } => {
                     if let Some(attribute) = attribute(name, is_attribute) {
                         add_qualifier(&mut qualifiers, &attribute);
                     }
@@ -120,8 +116,14 @@ impl Printer<'_> {
         let ty = self.btf.type_by_id(id)?;
         let (keyword, tag) = match ty {
             Type::Fwd { name, is_union } => {
-                let keyword = keyword(if is_union { Kind::Union } else { Kind::Struct });
-                (keyword, self.names.forward_tag(keyword, name))
+                let (kind, others) = match is_union {
+                    true => (Kind::Union, [Kind::Struct, Kind::Enum, Kind::Enum64]),
+                    false => (Kind::Struct, [Kind::Union, Kind::Enum, Kind::Enum64]),
+                };
+                let has = |kind| self.btf.find(name, kind).is_some();
+                let is_other = !has(kind) && others.into_iter().any(has);
+                let keyword = keyword(kind);
+                (keyword, self.names.forward_tag(keyword, name, is_other))
             }
             _ => {
                 let keyword = keyword(ty.kind());

@@ -152,14 +152,15 @@ impl<'a> Printer<'a> {
         }
         self.states[id as usize] = State::Started;
         match self.btf.type_by_id(id)? {
-            Type::Int(int) => {
-                if !names::is_c_integer(int.name) && int.name != "__ARRAY_SIZE_TYPE__" {
-                    self.define_integer(id, &int)?;
-                }
+            // clang's type of array indices is declared by nothing.
+            Type::Int(int)
+                if !names::is_c_integer(int.name) && int.name != "__ARRAY_SIZE_TYPE__" =>
+            {
+                self.define_integer(id, &int)?;
             }
             Type::Struct(composite) | Type::Union(composite) if !composite.name.is_empty() => {
                 for member in composite.members.iter() {
-                    self.prepare(member.type_id, Need::Whole, depth + 1)?;
+                    self.prepare(member.type_id, Need::Whole, id, depth + 1)?;
                 }
                 self.declared[id as usize] = true;
                 let text = self.composite(id, 0, depth)?;
@@ -180,7 +181,7 @@ impl<'a> Printer<'a> {
                     // Old gcc describes it as void.
                     "typedef __builtin_va_list __gnuc_va_list".to_string()
                 } else {
-                    self.prepare(target, Need::Name, depth + 1)?;
+                    self.prepare(target, Need::Name, id, depth + 1)?;
                     let name = self.names.identifier_of(id, name);
                     format!("typedef {}", self.declare(target, name, 0, depth)?)
                 };
@@ -211,35 +212,38 @@ impl<'a> Printer<'a> {
         self.emit(id, format!("typedef {known} {name}"))
     }
 
-    /// Prints what a mention of the type needs to stand in front of it.
-    fn prepare(&mut self, id: u32, need: Need, depth: u32) -> Result<(), BtfError> {
+    /// Prints what a mention of the type, in the definition of `inside`, needs in front of it.
+    fn prepare(&mut self, id: u32, need: Need, inside: u32, depth: u32) -> Result<(), BtfError> {
         if depth > MAX_DEPTH {
             return Err(nesting(id, MAX_DEPTH));
         }
         self.spend(id, 1)?;
         match self.btf.type_by_id(id)? {
-            Type::Ptr { target } => self.prepare(target, Need::Name, depth + 1),
+            Type::Ptr { target } => self.prepare(target, Need::Name, inside, depth + 1),
             // An array's elements are whole, even behind a pointer.
-            Type::Array(array) => self.prepare(array.element, Need::Whole, depth + 1),
+            Type::Array(array) => self.prepare(array.element, Need::Whole, inside, depth + 1),
             Type::Const { target }
             | Type::Volatile { target }
             | Type::Restrict { target }
-            | Type::TypeTag { target, .. } => self.prepare(target, need, depth + 1),
+            | Type::TypeTag { target, .. } => self.prepare(target, need, inside, depth + 1),
             Type::FuncProto(proto) => {
-                self.prepare(proto.ret, Need::Name, depth + 1)?;
+                self.prepare(proto.ret, Need::Name, inside, depth + 1)?;
                 for param in proto.params.iter() {
-                    self.prepare(param.type_id, Need::Name, depth + 1)?;
+                    self.prepare(param.type_id, Need::Name, inside, depth + 1)?;
                 }
                 Ok(())
             }
             Type::Struct(composite) | Type::Union(composite) => {
                 if composite.name.is_empty() {
                     for member in composite.members.iter() {
-                        self.prepare(member.type_id, Need::Whole, depth + 1)?;
+                        self.prepare(member.type_id, Need::Whole, inside, depth + 1)?;
                     }
                     Ok(())
                 } else if need == Need::Whole {
                     self.define_at(id, depth + 1)
+                } else if id == inside {
+                    // Its own definition declares it.
+                    Ok(())
                 } else {
                     self.forward(id)
                 }
@@ -251,7 +255,7 @@ impl<'a> Printer<'a> {
             Type::Typedef { target, .. } => {
                 self.define_at(id, depth + 1)?;
                 match need {
-                    Need::Whole => self.prepare(target, Need::Whole, depth + 1),
+                    Need::Whole => self.prepare(target, Need::Whole, inside, depth + 1),
                     Need::Name => Ok(()),
                 }
             }
@@ -272,13 +276,7 @@ impl<'a> Printer<'a> {
     fn kfuncs(&mut self) -> Result<(), BtfError> {
         let mut any = false;
         for (_, ty) in self.btf.types() {
-            let Type::DeclTag {
-                name: "bpf_kfunc",
-                target,
-                component: -1,
-                ..
-            } = ty
-            else {
+            let Type::DeclTag { name: "bpf_kfunc", target, component: -1, .. } = ty else {
                 continue;
             };
             let Type::Func { name, proto, .. } = self.btf.type_by_id(target)? else {
@@ -289,7 +287,7 @@ impl<'a> Printer<'a> {
             {
                 continue;
             }
-            self.prepare(proto, Need::Name, 0)?;
+            self.prepare(proto, Need::Name, target, 0)?;
             if !std::mem::replace(&mut any, true) {
                 self.text.push_str(BEFORE_KFUNCS);
             }
@@ -297,8 +295,7 @@ impl<'a> Printer<'a> {
             if let Some(name) = self.names.unused_identifier(name) {
                 let text = self.declare(proto, name, 0, 0)?;
                 self.spend(target, text.len() as u64)?;
-                self.text
-                    .push_str(&format!("extern {text} __weak __ksym;\n"));
+                self.text.push_str(&format!("extern {text} __weak __ksym;\n"));
             }
         }
         if any {
@@ -316,10 +313,10 @@ impl<'a> Printer<'a> {
     }
 
     fn spend(&mut self, id: u32, amount: u64) -> Result<(), BtfError> {
-        self.budget = self.budget.checked_sub(amount).ok_or(BtfError::TooLarge {
-            id,
-            what: "as C, with all anonymous types spelled out",
-        })?;
+        self.budget = self
+            .budget
+            .checked_sub(amount)
+            .ok_or(BtfError::TooLarge { id, what: "as C, with all anonymous types spelled out" })?;
         Ok(())
     }
 }
@@ -339,10 +336,7 @@ fn mentioned(btf: &Btf) -> Vec<bool> {
                 mark(array.index);
             }
             Type::Struct(composite) | Type::Union(composite) => {
-                composite
-                    .members
-                    .iter()
-                    .for_each(|member| mark(member.type_id));
+                composite.members.iter().for_each(|member| mark(member.type_id));
             }
             Type::FuncProto(proto) => {
                 mark(proto.ret);

@@ -19,10 +19,7 @@ pub(super) struct Names {
 
 impl Names {
     pub fn new(types: usize) -> Names {
-        Names {
-            given: vec![None; types],
-            ..Names::default()
-        }
+        Names { given: vec![None; types], ..Names::default() }
     }
 
     /// The tag of a struct, union or enum.
@@ -31,20 +28,23 @@ impl Names {
             return given.to_string();
         }
         let plain = c_name(name);
-        self.keywords.entry(plain.clone()).or_insert(keyword);
+        if *self.keywords.entry(plain.clone()).or_insert(keyword) != keyword {
+            // Declared as another kind, if not defined.
+            self.tags.entry(plain.clone()).or_insert(1);
+        }
         let tag = unique(&mut self.tags, plain);
         self.give(id, &tag);
         tag
     }
 
     /// The tag of a forward declaration: that of the types by this name, unless
-    /// they are of the other kind.
-    pub fn forward_tag(&mut self, keyword: &'static str, name: &str) -> String {
+    /// they are of another kind (`is_other`).
+    pub fn forward_tag(&mut self, keyword: &'static str, name: &str, is_other: bool) -> String {
         let plain = c_name(name);
-        match *self.keywords.entry(plain.clone()).or_insert(keyword) {
-            first if first == keyword => plain,
-            _ => format!("{plain}___{keyword}"),
+        if is_other || *self.keywords.entry(plain.clone()).or_insert(keyword) != keyword {
+            return format!("{plain}___{keyword}");
         }
+        plain
     }
 
     /// The name of a typedef.

@@ -23,19 +23,15 @@ pub(super) struct Compat<'a> {
 
 impl<'a> Compat<'a> {
     pub fn new(local: &'a Btf, target: &'a Btf) -> Compat<'a> {
-        Compat {
-            local,
-            target,
-            budget: MATCH_BUDGET,
-        }
+        Compat { local, target, budget: MATCH_BUDGET }
     }
 
     /// Counts one look at a member of `id`.
     pub fn spend(&mut self, id: u32) -> Result<(), Problem> {
-        self.budget = self.budget.checked_sub(1).ok_or(BtfError::TooLarge {
-            id,
-            what: "too many members to match",
-        })?;
+        self.budget = self
+            .budget
+            .checked_sub(1)
+            .ok_or(BtfError::TooLarge { id, what: "too many members to match" })?;
         Ok(())
     }
 
@@ -82,10 +78,7 @@ impl<'a> Compat<'a> {
     }
 
     fn compatible(&mut self, local: u32, target: u32, level: u32) -> Result<bool, Problem> {
-        let heads = (
-            self.local.type_by_id(local)?,
-            self.target.type_by_id(target)?,
-        );
+        let heads = (self.local.type_by_id(local)?, self.target.type_by_id(target)?);
         if !heads.0.kind().core_compatible(heads.1.kind()) {
             return Ok(false);
         }
@@ -156,9 +149,7 @@ impl<'a> Compat<'a> {
                 (Type::Void, other) => return Ok(other.kind() == Kind::Void),
                 (Type::Fwd { is_union, .. }, other) => {
                     return Ok(match other {
-                        Type::Fwd {
-                            is_union: theirs, ..
-                        } => theirs == is_union,
+                        Type::Fwd { is_union: theirs, .. } => theirs == is_union,
                         Type::Struct(_) => behind_pointer && !is_union,
                         Type::Union(_) => behind_pointer && is_union,
                         _ => false,

@@ -30,11 +30,7 @@ struct Answer {
 
 impl Answer {
     fn certain(value: u64) -> Answer {
-        Answer {
-            value,
-            certain: true,
-            loaded: None,
-        }
+        Answer { value, certain: true, loaded: None }
     }
 }
 
@@ -48,11 +44,7 @@ pub(super) fn compute(local: &Spec<'_>, target: Option<&Spec<'_>>) -> Result<Com
         Some(spec) => answer(spec)?,
         None => absent(local.kind),
     };
-    let access = match (
-        &ours.loaded,
-        theirs.as_ref().and_then(|theirs| theirs.loaded),
-        target,
-    ) {
+    let access = match (&ours.loaded, theirs.as_ref().and_then(|theirs| theirs.loaded), target) {
         (&Some(from), Some(to), Some(target)) => access(local.btf, from, target.btf, to)?,
         _ => Access::Keep,
     };
@@ -79,10 +71,9 @@ fn answer(spec: &Spec<'_>) -> Result<Option<Answer>, Problem> {
         FieldExists | TypeExists | TypeMatches | EnumvalExists => Answer::certain(1),
         TypeSize => Answer::certain(spec.btf.size_of(spec.root)?),
         // Linking renumbers types, so the number in the instruction proves nothing.
-        TypeIdLocal | TypeIdTarget => Answer {
-            certain: false,
-            ..Answer::certain(spec.root.into())
-        },
+        TypeIdLocal | TypeIdTarget => {
+            Answer { certain: false, ..Answer::certain(spec.root.into()) }
+        }
         EnumvalValue => Answer::certain(enumerator(spec)?),
         Unknown(_) => return Ok(None),
         _ => field(spec)?,
@@ -132,11 +123,7 @@ fn field(spec: &Spec<'_>) -> Result<Answer, Problem> {
         bits => Place::of_bitfield(btf, field_type, spec.bit_offset, bits.into())?,
     };
     let certain = member.bitfield_size == 0;
-    let answer = |value: u64, certain: bool| Answer {
-        value,
-        certain,
-        loaded: None,
-    };
+    let answer = |value: u64, certain: bool| Answer { value, certain, loaded: None };
     Ok(match spec.kind {
         RelocationKind::FieldByteOffset => Answer {
             loaded: match certain {
@@ -201,12 +188,7 @@ impl Place {
             let byte_offset = bit_offset / 8 / byte_size * byte_size;
             let end = u64::from(bit_offset) + u64::from(bit_size) - 8 * u64::from(byte_offset);
             if end <= 8 * u64::from(byte_size) {
-                return Ok(Place {
-                    bit_offset,
-                    bit_size,
-                    byte_offset,
-                    byte_size,
-                });
+                return Ok(Place { bit_offset, bit_size, byte_offset, byte_size });
             }
             if byte_size >= 8 {
                 return Err("a bitfield that no 64-bit load covers".into());
@@ -217,15 +199,12 @@ impl Place {
 
     /// How far left a 64-bit value of the load goes to drop what is above the field.
     fn left_shift(&self, endian: Endian) -> u32 {
-        let first_bit = self
-            .bit_offset
-            .wrapping_sub(self.byte_offset.wrapping_mul(8));
+        let first_bit = self.bit_offset.wrapping_sub(self.byte_offset.wrapping_mul(8));
         match endian {
             Endian::Little => 64u32.wrapping_sub(first_bit.wrapping_add(self.bit_size)),
-            Endian::Big => 8u32
-                .wrapping_sub(self.byte_size)
-                .wrapping_mul(8)
-                .wrapping_add(first_bit),
+            Endian::Big => {
+                8u32.wrapping_sub(self.byte_size).wrapping_mul(8).wrapping_add(first_bit)
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 //! on the kernel that it meets.
 //!
 //! [`Resolver::resolve`] is the whole of it, stage by stage: parse the access
-//! string into a [`spec::Spec`], find candidates by their name without
+//! string into a `Spec`, find candidates by their name without
 //! `___flavor`, match the spec with each, compute a value from each match, and
 //! insist that all agree. It returns numbers and patches nothing. The rules are
 //! those of libbpf 1.7's `relo_core.c`, down to the pruning of candidates.
@@ -28,7 +28,7 @@ use spec::Spec;
 pub const POISON_HELPER: i32 = 0xbad2310;
 
 /// How many members one match may look at, far above any real type.
-const MATCH_BUDGET: u32 = 1 << 24;
+const MATCH_BUDGET: u32 = 1 << 22;
 
 /// A name without its `___flavor`: what stands before the last triple underscore
 /// that has a character other than `_` on both sides.
@@ -53,10 +53,7 @@ pub struct Targets {
 impl Targets {
     /// The kernel's BTF, or the one that the user gives instead.
     pub fn new(kernel: Arc<Btf>) -> Targets {
-        Targets {
-            kernel,
-            modules: Vec::new(),
-        }
+        Targets { kernel, modules: Vec::new() }
     }
 
     /// Adds a module's split BTF.
@@ -86,11 +83,7 @@ fn find_candidates<'a>(
     found: &mut Vec<Candidate<'a>>,
 ) {
     let compatible = |&id: &u32| btf.kind_of(id).is_some_and(|of| of.core_compatible(kind));
-    found.extend(
-        btf.flavors(essential)
-            .filter(compatible)
-            .map(|id| Candidate { btf, id }),
-    );
+    found.extend(btf.flavors(essential).filter(compatible).map(|id| Candidate { btf, id }));
 }
 
 /// A type that may be the one that a record means.
@@ -164,6 +157,22 @@ impl From<&str> for Problem {
     }
 }
 
+/// Whether the type `target` of a kernel may stand for the type `local` of an object,
+/// whose names are known to agree. This is what a kernel variable or function has to
+/// pass before a program may use it.
+pub fn types_are_compatible(
+    local: &Btf,
+    local_id: u32,
+    target: &Btf,
+    target_id: u32,
+) -> Result<bool, BtfError> {
+    match compat::Compat::new(local, target).types_are_compatible(local_id, target_id) {
+        Ok(are) => Ok(are),
+        Err(Problem::Btf(error)) => Err(error),
+        Err(Problem::Bad(_)) => Ok(false),
+    }
+}
+
 /// Resolves the records of one object.
 ///
 /// Candidates are looked up once for each type, and those that did not match
@@ -179,30 +188,19 @@ pub struct Resolver<'a> {
 impl<'a> Resolver<'a> {
     /// For the records of the object whose types `local` holds.
     pub fn new(local: &'a Btf, targets: &'a Targets) -> Resolver<'a> {
-        Resolver {
-            local,
-            targets,
-            candidates: FxHashMap::default(),
-        }
+        Resolver { local, targets, candidates: FxHashMap::default() }
     }
 
     /// What to do to the instruction of one record.
     pub fn resolve(&mut self, relocation: &Relocation) -> Result<Resolved, CoreError> {
         let problem = |problem| match problem {
-            Problem::Bad(reason) => CoreError::BadRecord {
-                record: self.describe(relocation),
-                reason,
-            },
-            Problem::Btf(error) => CoreError::Btf {
-                record: self.describe(relocation),
-                error,
-            },
+            Problem::Bad(reason) => {
+                CoreError::BadRecord { record: self.describe(relocation), reason }
+            }
+            Problem::Btf(error) => CoreError::Btf { record: self.describe(relocation), error },
         };
         if let RelocationKind::Unknown(kind) = relocation.kind {
-            return Err(CoreError::UnknownKind {
-                record: self.describe(relocation),
-                kind,
-            });
+            return Err(CoreError::UnknownKind { record: self.describe(relocation), kind });
         }
         let root = self.local.type_by_id(relocation.type_id);
         let root = root.map_err(|error| problem(error.into()))?;
@@ -216,22 +214,16 @@ impl<'a> Resolver<'a> {
             }));
         }
         if root.name().is_empty() {
-            return Err(CoreError::Anonymous {
-                record: self.describe(relocation),
-            });
+            return Err(CoreError::Anonymous { record: self.describe(relocation) });
         }
 
         let known = self.candidates.get(&relocation.type_id).cloned();
-        let candidates = known.unwrap_or_else(|| {
-            self.targets
-                .candidates(essential_name(root.name()), root.kind())
-        });
+        let candidates = known
+            .unwrap_or_else(|| self.targets.candidates(essential_name(root.name()), root.kind()));
         let mut matching = Vec::new();
         let mut agreed: Option<(Spec<'_>, Computed)> = None;
         for candidate in &candidates {
-            let matched = local
-                .match_with(candidate.btf, candidate.id)
-                .map_err(problem)?;
+            let matched = local.match_with(candidate.btf, candidate.id).map_err(problem)?;
             let Some(spec) = matched else { continue };
             let computed = compute(&local, Some(&spec)).map_err(problem)?;
             match &agreed {
@@ -245,10 +237,7 @@ impl<'a> Resolver<'a> {
                         };
                     if first.bit_offset != spec.bit_offset {
                         let bits = |offset: u32| format!("bit offset {offset}");
-                        return Err(disagreement(
-                            &bits(first.bit_offset),
-                            &bits(spec.bit_offset),
-                        ));
+                        return Err(disagreement(&bits(first.bit_offset), &bits(spec.bit_offset)));
                     }
                     if result.value != computed.value {
                         let shown = |value: Option<u64>| match value {
@@ -266,11 +255,7 @@ impl<'a> Resolver<'a> {
             None => compute(&local, None).map_err(problem)?,
         };
         // Where nothing matches, all candidates stay for the records to come.
-        let kept = if matching.is_empty() {
-            candidates
-        } else {
-            matching
-        };
+        let kept = if matching.is_empty() { candidates } else { matching };
         self.candidates.insert(relocation.type_id, kept);
 
         Ok(match computed.value {

@@ -73,18 +73,12 @@ impl RelocationKind {
     }
 
     pub(super) fn is_enumval(self) -> bool {
-        matches!(
-            self,
-            RelocationKind::EnumvalExists | RelocationKind::EnumvalValue
-        )
+        matches!(self, RelocationKind::EnumvalExists | RelocationKind::EnumvalValue)
     }
 
     pub(super) fn is_type(self) -> bool {
         use RelocationKind::*;
-        matches!(
-            self,
-            TypeIdLocal | TypeIdTarget | TypeExists | TypeMatches | TypeSize
-        )
+        matches!(self, TypeIdLocal | TypeIdTarget | TypeExists | TypeMatches | TypeSize)
     }
 }
 

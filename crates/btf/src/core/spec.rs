@@ -41,14 +41,7 @@ pub(super) struct Spec<'a> {
 
 impl<'a> Spec<'a> {
     fn new(btf: &'a Btf, kind: RelocationKind, root: u32) -> Spec<'a> {
-        Spec {
-            btf,
-            kind,
-            root,
-            accessors: Vec::new(),
-            raw: Vec::new(),
-            bit_offset: 0,
-        }
+        Spec { btf, kind, root, accessors: Vec::new(), raw: Vec::new(), bit_offset: 0 }
     }
 
     /// What a record means in the object's own types.
@@ -78,13 +71,7 @@ impl<'a> Spec<'a> {
             let enumerator = (spec.raw.len() == 1)
                 .then(|| usize::try_from(first).ok())
                 .flatten()
-                .and_then(|index| {
-                    btf.type_by_id(id)
-                        .ok()?
-                        .enumeration()?
-                        .enumerators
-                        .get(index)
-                });
+                .and_then(|index| btf.type_by_id(id).ok()?.enumeration()?.enumerators.get(index));
             let Some(enumerator) = enumerator else {
                 return Err("it names no enumerator".into());
             };
@@ -133,11 +120,7 @@ impl<'a> Spec<'a> {
 
     /// Notes the element `index` of an array of the (resolved) type `id`.
     fn push_element(&mut self, id: u32, index: u32) -> Result<(), Problem> {
-        self.accessors.push(Accessor {
-            type_id: id,
-            index,
-            name: None,
-        });
+        self.accessors.push(Accessor { type_id: id, index, name: None });
         let bits = (self.btf.size_of(id)? as u32).wrapping_mul(8);
         self.bit_offset = self.bit_offset.wrapping_add(index.wrapping_mul(bits));
         Ok(())
@@ -145,12 +128,7 @@ impl<'a> Spec<'a> {
 
     /// Whether the array just reached is the flexible end of a struct.
     fn at_flexible_array(&self, array: &Array) -> bool {
-        let Some(&Accessor {
-            type_id,
-            index,
-            name: Some(_),
-        }) = self.accessors.last()
-        else {
+        let Some(&Accessor { type_id, index, name: Some(_) }) = self.accessors.last() else {
             return false;
         };
         let members = match self.btf.type_by_id(type_id) {
@@ -210,11 +188,7 @@ impl<'a> Spec<'a> {
 
     /// Looks for the enumerator of the same name, flavours aside.
     fn match_enumerator(&self, found: &mut Spec<'_>) -> Result<bool, Problem> {
-        let wanted = self
-            .accessors
-            .first()
-            .and_then(|accessor| accessor.name)
-            .unwrap_or("");
+        let wanted = self.accessors.first().and_then(|accessor| accessor.name).unwrap_or("");
         let type_id = found.btf.resolve_modifiers(found.root)?;
         let Some(view) = found.btf.type_by_id(type_id)?.enumeration() else {
             return Ok(false);

@@ -2,11 +2,13 @@
 //! tools that others wrote. What is missing is said, never passed over in silence.
 #![allow(dead_code, reason = "each test crate uses its part")]
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use object::{Object, ObjectSection};
+use object::{Object, ObjectSection, ObjectSymbol};
 use skep_btf::Btf;
 
 pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -17,9 +19,7 @@ pub fn vmlinux() -> Option<Arc<Btf>> {
     static PARSED: OnceLock<Option<Arc<Btf>>> = OnceLock::new();
     let parsed = PARSED.get_or_init(|| {
         let bytes = std::fs::read(VMLINUX).ok()?;
-        Some(Arc::new(
-            Btf::parse(bytes).expect("the kernel's own BTF parses"),
-        ))
+        Some(Arc::new(Btf::parse(bytes).expect("the kernel's own BTF parses")))
     });
     if parsed.is_none() {
         println!("skipped: no {VMLINUX}");
@@ -45,12 +45,15 @@ pub fn debian_objects() -> Vec<PathBuf> {
 /// A section of an ELF object.
 pub fn section(object: &[u8], name: &str) -> Option<Vec<u8>> {
     let file = object::File::parse(object).expect("an ELF object");
-    Some(
-        file.section_by_name(name)?
-            .data()
-            .expect("section data")
-            .to_vec(),
-    )
+    Some(file.section_by_name(name)?.data().expect("section data").to_vec())
+}
+
+/// Where each symbol of an ELF object is in its section.
+pub fn symbols(object: &[u8]) -> HashMap<String, u64> {
+    let file = object::File::parse(object).expect("an ELF object");
+    file.symbols()
+        .filter_map(|symbol| Some((symbol.name().ok()?.to_string(), symbol.address())))
+        .collect()
 }
 
 /// The output of a tool, or a printed skip if it is not installed.
@@ -85,24 +88,25 @@ pub fn scratch(name: &str) -> PathBuf {
 
 /// Compiles C for BPF with BTF, gives the object's bytes, or a printed skip.
 pub fn compile(name: &str, source: &str) -> Option<Vec<u8>> {
-    let directory = scratch(name);
-    let (input, output) = (directory.join("in.c"), directory.join("out.o"));
+    let input = scratch(name).join("in.c");
     std::fs::write(&input, source).expect("write the source");
+    compile_file(&input, &[])
+}
+
+/// Likewise from a file, with further arguments.
+pub fn compile_file(input: &Path, arguments: &[&str]) -> Option<Vec<u8>> {
+    // Tests run side by side, and some compile the same file.
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let output = scratch(&format!("object_{}_{count}", std::process::id())).join("out.o");
     let paths = (input.to_string_lossy(), output.to_string_lossy());
-    stdout_of(
-        "clang-19",
-        &[
-            "--target=bpf",
-            "-mcpu=v3",
-            "-O2",
-            "-g",
-            "-c",
-            &paths.0,
-            "-o",
-            &paths.1,
-        ],
-    )?;
-    Some(std::fs::read(output).expect("read the object"))
+    let mut all = vec!["--target=bpf", "-mcpu=v3", "-O2", "-g", "-w"];
+    all.extend(arguments);
+    all.extend(["-c", &*paths.0, "-o", &*paths.1]);
+    stdout_of("clang-19", &all)?;
+    let object = std::fs::read(&output).expect("read the object");
+    let _ = std::fs::remove_dir_all(output.parent().expect("a directory"));
+    Some(object)
 }
 
 /// The first line where two texts differ.
@@ -110,9 +114,5 @@ pub fn assert_same_lines(ours: &str, theirs: &str) {
     for (number, (our, their)) in ours.lines().zip(theirs.lines()).enumerate() {
         assert_eq!(our, their, "line {}", number + 1);
     }
-    assert_eq!(
-        ours.lines().count(),
-        theirs.lines().count(),
-        "number of lines"
-    );
+    assert_eq!(ours.lines().count(), theirs.lines().count(), "number of lines");
 }

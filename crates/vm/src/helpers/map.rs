@@ -9,7 +9,7 @@ use super::{Function, failure, status};
 use crate::interp::{Run, Stop};
 use crate::maps::Cursor;
 use crate::mem::value::{Kind, Region, Value};
-use crate::objects::MapObject;
+use crate::objects::MapHandle;
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (1, lookup_elem),
@@ -28,7 +28,7 @@ impl Run<'_> {
         &self,
         helper: &'static str,
         reg: Reg,
-    ) -> Result<Arc<MapObject>, Stop> {
+    ) -> Result<Arc<MapHandle>, Stop> {
         let value = self.read(reg)?;
         match value.kind() {
             Kind::Map => Ok(self.map(value)),
@@ -37,7 +37,7 @@ impl Run<'_> {
     }
 }
 
-fn is_map_of_maps(map: &MapObject) -> bool {
+fn is_map_of_maps(map: &MapHandle) -> bool {
     matches!(map.map.map_type(), MapType::ArrayOfMaps | MapType::HashOfMaps)
 }
 
@@ -102,7 +102,7 @@ fn peek_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
 fn take(
     name: &'static str,
     run: &mut Run<'_>,
-    take: impl FnOnce(&MapObject, &mut [u8]) -> Result<(), Errno>,
+    take: impl FnOnce(&MapHandle, &mut [u8]) -> Result<(), Errno>,
 ) -> Result<Value, Stop> {
     let map = run.map_argument(name, Reg::R1)?;
     let mut value = vec![0; map.map.value_size() as usize];

@@ -22,8 +22,11 @@ pub(crate) type Function = fn(&mut Run<'_>) -> Result<Value, Stop>;
 /// `bpf_tail_call`, which the interpreter does itself.
 pub(crate) const TAIL_CALL: u32 = 12;
 
-/// What libbpf puts in the place of a call whose CO-RE relocation failed.
-const POISON: u32 = 195_896_080;
+/// What libbpf puts in the place of what did not resolve: a CO-RE record, a map, a
+/// kernel function (with its index).
+fn is_poison(id: u32) -> bool {
+    matches!(id, 195_896_080 | 2_001_000_000..2_003_000_000)
+}
 
 /// The implementations, by helper number.
 static FUNCTIONS: [Option<Function>; 212] = {
@@ -52,7 +55,7 @@ pub fn exists(id: u32) -> bool {
 pub(crate) fn call(run: &mut Run<'_>, id: u32) -> Result<Value, Stop> {
     match FUNCTIONS.get(id as usize) {
         Some(Some(function)) => function(run),
-        _ if id == POISON => Err(TrapKind::Poisoned { what: String::new() }.into()),
+        _ if is_poison(id) => Err(TrapKind::Poisoned { what: String::new() }.into()),
         _ => Err(TrapKind::UnknownHelper { id }.into()),
     }
 }

@@ -154,7 +154,7 @@ fn redirect_map(run: &mut Run<'_>) -> Result<Value, Stop> {
     if flags & !known != 0 {
         return Ok(Value::scalar(XDP_ABORTED));
     }
-    let found = map.map.has_target(&(index as u32).to_ne_bytes());
+    let found = map.has_target(index as u32);
     let verdict = if found || flags & BROADCAST != 0 { XDP_REDIRECT } else { flags & ACTIONS };
     Ok(Value::scalar(verdict))
 }

@@ -1,9 +1,8 @@
 //! Ring buffer helpers, and the event output of perf buffers.
 
-use skep_abi::{Errno, MapType};
 use skep_isa::Reg;
 
-use super::{Function, failure, status};
+use super::{Function, status};
 use crate::interp::{Run, Stop};
 use crate::mem::value::{Kind, Value};
 
@@ -22,10 +21,10 @@ fn ringbuf_output(run: &mut Run<'_>) -> Result<Value, Stop> {
     let size = run.read(Reg::R3)?.bits;
     let data = run.bytes_argument(NAME, Reg::R2, size)?;
     let flags = run.read(Reg::R4)?.bits;
-    if map.map.map_type() != MapType::Ringbuf {
-        return Err(run.bad_argument(NAME, 1, "is no ring buffer"));
+    match map.map.ring() {
+        Some(ring) => Ok(status(ring.output(&data, flags))),
+        None => Err(run.bad_argument(NAME, 1, "is no ring buffer")),
     }
-    Ok(status(map.map.ring_output(&data, flags)))
 }
 
 /// `bpf_ringbuf_reserve(ringbuf, size, flags)`: a record, or null.
@@ -33,14 +32,12 @@ fn ringbuf_reserve(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_ringbuf_reserve";
     let map = run.map_argument(NAME, Reg::R1)?;
     let (size, flags) = (run.read(Reg::R2)?.bits, run.read(Reg::R3)?.bits);
-    if map.map.map_type() != MapType::Ringbuf {
+    if map.map.ring().is_none() {
         return Err(run.bad_argument(NAME, 1, "is no ring buffer"));
     }
-    let Some(region) = map.map.ring_reserve(size, flags) else { return Ok(Value::scalar(0)) };
-    let Ok(number) = u16::try_from(run.records.len()) else {
-        map.map.ring_submit(region, 0, true);
-        return Ok(Value::scalar(0));
-    };
+    // A run that reserves more than this has forgotten to give back.
+    let Ok(number) = u16::try_from(run.records.len()) else { return Ok(Value::scalar(0)) };
+    let Some(region) = map.map.reserve_record(size, flags) else { return Ok(Value::scalar(0)) };
     run.records.push(Some(map));
     Ok(region.with_epoch(number).pointer(0))
 }
@@ -63,7 +60,7 @@ fn give_back(name: &'static str, run: &mut Run<'_>, discard: bool) -> Result<Val
     let Some(map) = open else {
         return Err(run.bad_argument(name, 1, "was given back already"));
     };
-    map.map.ring_submit(record.region(), flags, discard);
+    map.map.commit_record(record.region(), flags, discard);
     Ok(Value::scalar(0))
 }
 
@@ -72,8 +69,8 @@ fn ringbuf_query(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_ringbuf_query";
     let map = run.map_argument(NAME, Reg::R1)?;
     let what = run.read(Reg::R2)?.bits;
-    if map.map.map_type() != MapType::Ringbuf {
-        return Ok(failure(Errno::EINVAL));
+    match map.map.ring() {
+        Some(ring) => Ok(Value::scalar(ring.query(what))),
+        None => Err(run.bad_argument(NAME, 1, "is no ring buffer")),
     }
-    Ok(Value::scalar(map.map.ring_query(what)))
 }

@@ -8,7 +8,7 @@ use skep_isa::Pc;
 use super::{Caller, MAY_GOTO_LIMIT, Run, Stop};
 use crate::mem::stack::MAX_FRAMES;
 use crate::mem::value::{Kind, Value};
-use crate::objects::MapObject;
+use crate::objects::MapHandle;
 
 /// Most tail calls in a row (`MAX_TAIL_CALL_CNT`).
 const MAX_TAIL_CALLS: u32 = 33;
@@ -84,7 +84,7 @@ impl Run<'_> {
     }
 
     /// The map that a value names.
-    pub(crate) fn map(&self, value: Value) -> Arc<MapObject> {
+    pub(crate) fn map(&self, value: Value) -> Arc<MapHandle> {
         let index = value.map_index();
         match index.checked_sub(FOUND_MAPS) {
             Some(found) => self.found_maps[found as usize].clone(),
@@ -93,7 +93,7 @@ impl Run<'_> {
     }
 
     /// A value for a map that was found in another one.
-    pub(crate) fn found_map(&mut self, map: Arc<MapObject>) -> Value {
+    pub(crate) fn found_map(&mut self, map: Arc<MapHandle>) -> Value {
         let known = self.found_maps.iter().position(|other| Arc::ptr_eq(other, &map));
         let index = known.unwrap_or(self.found_maps.len());
         if known.is_none() {

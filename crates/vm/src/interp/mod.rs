@@ -19,7 +19,7 @@ use crate::environment::Environment;
 use crate::hooks::Context;
 use crate::mem::stack::{MAX_FRAMES, Stack};
 use crate::mem::value::Value;
-use crate::objects::MapObject;
+use crate::objects::MapHandle;
 use crate::program::Program;
 
 /// How a run ended.
@@ -74,9 +74,9 @@ pub struct Run<'r> {
     tail_calls: u32,
     may_goto: u32,
     /// Ring buffer records handed out; `None` once they were given back.
-    pub(crate) records: Vec<Option<Arc<MapObject>>>,
+    pub(crate) records: Vec<Option<Arc<MapHandle>>>,
     /// Maps found in maps of maps.
-    found_maps: Vec<Arc<MapObject>>,
+    found_maps: Vec<Arc<MapHandle>>,
 }
 
 /// Times that a `may_goto` lets a loop go on (`BPF_MAX_LOOPS`).

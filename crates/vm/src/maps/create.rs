@@ -44,8 +44,6 @@ const PERCPU_MAX: u64 = 32 << 10;
 const HTAB_ELEM: u64 = 48;
 /// `sizeof(struct lpm_trie_node)` without data.
 const LPM_NODE: u64 = 24;
-/// `NR_CPUS` of Debian's kernels.
-const NR_CPUS: u32 = 8192;
 
 const ACCESS: u32 = flag::RDONLY | flag::WRONLY | flag::RDONLY_PROG | flag::WRONLY_PROG;
 
@@ -87,6 +85,11 @@ impl MapAttr {
     /// Whether old keys give way to new ones.
     pub(super) fn lru(&self) -> bool {
         matches!(self.map_type, MapType::LruHash | MapType::LruPercpuHash)
+    }
+
+    /// Whether values are maps.
+    pub(super) fn of_maps(&self) -> bool {
+        matches!(self.map_type, MapType::ArrayOfMaps | MapType::HashOfMaps)
     }
 
     /// The checks that come before those of privileges. Missing privileges for
@@ -246,7 +249,7 @@ impl MapAttr {
                     && self.key_size == 4
                     && matches!(self.value_size, 4 | 8)
                     && self.only(flag::NUMA_NODE);
-                if valid && self.max_entries > NR_CPUS {
+                if valid && self.max_entries > nr_cpus() {
                     return Err(Errno::E2BIG);
                 }
                 valid
@@ -264,7 +267,7 @@ impl MapAttr {
 
     /// A map of maps needs a map to model its elements on (`bpf_map_meta_alloc()`).
     fn check_inner(&self) -> Result<(), Errno> {
-        if !matches!(self.map_type, MapType::ArrayOfMaps | MapType::HashOfMaps) {
+        if !self.of_maps() {
             return Ok(());
         }
         let inner = self.inner.as_ref().ok_or(Errno::EBADF)?;
@@ -274,6 +277,14 @@ impl MapAttr {
             _ => Ok(()),
         }
     }
+}
+
+/// CPUs that the host's kernel is built for (`NR_CPUS`); as many as Debian's where it does
+/// not say.
+fn nr_cpus() -> u32 {
+    let largest = std::fs::read_to_string("/sys/devices/system/cpu/kernel_max");
+    let largest = largest.ok().and_then(|text| text.trim().parse::<u32>().ok());
+    largest.map_or(8192, |largest| largest.saturating_add(1))
 }
 
 /// Whether the host has this memory node. Where it lists none, node 0 is all there is.

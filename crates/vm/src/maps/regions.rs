@@ -28,6 +28,23 @@ impl Map {
         self.direct_value(0).ok().map(|value| self.value_region(value))
     }
 
+    /// `bpf_ringbuf_reserve`: a record as a region.
+    pub fn reserve_record(&self, size: u64, flags: u64) -> Option<Region> {
+        let record = self.ring()?.reserve(size, flags)?;
+        record.as_ptr().expose_provenance();
+        // SAFETY: a record is `size` bytes of the ring's data, mapped as long as the map
+        // lives, which the run keeps alive until it gives the record back.
+        Some(unsafe { Region::new(record.as_ptr(), size as u32, Kind::Record, true) })
+    }
+
+    /// `bpf_ringbuf_submit` and `bpf_ringbuf_discard` of such a record.
+    pub fn commit_record(&self, record: Region, flags: u64, discard: bool) {
+        let start = std::ptr::with_exposed_provenance_mut(record.start() as usize);
+        if let (Some(ring), Some(start)) = (self.ring(), NonNull::new(start)) {
+            ring.commit(start, flags, discard);
+        }
+    }
+
     fn value_region(&self, value: NonNull<u8>) -> Region {
         let writable = self.flags() & skep_abi::flags::map::RDONLY_PROG == 0;
         value.as_ptr().expose_provenance();

@@ -52,3 +52,23 @@ impl Drop for SpinGuard<'_> {
         self.0.0.store(0, Ordering::Release);
     }
 }
+
+/// A point at which another thread's work would matter. Under test, threads dawdle here at
+/// times, so that races of some nanoseconds are met within seconds.
+#[cfg(not(test))]
+#[inline(always)]
+pub fn window() {}
+
+/// See the other one.
+#[cfg(test)]
+pub fn window() {
+    use std::cell::Cell;
+    thread_local!(static STATE: Cell<u64> = const { Cell::new(1) });
+    let state = STATE.get().wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+    STATE.set(state);
+    match state >> 58 {
+        0 => std::thread::yield_now(),
+        1..4 => (0..state >> 48 & 0xff).for_each(|_| std::hint::spin_loop()),
+        _ => {}
+    }
+}

@@ -30,9 +30,9 @@ pub(super) fn load(vm: &Vm, attr: &mut BtfLoad<'_>) -> Result<u32, Errno> {
     let bytes = super::input(&attr.btf, attr.btf_size as usize)?;
     let parsed = skep_btf::Btf::parse(bytes.to_vec());
     if let Err(error) = parsed {
-        let log = &mut attr.btf_log_buf;
-        attr.btf_log_true_size =
-            super::prog::write_log(log, attr.btf_log_level, &format!("{error}\n"));
+        let (level, size) = (attr.btf_log_level, attr.btf_log_size);
+        let (log, true_size) = (&mut attr.btf_log_buf, &mut attr.btf_log_true_size);
+        super::prog::write_log(log, level, size, true_size, &format!("{error}\n"))?;
         return Err(Errno::EINVAL);
     }
     let mut objects = vm.objects();

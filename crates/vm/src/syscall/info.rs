@@ -3,7 +3,7 @@
 use skep_sys::{BTF_INFO_SIZE, Errno, MAP_INFO_SIZE, MapInfo, ObjInfo, PROG_INFO_SIZE};
 
 use crate::Vm;
-use crate::objects::{BtfObject, MapObject, Object};
+use crate::objects::{BtfObject, MapHandle, Object};
 use crate::program::Program;
 
 /// End of the last field of `struct bpf_prog_info`, which is followed by padding.
@@ -43,7 +43,7 @@ fn finish(attr: &mut ObjInfo<'_>, bytes: &[u8]) -> Result<u32, Errno> {
     Ok(0)
 }
 
-fn map_info(attr: &mut ObjInfo<'_>, map: &MapObject) -> Result<u32, Errno> {
+fn map_info(attr: &mut ObjInfo<'_>, map: &MapHandle) -> Result<u32, Errno> {
     check_tail(attr, MAP_INFO_SIZE)?;
     let info = MapInfo {
         map_type: map.map.map_type() as u32,
@@ -56,7 +56,7 @@ fn map_info(attr: &mut ObjInfo<'_>, map: &MapObject) -> Result<u32, Errno> {
         btf_id: map.btf.as_ref().map_or(0, |btf| btf.id),
         btf_key_type_id: map.btf_key_type_id,
         btf_value_type_id: map.btf_value_type_id,
-        map_extra: map.map.map_extra(),
+        map_extra: 0,
     };
     finish(attr, &info.to_bytes())
 }
@@ -113,6 +113,17 @@ fn prog_info(attr: &mut ObjInfo<'_>, prog: &Program) -> Result<u32, Errno> {
     if wanted > 0 {
         copy_out(attr, at, &xlated[..wanted])?;
     }
+    // There is one function; its machine code is nobody's business.
+    const ADDRESS: &[u8] = &[0; 8];
+    const LENGTH: &[u8] = &[0; 4];
+    const TAG: &[u8] = &[0; 8];
+    for (count, pointer, entry) in
+        [(16, 24, &[][..]), (104, 112, ADDRESS), (108, 120, LENGTH), (180, 184, TAG)]
+    {
+        if info.u32(count) > 0 {
+            copy_out(attr, info.u64(pointer), entry)?;
+        }
+    }
 
     info.put(0, &(prog.prog_type as u32).to_ne_bytes());
     info.put(4, &prog.id.to_ne_bytes());
@@ -120,6 +131,12 @@ fn prog_info(attr: &mut ObjInfo<'_>, prog: &Program) -> Result<u32, Errno> {
     info.put(16, &0u32.to_ne_bytes());
     info.put(20, &(xlated.len() as u32).to_ne_bytes());
     info.put(52, &(prog.maps.len() as u32).to_ne_bytes());
+    for one in [104, 108, 180] {
+        info.put(one, &1u32.to_ne_bytes());
+    }
+    info.put(132, &8u32.to_ne_bytes());
+    info.put(172, &16u32.to_ne_bytes());
+    info.put(176, &8u32.to_ne_bytes());
     info.put(64, &prog.name);
     info.put(128, &prog.btf_id.to_ne_bytes());
     finish(attr, &info.0)

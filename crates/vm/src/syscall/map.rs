@@ -1,7 +1,6 @@
 //! MAP_CREATE and the commands on elements.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use skep_abi::flags::{map as map_flags, update};
 use skep_abi::{MapType, ProgType};
@@ -9,10 +8,10 @@ use skep_sys::{
     Errno, Input, MapBatch, MapCreate, MapDelete, MapElem, MapFreeze, MapNextKey, Mapping,
 };
 
-use super::{check_name, input, object};
+use super::{check_name, input, interface_exists, object};
 use crate::Vm;
-use crate::maps::{BatchResult, Map, MapAttr};
-use crate::objects::{MapObject, Object};
+use crate::maps::{BatchResult, Map, MapAttr, MapObject};
+use crate::objects::{MapHandle, Object};
 
 /// Bytes that one map may take.
 const MEMORY_LIMIT: u64 = 8 << 30;
@@ -43,6 +42,7 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
         vm.objects().get(attr.map_token_fd as u32)?;
         return Err(Errno::EINVAL);
     }
+    check_offload(map_type, attr.map_ifindex)?;
     if matches!(map_type, MapType::ArrayOfMaps | MapType::HashOfMaps) {
         shape.inner = Some(inner_map(vm, attr.inner_map_fd)?);
     }
@@ -54,19 +54,40 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
         None
     };
 
+    check_exclusive(attr)?;
+
     let mut objects = vm.objects();
     let id = objects.maps().reserve();
-    let map = Arc::new(MapObject {
+    map.set_id(id);
+    let map = Arc::new(MapHandle {
         map,
         id,
         name: attr.map_name,
         btf,
         btf_key_type_id: attr.btf_key_type_id,
         btf_value_type_id: attr.btf_value_type_id,
-        frozen: AtomicBool::new(false),
     });
     objects.maps().insert(id, &map);
     Ok(objects.open(Object::Map { map, readable, writable }) as u32)
+}
+
+/// `bpf_map_offload_map_alloc`: no device here takes maps.
+fn check_offload(map_type: MapType, ifindex: u32) -> Result<(), Errno> {
+    match map_type {
+        _ if ifindex == 0 => Ok(()),
+        MapType::Array | MapType::Hash if interface_exists(ifindex) => Err(Errno::EOPNOTSUPP),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// The hash of the only program that may use the map: a SHA-256.
+fn check_exclusive(attr: &MapCreate<'_>) -> Result<(), Errno> {
+    const SHA256: u32 = 32;
+    match (attr.excl_prog_hash.is_some(), attr.excl_prog_hash_size) {
+        (false, 0) => Ok(()),
+        (true, SHA256) => input(&attr.excl_prog_hash, SHA256 as usize).map(|_| ()),
+        _ => Err(Errno::EINVAL),
+    }
 }
 
 /// `bpf_map_meta_alloc`: the template of inner maps.
@@ -82,12 +103,13 @@ fn inner_map(vm: &Vm, fd: u32) -> Result<Arc<Map>, Errno> {
     }
 }
 
-/// The map behind an fd that may be read or written.
-fn open(vm: &Vm, fd: u32, read: bool, write: bool) -> Result<Arc<MapObject>, Errno> {
+/// The map behind an fd that may be read or written; who writes holds a guard from
+/// [`Map::begin_write`] meanwhile, so that nobody freezes the map under him.
+fn open(vm: &Vm, fd: u32, read: bool, write: bool) -> Result<Arc<MapHandle>, Errno> {
     let objects = vm.objects();
     match objects.get(fd)? {
         Object::Map { map, readable, writable } => {
-            let may_write = *writable && !map.is_frozen();
+            let may_write = *writable && !map.map.frozen();
             if (read && !readable) || (write && !may_write) {
                 return Err(Errno::EPERM);
             }
@@ -127,6 +149,7 @@ pub(super) fn lookup(vm: &Vm, attr: &mut MapElem<'_>) -> Result<u32, Errno> {
 pub(super) fn update(vm: &Vm, attr: &MapElem<'_>) -> Result<u32, Errno> {
     let map = open(vm, attr.map_fd, false, true)?;
     check_lock(attr.flags)?;
+    let _writing = map.map.begin_write();
     let key = key(&map.map, &attr.key)?;
     let value = attr.value.get(..map.map.user_value_size()).ok_or(Errno::EFAULT)?;
     update_element(vm, &map, key, value, attr.flags)?;
@@ -136,39 +159,46 @@ pub(super) fn update(vm: &Vm, attr: &MapElem<'_>) -> Result<u32, Errno> {
 /// Stores a value, or the object that its fd names.
 fn update_element(
     vm: &Vm,
-    map: &MapObject,
+    map: &MapHandle,
     key: &[u8],
     value: &[u8],
     flags: u64,
 ) -> Result<(), Errno> {
-    let fd = || value.first_chunk().copied().map_or(0, u32::from_ne_bytes);
-    match map.map.map_type() {
-        MapType::ProgArray => {
-            map.map.check_slot(key, flags)?;
-            let prog = vm.objects().prog(fd())?;
-            if matches!(prog.prog_type, ProgType::Ext) {
-                return Err(Errno::EINVAL);
-            }
-            map.map.set_object(key, prog, flags)
-        }
-        MapType::ArrayOfMaps | MapType::HashOfMaps => {
-            map.map.check_slot(key, flags)?;
-            let inner = vm.objects().map(fd())?;
-            map.map.check_inner(&inner.map)?;
-            map.map.set_object(key, inner, flags)
-        }
-        MapType::PerfEventArray | MapType::CgroupArray | MapType::Xskmap => {
-            map.map.check_slot(key, flags)?;
-            // No fd here is a perf event, a cgroup or a socket.
-            vm.objects().get(fd())?;
-            Err(Errno::EINVAL)
+    let fd = value.first_chunk().copied().map_or(0, u32::from_ne_bytes);
+    let map_type = map.map.map_type();
+    match map_type {
+        MapType::ProgArray
+        | MapType::ArrayOfMaps
+        | MapType::HashOfMaps
+        | MapType::PerfEventArray
+        | MapType::CgroupArray
+        | MapType::Xskmap => map.map.update_object(key, flags, &mut || object(vm, map_type, fd)),
+        MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => {
+            // The only device here is `lo`, which takes no redirected frames.
+            map.map.update_target(key, value, flags, &mut |_| Err(Errno::EINVAL))
         }
         _ => map.map.update_from_user(key, value, flags),
     }
 }
 
+/// What an fd is to a map that holds objects.
+fn object(vm: &Vm, map_type: MapType, fd: u32) -> Result<Arc<dyn MapObject>, Errno> {
+    let objects = vm.objects();
+    match map_type {
+        MapType::ProgArray => match objects.prog(fd)? {
+            prog if prog.prog_type == ProgType::Ext => Err(Errno::EINVAL),
+            prog => Ok(prog),
+        },
+        MapType::ArrayOfMaps | MapType::HashOfMaps => Ok(objects.map(fd)?),
+        // No fd here is a socket, a perf event or a cgroup.
+        MapType::Xskmap => objects.get(fd).and(Err(Errno::ENOTSOCK)),
+        _ => Err(Errno::EBADF),
+    }
+}
+
 pub(super) fn delete(vm: &Vm, attr: &MapDelete<'_>) -> Result<u32, Errno> {
     let map = open(vm, attr.map_fd, false, true)?;
+    let _writing = map.map.begin_write();
     let key = key(&map.map, &attr.key)?;
     map.map.delete_from_user(key)?;
     Ok(0)
@@ -203,11 +233,6 @@ pub(super) fn lookup_and_delete(vm: &Vm, attr: &mut MapElem<'_>) -> Result<u32, 
     Ok(0)
 }
 
-/// Bytes of `count` elements of `size`, as far as the caller has them.
-fn batch_len(count: u32, size: usize) -> Result<usize, Errno> {
-    (count as usize).checked_mul(size).ok_or(Errno::EFAULT)
-}
-
 /// Writes back what a batch command says, and gives its result.
 fn finish_batch(attr: &mut MapBatch<'_>, done: BatchResult) -> Result<u32, Errno> {
     if let Some(count) = done.count {
@@ -222,65 +247,109 @@ fn finish_batch(attr: &mut MapBatch<'_>, done: BatchResult) -> Result<u32, Errno
 pub(super) fn lookup_batch(vm: &Vm, attr: &mut MapBatch<'_>, delete: bool) -> Result<u32, Errno> {
     let map = open(vm, attr.map_fd, true, delete)?;
     let map = &map.map;
-    check_lock(attr.elem_flags)?;
+    let _writing = delete.then(|| map.begin_write());
+    // What Linux looks at before it touches the caller's memory.
+    let nothing = map.lookup_batch(None, &mut [], &mut [], attr.elem_flags, attr.flags, delete);
+    if nothing.result.is_err() || attr.count == 0 {
+        return nothing.result.map(|()| 0);
+    }
+    let count = attr.count;
+    finish_lookup_batch(attr, map, count, delete)
+}
+
+/// Looks up as many as there can be, then copies out what there was.
+fn finish_lookup_batch(
+    attr: &mut MapBatch<'_>,
+    map: &Map,
+    count: u32,
+    delete: bool,
+) -> Result<u32, Errno> {
+    attr.count = 0;
     let cursor = match &attr.in_batch {
         Some(_) => Some(input(&attr.in_batch, map.batch_cursor_size())?),
         None => None,
     };
-    let keys = batch_len(attr.count, map.key_size() as usize)?;
-    let values = batch_len(attr.count, map.user_value_size())?;
-    let keys = attr.keys.get_mut(..keys).ok_or(Errno::EFAULT)?;
-    let values = attr.values.get_mut(..values).ok_or(Errno::EFAULT)?;
-    let done = map.lookup_batch(cursor, keys, values, attr.elem_flags, attr.flags, delete);
+    if hashed(map) && cursor.is_some_and(|cursor| past_buckets(cursor, map.max_entries())) {
+        return Err(Errno::ENOENT);
+    }
+    // One more than there can be, so that the walk comes to the end.
+    let room = count.min(map.max_entries().saturating_add(1)) as usize;
+    let (key_size, value_size) = (map.key_size() as usize, map.user_value_size());
+    let mut keys = vec![0; room * key_size];
+    let mut values = vec![0; room * value_size];
+    let done =
+        map.lookup_batch(cursor, &mut keys, &mut values, attr.elem_flags, attr.flags, delete);
+    let found = done.count.unwrap_or(0) as usize;
+    attr.keys.write(0, &keys[..found * key_size])?;
+    attr.values.write(0, &values[..found * value_size])?;
     finish_batch(attr, done)
+}
+
+/// Whether the position in a batch is a bucket.
+fn hashed(map: &Map) -> bool {
+    use MapType::{Hash, HashOfMaps, LruHash, LruPercpuHash, PercpuHash};
+    matches!(map.map_type(), Hash | PercpuHash | LruHash | LruPercpuHash | HashOfMaps)
+}
+
+/// Whether a position lies behind the last bucket, as Linux counts them.
+fn past_buckets(cursor: &[u8], max_entries: u32) -> bool {
+    let bucket = cursor.first_chunk().copied().map_or(0, u32::from_ne_bytes);
+    max_entries.checked_next_power_of_two().is_some_and(|buckets| bucket >= buckets)
+}
+
+/// Elements of `size` bytes that a caller's memory holds, at most `count`.
+fn elements(memory: &[u8], count: u32, size: usize) -> &[u8] {
+    let held = (memory.len() / size.max(1)).min(count as usize);
+    &memory[..held * size]
+}
+
+/// The result of a batch that ended where the caller's memory did.
+fn cut_short(mut done: BatchResult, wanted: u32) -> BatchResult {
+    if done.result.is_ok() && done.count.unwrap_or(0) < wanted {
+        done.count = Some(done.count.unwrap_or(0));
+        done.result = Err(Errno::EFAULT);
+    }
+    done
 }
 
 pub(super) fn update_batch(vm: &Vm, attr: &mut MapBatch<'_>) -> Result<u32, Errno> {
     let map = open(vm, attr.map_fd, false, true)?;
-    check_lock(attr.elem_flags)?;
-    let keys = batch_len(attr.count, map.map.key_size() as usize)?;
-    let values = batch_len(attr.count, map.map.user_value_size())?;
-    let keys = attr.keys.get(..keys).ok_or(Errno::EFAULT)?;
-    let values = attr.values.get(..values).ok_or(Errno::EFAULT)?;
-    let done = map.map.update_batch(keys, values, attr.elem_flags);
+    let _writing = map.map.begin_write();
+    let keys = elements(&attr.keys, attr.count, map.map.key_size() as usize);
+    let values = elements(&attr.values, attr.count, map.map.user_value_size());
+    let flags = attr.elem_flags;
+    let done = map.map.update_batch_with(keys, values, flags, |key, value| {
+        update_element(vm, &map, key, value, flags)
+    });
+    let done = cut_short(done, attr.count);
     finish_batch(attr, done)
 }
 
 pub(super) fn delete_batch(vm: &Vm, attr: &mut MapBatch<'_>) -> Result<u32, Errno> {
     let map = open(vm, attr.map_fd, false, true)?;
-    check_lock(attr.elem_flags)?;
-    let keys = batch_len(attr.count, map.map.key_size() as usize)?;
-    let keys = attr.keys.get(..keys).ok_or(Errno::EFAULT)?;
-    let done = map.map.delete_batch(keys, attr.elem_flags);
+    let _writing = map.map.begin_write();
+    let keys = elements(&attr.keys, attr.count, map.map.key_size() as usize);
+    let done = cut_short(map.map.delete_batch(keys, attr.elem_flags), attr.count);
     finish_batch(attr, done)
 }
 
 pub(super) fn freeze(vm: &Vm, attr: &MapFreeze<'_>) -> Result<u32, Errno> {
-    let objects = vm.objects();
-    let Object::Map { map, writable, .. } = objects.get(attr.map_fd)? else {
-        return Err(Errno::EINVAL);
-    };
-    if !writable || map.is_frozen() {
-        return Err(Errno::EPERM);
-    }
-    map.frozen.store(true, Ordering::Release);
+    let map = open(vm, attr.map_fd, false, true)?;
+    map.map.freeze()?;
     Ok(0)
 }
 
 /// `mmap(2)` of a map's fd.
 #[cfg(target_os = "linux")]
 pub(crate) fn mmap(
-    map: &MapObject,
+    map: &MapHandle,
     offset: u64,
     len: usize,
     writable: bool,
 ) -> Result<Mapping, Errno> {
-    let shared = map.map.shared().ok_or(Errno::ENOTSUPP)?;
-    if writable && map.is_frozen() {
-        return Err(Errno::EPERM);
-    }
-    if offset.checked_add(len as u64).is_none_or(|end| end > shared.len() as u64) {
-        return Err(Errno::EINVAL);
-    }
-    Mapping::new(shared.as_fd(), offset, len, writable)
+    let start = usize::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    // The map counts its mappings: one that is mapped for writing cannot be frozen.
+    let counted = map.map.map_into_user(start, len, writable)?;
+    let shared = map.map.shared().ok_or(Errno::EINVAL)?;
+    Ok(Mapping::new(shared.as_fd(), offset, len, writable)?.keeping(Box::new(counted)))
 }

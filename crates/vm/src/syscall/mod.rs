@@ -56,6 +56,17 @@ fn input<'i>(input: &'i skep_sys::Input<'_>, len: usize) -> Result<&'i [u8], Err
 /// `EINVAL`.
 fn check_name(name: &[u8; 16]) -> Result<(), Errno> {
     let end = name.iter().position(|&byte| byte == 0).ok_or(Errno::EINVAL)?;
-    let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.');
+    // Linux's `isalnum` knows the letters of Latin-1.
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || (byte >= 0xc0 && byte != 0xd7 && byte != 0xf7);
+    let good = |&byte: &u8| letter(byte) || matches!(byte, b'_' | b'.');
     if name[..end].iter().all(good) { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// Whether the machine has a network interface of this number.
+fn interface_exists(ifindex: u32) -> bool {
+    let Ok(interfaces) = std::fs::read_dir("/sys/class/net") else { return false };
+    interfaces.flatten().any(|interface| {
+        let index = std::fs::read_to_string(interface.path().join("ifindex"));
+        index.is_ok_and(|index| index.trim().parse() == Ok(ifindex))
+    })
 }

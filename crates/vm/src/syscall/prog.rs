@@ -9,7 +9,7 @@ use skep_sys::{Errno, Output, ProgLoad};
 
 use super::{check_name, input};
 use crate::Vm;
-use crate::objects::{MapObject, Object};
+use crate::objects::{MapHandle, Object};
 use crate::program::{Program, link};
 
 const KNOWN_FLAGS: u32 = prog_flags::STRICT_ALIGNMENT
@@ -52,8 +52,14 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
     if !license.iter().take(128).any(|&byte| byte == 0) && license.len() < 127 {
         return Err(Errno::EFAULT);
     }
+    if attr.signature.is_some() {
+        // There are no keys to check a signature with.
+        return Err(Errno::EOPNOTSUPP);
+    }
+    check_device(attr)?;
     let Some(prog_type) = prog_type else { return Err(Errno::EINVAL) };
     check_name(&attr.prog_name)?;
+    check_sleepable(prog_type, attr.prog_flags)?;
     check_log(attr.log_level, attr.log_size, attr.log_buf.is_null())?;
 
     let slots = Slot::split(insns).ok_or(Errno::EINVAL)?;
@@ -73,20 +79,22 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
         Ok(linked) => linked,
         Err(error) => {
             let message = error.to_string();
-            attr.log_true_size =
-                write_log(&mut attr.log_buf, attr.log_level, &format!("{message}\n"));
+            let text = format!("{message}\n");
             attr.diagnostic = Some(Diagnostic { pc: Some(error.pc()), message, trap: None });
+            let (level, size) = (attr.log_level, attr.log_size);
+            write_log(&mut attr.log_buf, level, size, &mut attr.log_true_size, &text)?;
             return Err(error.errno());
         }
     };
-    let btf_id = match attr.prog_btf_fd {
+    // Without records to check, Linux does not look at the BTF.
+    let btf_id = match attr.func_info_cnt | attr.line_info_cnt {
         0 => 0,
-        fd => vm.objects().btf(fd)?.id,
+        _ => vm.objects().btf(attr.prog_btf_fd)?.id,
     };
     publish(vm, attr, prog_type, linked, btf_id)
 }
 
-type Linked = (Box<[skep_isa::Insn]>, Box<[Arc<MapObject>]>);
+type Linked = (Box<[skep_isa::Insn]>, Box<[Arc<MapHandle>]>);
 
 fn publish(
     vm: &Vm,
@@ -173,6 +181,32 @@ fn check_attach(attr: &ProgLoad<'_>) -> Result<Option<ProgType>, Errno> {
     Ok(prog_type)
 }
 
+/// `bpf_prog_dev_bound_init`: no device here takes programs.
+fn check_device(attr: &ProgLoad<'_>) -> Result<(), Errno> {
+    let bound_only = attr.prog_flags & prog_flags::XDP_DEV_BOUND_ONLY != 0;
+    let frags = attr.prog_flags & prog_flags::XDP_HAS_FRAGS != 0;
+    let others = attr.prog_flags & !(prog_flags::XDP_DEV_BOUND_ONLY | prog_flags::XDP_HAS_FRAGS);
+    let consistent = others == 0
+        && (!frags || bound_only)
+        && match ProgType::from_number(attr.prog_type) {
+            Some(ProgType::Xdp) => true,
+            Some(ProgType::SchedCls) => !bound_only,
+            _ => false,
+        };
+    match attr.prog_ifindex {
+        0 => Ok(()),
+        ifindex if consistent && super::interface_exists(ifindex) => Err(Errno::EOPNOTSUPP),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// `can_be_sleepable`, by program type.
+fn check_sleepable(prog_type: ProgType, flags: u32) -> Result<(), Errno> {
+    use ProgType::{Kprobe, Lsm, StructOps, Syscall, Tracing};
+    let can_sleep = matches!(prog_type, Tracing | Lsm | Kprobe | StructOps | Syscall);
+    if flags & prog_flags::SLEEPABLE != 0 && !can_sleep { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
 /// `bpf_verifier_log_attr_valid`.
 pub(super) fn check_log(level: u32, size: u32, null: bool) -> Result<(), Errno> {
     const LEVELS: u32 = 1 | 2 | 4 | 8;
@@ -184,15 +218,29 @@ pub(super) fn check_log(level: u32, size: u32, null: bool) -> Result<(), Errno> 
     Ok(())
 }
 
-/// Writes a log as far as it fits, zero-terminated; gives the size it needs.
-pub(super) fn write_log(log: &mut Output<'_>, level: u32, text: &str) -> u32 {
-    if level == 0 {
-        return 0;
+/// `bpf_vlog_finalize`: writes a log, zero-terminated, of which the end counts most;
+/// puts the size it needs into `true_size`.
+///
+/// # Errors
+/// `EFAULT` where the buffer is not there, `ENOSPC` where the log was cut.
+pub(super) fn write_log(
+    log: &mut Output<'_>,
+    level: u32,
+    size: u32,
+    true_size: &mut u32,
+    text: &str,
+) -> Result<(), Errno> {
+    if level == 0 || text.is_empty() {
+        *true_size = 0;
+        return Ok(());
     }
-    if let Some(room) = log.len().checked_sub(1) {
-        let len = text.len().min(room);
-        log[..len].copy_from_slice(&text.as_bytes()[..len]);
-        log[len] = 0;
+    let needed = text.len() + 1;
+    *true_size = needed as u32;
+    if log.is_null() {
+        return Ok(());
     }
-    text.len() as u32 + 1
+    let kept = text.len().min((size as usize).saturating_sub(1));
+    log.write(0, &text.as_bytes()[text.len() - kept..])?;
+    log.write(kept, &[0])?;
+    if needed > size as usize { Err(Errno::ENOSPC) } else { Ok(()) }
 }

@@ -18,6 +18,12 @@ const PAGE: usize = 4096;
 const XDP_MD: usize = 24;
 /// Bytes of `struct __sk_buff`.
 const SK_BUFF: usize = 192;
+/// `BPF_F_TEST_XDP_LIVE_FRAMES`.
+const LIVE_FRAMES: u32 = 1 << 1;
+/// Most live frames in flight (`TEST_XDP_MAX_BATCH`).
+const MAX_BATCH: u32 = 256;
+/// What Linux keeps in the page of a live frame (`struct xdp_page_head`).
+const PAGE_HEAD: usize = 112;
 /// Bytes before the packet of a socket buffer.
 const SKB_HEADROOM: usize = 64;
 
@@ -101,22 +107,26 @@ fn finish(attr: &mut TestRun<'_>, retval: u32, duration: u32, packet: &[u8]) -> 
         0 => packet.len(),
         room => room.min(packet.len()),
     };
-    if !attr.data_out.is_null() {
-        attr.data_out.write(0, &packet[..room])?;
+    let cut = room < packet.len();
+    if !attr.data_out.is_null() && attr.data_out.write(0, &packet[..room]).is_err() {
+        return Err(if cut { Errno::ENOSPC } else { Errno::EFAULT });
     }
     attr.data_size_out = packet.len() as u32;
     attr.retval = retval;
     attr.duration = duration;
-    if room < packet.len() { Err(Errno::ENOSPC) } else { Ok(()) }
+    if cut { Err(Errno::ENOSPC) } else { Ok(()) }
 }
 
 /// `bpf_ctx_finish`.
 fn finish_context(attr: &mut TestRun<'_>, context: Option<&[u8]>) -> Result<(), Errno> {
     let Some(context) = context.filter(|_| !attr.ctx_out.is_null()) else { return Ok(()) };
     let room = (attr.ctx_size_out as usize).min(context.len());
-    attr.ctx_out.write(0, &context[..room])?;
+    let cut = room < context.len();
+    if attr.ctx_out.write(0, &context[..room]).is_err() {
+        return Err(if cut { Errno::ENOSPC } else { Errno::EFAULT });
+    }
     attr.ctx_size_out = context.len() as u32;
-    if room < context.len() { Err(Errno::ENOSPC) } else { Ok(()) }
+    if cut { Err(Errno::ENOSPC) } else { Ok(()) }
 }
 
 fn run_xdp(
@@ -128,16 +138,24 @@ fn run_xdp(
     if matches!(expected, Some(AttachType::XdpDevmap | AttachType::XdpCpumap)) {
         return Err(Errno::EINVAL);
     }
-    // Live frames need a network stack.
-    if attr.flags != 0 || attr.batch_size != 0 {
+    let live = attr.flags & LIVE_FRAMES != 0;
+    if attr.flags & !LIVE_FRAMES != 0 || (!live && attr.batch_size != 0) {
         return Err(Errno::EINVAL);
+    }
+    if attr.batch_size > MAX_BATCH {
+        return Err(Errno::E2BIG);
     }
     let mut context = context_in(attr, XDP_MD)?;
     let mut metadata = 0;
     let mut linear = attr.data_size_in as usize;
     if let Some(md) = &context {
         let (data, data_end, data_meta) = (word(md, 0), word(md, 4), word(md, 8));
-        if data_meta != 0 || data_end > attr.data_size_in || data > data_end {
+        let wants_results = !attr.data_out.is_null() || !attr.ctx_out.is_null();
+        if data_meta != 0
+            || data_end > attr.data_size_in
+            || data > data_end
+            || (live && wants_results)
+        {
             return Err(Errno::EINVAL);
         }
         metadata = data as usize;
@@ -146,8 +164,12 @@ fn run_xdp(
         }
         linear = data_end as usize;
     }
-    let most = PAGE - (xdp::HEADROOM - metadata) - xdp::TAIL_RESERVE;
+    let page_head = if live { PAGE_HEAD } else { 0 };
+    let most = PAGE - page_head - (xdp::HEADROOM - metadata) - xdp::TAIL_RESERVE;
     linear = linear.min(most);
+    if live && attr.data_size_in as usize > linear {
+        return Err(Errno::EINVAL);
+    }
     if (attr.data_size_in as usize) < metadata + skb::ETH_HLEN {
         return Err(Errno::EINVAL);
     }
@@ -170,6 +192,11 @@ fn run_xdp(
     let rest = input(&attr.data_in, attr.data_size_in as usize)?[linear..].to_vec();
     xdp.fill(&packet, metadata);
     repeat(vm, program, attr, &mut xdp, XDP_MD)?;
+    if live {
+        // The frames went where the program sent them; here that is nowhere.
+        attr.retval = 0;
+        xdp.fill(&packet, metadata);
+    }
 
     if let Some(md) = &mut context {
         let metadata = xdp.frame.metadata_len() as u32;

@@ -77,6 +77,43 @@ impl Bucket {
     }
 
     /// Bit `i` is set when slot `i` has this tag.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    pub fn candidates(&self, tag: u32) -> u32 {
+        let found: u32;
+        // SAFETY: reads this cache line and nothing else, in aligned 16-byte loads, whose
+        // 8-byte halves are atomic on x86-64: it is what the loop of the other
+        // architectures does.
+        unsafe {
+            std::arch::asm!(
+                // Without the line's first word: a writer has just stored to it, and a load
+                // across that store would wait for it.
+                "movq {low}, [{line} + 8]",
+                "movaps {high}, [{line} + 32]",
+                "shufps {low}, [{line} + 16], 0xd9",
+                "shufps {high}, [{line} + 48], 0xdd",
+                "movd {tags}, {tag:e}",
+                "pshufd {tags}, {tags}, 0",
+                "pcmpeqd {low}, {tags}",
+                "pcmpeqd {high}, {tags}",
+                "packssdw {low}, {high}",
+                "packsswb {low}, {low}",
+                "pmovmskb {found:e}, {low}",
+                line = in(reg) self,
+                tag = in(reg) tag,
+                low = out(xmm_reg) _,
+                high = out(xmm_reg) _,
+                tags = out(xmm_reg) _,
+                found = lateout(reg) found,
+                options(nostack, readonly, preserves_flags),
+            );
+        }
+        // The second lane is empty.
+        (found >> 1 | found & 1) & 0x7f
+    }
+
+    /// Bit `i` is set when slot `i` has this tag.
+    #[cfg(not(target_arch = "x86_64"))]
     #[inline(always)]
     pub fn candidates(&self, tag: u32) -> u32 {
         let mut found = 0;

@@ -31,6 +31,7 @@ use table::{Place, Table};
 
 use super::Caller;
 use super::percpu::PerCpu;
+use super::spin::window;
 use crate::mem::words;
 
 /// A hash map's storage.
@@ -364,6 +365,7 @@ impl Hash {
     pub fn read(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
         loop {
             let place = with_key!(key, |k| self.find(k)).ok_or(Errno::ENOENT)?;
+            window();
             self.copy_value(place.element(), out);
             if place.holds() {
                 return Ok(());
@@ -410,5 +412,41 @@ impl Hash {
         let (place, next) = self.table.scan(from)?;
         let key = NonNull::new(self.table.key(place.element()))?;
         Some((key, NonNull::new(self.value(place.element(), cpu))?, next))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::key::Key8;
+    use super::*;
+
+    #[test]
+    fn chains_that_grew_give_their_overflow_buckets_back() {
+        // One chain at a time gets all keys: it needs 9 of the 64 overflow buckets.
+        let shape = Shape {
+            key_size: 8,
+            value_size: 8,
+            capacity: 64,
+            elements: 64,
+            cpus: 1,
+            percpu: false,
+            lru: false,
+            lru_shares: false,
+            zero_seed: true,
+        };
+        let map = Hash::new(shape).unwrap();
+        let home = |key: u64| std::ptr::from_ref(map.table.home(Key8(key).hash(&Seed::ZERO)));
+        for first in 0..200u64 {
+            let neighbours = (first..).filter(|key| home(*key) == home(first)).take(64);
+            let keys: Vec<_> = neighbours.map(u64::to_ne_bytes).collect();
+            for key in &keys {
+                map.update(key, key, 0, Caller::Program(0)).unwrap();
+            }
+            assert_eq!(map.update(&[0xff; 8], &[0; 8], 0, Caller::System), Err(Errno::E2BIG));
+            for key in &keys {
+                assert!(map.lookup(key, 0).is_some());
+                map.delete(key, Caller::Program(0)).unwrap();
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! most 4 on average). Readers take no lock. Writers hold the chain of the key's
 //! home bucket, which serialises all that happens to a key. Elements, and the
 //! memory of empty overflow buckets, are recycled, never unmapped: a reader that
-//! meets a recycled one notices from the slot or the chain's count and looks again.
+//! meets a recycled one finds another key and a changed count, and looks again.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,7 +13,7 @@ use skep_abi::Errno;
 
 use super::bucket::{Bucket, Chain, SLOTS, Slot, tag_of};
 use super::key::{Key, Seed};
-use crate::maps::spin::SpinLock;
+use crate::maps::spin::{SpinLock, window};
 use crate::mem::Mapping;
 
 /// Buckets and elements.
@@ -116,42 +116,19 @@ impl Table {
         unsafe { self.element(element).add(self.key_at) }
     }
 
-    /// Looks a key up without holding anything.
+    /// Looks a key up without holding anything. The element was the key's when its slot was
+    /// read.
     #[inline(always)]
     pub fn find<K: Key>(&self, key: K, hash: u64) -> Option<Place<'_>> {
         let home = self.home(hash);
         loop {
             let before = home.unlinked();
-            let mut bucket = home;
-            loop {
-                match self.find_in(bucket, key, tag_of(hash)) {
-                    Seek::Found(place) => return Some(place),
-                    Seek::Changed => break,
-                    Seek::Absent => {}
-                }
-                match bucket.next() {
-                    0 if home.changed_since(before) => break,
-                    0 => return None,
-                    next => bucket = self.overflow.bucket(next),
-                }
+            let found = self.find_along(home, key, hash);
+            // An element that was reused while its key was compared has left the chain.
+            if found.is_some() || !home.changed_since(before) {
+                return found;
             }
         }
-    }
-
-    #[inline(always)]
-    fn find_in<'a, K: Key>(&self, bucket: &'a Bucket, key: K, tag: u32) -> Seek<'a> {
-        let mut candidates = bucket.candidates(tag);
-        while candidates != 0 {
-            let index = candidates.trailing_zeros() as usize;
-            let slot = bucket.slot(index);
-            // SAFETY: the element, of whichever number, has a key of this map's key size.
-            if slot != Slot::EMPTY && unsafe { key.is_at(self.key(slot.element())) } {
-                let place = Place { bucket, index, slot };
-                return if place.holds() { Seek::Found(place) } else { Seek::Changed };
-            }
-            candidates &= candidates - 1;
-        }
-        Seek::Absent
     }
 
     /// Looks a key up in a chain that the caller holds.
@@ -162,10 +139,23 @@ impl Table {
         key: K,
         hash: u64,
     ) -> Option<Place<'a>> {
-        let mut bucket = chain.home();
+        self.find_along(chain.home(), key, hash)
+    }
+
+    #[inline(always)]
+    fn find_along<'a, K: Key>(&'a self, home: &'a Bucket, key: K, hash: u64) -> Option<Place<'a>> {
+        let mut bucket = home;
         loop {
-            if let Seek::Found(place) = self.find_in(bucket, key, tag_of(hash)) {
-                return Some(place);
+            let mut candidates = bucket.candidates(tag_of(hash));
+            while candidates != 0 {
+                let index = candidates.trailing_zeros() as usize;
+                let slot = bucket.slot(index);
+                window();
+                // SAFETY: the element, of whichever number, has a key of this map's key size.
+                if slot != Slot::EMPTY && unsafe { key.is_at(self.key(slot.element())) } {
+                    return Some(Place { bucket, index, slot });
+                }
+                candidates &= candidates - 1;
             }
             match bucket.next() {
                 0 => return None,
@@ -315,13 +305,6 @@ impl Table {
 /// An overflow bucket that left its chain.
 #[must_use]
 pub struct EmptyBucket(u32);
-
-enum Seek<'a> {
-    Found(Place<'a>),
-    Absent,
-    /// The slot was given to another element while its key was compared.
-    Changed,
-}
 
 /// Overflow buckets, numbered from 1. Each in use holds an element at least.
 #[derive(Debug)]

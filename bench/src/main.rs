@@ -1,0 +1,23 @@
+//! skep's speed beside its peers', one subcommand each.
+//!
+//! Every figure is measured on both sides in turns, in this process, and is the median
+//! of the repetitions' quotients. The results go to `target/bench/NAME.json`; the
+//! last lines say how they stand to their goals. Exit status 1 when short of one.
+
+mod linux;
+mod maps;
+mod ours;
+mod program;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    match name.as_str() {
+        "maps" => maps::run(),
+        _ => {
+            eprintln!("usage: skep-bench maps");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Classic BPF against tcpdump's listings and against Linux: what it attaches, and
+//! what its filters return. Skipped, saying so, where the tool is not installed or
+//! `bpf(2)` is not permitted.
+#![cfg(target_os = "linux")]
+
+use std::io::ErrorKind;
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::sync::Arc;
+
+use arbtest::arbitrary::Unstructured;
+use skep_isa::classic::{
+    Ancillary, ClassicErrorKind, Filter, Insn, c_source, check, decimal, listing, parse, translate,
+};
+use skep_isa::{Slot, encode};
+use skep_sys::{Command as Bpf, Errno, Fd, Kernel, Linux, ProgLoad, TestRun};
+use socket2::{SockFilter, SockRef};
+
+const EXPRESSIONS: [&str; 46] = [
+    "",
+    "ip",
+    "ip6",
+    "arp",
+    "tcp",
+    "udp port 53",
+    "icmp",
+    "icmp6",
+    "tcp port 80",
+    "tcp src port 80 or udp dst portrange 5000-6000",
+    "host 192.168.1.1",
+    "src host 10.0.0.1 and not dst net 10.0.0.0/8",
+    "ip6 host 2001:db8::1",
+    "ether host 00:11:22:33:44:55",
+    "ether broadcast",
+    "ether multicast",
+    "ip multicast",
+    "vlan",
+    "vlan 100 and tcp",
+    "vlan and vlan 7 and ip",
+    "mpls 1000",
+    "pppoes and ip",
+    "len > 100",
+    "greater 1000 or less 60",
+    "ip proto 47",
+    "ip6 protochain 6",
+    "tcp[tcpflags] & (tcp-syn|tcp-fin) != 0",
+    "tcp[((tcp[12] & 0xf0) >> 2) + 4] = 5",
+    "ip[6:2] & 0x1fff = 0",
+    "(ip[6:2] + 7 * ip[3]) / ip[1] = -1",
+    "(ip[2:2] - 4) % 3 = ip[8]",
+    "ip[8] ^ 3 = ip[9]",
+    "ip[8] << 2 > ip[9] | 1",
+    "ip[ip[0] & 0xf] < -5",
+    "ether[0] & 1 = 0 and ip[0] & 0xf != 5",
+    "ether proto 0x88cc",
+    "inbound",
+    "outbound and ip",
+    "ifindex 3",
+    "ip or ip6 or arp or rarp or vlan",
+    "tcp dst port 22 and (src net 172.16.0.0/12 or src net 192.168.0.0/16)",
+    "not (port 22 or port 443) and ip",
+    "sctp port 2905",
+    "igmp or pim",
+    "geneve",
+    "icmp[icmptype] = icmp-echo or icmp[icmptype] = icmp-echoreply",
+];
+
+/// What tcpdump prints for an expression; `None`, with a note, where it is not
+/// installed.
+fn tcpdump(form: &str, link: &str, expression: &str) -> Option<String> {
+    let Ok(output) = Command::new("tcpdump").args([form, "-y", link, expression]).output() else {
+        println!("skipped: tcpdump is not installed");
+        return None;
+    };
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn listings_are_tcpdumps_and_are_read_back() {
+    let mut listed = 0;
+    for link in ["EN10MB", "RAW", "LINUX_SLL"] {
+        for expression in EXPRESSIONS {
+            // Not every expression has a meaning on every link.
+            let Some(numbers) = tcpdump("-ddd", link, expression) else { continue };
+            let filters = parse(&numbers).unwrap_or_else(|error| panic!("{numbers}{error}"));
+            assert_eq!(decimal(&filters), numbers);
+            let text = tcpdump("-d", link, expression).unwrap();
+            assert_eq!(listing(&filters), text, "{expression}");
+            // libpcap leaves something in the unused field of `tax`, which no listing shows.
+            let meant: Vec<Filter> =
+                filters.iter().map(|filter| filter.decode().unwrap().encode()).collect();
+            assert_eq!(parse(&text).as_ref(), Ok(&meant), "{text}");
+            let source = tcpdump("-dd", link, expression).unwrap();
+            assert_eq!(c_source(&filters), source, "{expression}");
+            assert_eq!(parse(&source).as_ref(), Ok(&filters), "{source}");
+            // Its loop jumps backwards, which only libpcap's own interpreter does.
+            assert_eq!(check(&filters).is_ok(), expression != "ip6 protochain 6", "{text}");
+            listed += 1;
+        }
+    }
+    println!("{listed} listings");
+}
+
+#[test]
+fn every_instruction_is_read_back_from_each_form() {
+    arbtest::arbtest(|u| {
+        let insns: Vec<Insn> = (0..8).map(|_| u.arbitrary()).collect::<Result<_, _>>()?;
+        let filters: Vec<Filter> = insns.iter().map(|insn| insn.encode()).collect();
+        for text in [listing(&filters), decimal(&filters), c_source(&filters)] {
+            assert_eq!(parse(&text).as_ref(), Ok(&filters), "{text}");
+        }
+        let line = decimal(&filters).trim_end().replace('\n', ",");
+        assert_eq!(parse(&line).as_ref(), Ok(&filters), "{line}");
+        Ok(())
+    })
+    .budget_ms(300);
+}
+
+/// A pair of sockets, the second with a filter: what comes through is cut to the
+/// length that the filter returns.
+struct Filtered(UnixDatagram, UnixDatagram);
+
+impl Filtered {
+    fn new() -> Filtered {
+        let (from, to) = UnixDatagram::pair().unwrap();
+        to.set_nonblocking(true).unwrap();
+        Filtered(from, to)
+    }
+
+    /// Whether Linux takes the filter.
+    fn attach(&self, filters: &[Filter]) -> bool {
+        let filters: Vec<SockFilter> =
+            filters.iter().map(|f| SockFilter::new(f.code, f.jt, f.jf, f.k)).collect();
+        match SockRef::from(&self.1).attach_filter(&filters) {
+            Ok(()) => true,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+                false
+            }
+        }
+    }
+
+    /// How many bytes of the packet come through.
+    fn through(&self, packet: &[u8]) -> usize {
+        self.0.send(packet).unwrap();
+        match self.1.recv(&mut [0; 256]) {
+            Ok(len) => len,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Loads a filter's translation; `None`, with a note, where that is not permitted.
+fn load(kernel: &Arc<dyn Kernel>, filters: &[Filter]) -> Option<Fd> {
+    let insns = translate(filters).unwrap();
+    let bytes = Slot::join(&encode(&insns));
+    let mut load = Bpf::ProgLoad(Box::new(ProgLoad {
+        prog_type: 1,
+        insn_cnt: insns.len() as u32,
+        insns: Some(bytes[..].into()),
+        license: Some(b"GPL\0"[..].into()),
+        ..ProgLoad::default()
+    }));
+    match kernel.bpf(&mut load) {
+        Ok(fd) => Some(Fd::new(kernel.clone(), fd as i32)),
+        Err(Errno::EPERM) => {
+            println!("skipped: bpf(2) is not permitted");
+            None
+        }
+        Err(errno) => panic!("{errno}: {}", listing(filters)),
+    }
+}
+
+/// Runs a program on a packet behind an Ethernet header.
+fn run(kernel: &Arc<dyn Kernel>, program: &Fd, ethernet: [u8; 14], packet: &[u8]) -> u32 {
+    let frame = [&ethernet, packet].concat();
+    let mut test = TestRun {
+        prog_fd: program.raw() as u32,
+        data_size_in: frame.len() as u32,
+        data_in: Some(frame[..].into()),
+        ..TestRun::default()
+    };
+    let mut command = Bpf::TestRun(Box::new(std::mem::take(&mut test)));
+    kernel.bpf(&mut command).unwrap();
+    match command {
+        Bpf::TestRun(test) => test.retval,
+        _ => unreachable!("the command is a test run"),
+    }
+}
+
+/// Bytes that look random and are always the same.
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15 ^ seed;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 24) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+/// A program of a few random instructions before a return.
+fn random_program(u: &mut Unstructured<'_>) -> Vec<Filter> {
+    let count = u.int_in_range(1..=10).unwrap();
+    let mut filters: Vec<Filter> =
+        (0..count).map(|_| u.arbitrary::<Insn>().unwrap().encode()).collect();
+    filters.push(Insn::RetA.encode());
+    filters
+}
+
+#[test]
+fn linux_attaches_what_the_check_passes_and_nothing_else() {
+    let (bytes, socket) = (noise(1, 1 << 20), Filtered::new());
+    let mut source = Unstructured::new(&bytes);
+    let mut counts = [0; 2];
+    for round in 0..4_000 {
+        let mut filters = random_program(&mut source);
+        if round % 8 == 0 {
+            let at = source.choose_index(filters.len()).unwrap();
+            filters[at].code = u16::from(source.arbitrary::<u8>().unwrap());
+        }
+        let ours = check(&filters);
+        assert_eq!(socket.attach(&filters), ours.is_ok(), "{ours:?}\n{}", listing(&filters));
+        counts[usize::from(ours.is_ok())] += 1;
+    }
+    println!("{} refused, {} attached", counts[0], counts[1]);
+    assert!(counts.into_iter().all(|count| count > 500), "{counts:?}");
+}
+
+#[test]
+fn translations_return_what_linux_returns_for_the_filter() {
+    let kernel: Arc<dyn Kernel> = Arc::new(Linux::new());
+    let (bytes, socket) = (noise(2, 1 << 20), Filtered::new());
+    let mut source = Unstructured::new(&bytes);
+    let mut programs: Vec<Vec<Filter>> = Vec::new();
+    while programs.len() < 600 {
+        let filters = random_program(&mut source);
+        // Other metadata is not the same for a datagram and for a test run.
+        let same = |filter: &Filter| match filter.decode() {
+            Some(Insn::LoadAncillary { what, .. }) => what == Ancillary::XorX,
+            _ => true,
+        };
+        if check(&filters).is_ok() && filters.iter().all(same) {
+            programs.push(filters);
+        }
+    }
+    for expression in EXPRESSIONS {
+        let Some(numbers) = tcpdump("-ddd", "RAW", expression) else { continue };
+        programs.extend(Some(parse(&numbers).unwrap()).filter(|filters| check(filters).is_ok()));
+    }
+    let mut results = std::collections::BTreeSet::new();
+    for filters in programs {
+        let Some(program) = load(&kernel, &filters) else { return };
+        assert!(socket.attach(&filters));
+        for seed in 0..8 {
+            let mut packet = noise(seed, 16 + 12 * seed as usize);
+            if seed % 2 == 0 {
+                // An IPv4 header with a protocol that filters ask for.
+                packet[..2].copy_from_slice(&[0x45, 0]);
+                packet[9] = [6, 17, 1, 47][seed as usize / 2];
+            }
+            let theirs = socket.through(&packet);
+            let ours = run(&kernel, &program, [0; 14], &packet);
+            assert_eq!(packet.len().min(ours as usize), theirs, "{}", listing(&filters));
+            results.insert(theirs);
+        }
+    }
+    println!("{} different results", results.len());
+    assert!(results.len() > 20);
+}
+
+#[test]
+fn metadata_comes_from_the_context() {
+    let kernel: Arc<dyn Kernel> = Arc::new(Linux::new());
+    // For the loopback device, which a test run takes, this is multicast: type 2.
+    let ethernet = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x08, 0x00];
+    for (name, expected) in
+        [("proto", 0x800), ("type", 2), ("ifidx", 1), ("mark", 0), ("vlanp", 0), ("queue", 0)]
+    {
+        let filters = parse(&format!("(000) ld [{name}]\n(001) ret a\n")).unwrap();
+        let Some(program) = load(&kernel, &filters) else { return };
+        assert_eq!(run(&kernel, &program, ethernet, &[0; 32]), expected, "[{name}]");
+    }
+    let filters = parse("(000) ldx #pktlen\n(001) ld [random]\n(002) txa\n(003) ret a\n").unwrap();
+    let Some(program) = load(&kernel, &filters) else { return };
+    assert_eq!(run(&kernel, &program, ethernet, &[0; 32]), 32);
+    let filters = parse("(000) ld [poff]\n(001) ret a\n").unwrap();
+    let error = translate(&filters).unwrap_err();
+    assert_eq!(error.kind, ClassicErrorKind::NoCounterpart(Ancillary::PayloadOffset));
+}

@@ -1,0 +1,258 @@
+//! A live program, and how it gets there.
+//!
+//! Counterpart: libbpf's `bpf_object_load_prog`.
+
+use std::sync::Arc;
+
+use skep_abi::{Diagnostic, Errno, ProgType, SectionTarget};
+use skep_isa::Slot;
+use skep_sys::{Command, Fd, Kernel, Output, ProgLoad, TestRun};
+
+use super::{Map, Options, kernel_name};
+use crate::error::{LoadError, LoadErrorKind as Kind};
+use crate::object::ProgramDef;
+use crate::relocate::{Linked, LinkedProgram, Poisoned};
+use crate::target::Target;
+
+/// A program of a kernel. Clones are handles to the same program.
+#[derive(Clone, Debug)]
+pub struct Program(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    fd: Fd,
+    linked: LinkedProgram,
+    log: String,
+}
+
+impl Program {
+    /// Its name, in full.
+    pub fn name(&self) -> &str {
+        &self.0.linked.def.name
+    }
+
+    /// Its definition.
+    pub fn def(&self) -> &ProgramDef {
+        &self.0.linked.def
+    }
+
+    /// What was loaded; references to maps are still symbolic in it.
+    pub fn linked(&self) -> &LinkedProgram {
+        &self.0.linked
+    }
+
+    /// Its file descriptor.
+    pub fn fd(&self) -> &Fd {
+        &self.0.fd
+    }
+
+    /// The verifier's log, if one was asked for.
+    pub fn log(&self) -> &str {
+        &self.0.log
+    }
+
+    /// Runs it as BPF_PROG_TEST_RUN says; `run` receives what comes out.
+    ///
+    /// # Errors
+    /// The kernel's errno. Why a run was stopped stands in `run.diagnostic` then.
+    pub fn test_run<'a>(&self, mut run: TestRun<'a>) -> (TestRun<'a>, Result<(), Errno>) {
+        run.prog_fd = self.0.fd.raw() as u32;
+        let mut command = Command::TestRun(Box::new(run));
+        let result = self.0.fd.kernel().bpf(&mut command).map(drop);
+        match command {
+            Command::TestRun(run) => (*run, result),
+            _ => (TestRun::default(), result),
+        }
+    }
+}
+
+/// What loading a program needs.
+pub(super) struct Loading<'a> {
+    pub linked: &'a Linked,
+    pub target: &'a Target,
+    pub kernel: &'a Arc<dyn Kernel>,
+    pub btf: Option<&'a Fd>,
+    pub maps: &'a [Option<Map>],
+}
+
+/// The first and the largest room for a verifier's log.
+const LOG_ROOM: usize = 1 << 20;
+const MOST_LOG_ROOM: usize = 1 << 28;
+
+/// What a kernel said about a program that it refuses.
+struct Refusal {
+    errno: Errno,
+    log: String,
+    diagnostic: Option<Diagnostic>,
+}
+
+impl Loading<'_> {
+    /// Loads a program.
+    pub fn load(&self, program: &LinkedProgram, options: &Options) -> Result<Program, LoadError> {
+        let name = || program.def.name.clone();
+        let Some(prog_type) = program.def.prog_type else {
+            let section = program.def.section.clone();
+            return Err(Kind::NoType { program: name(), section }.into());
+        };
+        let attach_btf_id = self
+            .attach_btf_id(program)
+            .map_err(|reason| Kind::AttachTarget { program: name(), reason })?;
+        let request = Request {
+            loading: self,
+            program,
+            prog_type,
+            attach_btf_id,
+            insns: self.insns(program)?,
+            func_info: func_info(program),
+            line_info: line_info(program),
+            license: [self.linked.license.as_bytes(), &[0]].concat(),
+        };
+        let (fd, log) = request.send(options.log_level).map_err(|refusal| {
+            let poisoned = reached(program, &refusal).cloned();
+            let Refusal { errno, log, diagnostic } = *refusal;
+            Kind::Program { name: name(), prog_type, errno, log, diagnostic, poisoned }
+        })?;
+        let fd = Fd::new(self.kernel.clone(), fd as i32);
+        Ok(Program(Arc::new(Inner { fd, linked: program.clone(), log })))
+    }
+
+    fn attach_btf_id(&self, program: &LinkedProgram) -> Result<u32, String> {
+        if program.def.section_def.map(|def| def.target) == Some(SectionTarget::Program) {
+            return Err("it replaces a function of another program, which has to be given".into());
+        }
+        Ok(self.target.attach_btf_id(&program.def)?.unwrap_or(0))
+    }
+
+    /// The instructions, with the maps' fds.
+    fn insns(&self, program: &LinkedProgram) -> Result<Vec<u8>, LoadError> {
+        let mut slots = program.insns.clone();
+        for reference in &program.map_references {
+            let map = self.maps.get(reference.map).and_then(Option::as_ref);
+            if let (Some(slot), Some(map)) = (slots.get_mut(reference.at as usize), map) {
+                slot.imm = map.fd().raw();
+            }
+        }
+        Ok(Slot::join(&slots))
+    }
+}
+
+/// A load command, ready to be sent more than once.
+struct Request<'a> {
+    loading: &'a Loading<'a>,
+    program: &'a LinkedProgram,
+    prog_type: ProgType,
+    attach_btf_id: u32,
+    insns: Vec<u8>,
+    func_info: Vec<u8>,
+    line_info: Vec<u8>,
+    license: Vec<u8>,
+}
+
+impl Request<'_> {
+    /// Sends it; where it is refused without a log, again with one, and with more room
+    /// while the log does not fit.
+    fn send(&self, log_level: u32) -> Result<(u32, String), Box<Refusal>> {
+        let mut level = log_level;
+        let mut room = if level == 0 { 0 } else { LOG_ROOM };
+        loop {
+            match self.send_once(level, room) {
+                Err(refusal) if refusal.errno == Errno::EPERM => return Err(refusal),
+                Err(_) if room == 0 => {
+                    level = 1;
+                    room = LOG_ROOM;
+                }
+                Err(refusal) if refusal.errno == Errno::ENOSPC && room < MOST_LOG_ROOM => room *= 4,
+                other => return other,
+            }
+        }
+    }
+
+    fn send_once(&self, log_level: u32, room: usize) -> Result<(u32, String), Box<Refusal>> {
+        let def = &self.program.def;
+        let mut log = vec![0; room];
+        let mut load = ProgLoad {
+            prog_type: self.prog_type as u32,
+            insn_cnt: (self.insns.len() / Slot::SIZE) as u32,
+            insns: Some(self.insns[..].into()),
+            license: Some(self.license[..].into()),
+            log_level,
+            log_size: room as u32,
+            log_buf: if room == 0 { Output::Null } else { log.as_mut_slice().into() },
+            kern_version: self
+                .loading
+                .linked
+                .kernel_version
+                .or_else(|| self.loading.target.kernel_version())
+                .unwrap_or(0),
+            prog_flags: def.flags,
+            prog_name: kernel_name(&def.name),
+            expected_attach_type: def.attach_type.map_or(0, |of| of as u32),
+            attach_btf_id: self.attach_btf_id,
+            ..ProgLoad::default()
+        };
+        if let Some(btf) = self.loading.btf {
+            load.prog_btf_fd = btf.raw() as u32;
+            if !self.func_info.is_empty() {
+                load.func_info_rec_size = FUNC_INFO_SIZE as u32;
+                load.func_info_cnt = (self.func_info.len() / FUNC_INFO_SIZE) as u32;
+                load.func_info = Some(self.func_info[..].into());
+            }
+            if !self.line_info.is_empty() {
+                load.line_info_rec_size = LINE_INFO_SIZE as u32;
+                load.line_info_cnt = (self.line_info.len() / LINE_INFO_SIZE) as u32;
+                load.line_info = Some(self.line_info[..].into());
+            }
+        }
+        let mut command = Command::ProgLoad(Box::new(load));
+        let result = self.loading.kernel.bpf(&mut command);
+        let diagnostic = match &mut command {
+            Command::ProgLoad(load) => load.diagnostic.take(),
+            _ => None,
+        };
+        drop(command);
+        let text = log.split(|&byte| byte == 0).next().unwrap_or_default();
+        let log = String::from_utf8_lossy(text).into_owned();
+        match result {
+            Ok(fd) => Ok((fd, log)),
+            Err(errno) => Err(Box::new(Refusal { errno, log, diagnostic })),
+        }
+    }
+}
+
+const FUNC_INFO_SIZE: usize = 8;
+const LINE_INFO_SIZE: usize = 16;
+
+fn words(words: &[u32]) -> impl Iterator<Item = u8> + use<'_> {
+    words.iter().flat_map(|word| word.to_ne_bytes())
+}
+
+fn func_info(program: &LinkedProgram) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(FUNC_INFO_SIZE * program.func_info.len());
+    for record in &program.func_info {
+        bytes.extend(words(&[record.insn_off, record.type_id]));
+    }
+    bytes
+}
+
+fn line_info(program: &LinkedProgram) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(LINE_INFO_SIZE * program.line_info.len());
+    for record in &program.line_info {
+        let place = record.line << 10 | record.column & 0x3ff;
+        bytes.extend(words(&[record.insn_off, record.file_name_off, record.line_off, place]));
+    }
+    bytes
+}
+
+/// The poisoned instruction that a refusal is about: by its place where the kernel
+/// says one, else by the line before `invalid func unknown#NUMBER`, which starts with
+/// the place.
+fn reached<'a>(program: &'a LinkedProgram, refusal: &Refusal) -> Option<&'a Poisoned> {
+    let from_diagnostic = refusal.diagnostic.as_ref().and_then(|diagnostic| diagnostic.pc);
+    let from_log = || {
+        let lines: Vec<&str> = refusal.log.lines().collect();
+        let at = lines.iter().rposition(|line| line.starts_with("invalid func unknown#"))?;
+        lines[..at].last()?.split(':').next()?.parse().ok()
+    };
+    let pc: u32 = from_diagnostic.or_else(from_log)?;
+    program.poisoned.iter().find(|poisoned| poisoned.at == pc)
+}

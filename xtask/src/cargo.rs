@@ -1,0 +1,36 @@
+//! Running cargo and other programs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// The folder of the workspace.
+pub fn workspace() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask).to_owned()
+}
+
+/// The cargo that runs this program.
+pub fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// The folder of build results.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
+/// Builds a binary of the workspace in release mode and gives its path.
+///
+/// # Errors
+/// It does not build.
+pub fn build(package: &str) -> Result<PathBuf> {
+    let mut build = cargo();
+    build.args(["build", "--release", "--quiet", "--package", package]);
+    let status = build.status().context("cargo build")?;
+    if !status.success() {
+        bail!("{package} does not build");
+    }
+    Ok(target().join("release").join(package))
+}

@@ -1,0 +1,40 @@
+//! Comparison with Linux and libbpf, program by program.
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::{relocate, run};
+
+/// What to compare.
+#[derive(Subcommand, Clone, Copy)]
+pub enum What {
+    /// Instructions of Debian's objects as libbpf would load them
+    Relocate,
+    /// Verdict, packet and maps of programs on a capture: embedded kernel and Linux
+    Run,
+}
+
+impl What {
+    /// Every comparison, in the order of the tests.
+    pub const ALL: [What; 2] = [What::Relocate, What::Run];
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            What::Relocate => "relocate",
+            What::Run => "run",
+        }
+    }
+}
+
+/// Compares. Gives whether the goal is met.
+///
+/// # Errors
+/// What keeps the comparison from being made.
+pub fn execute(what: &What) -> Result<bool> {
+    std::fs::create_dir_all("target/parity")?;
+    match what {
+        What::Relocate => relocate::run(),
+        What::Run => run::execute(),
+    }
+}

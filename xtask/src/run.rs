@@ -1,0 +1,387 @@
+//! `parity run`: packet programs on a capture, by TEST_RUN on the embedded kernel and on
+//! Linux. For each packet the verdict and the packet's bytes must be the same, and the
+//! maps: small ones after each packet, all of them at the end.
+//!
+//! Both sides see the same clock and the same random numbers: calls of such helpers are
+//! replaced by a call of a function that loads from a hidden map, which is set before
+//! each packet. Both run on CPU 0.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use skep_abi::{MapType, ProgType};
+use skep_isa::{Callee, Imm64, ImmKind, Insn, Reg, Size, decode, encode};
+use skep_load::capture::Reader;
+use skep_load::{
+    Linked, LinkedProgram, Map, MapDef, MapReference, Object, Options, RingBuffer, Skep, Target,
+    load, relocate,
+};
+use skep_sys::{Kernel, Linux, TestRun};
+use skep_vm::Vm;
+
+/// What the programs run on.
+const CAPTURE: &str = "examples/mixed.pcapng";
+/// Folders of our own programs.
+const OWN: [&str; 2] = ["examples", "tests/programs"];
+/// Debian's XDP objects.
+const DEBIAN: &str = "/usr/lib/x86_64-linux-gnu/bpf";
+/// Frames that TEST_RUN takes: longer than a link header, no longer than its page.
+const LIMITS: std::ops::RangeInclusive<usize> = 15..=3520;
+/// Maps of at most so many elements are compared after each packet.
+const SMALL: u32 = 64;
+
+/// A packet of the capture.
+struct Packet {
+    time: u64,
+    data: Vec<u8>,
+}
+
+#[derive(Default)]
+struct Tally {
+    agree: usize,
+    judged: usize,
+    not_judgeable: usize,
+    packets: usize,
+    report: String,
+}
+
+/// Compares, writes `target/parity/run.txt`, and prints the figures. Gives whether all
+/// programs agree.
+///
+/// # Errors
+/// A capture or an object that cannot be read.
+pub fn execute() -> Result<bool> {
+    pin_to_cpu_0()?;
+    let all = read_capture()?;
+    let packets: Vec<&Packet> =
+        all.iter().filter(|packet| LIMITS.contains(&packet.data.len())).collect();
+    let outside = all.len() - packets.len();
+    let linux: Arc<dyn Kernel> = Arc::new(Linux::new());
+    let target = Target::of(&*linux);
+    let mut tally = Tally::default();
+    for path in objects()? {
+        compare_object(&path, &linux, &target, &packets, &mut tally)
+            .with_context(|| path.display().to_string())?;
+    }
+    std::fs::write("target/parity/run.txt", &tally.report)?;
+    let share = 100.0 * outside as f64 / all.len() as f64;
+    println!(
+        "parity run: {} packets for each program, {outside} of {} outside of TEST_RUN's limits ({share:.2} %, at most 1 %)",
+        packets.len(),
+        all.len()
+    );
+    println!("parity run: {} runs compared", tally.packets);
+    println!("parity run: not judgeable {}", tally.not_judgeable);
+    println!("parity run: agree {} of {}", tally.agree, tally.judged);
+    Ok(tally.agree == tally.judged && share <= 1.0 && tally.judged > 0)
+}
+
+fn pin_to_cpu_0() -> Result<()> {
+    let mut cpus = rustix::thread::CpuSet::new();
+    cpus.set(0);
+    rustix::thread::sched_setaffinity(None, &cpus).context("sched_setaffinity")
+}
+
+fn read_capture() -> Result<Vec<Packet>> {
+    let mut reader = Reader::open(CAPTURE)?;
+    let mut packets = Vec::new();
+    while let Some(packet) = reader.next_packet()? {
+        packets.push(Packet { time: packet.time, data: packet.data.to_vec() });
+    }
+    Ok(packets)
+}
+
+fn objects() -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for folder in OWN.iter().copied().chain([DEBIAN]) {
+        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "o") {
+                paths.push(path);
+            }
+        }
+    }
+    if paths.is_empty() {
+        bail!("there are no objects in {}", OWN.join(", "));
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn takes_packets(prog_type: Option<ProgType>) -> bool {
+    matches!(
+        prog_type,
+        Some(ProgType::Xdp | ProgType::SchedCls | ProgType::SchedAct | ProgType::SocketFilter)
+    )
+}
+
+/// Each packet program of an object, each with maps of its own.
+fn compare_object(
+    path: &Path,
+    linux: &Arc<dyn Kernel>,
+    target: &Target,
+    packets: &[&Packet],
+    tally: &mut Tally,
+) -> Result<()> {
+    let object = Object::open(path)?;
+    for index in 0..object.programs.len() {
+        let program = &object.programs[index];
+        if !takes_packets(program.prog_type) {
+            continue;
+        }
+        let name = format!("{}: {}", path.display(), program.name);
+        let mut alone = object.clone();
+        // Programs that a program array holds come along.
+        for (other, program) in alone.programs.iter_mut().enumerate() {
+            let in_an_array = object.maps.iter().any(|map| map.slots.iter().any(|slot| slot.1 == other));
+            program.autoload = other == index || in_an_array;
+        }
+        let mut linked = relocate(&alone, target)?;
+        replace_clocks(&mut linked);
+        let judge = match load(&linked, target, linux, &Options::default()) {
+            Ok(judge) => judge,
+            Err(error) => {
+                tally.not_judgeable += 1;
+                writeln!(tally.report, "{name}: not judgeable: {error}")?;
+                continue;
+            }
+        };
+        tally.judged += 1;
+        let vm: Arc<dyn Kernel> = Arc::new(Vm::new());
+        let difference = match load(&linked, target, &vm, &Options::default()) {
+            Ok(ours) => compare_program(&object.programs[index].name, &judge, &ours, packets)?,
+            Err(error) => Some(format!("does not load: {error}")),
+        };
+        tally.packets += packets.len();
+        match difference {
+            None => tally.agree += 1,
+            Some(what) => {
+                println!("{name}: {what}");
+                writeln!(tally.report, "{name}: {what}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs both on every packet; gives the first difference.
+fn compare_program(
+    name: &str,
+    judge: &Skep,
+    ours: &Skep,
+    packets: &[&Packet],
+) -> Result<Option<String>> {
+    let mut rings = Rings::new(judge, ours)?;
+    for (number, packet) in packets.iter().enumerate() {
+        set_clocks(judge, packet)?;
+        set_clocks(ours, packet)?;
+        let (linux, embedded) = (run(judge, name, packet)?, run(ours, name, packet)?);
+        if linux != embedded {
+            return Ok(Some(format!("packet {number}: linux {linux}\n  embedded {embedded}")));
+        }
+        let difference = rings.compare()?.or(compare_maps(judge, ours, |map| map.max_entries <= SMALL)?);
+        if let Some(difference) = difference {
+            return Ok(Some(format!("packet {number}: {difference}")));
+        }
+    }
+    compare_maps(judge, ours, |_| true)
+}
+
+/// What a run gave, as text that says where two differ.
+fn run(skep: &Skep, name: &str, packet: &Packet) -> Result<String> {
+    const ROOM: usize = 1 << 17;
+    let program = skep.program(name).context("the program is gone")?;
+    let mut out = vec![0; ROOM];
+    let (run, result) = program.test_run(TestRun {
+        data_size_in: packet.data.len() as u32,
+        data_in: Some((&packet.data[..]).into()),
+        data_size_out: ROOM as u32,
+        data_out: (&mut out[..]).into(),
+        ..TestRun::default()
+    });
+    let (retval, size) = (run.retval, run.data_size_out as usize);
+    let diagnostic = run.diagnostic.map(|diagnostic| diagnostic.message);
+    Ok(match result {
+        Ok(()) => {
+            let bytes = &out[..size.min(ROOM)];
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("retval {retval:#x}, {size} bytes {hex}")
+        }
+        Err(errno) => format!("{errno:?} {}", diagnostic.unwrap_or_default()),
+    })
+}
+
+/// Ring buffers of both sides, in the order of their maps.
+struct Rings(Vec<(RingBuffer, RingBuffer)>);
+
+impl Rings {
+    fn new(judge: &Skep, ours: &Skep) -> Result<Rings> {
+        let mut rings = Vec::new();
+        for (linux, embedded) in judge.maps().zip(ours.maps()) {
+            if linux.def().kind() == Some(MapType::Ringbuf) {
+                rings.push((RingBuffer::new(linux)?, RingBuffer::new(embedded)?));
+            }
+        }
+        Ok(Rings(rings))
+    }
+
+    fn compare(&mut self) -> Result<Option<String>> {
+        for (linux, embedded) in &mut self.0 {
+            loop {
+                let (left, right) = (linux.next_record(), embedded.next_record());
+                if left != right {
+                    return Ok(Some(format!("ring buffer: linux {left:02x?}, embedded {right:02x?}")));
+                }
+                if left.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The first map that differs.
+fn compare_maps(judge: &Skep, ours: &Skep, wanted: impl Fn(&MapDef) -> bool) -> Result<Option<String>> {
+    for (linux, embedded) in judge.maps().zip(ours.maps()) {
+        if !wanted(linux.def()) {
+            continue;
+        }
+        let (left, right) = (contents(linux)?, contents(embedded)?);
+        let lru = matches!(linux.def().kind(), Some(MapType::LruHash | MapType::LruPercpuHash));
+        // Linux evicts up to 128 entries early; beyond half, only the limit holds.
+        if lru && left.len().max(right.len()) * 2 > linux.def().max_entries as usize {
+            if right.len() > linux.def().max_entries as usize {
+                return Ok(Some(format!("map {}: {} elements", linux.name(), right.len())));
+            }
+            continue;
+        }
+        if left != right {
+            let differs = left
+                .keys()
+                .chain(right.keys())
+                .find(|key| left.get(*key) != right.get(*key))
+                .cloned()
+                .unwrap_or_default();
+            return Ok(Some(format!(
+                "map {}: key {differs:02x?}: linux {:02x?}, embedded {:02x?}",
+                linux.name(),
+                left.get(&differs),
+                right.get(&differs)
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// The elements of a map that holds values; nothing of others. Queues are emptied.
+fn contents(map: &Map) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    use MapType::{
+        Array, Hash, LpmTrie, LruHash, LruPercpuHash, PercpuArray, PercpuHash, Queue, Stack,
+    };
+    let mut elements = BTreeMap::new();
+    match map.def().kind() {
+        Some(Array | Hash | LpmTrie | LruHash | LruPercpuHash | PercpuArray | PercpuHash) => {
+            for entry in map.entries() {
+                let (key, value) = entry?;
+                elements.insert(key, value);
+            }
+        }
+        Some(Queue | Stack) => {
+            let mut number = 0u32;
+            while let Some(value) = map.lookup_and_delete(&[])? {
+                elements.insert(number.to_be_bytes().to_vec(), value);
+                number += 1;
+            }
+        }
+        _ => {}
+    }
+    Ok(elements)
+}
+
+/// The hidden map: `{ u64 now; u64 random; }`.
+const CLOCK_MAP: &str = "skep.clock";
+const CLOCK_SIZE: u32 = 16;
+
+/// Helpers that give the time, and the random one, with the offset in the hidden map.
+const HIDDEN: [(u32, i16, Size); 6] = [
+    (5, 0, Size::DW),
+    (125, 0, Size::DW),
+    (160, 0, Size::DW),
+    (208, 0, Size::DW),
+    (118, 0, Size::DW),
+    (7, 8, Size::W),
+];
+
+fn set_clocks(skep: &Skep, packet: &Packet) -> Result<()> {
+    let Some(map) = skep.map(CLOCK_MAP) else { return Ok(()) };
+    let random = packet.time.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    let value = [packet.time.to_ne_bytes(), random.to_ne_bytes()].concat();
+    map.update(&0u32.to_ne_bytes(), &value, 0)?;
+    Ok(())
+}
+
+/// Replaces calls of clock and random helpers, and adds the map they load from.
+fn replace_clocks(linked: &mut Linked) {
+    let map = linked.maps.len();
+    let mut replaced = false;
+    for program in &mut linked.programs {
+        for (helper, offset, size) in HIDDEN {
+            replaced |= replace_helper(program, map, helper, offset, size);
+        }
+    }
+    if replaced {
+        let mut map = MapDef::default();
+        map.name = CLOCK_MAP.into();
+        map.map_type = MapType::Array as u32;
+        map.key_size = 4;
+        map.value_size = CLOCK_SIZE;
+        map.max_entries = 1;
+        map.autocreate = true;
+        linked.maps.push(map);
+    }
+}
+
+/// Makes calls of `helper` calls of a new function that loads from the hidden map.
+fn replace_helper(program: &mut LinkedProgram, map: usize, helper: u32, offset: i16, size: Size) -> bool {
+    let Ok(mut insns) = decode(&program.insns) else { return false };
+    let start = insns.len();
+    let mut called = false;
+    for (pc, insn) in insns.iter_mut().enumerate() {
+        if *insn == Insn::Call(Callee::Helper(helper)) {
+            *insn = Insn::Call(Callee::Local((start - pc - 1) as i32));
+            called = true;
+        }
+    }
+    if !called {
+        return false;
+    }
+    let imm = Imm64 { kind: ImmKind::MapValue, lo: map as u32, hi: 0 };
+    insns.extend([
+        Insn::LoadImm64 { dst: Reg::R0, imm },
+        Insn::Hole,
+        Insn::Load { size, signed: false, dst: Reg::R0, base: Reg::R0, off: offset },
+        Insn::Exit,
+    ]);
+    let has_callbacks = insns.iter().any(
+        |insn| matches!(insn, Insn::LoadImm64 { imm, .. } if imm.kind == ImmKind::Func),
+    );
+    program.insns = encode(&insns);
+    program.map_references.push(MapReference { at: start as u32, map });
+    // Each function wants a record, and lines of its own: without any, Linux wants
+    // neither. Only callbacks need records.
+    program.line_info.clear();
+    match program.func_info.last().copied() {
+        Some(last) if has_callbacks => {
+            let mut record = last;
+            record.insn_off = start as u32;
+            program.func_info.push(record);
+        }
+        _ => program.func_info.clear(),
+    }
+    true
+}
