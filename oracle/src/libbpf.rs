@@ -162,17 +162,29 @@ impl Map<'_> {
         }
     }
 
-    /// The definition as JSON.
-    pub fn describe(&self) -> Value {
+    /// The first contents of a map that has any.
+    fn initial(&self) -> Option<String> {
         let mut len = 0;
         // SAFETY: the map lives; its initial value, if it has one, has the length that
         // libbpf gives and is not written to while we copy it.
         unsafe {
             let start = sys::bpf_map__initial_value(self.raw, &raw mut len).cast::<u8>();
-            let initial = match start.is_null() {
-                true => None,
-                false => Some(hex(std::slice::from_raw_parts(start, len as usize))),
-            };
+            (!start.is_null()).then(|| hex(std::slice::from_raw_parts(start, len as usize)))
+        }
+    }
+
+    /// What the kernel's configuration became, once the object is prepared; as JSON.
+    pub fn configuration(&self) -> Option<Value> {
+        let name = self.name();
+        name.ends_with(".kconfig")
+            .then(|| json!({ "configuration": name, "contents": self.initial() }))
+    }
+
+    /// The definition as JSON.
+    pub fn describe(&self) -> Value {
+        let initial = self.initial();
+        // SAFETY: the map lives.
+        unsafe {
             json!({
                 "map": self.name(),
                 "type": sys::bpf_map__type(self.raw),

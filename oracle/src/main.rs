@@ -49,6 +49,7 @@ fn relocate(file: &str) -> Vec<Value> {
     let mut lines: Vec<Value> = object.maps().iter().map(libbpf::Map::describe).collect();
     let count = object.programs().len();
     if object.prepare(|_| true).is_ok() {
+        lines.extend(object.maps().iter().filter_map(libbpf::Map::configuration));
         lines.extend((0..count).map(|index| object.describe_program(index)));
         return lines;
     }

@@ -1,19 +1,23 @@
 //! `cargo xtask examples`: the committed objects and the capture are what their sources
 //! say. Each `*.bpf.c` under `examples` and `tests/programs` is compiled again, and what
-//! Linux would see of it compared with the committed `*.bpf.o`: the instructions with
-//! their relocations, the initial bytes of data, and the definitions of the maps. Debug
+//! Linux would see of it compared with the committed `*.bpf.o`: the instructions and what
+//! they refer to, the initial bytes of data, and the definitions of the maps. Debug
 //! information may differ, since it holds the compiler's exact version.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use object::read::elf::ElfFile64;
-use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget, SectionKind};
+use clap::Args;
+use skep_abi::MapType;
+use skep_btf::c::declaration;
+use skep_load::{Function, MapDef, MapOrigin, Object, Reference, Symbol};
 
 use crate::capture;
+use crate::cargo::workspace;
 
 /// Folders with programs, below the workspace's root.
 const FOLDERS: [&str; 2] = ["examples", "tests/programs"];
@@ -21,12 +25,12 @@ const FOLDERS: [&str; 2] = ["examples", "tests/programs"];
 const CAPTURE: &str = "examples/mixed.pcapng";
 /// The programs of which an object by gcc stands beside the one by clang.
 const BY_GCC: [&str; 1] = ["examples/hello.bpf.c"];
-/// A source whose first line ends so wants the newest instructions.
+/// A source that says so wants the newest instructions.
 const WANTS_V4: &str = "-mcpu=v4";
 
-/// Compares the committed example objects and the capture with their sources.
-#[derive(clap::Args)]
-pub struct Arguments {
+/// What to do with the objects and the capture.
+#[derive(Args)]
+pub struct Options {
     /// Write the objects anew instead of comparing them
     #[arg(long)]
     update: bool,
@@ -35,48 +39,50 @@ pub struct Arguments {
     capture: bool,
 }
 
-/// Runs the task; fails if something differs.
-pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    if arguments.capture {
+/// Compares, or writes anew. Gives whether nothing differs.
+///
+/// # Errors
+/// A compiler is missing, or a source does not compile.
+pub fn execute(options: &Options) -> Result<bool> {
+    let root = workspace();
+    if options.capture {
         std::fs::write(root.join(CAPTURE), capture::mixed()).context(CAPTURE)?;
         println!("{CAPTURE}: written");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(true);
     }
 
     let scratch = Scratch::new()?;
-    let (mut differing, mut count) = (0, 0);
-    for folder in FOLDERS {
-        for source in sources(&root, folder)? {
-            for compiler in [Compiler::Clang, Compiler::Gcc] {
-                if compiler == Compiler::Gcc && !BY_GCC.contains(&source.as_str()) {
-                    continue;
-                }
-                let object = compiler.object_of(&source);
-                let built = scratch.0.join("built.bpf.o");
-                compiler.build(&root, &source, &built)?;
-                count += 1;
-                if arguments.update {
-                    std::fs::copy(&built, root.join(&object)).context(object.clone())?;
-                    println!("{object}: written");
-                    continue;
-                }
-                let differences = compare(&root.join(&object), &built)?;
-                for difference in &differences {
-                    println!("{object}: {difference}");
-                }
-                differing += usize::from(!differences.is_empty());
-            }
+    let builds = builds(&root)?;
+    let mut differing = 0;
+    for (source, compiler) in &builds {
+        let object = compiler.object_of(source);
+        let built = scratch.0.join("built.bpf.o");
+        compiler.build(&root, source, &built)?;
+        let built = std::fs::read(built)?;
+        let found = match std::fs::read(root.join(&object)) {
+            Ok(committed) => differences(&committed, &built).context(object.clone())?,
+            Err(error) => vec![format!("{error}; `cargo xtask examples --update` writes it")],
+        };
+        // gcc's BTF is in another order each time.
+        if options.update && (*compiler == Compiler::Clang || !found.is_empty()) {
+            std::fs::write(root.join(&object), &built).context(object)?;
+            continue;
         }
-    }
-    if !arguments.update {
-        if std::fs::read(root.join(CAPTURE)).unwrap_or_default() != capture::mixed() {
-            println!("{CAPTURE}: differs; `cargo xtask examples --capture` writes it anew");
-            differing += 1;
+        for difference in &found {
+            println!("{object}: {difference}");
         }
-        println!("examples: {count} objects and the capture, {differing} differ");
+        differing += usize::from(!found.is_empty());
     }
-    Ok(if differing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if options.update {
+        println!("examples: {} objects are as built", builds.len());
+        return Ok(true);
+    }
+    if std::fs::read(root.join(CAPTURE)).unwrap_or_default() != capture::mixed() {
+        println!("{CAPTURE}: differs; `cargo xtask examples --capture` writes it anew");
+        differing += 1;
+    }
+    println!("examples: {} objects and the capture, {differing} differ", builds.len());
+    Ok(differing == 0)
 }
 
 /// A folder of our own for what is built, removed at the end.
@@ -97,17 +103,24 @@ impl Drop for Scratch {
     }
 }
 
-/// The paths of a folder's sources, relative to `root`, in order.
-fn sources(root: &Path, folder: &str) -> Result<Vec<String>> {
-    let mut sources = Vec::new();
-    for entry in std::fs::read_dir(root.join(folder)).context(folder)? {
-        let name = entry?.file_name();
-        if let Some(name) = name.to_str().filter(|name| name.ends_with(".bpf.c")) {
-            sources.push(format!("{folder}/{name}"));
+/// Each source, relative to `root`, with each compiler that builds it.
+fn builds(root: &Path) -> Result<Vec<(String, Compiler)>> {
+    let mut builds = Vec::new();
+    for folder in FOLDERS {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(root.join(folder)).context(folder)? {
+            names.extend(entry?.file_name().to_str().map(str::to_owned));
+        }
+        names.sort();
+        for name in names.iter().filter(|name| name.ends_with(".bpf.c")) {
+            let source = format!("{folder}/{name}");
+            builds.push((source.clone(), Compiler::Clang));
+            if BY_GCC.contains(&source.as_str()) {
+                builds.push((source, Compiler::Gcc));
+            }
         }
     }
-    sources.sort();
-    Ok(sources)
+    Ok(builds)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -133,28 +146,31 @@ impl Compiler {
         }
     }
 
-    /// Compiles `source` in its own folder, so that no path of this machine gets into
-    /// the object.
+    /// Compiles `source` so that no path of this machine gets into the object.
     fn build(self, root: &Path, source: &str, object: &Path) -> Result<()> {
         let path = root.join(source);
-        let folder = path.parent().context("a source has a folder")?;
         let text = std::fs::read_to_string(&path).context(source.to_owned())?;
-        let newest = text.lines().next().is_some_and(|line| line.contains(WANTS_V4));
+        let newest = text.contains(WANTS_V4);
         let mut command = Command::new(self.name());
+        // Debian keeps <asm/types.h> by architecture.
+        command.arg(format!("-I/usr/include/{}-linux-gnu", std::env::consts::ARCH));
+        command.arg("-O2");
         match self {
             Compiler::Clang => {
                 command.args(["-g", "--target=bpf", "-Wall", "-Wextra", "-Werror"]);
                 command.arg(if newest { "-mcpu=v4" } else { "-mcpu=v3" });
-                command.args(["-fdebug-compilation-dir=.", "-ffile-prefix-map=/usr/include=include"]);
+                command.arg("-fdebug-compilation-dir=.");
+                command.arg("-ffile-prefix-map=/usr/include=include");
+                command.arg("-c").arg(path.file_name().unwrap_or(OsStr::new(source)));
+                command.current_dir(path.parent().unwrap_or(root));
             }
             Compiler::Gcc => {
-                command.args(["-gbtf", "-I/usr/include"]);
+                // Its BTF would name the working folder, but for an absolute path.
+                command.args(["-gbtf", "-I/usr/include", "-x", "c", "-c", "/dev/stdin"]);
+                command.stdin(File::open(&path).context(source.to_owned())?);
             }
         }
-        // Debian keeps <asm/types.h> by architecture.
-        command.arg(format!("-I/usr/include/{}-linux-gnu", std::env::consts::ARCH));
-        command.args(["-O2", "-c"]).arg(path.file_name().unwrap_or(OsStr::new(source)));
-        command.arg("-o").arg(object).current_dir(folder);
+        command.arg("-o").arg(object);
 
         let output = match command.output() {
             Ok(output) => output,
@@ -177,38 +193,121 @@ impl Compiler {
 }
 
 /// What differs between two objects, in words; nothing if Linux could not tell them apart.
-fn compare(committed: &Path, built: &Path) -> Result<Vec<String>> {
-    let Ok(bytes) = std::fs::read(committed) else {
-        return Ok(vec!["missing; `cargo xtask examples --update` writes it".to_owned()]);
-    };
-    let before = contents(&bytes).with_context(|| committed.display().to_string())?;
-    let after = contents(&std::fs::read(built)?).context("the object that was just built")?;
-
-    let mut differences = Vec::new();
+fn differences(committed: &[u8], built: &[u8]) -> Result<Vec<String>> {
+    let before = parts(committed).context("the committed object")?;
+    let after = parts(built).context("the object that was just built")?;
+    let mut found = Vec::new();
     for name in before.keys().chain(after.keys().filter(|name| !before.contains_key(*name))) {
-        match (before.get(name), after.get(name)) {
-            (Some(before), Some(after)) if before == after => {}
-            (Some(before), Some(after)) => differences.push(match before.first_difference(after) {
-                Some(at) => format!("{name} differs from byte {at:#x} on"),
-                None => format!("the relocations of {name} differ"),
-            }),
-            (Some(_), None) => differences.push(format!("{name} is no longer in what is built")),
-            (None, _) => differences.push(format!("{name} is missing")),
+        found.extend(match (before.get(name), after.get(name)) {
+            (Some(before), Some(after)) => first_difference(before, after)
+                .map(|(before, after)| format!("{name}: committed {before}, built {after}")),
+            (Some(_), None) => Some(format!("{name} is committed, but not built")),
+            (None, _) => Some(format!("{name} is built, but not committed")),
+        });
+    }
+    Ok(found)
+}
+
+/// The first lines that differ.
+fn first_difference<'a>(before: &'a [String], after: &'a [String]) -> Option<(&'a str, &'a str)> {
+    let line = |lines: &'a [String], at: usize| lines.get(at).map_or("nothing", String::as_str);
+    (0..before.len().max(after.len()))
+        .map(|at| (line(before, at), line(after, at)))
+        .find(|(before, after)| before != after)
+}
+
+/// What Linux would see of an object: each function, map and extern by name, in lines.
+fn parts(bytes: &[u8]) -> Result<BTreeMap<String, Vec<String>>> {
+    // Maps of data sections are named after the file, which is the same for both.
+    let object = Object::parse("object", bytes)?;
+    let mut parts = BTreeMap::new();
+    parts.insert("license".to_owned(), vec![object.license.clone()]);
+    let wanted =
+        object.externs.iter().map(|wanted| format!("{} weak={}", wanted.name, wanted.weak));
+    parts.insert("externs".to_owned(), wanted.collect());
+    for function in &object.functions {
+        parts.insert(format!("function {}", function.name), code(&object, function));
+    }
+    for map in &object.maps {
+        parts.insert(format!("map {}", map.name), definition(&object, map)?);
+    }
+    Ok(parts)
+}
+
+/// A function's instructions, and what each refers to.
+fn code(object: &Object, function: &Function) -> Vec<String> {
+    let mut lines = vec![format!("section {}", function.section)];
+    lines.extend(function.insns.iter().enumerate().map(|(at, slot)| format!("{at}: {slot:?}")));
+    for Reference { at, to } in &function.references {
+        let name = match *to {
+            Symbol::Map(map) => object.maps[map].name.clone(),
+            Symbol::MapValue { map, offset } => format!("{} + {offset}", object.maps[map].name),
+            Symbol::Extern(number) => object.externs[number].name.clone(),
+            Symbol::Call(callee) | Symbol::FunctionAddress(callee) => {
+                object.functions[callee].name.clone()
+            }
+        };
+        lines[*at as usize + 1].push_str(&format!(" -> {name}"));
+    }
+    lines
+}
+
+/// A map's definition.
+fn definition(object: &Object, map: &MapDef) -> Result<Vec<String>> {
+    let mut lines = vec![
+        format!("type {}, {} entries, flags {:#x}", map.map_type, map.max_entries, map.flags),
+        format!("key of {} bytes, value of {} bytes", map.key_size, map.value_size),
+    ];
+    if let Some(btf) = &object.btf {
+        for (id, name) in [(map.key_type_id, "key"), (map.value_type_id, "value")] {
+            // The value of a data section's map is its section, which C has no word for.
+            if id != 0 && map.origin == MapOrigin::Btf {
+                lines.push(declaration(btf, id, name)?);
+            }
         }
     }
-    Ok(differences)
+    lines.extend(map.contents.chunks(16).map(|row| format!("{row:02x?}")));
+    for (index, target) in &map.slots {
+        let name = match map.kind() {
+            Some(MapType::ProgArray) => &object.programs[*target].name,
+            _ => &object.maps[*target].name,
+        };
+        lines.push(format!("[{index}] = {name}"));
+    }
+    if let Some(inner) = &map.inner {
+        lines.extend(definition(object, inner)?.iter().map(|line| format!("inner: {line}")));
+    }
+    Ok(lines)
 }
 
-/// A section's bytes and its relocations: where, of what type, against what.
-#[derive(PartialEq, Eq)]
-struct Contents {
-    bytes: Vec<u8>,
-    relocations: Vec<(u64, String, String)>,
-}
+#[cfg(test)]
+mod tests {
+    use super::differences;
 
-impl Contents {
-    fn first_difference(&self, other: &Contents) -> Option<usize> {
-        let same = self.bytes.iter().zip(&other.bytes).take_while(|(a, b)| a == b).count();
-        (self.bytes.len() != other.bytes.len() || same < self.bytes.len()).then_some(same)
+    #[test]
+    fn objects_that_linux_could_not_tell_apart_do_not_differ() {
+        let hello = include_bytes!("../../examples/hello.bpf.o");
+        assert_eq!(differences(hello, hello).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn another_instruction_is_found() {
+        let hello = include_bytes!("../../examples/hello.bpf.o");
+        // `exit`, which is the last instruction.
+        let exit = hello.windows(8).position(|slot| slot == [0x95, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+        let mut other = hello.to_vec();
+        other[exit] = 0x05; // a jump to the next instruction
+        let found = differences(hello, &other).unwrap();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("function hello"), "{found:?}");
+    }
+
+    #[test]
+    fn another_program_is_found() {
+        let hello = include_bytes!("../../examples/hello.bpf.o");
+        let per_ip = include_bytes!("../../examples/per_ip.bpf.o");
+        let found = differences(hello, per_ip).unwrap();
+        assert!(found.iter().any(|line| line.contains("function hello")), "{found:?}");
+        assert!(found.iter().any(|line| line.contains("map traffic")), "{found:?}");
     }
 }

@@ -3,8 +3,10 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod capture;
 mod cargo;
 mod corpus;
+mod examples;
 mod fuzz;
 mod packages;
 mod parity;
@@ -41,6 +43,8 @@ enum Task {
     },
     /// Feed random input to the parsers and engines (libFuzzer)
     Fuzz(fuzz::Options),
+    /// Check that the committed example objects and the capture are what their sources say
+    Examples(examples::Options),
 }
 
 fn main() -> ExitCode {
@@ -62,5 +66,6 @@ fn execute(task: Task) -> Result<bool> {
         Task::Parity { what } => parity::execute(&what),
         Task::Bench { what } => bench::execute(&what),
         Task::Fuzz(options) => fuzz::execute(&options),
+        Task::Examples(options) => examples::execute(&options),
     }
 }

@@ -111,6 +111,21 @@ fn compare_object(name: &str, path: &Path, target: &Target, tally: &mut Tally) -
             }
             continue;
         }
+        if let Some(map) = line["configuration"].as_str() {
+            tally.maps += 1;
+            let ours = all.as_ref().ok().and_then(|linked| configuration(linked));
+            match ours.as_deref() == line["contents"].as_str() {
+                true => tally.maps_agree += 1,
+                false => {
+                    let theirs = &line["contents"];
+                    writeln!(
+                        tally.report,
+                        "{name}: map {map}: holds {ours:?} here, {theirs} there"
+                    )?;
+                }
+            }
+            continue;
+        }
         let Some(program) = line["program"].as_str() else {
             writeln!(tally.report, "{name}: not judgeable: {}", line["error"])?;
             tally.not_judgeable += 1;
@@ -197,6 +212,12 @@ fn normalised(linked: &Linked, program: &LinkedProgram) -> (String, Vec<Value>) 
         names.push(Value::from(vec![Value::from(reference.at), Value::from(name)]));
     }
     (hex(&Slot::join(&slots)), names)
+}
+
+/// The contents of the map `.kconfig`.
+fn configuration(linked: &Linked) -> Option<String> {
+    let map = linked.maps.iter().find(|map| map.origin == MapOrigin::Kconfig)?;
+    Some(hex(&map.contents))
 }
 
 /// How a map differs from the judge's.

@@ -74,7 +74,7 @@ pub fn execute(options: &Options) -> Result<bool> {
         } else {
             tally.skipped.push("parity: bpf(2) is not permitted here; run as root".into());
         }
-        tally.step("fuzz", || fuzz::short_run());
+        tally.step("fuzz", fuzz::short_run);
     }
     println!();
     for what in &tally.skipped {
@@ -110,7 +110,8 @@ fn formatting(tally: &mut Tally) {
         Ok(cargo().args(arguments).status().context("cargo")?.success())
     };
     let exists = |tool: &str| {
-        let version = cargo().args([tool, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let version =
+            cargo().args([tool, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         version.is_ok_and(|status| status.success())
     };
     if exists("fmt") {

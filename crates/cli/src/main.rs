@@ -1,3 +1,81 @@
-//! The skep command.
+//! The `skep` command: one binary, one file (or folder) for each subcommand.
+//!
+//! A subcommand is a function from its arguments to a [`Status`] or a [`Failure`];
+//! this file alone turns those into what the shell sees. Nothing here panics on bad
+//! input: every message is one `error:` line and, where it helps, one `hint:` line.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod asm;
+mod btf;
+mod dis;
+mod doctor;
+mod failure;
+mod files;
+mod hex;
+mod objects;
+mod run;
+mod shell;
+mod table;
+mod terminal;
+
+use std::io::{BufWriter, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::{Failure, Status};
+
+/// Run, read and write eBPF programs: on packets from a file, in user space or in
+/// Linux, without a line of glue.
+#[derive(Parser)]
+#[command(name = "skep", version, max_term_width = 100, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  skep run prog.bpf.o --pcap traffic.pcapng               in user space, no root
+  skep run prog.bpf.o --pcap traffic.pcapng --kernel both  and in Linux, compared
+  skep dis prog.bpf.o                                     its instructions
+  skep doctor                                             what this machine allows
+
+Exit status: 0 done; 1 a program was rejected, trapped or differed; 2 the input or
+the command line is unusable. Manual pages: skep man DIR; docs/cli.md has the JSON.";
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Args),
+    Dis(dis::Args),
+    Asm(asm::Args),
+    Btf(btf::Args),
+    Doctor(doctor::Args),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let result = match cli.command {
+        Command::Run(args) => run::run(args, &mut out),
+        Command::Dis(args) => dis::run(args, &mut out),
+        Command::Asm(args) => asm::run(args, &mut out),
+        Command::Btf(args) => btf::run(args, &mut out),
+        Command::Doctor(args) => doctor::run(args, &mut out),
+        Command::Completions(args) => shell::completions(args, &mut out),
+        Command::Man(args) => shell::man(args),
+    };
+    let flushed = out.flush().map_err(Failure::from);
+    match result.and_then(|status| flushed.map(|()| status)) {
+        Ok(status) => status.into(),
+        Err(failure) => {
+            failure.print();
+            failure.status().into()
+        }
+    }
+}
+
+/// What every subcommand ends with.
+type Outcome = Result<Status, Failure>;

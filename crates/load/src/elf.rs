@@ -51,6 +51,10 @@ pub(crate) struct Elf<'a> {
     pub sections: Vec<Section<'a>>,
     /// Symbols by their number; number 0 is no symbol.
     pub symbols: Vec<Symbol<'a>>,
+    /// Whether the assembler has added the values of symbols to what stands in place,
+    /// although relocations add them again: that of binutils up to 2.40, which goes
+    /// with gcc up to 12, does so for all symbols but those of sections.
+    pub values_in_place: bool,
     /// The first section of each name.
     names: FxHashMap<String, usize>,
 }
@@ -131,7 +135,15 @@ impl<'a> Elf<'a> {
         for (index, section) in sections.iter().enumerate().skip(1) {
             names.entry(section.name.to_string()).or_insert(index);
         }
-        Ok(Elf { sections, symbols, names })
+        let comment = names.get(".comment").map_or(&[][..], |&at| sections[at].data);
+        let values_in_place = gcc_version(comment).is_some_and(|version| version <= 12);
+        Ok(Elf { sections, symbols, values_in_place, names })
+    }
+
+    /// The value of a symbol that relocations for it have to add.
+    pub fn value_to_add(&self, symbol: &Symbol<'_>) -> u64 {
+        let is_there = self.values_in_place && symbol.kind != st::SECTION;
+        if is_there { 0 } else { symbol.value }
     }
 
     /// The relocations in a section of them.
@@ -153,6 +165,13 @@ impl<'a> Elf<'a> {
     pub fn section_name(&self, index: usize) -> &str {
         self.sections.get(index).map_or("?", |section| &section.name)
     }
+}
+
+/// The main version of the gcc that left this comment: `GCC: (Debian 12.2.0-14) 12.2.0`.
+fn gcc_version(comment: &[u8]) -> Option<u32> {
+    let mut texts = comment.split(|&byte| byte == 0);
+    let text = texts.find_map(|text| std::str::from_utf8(text).ok()?.strip_prefix("GCC: "))?;
+    text.rsplit(' ').next()?.split('.').next()?.parse().ok()
 }
 
 /// What the first 16 bytes tell: whether this is an ELF file of our class and order.

@@ -272,11 +272,6 @@ pub enum RelocateErrorKind {
         /// Why they are missing.
         reason: String,
     },
-    /// The kernel's configuration is needed and missing.
-    #[error(
-        "CONFIG_ externs need the kernel's configuration, but neither /boot nor /proc/config.gz has it"
-    )]
-    NoKconfig,
     /// A CO-RE record without an answer.
     #[error("{0}")]
     Core(#[from] CoreError),

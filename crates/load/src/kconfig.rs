@@ -13,21 +13,19 @@ const MAX_TEXT: usize = 16 << 20;
 /// `CONFIG_` names and what stands behind their `=`.
 pub(crate) struct Kconfig<'a> {
     given: FxHashMap<&'a str, &'a str>,
-    machine: Option<String>,
+    machine: Option<FxHashMap<&'a str, &'a str>>,
 }
 
 impl<'a> Kconfig<'a> {
     /// Lines that are given, and the machine's text, which they go before.
-    pub fn new(given: &'a str, machine: impl FnOnce() -> Option<String>) -> Kconfig<'a> {
-        Kconfig { given: settings(given), machine: machine() }
+    pub fn new(given: &'a str, machine: Option<&'a str>) -> Kconfig<'a> {
+        Kconfig { given: settings(given), machine: machine.map(settings) }
     }
 
-    /// The values of these names, as text.
-    pub fn find(&'a self, wanted: &[&str]) -> FxHashMap<&'a str, &'a str> {
-        let mut found = settings(self.machine.as_deref().unwrap_or(""));
-        found.extend(self.given.iter());
-        found.retain(|name, _| wanted.contains(name));
-        found
+    /// The value of a name, as text.
+    pub fn find(&self, name: &str) -> Option<&'a str> {
+        let machine = || self.machine.as_ref()?.get(name);
+        self.given.get(name).or_else(machine).copied()
     }
 
     /// Whether the machine has told its configuration.
@@ -183,11 +181,10 @@ mod tests {
 
     #[test]
     fn what_is_given_goes_before_what_the_machine_has() {
-        let config = Kconfig::new("CONFIG_A=n\n", || Some("CONFIG_A=y\nCONFIG_B=3\n".into()));
-        let found = config.find(&["CONFIG_A", "CONFIG_B", "CONFIG_C"]);
-        assert_eq!(found.get("CONFIG_A"), Some(&"n"));
-        assert_eq!(found.get("CONFIG_B"), Some(&"3"));
-        assert_eq!(found.get("CONFIG_C"), None);
+        let config = Kconfig::new("CONFIG_A=n\n", Some("CONFIG_A=y\nCONFIG_B=3\n"));
+        assert_eq!(config.find("CONFIG_A"), Some("n"));
+        assert_eq!(config.find("CONFIG_B"), Some("3"));
+        assert_eq!(config.find("CONFIG_C"), None);
     }
 
     #[test]

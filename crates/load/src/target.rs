@@ -20,6 +20,8 @@ pub struct Target {
     /// Configuration that goes before the machine's own.
     kconfig: String,
     kernel: OnceLock<Result<Arc<Btf>, String>>,
+    config: OnceLock<Option<String>>,
+    kallsyms: OnceLock<String>,
 }
 
 impl Target {
@@ -68,11 +70,13 @@ impl Target {
 
     /// The configuration: what was given, and then the machine's.
     pub(crate) fn kconfig(&self) -> Kconfig<'_> {
-        Kconfig::new(&self.kconfig, || kconfig::text(&self.host.config()?))
+        let machine = self.config.get_or_init(|| kconfig::text(&self.host.config()?));
+        Kconfig::new(&self.kconfig, machine.as_deref())
     }
 
-    pub(crate) fn kallsyms(&self) -> Option<String> {
-        self.host.kallsyms()
+    /// The kernel's symbols, a line each: address, kind, name. Empty where it tells none.
+    pub(crate) fn kallsyms(&self) -> &str {
+        self.kallsyms.get_or_init(|| self.host.kallsyms().unwrap_or_default())
     }
 
     /// The kernel's version as `LINUX_VERSION_CODE` has it.
@@ -97,8 +101,7 @@ impl Target {
             "riscv64" => "__riscv_sys_bpf",
             _ => return false,
         };
-        let text = self.kallsyms().unwrap_or_default();
-        text.lines().any(|line| line.split_ascii_whitespace().nth(2) == Some(name))
+        self.kallsyms().lines().any(|line| line.split_ascii_whitespace().nth(2) == Some(name))
     }
 
     /// The BTF id of the kernel function or type that a program attaches to by its

@@ -66,8 +66,9 @@ impl Linux {
                 | MapType::LruPercpuHash
                 | MapType::PercpuCgroupStorage,
             ) => slot.next_multiple_of(8) * self.cpus as usize,
-            // Maps that hold objects take an fd and give an id.
-            _ => slot.max(4),
+            // Maps that hold objects take an fd and give an id, both of 4 bytes, and have
+            // values of that size.
+            _ => slot,
         };
         let sizes = Sizes { key: info.key_size as usize, value };
         self.sizes_table().insert(fd, sizes);

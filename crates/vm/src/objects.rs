@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use skep_abi::Errno;
+use skep_abi::flags::prog as prog_flags;
+use skep_abi::{Errno, MapType, ProgType};
 use skep_sys::RawFd;
 
 use crate::maps::{Map, MapObject, grace};
@@ -24,6 +25,29 @@ pub struct MapHandle {
     pub btf_key_type_id: u32,
     /// BTF type of the value.
     pub btf_value_type_id: u32,
+    /// Which programs a program array is for; the first one decides.
+    pub owner: OnceLock<Owner>,
+}
+
+/// What programs that share a program array have in common (`struct bpf_map_owner`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Owner {
+    prog_type: ProgType,
+    expected_attach_type: u32,
+    xdp_has_frags: bool,
+    sleepable: bool,
+}
+
+impl Owner {
+    /// The kind of a program.
+    pub fn of(prog: &Program) -> Owner {
+        Owner {
+            prog_type: prog.prog_type,
+            expected_attach_type: prog.expected_attach_type,
+            xdp_has_frags: prog.flags & prog_flags::XDP_HAS_FRAGS != 0,
+            sleepable: prog.flags & prog_flags::SLEEPABLE != 0,
+        }
+    }
 }
 
 impl MapObject for MapHandle {
@@ -54,6 +78,13 @@ impl MapHandle {
     /// The program in slot `index` of a program array.
     pub fn program(&self, index: u32) -> Option<Arc<Program>> {
         self.held(&index.to_ne_bytes())
+    }
+
+    /// Whether a program may stand in this program array, or use it
+    /// (`bpf_prog_map_compatible`).
+    pub fn admits(&self, prog: &Program) -> bool {
+        let owner = Owner::of(prog);
+        self.map.map_type() != MapType::ProgArray || *self.owner.get_or_init(|| owner) == owner
     }
 
     /// The map that a key of a map of maps leads to.

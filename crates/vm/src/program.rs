@@ -63,6 +63,9 @@ impl ProgramError {
     }
 }
 
+/// Instructions and the maps that they name by index.
+pub type LinkedCode = (Box<[Insn]>, Box<[Arc<MapHandle>]>);
+
 /// Decodes slots and replaces fds by indices into the list of maps.
 ///
 /// `map` finds a map by fd, `map_at` by index into the load's fd array.
@@ -73,7 +76,7 @@ pub fn link(
     slots: &[Slot],
     map: impl Fn(i32) -> Result<Arc<MapHandle>, Errno>,
     map_at: impl Fn(i32) -> Result<Arc<MapHandle>, Errno>,
-) -> Result<(Box<[Insn]>, Box<[Arc<MapHandle>]>), ProgramError> {
+) -> Result<LinkedCode, ProgramError> {
     let mut insns = decode(slots)?;
     let mut maps: Vec<Arc<MapHandle>> = Vec::new();
     for (pc, insn) in insns.iter_mut().enumerate() {

@@ -125,8 +125,7 @@ fn dns(recording: &mut Recording, random: &mut Random) {
 }
 
 /// The options of a SYN: MSS 1460, SACK, time stamps, window scale 7.
-const SYN_OPTIONS: &[u8] =
-    &[2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 16, 1, 0, 0, 0, 0, 1, 3, 3, 7];
+const SYN_OPTIONS: &[u8] = &[2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 16, 1, 0, 0, 0, 0, 1, 3, 3, 7];
 /// Time stamps, behind two NOPs.
 const DATA_OPTIONS: &[u8] = &[1, 1, 8, 10, 0, 0, 16, 9, 0, 0, 32, 9];
 

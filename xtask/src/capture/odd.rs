@@ -183,7 +183,13 @@ fn other_link_payloads(frames: &mut Vec<Vec<u8>>) {
     frames.push(ethernet(from, [1, 0x80, 0xc2, 0, 0, 0x0e], &[], 0x88cc, &lldp));
     frames.push(ethernet(from, mac(22), &[], 0x88b5, &text(80)));
     frames.push(ethernet(from, [1, 0x80, 0xc2, 0, 0, 3], &[], 0x888e, &[2, 1, 0, 0]));
-    frames.push(ethernet(from, BROADCAST, &[], 0x0842, &[&[0xff; 6][..], &from.repeat(16)].concat()));
+    frames.push(ethernet(
+        from,
+        BROADCAST,
+        &[],
+        0x0842,
+        &[&[0xff; 6][..], &from.repeat(16)].concat(),
+    ));
     // MPLS with one label, PPPoE with IPv4.
     frames.push(ethernet(from, mac(254), &[], 0x8847, &[&[0, 1, 0x41, 64][..], ip].concat()));
     let session = [0x11, 0, 0, 1, 0, (ip.len() + 2) as u8, 0, 0x21];

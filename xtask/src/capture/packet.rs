@@ -125,8 +125,12 @@ impl Path {
     /// The whole frame around what IP carries.
     pub fn frame(&self, protocol: u8, payload: &[u8]) -> Vec<u8> {
         let (ethertype, packet) = match (self.from.ip, self.to.ip) {
-            (IpAddr::V4(from), IpAddr::V4(to)) => (ETH_IPV4, self.ipv4(from, to, protocol, payload)),
-            (IpAddr::V6(from), IpAddr::V6(to)) => (ETH_IPV6, self.ipv6(from, to, protocol, payload)),
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                (ETH_IPV4, self.ipv4(from, to, protocol, payload))
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                (ETH_IPV6, self.ipv6(from, to, protocol, payload))
+            }
             _ => unreachable!("a path has one family of addresses"),
         };
         ethernet(self.from.mac, self.to.mac, &self.tags, ethertype, &packet)

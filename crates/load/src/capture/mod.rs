@@ -93,6 +93,13 @@ impl<R: Read> Reader<R> {
         Ok(Reader { source, format })
     }
 
+    /// Refuses packets that do not start with an Ethernet header, with
+    /// [`CaptureErrorKind::Link`]: programs would take their bytes for what they are not.
+    pub fn ethernet_only(mut self) -> Self {
+        self.source.only_link(LinkType::ETHERNET);
+        self
+    }
+
     /// The next packet, or `None` behind the last one.
     ///
     /// # Errors

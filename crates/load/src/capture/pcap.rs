@@ -63,6 +63,6 @@ impl Header {
         }
         let time = u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * self.flavour.unit;
         source.exact("a packet", captured as usize)?;
-        Ok(Some(source.packet(0..captured as usize, time, wire_len, self.link, 0)))
+        source.packet(0..captured as usize, time, wire_len, self.link, 0).map(Some)
     }
 }

@@ -146,7 +146,7 @@ impl Section {
                     let found = self.packet(kind, source, body, len)?;
                     let Found { start, captured, wire_len, interface, link } = found;
                     let range = start..start + captured;
-                    return Ok(Some(source.packet(range, self.time, wire_len, link, interface)));
+                    return source.packet(range, self.time, wire_len, link, interface).map(Some);
                 }
                 _ => {
                     source.skip("a block", body as u64)?;

@@ -11,11 +11,13 @@ pub(super) struct Source<R> {
     piece: Vec<u8>,
     offset: u64,
     packets: u64,
+    /// The only link type that packets may have.
+    only: Option<LinkType>,
 }
 
 impl<R: Read> Source<R> {
     pub fn new(file: &str, input: R) -> Source<R> {
-        Source { file: file.into(), input, piece: Vec::new(), offset: 0, packets: 0 }
+        Source { file: file.into(), input, piece: Vec::new(), offset: 0, packets: 0, only: None }
     }
 
     /// Bytes read so far.
@@ -94,6 +96,11 @@ impl<R: Read> Source<R> {
         Ok(())
     }
 
+    /// Refuses packets of other link types.
+    pub fn only_link(&mut self, link: LinkType) {
+        self.only = Some(link);
+    }
+
     /// The packet at `range` of the last piece.
     pub fn packet(
         &mut self,
@@ -102,10 +109,14 @@ impl<R: Read> Source<R> {
         wire_len: u32,
         link: LinkType,
         interface: u32,
-    ) -> Packet<'_> {
+    ) -> Result<Packet<'_>, CaptureError> {
+        if self.only.is_some_and(|only| only != link) {
+            let start = self.offset.saturating_sub(self.piece.len() as u64);
+            return Err(self.error(start, Kind::Link(link)));
+        }
         self.packets += 1;
         let data = self.piece.get(range).unwrap_or_default();
-        Packet { time, data, wire_len, link, interface }
+        Ok(Packet { time, data, wire_len, link, interface })
     }
 }
 

@@ -280,6 +280,21 @@ fn what_we_write_is_read_back() {
     assert_eq!(read_all(&file).unwrap(), expected);
 }
 
+#[test]
+fn packets_without_an_ethernet_header_can_be_refused() {
+    let file = Bytes::new(false)
+        .section()
+        .interface(1, 0, &[])
+        .interface(276, 0, &[])
+        .packet(0, 1, b"fine")
+        .packet(1, 2, b"else");
+    let mut reader = Reader::new(&file.bytes[..]).unwrap().ethernet_only();
+    assert_eq!(reader.next_packet().unwrap().unwrap().data, b"fine");
+    let error = reader.next_packet().unwrap_err();
+    let expected = "packet 2: has packets of link type 276 (LINUX_SLL2), expected 1 (Ethernet)";
+    assert!(error.to_string().ends_with(expected), "{error}");
+}
+
 /// tcpdump reads our pcapng and writes pcap, which must be the same packets.
 #[test]
 fn tcpdump_reads_what_we_write_and_we_read_what_it_writes() {

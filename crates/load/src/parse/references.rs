@@ -177,8 +177,10 @@ fn symbol(
         // Against a function, the distance is that to its first instruction (-1); against
         // a section, it is from the section's start.
         Insn::Call(Callee::Local(distance)) => {
+            // An assembler that puts the value in place puts it there in bytes.
+            let in_place = (symbol.value - site.elf.value_to_add(symbol)) as i64;
             let target = (symbol.value / Slot::SIZE as u64)
-                .checked_add_signed(i64::from(distance) + 1)
+                .checked_add_signed(i64::from(distance).wrapping_sub(in_place).wrapping_add(1))
                 .and_then(|slot| containing(&object.functions, symbol.section, slot));
             match target {
                 Some(target) if symbol.value.is_multiple_of(Slot::SIZE as u64) => {
@@ -188,7 +190,8 @@ fn symbol(
             }
         }
         Insn::LoadImm64 { imm, .. } if role == Role::Code => {
-            let offset = symbol.value.checked_add_signed(i64::from(imm.lo as i32));
+            let value = site.elf.value_to_add(symbol);
+            let offset = value.checked_add_signed(i64::from(imm.lo as i32));
             let slot = offset.filter(|offset| offset.is_multiple_of(Slot::SIZE as u64));
             let target = slot.and_then(|offset| {
                 containing(&object.functions, symbol.section, offset / Slot::SIZE as u64)
@@ -221,6 +224,7 @@ fn data_symbol(site: &Site<'_>, places: &Places, role: Role) -> Result<Symbol, O
         Role::Data | Role::Rodata | Role::Bss => {
             let map = places.maps.get(&(symbol.section, 0));
             let none = || site.wrong("its section has no map");
+            let offset = if site.elf.value_to_add(symbol) == 0 { 0 } else { offset };
             map.map(|&map| Symbol::MapValue { map, offset }).ok_or_else(none)
         }
         Role::Arena => {

@@ -3,12 +3,14 @@
 //!
 //! Counterpart: libbpf's `bpf_object__resolve_externs`.
 
+use std::cell::OnceCell;
+
 use rustc_hash::FxHashMap;
 use skep_btf::core::{essential_name, types_are_compatible};
 use skep_btf::{Btf, Kind as TypeKind, Type};
 
 use crate::error::{RelocateError, RelocateErrorKind as Kind};
-use crate::kconfig;
+use crate::kconfig::{self, Kconfig};
 use crate::object::{Extern, ExternKind, Object};
 use crate::target::Target;
 
@@ -26,14 +28,14 @@ pub(super) enum Resolution {
 
 /// Resolves all externs of an object.
 pub(super) fn resolve(object: &Object, target: &Target) -> Result<Vec<Resolution>, RelocateError> {
-    let settings = Settings::read(object, target)?;
+    let settings = Settings { target, config: OnceCell::new() };
     let addresses = addresses(object, target)?;
     let mut resolutions = Vec::with_capacity(object.externs.len());
     for of in &object.externs {
         let wrong = |reason: String| Kind::Extern { name: of.name.clone(), reason };
         let resolution = match of.kind {
             ExternKind::Kconfig { offset, .. } => {
-                let bytes = settings.value(of, target).map_err(wrong)?;
+                let bytes = settings.value(of).map_err(wrong)?;
                 Resolution::Kconfig { offset, bytes }
             }
             ExternKind::Variable { type_id: 0 } => match addresses.get(&*of.name) {
@@ -112,8 +114,7 @@ fn addresses(object: &Object, target: &Target) -> Result<FxHashMap<String, u64>,
     if wanted.is_empty() {
         return Ok(FxHashMap::default());
     }
-    let text = target.kallsyms().unwrap_or_default();
-    for line in text.lines() {
+    for line in target.kallsyms().lines() {
         let mut words = line.split_ascii_whitespace();
         let (Some(address), Some(kind), Some(name)) = (words.next(), words.next(), words.next())
         else {
@@ -140,36 +141,23 @@ fn addresses(object: &Object, target: &Target) -> Result<FxHashMap<String, u64>,
 }
 
 /// The settings that an object asks for.
-struct Settings {
-    values: FxHashMap<String, String>,
+struct Settings<'a> {
+    target: &'a Target,
+    config: OnceCell<Kconfig<'a>>,
 }
 
-impl Settings {
-    fn read(object: &Object, target: &Target) -> Result<Settings, RelocateError> {
-        let is_setting = |of: &&Extern| {
-            matches!(of.kind, ExternKind::Kconfig { .. }) && of.name.starts_with("CONFIG_")
-        };
-        let wanted: Vec<&str> =
-            object.externs.iter().filter(is_setting).map(|of| &*of.name).collect();
-        if wanted.is_empty() {
-            return Ok(Settings { values: FxHashMap::default() });
-        }
-        let config = target.kconfig();
-        let found = config.find(&wanted);
-        if found.len() < wanted.len() && !config.is_known() {
-            return Err(Kind::NoKconfig.into());
-        }
-        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        Ok(Settings { values: found.into_iter().map(owned).collect() })
-    }
-
+impl Settings<'_> {
     /// The bytes of a value; `None` where it is not set.
-    fn value(&self, of: &Extern, target: &Target) -> Result<Option<Vec<u8>>, String> {
+    fn value(&self, of: &Extern) -> Result<Option<Vec<u8>>, String> {
         let ExternKind::Kconfig { value: kind, size, .. } = of.kind else { return Ok(None) };
-        let size = size as usize;
+        let (size, target) = (size as usize, self.target);
         if of.name.starts_with("CONFIG_") {
-            let text = self.values.get(&of.name);
-            return text.map(|text| kconfig::encode(text, kind, size)).transpose();
+            let config = self.config.get_or_init(|| target.kconfig());
+            return match config.find(&of.name) {
+                Some(text) => kconfig::encode(text, kind, size).map(Some),
+                None if config.is_known() => Ok(None),
+                None => Err("neither /boot nor /proc/config.gz has the configuration".into()),
+            };
         }
         // What loaders tell programs about the kernel.
         let number = match &*of.name {

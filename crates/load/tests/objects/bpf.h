@@ -25,13 +25,13 @@ enum {
 	MAP_BLOOM_FILTER = 30,
 };
 
-static void *(*map_lookup)(void *map, const void *key) = (void *)1;
-static long (*map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
-static u64 (*ktime)(void) = (void *)5;
-static long (*trace_printk)(const char *format, u32 size, ...) = (void *)6;
-static long (*tail_call)(void *ctx, void *map, u32 index) = (void *)12;
-static long (*ringbuf_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
-static long (*loop)(u32 count, void *body, void *ctx, u64 flags) = (void *)181;
+static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
+static long (*const map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
+static u64 (*const ktime)(void) = (void *)5;
+static long (*const trace_printk)(const char *format, u32 size, ...) = (void *)6;
+static long (*const tail_call)(void *ctx, void *map, u32 index) = (void *)12;
+static long (*const ringbuf_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
+static long (*const loop)(u32 count, void *body, void *ctx, u64 flags) = (void *)181;
 
 struct xdp_md { u32 data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex; };
 

@@ -36,7 +36,7 @@ int count(struct xdp_md *ctx)
 	u64 *flow = map_lookup(&flows, &key), one = 1, *cpu;
 
 	if (flow)
-		__sync_fetch_and_add(flow, 1);
+		*flow += 1;
 	else
 		map_update(&flows, &key, &one, 0);
 	cpu = map_lookup(&per_cpu, &slot);

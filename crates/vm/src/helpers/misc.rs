@@ -71,7 +71,7 @@ fn trace_printk(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_trace_printk";
     let size = run.size_argument(Reg::R2)?;
     let format = run.bytes_argument(NAME, Reg::R1, size)?;
-    let arguments = [run.regs[3], run.regs[4], run.regs[5]];
+    let arguments = [Reg::R3, Reg::R4, Reg::R5].map(|reg| run.regs.get(reg));
     match super::format::format(run, &format, &arguments) {
         Ok(text) => {
             run.env.print(&text);

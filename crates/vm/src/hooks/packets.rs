@@ -61,7 +61,7 @@ impl PacketHook {
     pub fn new(vm: &Vm, fd: RawFd) -> Result<PacketHook, PacketError> {
         let program = vm.program(fd).map_err(PacketError::Program)?;
         let buffer = match program.prog_type {
-            ProgType::Xdp => Buffer::Xdp(Box::new(Xdp::new())),
+            ProgType::Xdp => Buffer::Xdp(Box::default()),
             ProgType::SocketFilter => Buffer::Skb(Box::new(Skb::new(SkbAccess::SocketFilter))),
             ProgType::SchedCls | ProgType::SchedAct => {
                 Buffer::Skb(Box::new(Skb::new(SkbAccess::Tc)))

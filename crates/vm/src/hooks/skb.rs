@@ -369,7 +369,7 @@ impl Context for Skb {
             (8, Size::W) if tc => self.mark = bits as u32,
             (12, Size::W) if tc => {
                 // NO_QUEUE_MAPPING and above are not stored.
-                if bits as u32 <= u16::MAX as u32 - 1 {
+                if (bits as u32) < u32::from(u16::MAX) {
                     self.queue_mapping = bits as u16;
                 }
             }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use skep_abi::TrapKind;
-use skep_isa::Pc;
+use skep_isa::{Pc, Reg};
 
+use super::registers::Registers;
 use super::{Caller, MAY_GOTO_LIMIT, Run, Stop};
 use crate::mem::stack::MAX_FRAMES;
 use crate::mem::value::{Kind, Value};
@@ -23,12 +24,10 @@ impl Run<'_> {
             return Err(TrapKind::CallDepth.into());
         }
         self.spend(1)?;
-        let mut saved = [Value::UNINIT; 4];
-        saved.copy_from_slice(&self.regs[6..=9]);
+        let saved = self.regs.take_saved();
         let program = self.program.clone();
         self.callers.push(Caller { program, pc, saved, may_goto: self.may_goto });
-        self.regs[6..=9].fill(Value::UNINIT);
-        self.regs[10] = self.stack.enter(self.callers.len());
+        self.regs.set(Reg::R10, self.stack.enter(self.callers.len()));
         self.may_goto = MAY_GOTO_LIMIT;
         Ok(())
     }
@@ -36,9 +35,9 @@ impl Run<'_> {
     /// Leaves a subprogram; gives the slot to go on at.
     pub(super) fn leave(&mut self) -> Pc {
         let Some(caller) = self.callers.pop() else { return Pc::MAX };
-        self.regs[6..=9].copy_from_slice(&caller.saved);
-        self.regs[1..=5].fill(Value::UNINIT);
-        self.regs[10] = self.stack.frame(self.callers.len());
+        self.regs.restore_saved(caller.saved);
+        self.regs.forget_arguments();
+        self.regs.set(Reg::R10, self.stack.frame(self.callers.len()));
         self.may_goto = caller.may_goto;
         self.program = caller.program;
         caller.pc
@@ -51,8 +50,8 @@ impl Run<'_> {
     pub(crate) fn call_back(&mut self, function: Value, arguments: &[Value]) -> Result<u64, Stop> {
         let return_pc = self.pc + 1;
         self.enter(return_pc)?;
-        self.regs[1..=5].fill(Value::UNINIT);
-        self.regs[1..=arguments.len()].copy_from_slice(arguments);
+        self.regs.forget_arguments();
+        self.regs.set_arguments(arguments);
         let depth = self.callers.len();
         let result = self.steps(function.bits as Pc, depth)?;
         self.pc = self.leave() - 1;
@@ -61,7 +60,8 @@ impl Run<'_> {
 
     /// `bpf_tail_call(ctx, map, index)`: true where the program was replaced.
     pub(super) fn tail_call(&mut self) -> Result<bool, Stop> {
-        let (context, map, index) = (self.regs[1], self.regs[2], self.regs[3]);
+        let (context, map) = (self.regs.get(Reg::R1), self.regs.get(Reg::R2));
+        let index = self.regs.get(Reg::R3);
         if context.kind() == Kind::Uninit || index.kind() == Kind::Uninit {
             return Err(TrapKind::Uninitialised { register: 1 }.into());
         }
@@ -76,9 +76,9 @@ impl Run<'_> {
         self.tail_calls += 1;
         self.program = Arc::clone(&target);
         let frame_pointer = self.stack.enter(self.callers.len());
-        self.regs = [Value::UNINIT; 11];
-        self.regs[1] = context;
-        self.regs[10] = frame_pointer;
+        self.regs = Registers::new();
+        self.regs.set(Reg::R1, context);
+        self.regs.set(Reg::R10, frame_pointer);
         self.may_goto = MAY_GOTO_LIMIT;
         Ok(true)
     }

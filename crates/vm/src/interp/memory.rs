@@ -9,7 +9,7 @@ use crate::mem::value::{Fault, Kind, Value};
 impl Run<'_> {
     #[inline(always)]
     pub(super) fn load(&mut self, base: Reg, off: i16, size: Size) -> Result<Value, Stop> {
-        let pointer = self.regs[base as usize];
+        let pointer = self.regs.get(base);
         let offset = i64::from(off);
         let loaded = match pointer.kind() {
             Kind::Stack if self.holds(&pointer) => self.stack.load(pointer, offset, size),
@@ -31,7 +31,7 @@ impl Run<'_> {
         size: Size,
         value: Value,
     ) -> Result<(), Stop> {
-        let pointer = self.regs[base as usize];
+        let pointer = self.regs.get(base);
         let offset = i64::from(off);
         let stored = match pointer.kind() {
             Kind::Stack if self.holds(&pointer) => self.stack.store(pointer, offset, size, value),
@@ -52,7 +52,7 @@ impl Run<'_> {
         size: Size,
         change: impl FnMut(u64) -> u64,
     ) -> Result<u64, Stop> {
-        let pointer = self.regs[base as usize];
+        let pointer = self.regs.get(base);
         if pointer.kind() == Kind::Context || !self.holds(&pointer) {
             return Err(self.no_memory(base, pointer, true));
         }
@@ -124,7 +124,7 @@ impl Run<'_> {
 
     #[cold]
     fn fault(&self, fault: Fault, base: Reg, offset: i64, len: u64, write: bool) -> Stop {
-        let pointer = self.regs[base as usize];
+        let pointer = self.regs.get(base);
         describe(fault, pointer, base.number(), offset, len, write).into()
     }
 }
@@ -150,7 +150,7 @@ pub(crate) fn describe(
             region,
             offset: pointer.offset().wrapping_add(offset),
             size: u32::try_from(len).unwrap_or(u32::MAX),
-            len: pointer.region().len().into(),
+            len: pointer.region().size().into(),
             write,
         },
     }

@@ -6,6 +6,7 @@
 
 mod call;
 mod memory;
+mod registers;
 mod step;
 
 pub(crate) use memory::describe;
@@ -13,7 +14,7 @@ pub(crate) use memory::describe;
 use std::sync::Arc;
 
 use skep_abi::{Frame, Trap, TrapKind};
-use skep_isa::Pc;
+use skep_isa::{Pc, Reg};
 
 use crate::environment::Environment;
 use crate::hooks::Context;
@@ -21,6 +22,7 @@ use crate::mem::stack::{MAX_FRAMES, Stack};
 use crate::mem::value::Value;
 use crate::objects::MapHandle;
 use crate::program::Program;
+use registers::Registers;
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +67,7 @@ pub struct Run<'r> {
     pub(crate) context: &'r mut dyn Context,
     pub(crate) cpu: u32,
     pub(crate) program: Arc<Program>,
-    pub(crate) regs: [Value; 11],
+    pub(crate) regs: Registers,
     stack: &'r mut Stack,
     callers: Vec<Caller>,
     /// The instruction that runs, for traps.
@@ -98,7 +100,7 @@ impl<'r> Run<'r> {
             context,
             cpu,
             program,
-            regs: [Value::UNINIT; 11],
+            regs: Registers::new(),
             stack,
             callers: Vec::with_capacity(MAX_FRAMES),
             pc: 0,
@@ -112,8 +114,8 @@ impl<'r> Run<'r> {
 
     /// Runs the program with these in r1 to r5.
     pub fn execute(mut self, arguments: &[Value]) -> Outcome {
-        self.regs[1..=arguments.len()].copy_from_slice(arguments);
-        self.regs[10] = self.stack.enter(0);
+        self.regs.set_arguments(arguments);
+        self.regs.set(Reg::R10, self.stack.enter(0));
         match self.steps(0, 0) {
             Ok(value) => Outcome::Returned(value.bits),
             Err(Stop::Return(bits)) => Outcome::Returned(bits),

@@ -22,43 +22,49 @@ impl Run<'_> {
             };
             pc += 1;
             match *insn {
-                Insn::Alu { op: AluOp::Mov, width, dst, src } => {
-                    let value = self.operand(src)?;
-                    self.regs[dst as usize] = match width {
-                        Width::W64 => value,
-                        Width::W32 => Value::scalar(value.bits as u32 as u64),
-                    };
-                }
+                Insn::Alu { op: AluOp::Mov, width, dst, src } => match (src, width) {
+                    (Operand::Reg(src), Width::W64) => {
+                        let value = self.read(src)?;
+                        self.regs.set(dst, value);
+                    }
+                    (Operand::Reg(src), Width::W32) => {
+                        let bits = self.read(src)?.bits;
+                        self.regs.set_number(dst, bits as u32 as u64);
+                    }
+                    (Operand::Imm(imm), Width::W64) => self.regs.set_number(dst, imm as i64 as u64),
+                    (Operand::Imm(imm), Width::W32) => self.regs.set_number(dst, imm as u32 as u64),
+                },
                 Insn::Alu { op, width, dst, src } => {
-                    let right = match src {
-                        Operand::Reg(reg) => self.regs[reg as usize],
-                        Operand::Imm(imm) => Value::scalar(imm as i64 as u64),
+                    let (right, plain) = match src {
+                        Operand::Reg(reg) => (self.regs.bits(reg), self.regs.is_number(reg)),
+                        Operand::Imm(imm) => (imm as i64 as u64, true),
                     };
-                    let left = self.regs[dst as usize];
-                    let bits = alu(op, width, left.bits, right.bits);
-                    self.regs[dst as usize] =
-                        if left.kind() == Kind::Scalar && right.kind() == Kind::Scalar {
-                            Value::scalar(bits)
-                        } else {
-                            self.pointer_alu(op, width, (dst, left), (src, right), bits)?
-                        };
+                    let bits = alu(op, width, self.regs.bits(dst), right);
+                    if plain && self.regs.is_number(dst) {
+                        self.regs.update_number(dst, bits);
+                    } else {
+                        self.pointer_alu(op, width, dst, src, bits)?;
+                    }
                 }
                 Insn::Load { size, signed, dst, base, off } => {
                     let value = self.load(base, off, size)?;
-                    self.regs[dst as usize] = if signed {
-                        Value::scalar(movsx(Width::W64, size, value.bits))
+                    if signed {
+                        self.regs.set_number(dst, movsx(Width::W64, size, value.bits));
                     } else {
-                        value
-                    };
+                        self.regs.set(dst, value);
+                    }
                 }
                 Insn::Store { size, base, off, src } => {
                     let value = self.operand(src)?;
                     self.store(base, off, size, value)?;
                 }
                 Insn::Branch { cond, width, dst, src, off } => {
-                    let left = self.read(dst)?;
-                    let right = self.operand(src)?;
-                    if condition(cond, width, left.bits, right.bits) {
+                    let left = self.read_bits(dst)?;
+                    let right = match src {
+                        Operand::Reg(src) => self.read_bits(src)?,
+                        Operand::Imm(imm) => imm as i64 as u64,
+                    };
+                    if condition(cond, width, left, right) {
                         pc = self.jump(pc, off.into())?;
                     }
                 }
@@ -66,21 +72,22 @@ impl Run<'_> {
                 Insn::Gotol { off } => pc = self.jump(pc, off)?,
                 Insn::MovSx { width, from, dst, src } => {
                     let bits = movsx(width, from, self.read(src)?.bits);
-                    self.regs[dst as usize] = Value::scalar(bits);
+                    self.regs.set_number(dst, bits);
                 }
                 Insn::Neg { width, dst } => {
                     let bits = neg(width, self.read(dst)?.bits);
-                    self.regs[dst as usize] = Value::scalar(bits);
+                    self.regs.set_number(dst, bits);
                 }
                 Insn::ByteSwap { order, size, dst } => {
                     let bits = byte_swap(order, size, self.read(dst)?.bits);
-                    self.regs[dst as usize] = Value::scalar(bits);
+                    self.regs.set_number(dst, bits);
                 }
                 Insn::AddrSpaceCast { dst, src, .. } => {
-                    self.regs[dst as usize] = self.read(src)?;
+                    let value = self.read(src)?;
+                    self.regs.set(dst, value);
                 }
                 Insn::LoadImm64 { dst, imm } => {
-                    self.regs[dst as usize] = match imm.kind {
+                    let value = match imm.kind {
                         ImmKind::Const => Value::scalar(imm.value()),
                         ImmKind::MapIdx => Value::map(imm.lo),
                         ImmKind::MapIdxValue => self.map_value(imm.lo, imm.hi)?,
@@ -94,13 +101,15 @@ impl Run<'_> {
                             return Err(TrapKind::BadInstruction.into());
                         }
                     };
+                    self.regs.set(dst, value);
                     pc += 1;
                 }
                 Insn::Atomic { op, size, base, off, src } => {
                     self.atomic(op, size, base, off, src)?;
                 }
                 Insn::LoadAcquire { size, dst, base, off } => {
-                    self.regs[dst as usize] = self.load(base, off, size)?;
+                    let value = self.load(base, off, size)?;
+                    self.regs.set(dst, value);
                 }
                 Insn::StoreRelease { size, base, off, src } => {
                     let value = self.read(src)?;
@@ -136,9 +145,10 @@ impl Run<'_> {
                         continue;
                     }
                     if helper != helpers::TAIL_CALL {
-                        self.regs[0] = helpers::call(self, helper)?;
+                        let value = helpers::call(self, helper)?;
+                        self.regs.set(Reg::R0, value);
                     }
-                    self.regs[1..=5].fill(Value::UNINIT);
+                    self.regs.forget_arguments();
                 }
                 Insn::Exit => {
                     if self.callers.len() == depth {
@@ -155,11 +165,18 @@ impl Run<'_> {
     /// Reads a register that something was written to.
     #[inline(always)]
     pub(crate) fn read(&self, reg: Reg) -> Result<Value, Stop> {
-        let value = self.regs[reg as usize];
-        if value.kind() == Kind::Uninit {
-            return Err(TrapKind::Uninitialised { register: reg.number() }.into());
+        let value = self.regs.get(reg);
+        if value.kind() == Kind::Uninit { Err(uninitialised(reg)) } else { Ok(value) }
+    }
+
+    /// Reads the bits of a register that something was written to.
+    #[inline(always)]
+    fn read_bits(&self, reg: Reg) -> Result<u64, Stop> {
+        if self.regs.kind(reg) == Kind::Uninit {
+            Err(uninitialised(reg))
+        } else {
+            Ok(self.regs.bits(reg))
         }
-        Ok(value)
     }
 
     #[inline(always)]
@@ -185,28 +202,25 @@ impl Run<'_> {
     /// Arithmetic with a pointer: adding to it and subtracting from it keep it one,
     /// everything else gives a number.
     #[cold]
+    #[inline(never)]
     fn pointer_alu(
-        &self,
+        &mut self,
         op: AluOp,
         width: Width,
-        (dst, left): (Reg, Value),
-        (src, right): (Operand, Value),
+        dst: Reg,
+        src: Operand,
         bits: u64,
-    ) -> Result<Value, Stop> {
-        if left.kind() == Kind::Uninit {
-            return Err(TrapKind::Uninitialised { register: dst.number() }.into());
-        }
-        if let (Kind::Uninit, Operand::Reg(src)) = (right.kind(), src) {
-            return Err(TrapKind::Uninitialised { register: src.number() }.into());
-        }
+    ) -> Result<(), Stop> {
+        let (left, right) = (self.read(dst)?, self.operand(src)?);
         let (left_is_scalar, right_is_scalar) =
             (left.kind() == Kind::Scalar, right.kind() == Kind::Scalar);
-        Ok(match (op, width) {
-            (AluOp::Add, Width::W64) if right_is_scalar => left.with_bits(bits),
+        let result = match (op, width) {
+            (AluOp::Add | AluOp::Sub, Width::W64) if right_is_scalar => left.with_bits(bits),
             (AluOp::Add, Width::W64) if left_is_scalar => right.with_bits(bits),
-            (AluOp::Sub, Width::W64) if right_is_scalar => left.with_bits(bits),
             _ => Value::scalar(bits),
-        })
+        };
+        self.regs.set(dst, result);
+        Ok(())
     }
 
     fn atomic(
@@ -234,12 +248,12 @@ impl Run<'_> {
             AtomicOp::Cmpxchg => old,
         })?;
         match op {
-            AtomicOp::Cmpxchg => self.regs[0] = Value::scalar(old),
+            AtomicOp::Cmpxchg => self.regs.set_number(Reg::R0, old),
             AtomicOp::Xchg
             | AtomicOp::Add { fetch: true }
             | AtomicOp::Or { fetch: true }
             | AtomicOp::And { fetch: true }
-            | AtomicOp::Xor { fetch: true } => self.regs[src as usize] = Value::scalar(old),
+            | AtomicOp::Xor { fetch: true } => self.regs.set_number(src, old),
             _ => {}
         }
         Ok(())
@@ -248,11 +262,16 @@ impl Run<'_> {
     /// Legacy packet access: r0 gets the word in host order; outside of the packet
     /// the program returns 0.
     fn load_packet(&mut self, size: Size, offset: i64) -> Result<(), Stop> {
-        self.regs[0] = match self.context.load_legacy(offset, size) {
-            Some(word) => Value::scalar(word.into()),
-            None => return Err(Stop::Return(0)),
+        let Some(word) = self.context.load_legacy(offset, size) else {
+            return Err(Stop::Return(0));
         };
-        self.regs[1..=5].fill(Value::UNINIT);
+        self.regs.set_number(Reg::R0, word.into());
+        self.regs.forget_arguments();
         Ok(())
     }
+}
+
+#[cold]
+fn uninitialised(reg: Reg) -> Stop {
+    TrapKind::Uninitialised { register: reg.number() }.into()
 }

@@ -106,8 +106,20 @@ impl Region {
     }
 
     /// Number of bytes.
-    pub fn len(&self) -> u32 {
+    pub fn size(&self) -> u32 {
         self.len
+    }
+
+    /// What it is.
+    #[inline(always)]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// A value with these bits, which may point into it.
+    #[inline(always)]
+    pub fn value(self, bits: u64) -> Value {
+        Value { bits, region: self }
     }
 
     /// A pointer to its byte `offset`, which may be outside.

@@ -1,6 +1,6 @@
 //! MAP_CREATE and the commands on elements.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use skep_abi::flags::{map as map_flags, update};
 use skep_abi::{MapType, ProgType};
@@ -66,6 +66,7 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
         btf,
         btf_key_type_id: attr.btf_key_type_id,
         btf_value_type_id: attr.btf_value_type_id,
+        owner: OnceLock::new(),
     });
     objects.maps().insert(id, &map);
     Ok(objects.open(Object::Map { map, readable, writable }) as u32)
@@ -165,14 +166,13 @@ fn update_element(
     flags: u64,
 ) -> Result<(), Errno> {
     let fd = value.first_chunk().copied().map_or(0, u32::from_ne_bytes);
-    let map_type = map.map.map_type();
-    match map_type {
+    match map.map.map_type() {
         MapType::ProgArray
         | MapType::ArrayOfMaps
         | MapType::HashOfMaps
         | MapType::PerfEventArray
         | MapType::CgroupArray
-        | MapType::Xskmap => map.map.update_object(key, flags, &mut || object(vm, map_type, fd)),
+        | MapType::Xskmap => map.map.update_object(key, flags, &mut || object(vm, map, fd)),
         MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => {
             // The only device here is `lo`, which takes no redirected frames.
             map.map.update_target(key, value, flags, &mut |_| Err(Errno::EINVAL))
@@ -182,11 +182,11 @@ fn update_element(
 }
 
 /// What an fd is to a map that holds objects.
-fn object(vm: &Vm, map_type: MapType, fd: u32) -> Result<Arc<dyn MapObject>, Errno> {
+fn object(vm: &Vm, map: &MapHandle, fd: u32) -> Result<Arc<dyn MapObject>, Errno> {
     let objects = vm.objects();
-    match map_type {
+    match map.map.map_type() {
         MapType::ProgArray => match objects.prog(fd)? {
-            prog if prog.prog_type == ProgType::Ext => Err(Errno::EINVAL),
+            prog if prog.prog_type == ProgType::Ext || !map.admits(&prog) => Err(Errno::EINVAL),
             prog => Ok(prog),
         },
         MapType::ArrayOfMaps | MapType::HashOfMaps => Ok(objects.map(fd)?),

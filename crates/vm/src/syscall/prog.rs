@@ -9,8 +9,8 @@ use skep_sys::{Errno, Output, ProgLoad};
 
 use super::{check_name, input};
 use crate::Vm;
-use crate::objects::{MapHandle, Object};
-use crate::program::{Program, link};
+use crate::objects::Object;
+use crate::program::{LinkedCode, Program, link};
 
 const KNOWN_FLAGS: u32 = prog_flags::STRICT_ALIGNMENT
     | prog_flags::ANY_ALIGNMENT
@@ -94,13 +94,11 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
     publish(vm, attr, prog_type, linked, btf_id)
 }
 
-type Linked = (Box<[skep_isa::Insn]>, Box<[Arc<MapHandle>]>);
-
 fn publish(
     vm: &Vm,
     attr: &ProgLoad<'_>,
     prog_type: ProgType,
-    (insns, maps): Linked,
+    (insns, maps): LinkedCode,
     btf_id: u32,
 ) -> Result<u32, Errno> {
     let mut objects = vm.objects();
@@ -115,6 +113,9 @@ fn publish(
         id,
         btf_id,
     });
+    if !program.maps.iter().all(|map| map.admits(&program)) {
+        return Err(Errno::EINVAL);
+    }
     objects.progs().insert(id, &program);
     Ok(objects.open(Object::Prog(program)) as u32)
 }

@@ -224,7 +224,8 @@ fn run_skb(
         return Err(Errno::EINVAL);
     }
     let size = attr.data_size_in as usize;
-    if size < skb::ETH_HLEN || size > PAGE - SKB_HEADROOM - xdp::TAIL_RESERVE {
+    let takes = skb::ETH_HLEN..=PAGE - SKB_HEADROOM - xdp::TAIL_RESERVE;
+    if !takes.contains(&size) {
         return Err(Errno::EINVAL);
     }
     let packet = input(&attr.data_in, size)?.to_vec();

@@ -1,0 +1,153 @@
+//! `skep btf dump`: the types of an object, of a kernel or of raw BTF, as C, line by
+//! line, or as JSON. Counterpart: `bpftool btf dump file`.
+
+mod json;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Subcommand;
+use object::{Object as _, ObjectSection as _};
+use skep::btf::{Btf, c, dump};
+
+use crate::Outcome;
+use crate::failure::{Failure, Status};
+use crate::files::{self, in_file};
+use crate::terminal::Guard;
+
+/// Print types
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Dump(DumpArgs),
+}
+
+/// Print all types of a file
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  skep btf dump /sys/kernel/btf/vmlinux --format c > vmlinux.h
+  skep btf dump prog.bpf.o                              as bpftool btf dump does
+  skep btf dump /sys/kernel/btf/nf_nat --format c       a module's own types")]
+struct DumpArgs {
+    /// An ELF file with a section .BTF, or raw BTF; - is the standard input
+    file: PathBuf,
+    /// How to print them
+    #[arg(long, value_enum, default_value_t = Format::Raw)]
+    format: Format,
+    /// The BTF that FILE continues; files of /sys/kernel/btf continue the kernel's
+    #[arg(long, value_name = "FILE")]
+    base: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// A header that compiles
+    C,
+    /// A line for each type, and one for each member
+    Raw,
+    /// As `bpftool btf dump -j`
+    Json,
+}
+
+/// `skep btf`.
+pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
+    let Command::Dump(args) = args.command;
+    let btf = open(&args.file, args.base.as_deref())?;
+    match io::stdout().is_terminal() {
+        true => write(&btf, &args, &mut Guard::new(out))?,
+        false => write(&btf, &args, out)?,
+    }
+    Ok(Status::Done)
+}
+
+fn write(btf: &Btf, args: &DumpArgs, out: &mut dyn Write) -> Result<(), Failure> {
+    match args.format {
+        Format::Raw => dump::write_raw(btf, out)?,
+        Format::Json => json::write(btf, out)?,
+        Format::C => {
+            // The error of a writer comes as one of BTF: it is told apart here.
+            let mut out = Remember { out, error: None };
+            if let Err(error) = c::write_header(btf, &mut out) {
+                return Err(match out.error {
+                    Some(error) => error.into(),
+                    None => in_file(&args.file, error),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A writer that keeps its first error.
+struct Remember<'a> {
+    out: &'a mut dyn Write,
+    error: Option<io::Error>,
+}
+
+impl Write for Remember<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes).map_err(|error| {
+            let kind = error.kind();
+            self.error.get_or_insert(error);
+            kind.into()
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// The folder where kernels show their types.
+const KERNEL: &str = "/sys/kernel/btf";
+
+/// The largest file that types are taken from: a vmlinux with debug information.
+const MAX_FILE: u64 = 4 << 30;
+
+/// Reads the types of a file.
+///
+/// # Errors
+/// It has none, or broken ones.
+pub fn open(file: &Path, base: Option<&Path>) -> Result<Btf, Failure> {
+    let implied = Path::new(KERNEL).join("vmlinux");
+    let base = match base {
+        None if file.starts_with(KERNEL) && file != implied => Some(implied.as_path()),
+        given => given,
+    };
+    let bytes = bytes(file)?;
+    let parsed = match base {
+        Some(base) => Btf::parse_split(bytes, Arc::new(open(base, None)?)),
+        None => Btf::parse(bytes),
+    };
+    parsed.map_err(|error| in_file(file, error))
+}
+
+fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = files::read(file, MAX_FILE)?;
+    if bytes.starts_with(b"\x7fELF") {
+        let elf = object::File::parse(&*bytes)
+            .map_err(|error| in_file(file, format!("is a broken ELF file: {error}")))?;
+        let Some(section) = elf.section_by_name(".BTF") else {
+            let failure = in_file(file, "has no section .BTF");
+            return Err(failure.hint("compile with -g; pahole -J adds BTF to other ELF files"));
+        };
+        let data =
+            section.data().map_err(|error| in_file(file, format!("section .BTF: {error}")))?;
+        return Ok(data.to_vec());
+    }
+    match bytes.get(..2) {
+        Some([0x9f, 0xeb] | [0xeb, 0x9f]) => Ok(bytes),
+        _ if bytes.is_empty() => Err(in_file(file, "is empty, expected ELF or BTF")),
+        _ if files::is_text(&bytes) => {
+            let failure = in_file(file, "is a text file, expected ELF or BTF");
+            Err(failure.hint("compile it first: clang -O2 -g --target=bpf -c PROG.c -o PROG.bpf.o"))
+        }
+        _ => Err(in_file(file, "is neither ELF nor BTF")),
+    }
+}

@@ -1,0 +1,117 @@
+//! Files by name: `-` for the standard streams, sizes with a limit, and no output over
+//! an input.
+
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::Path;
+
+use crate::failure::Failure;
+
+/// The largest text or raw file that is read.
+pub const MAX_TEXT: u64 = 64 << 20;
+
+/// A name for messages.
+pub fn shown(path: &Path) -> String {
+    match path.as_os_str() == "-" {
+        true => "standard input".into(),
+        false => path.display().to_string(),
+    }
+}
+
+/// A failure that names its file.
+pub fn in_file(path: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::unusable(format!("{}: {error}", shown(path)))
+}
+
+fn io_failure(path: &Path, error: &io::Error) -> Failure {
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound => "no such file".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        io::ErrorKind::IsADirectory => "it is a directory".into(),
+        _ => error.to_string(),
+    };
+    in_file(path, format!("cannot be read: {reason}"))
+}
+
+/// Reads a file, or the standard input for `-`, up to `limit` bytes.
+///
+/// # Errors
+/// It cannot be read, or is larger.
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = match path.as_os_str() == "-" {
+        true => io::stdin().lock().take(limit + 1).read_to_end(&mut bytes),
+        false => File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)),
+    };
+    read.map_err(|error| io_failure(path, &error))?;
+    if bytes.len() as u64 > limit {
+        return Err(in_file(path, format!("is larger than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Reads a text.
+///
+/// # Errors
+/// It cannot be read, or is no UTF-8.
+pub fn read_text(path: &Path) -> Result<String, Failure> {
+    let bytes = read(path, MAX_TEXT)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        in_file(path, format!("offset {at:#x}: is no text (UTF-8)"))
+    })
+}
+
+/// Whether bytes are text: nothing below a blank but white space.
+pub fn is_text(bytes: &[u8]) -> bool {
+    let start = &bytes[..bytes.len().min(4096)];
+    start.iter().all(|&byte| byte >= b' ' || byte.is_ascii_whitespace())
+}
+
+/// Creates an output file that is none of the inputs, by whatever names and links.
+///
+/// # Errors
+/// It is one of them, or cannot be made.
+pub fn create(path: &Path, inputs: &[&Path]) -> Result<File, Failure> {
+    for input in inputs {
+        if is_same(path, input) {
+            let message = format!("{} is both input and output", shown(path));
+            return Err(Failure::unusable(message).hint("name another file for the output"));
+        }
+    }
+    File::create(path).map_err(|error| in_file(path, format!("cannot be written: {error}")))
+}
+
+/// Writes a whole file, or to the standard output for `-`.
+///
+/// # Errors
+/// It is an input, cannot be written, or is a terminal.
+pub fn write(path: &Path, inputs: &[&Path], bytes: &[u8]) -> Result<(), Failure> {
+    if path.as_os_str() == "-" {
+        let mut out = io::stdout();
+        if out.is_terminal() {
+            let failure = Failure::unusable("bytes are not for a terminal");
+            return Err(failure.hint("name a file: -o FILE"));
+        }
+        return Ok(out.write_all(bytes)?);
+    }
+    let mut file = create(path, inputs)?;
+    file.write_all(bytes).map_err(|error| in_file(path, format!("cannot be written: {error}")))
+}
+
+#[cfg(unix)]
+fn is_same(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (fs::metadata(one), fs::metadata(other)) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => false,
+    }
+}
+
+#[cfg(not(unix))]
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (fs::canonicalize(one), fs::canonicalize(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}

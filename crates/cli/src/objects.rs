@@ -1,0 +1,54 @@
+//! Objects by name, and what their parts are called.
+
+use std::path::Path;
+
+use skep::btf::{Btf, Type};
+use skep::load::{Object, Symbol};
+
+use crate::failure::Failure;
+use crate::files;
+
+/// Opens an object, or reads one from the standard input for `-`.
+///
+/// # Errors
+/// It is none that we can use; for a `.c` file the hint is the compiler's command.
+pub fn open(path: &Path) -> Result<Object, Failure> {
+    match path.as_os_str() == "-" {
+        true => Ok(Object::parse("standard input", &files::read(path, files::MAX_TEXT)?)?),
+        false => Ok(Object::open(path)?),
+    }
+}
+
+/// The name of what an instruction refers to; `imm` is what its immediate adds.
+pub fn symbol_name(object: &Object, symbol: Symbol, imm: u32) -> Option<String> {
+    Some(match symbol {
+        Symbol::Map(map) => object.maps.get(map)?.name.clone(),
+        Symbol::MapValue { map, offset } => {
+            let def = object.maps.get(map)?;
+            let at = offset.wrapping_add(imm);
+            let section = def.origin.section().unwrap_or(&def.name);
+            match variable_at(object.btf.as_deref(), def.value_type_id, at) {
+                Some(variable) => variable,
+                None if at == 0 => section.to_owned(),
+                None => format!("{section}+{at:#x}"),
+            }
+        }
+        Symbol::Extern(index) => object.externs.get(index)?.name.clone(),
+        Symbol::Call(function) | Symbol::FunctionAddress(function) => {
+            object.functions.get(function)?.name.clone()
+        }
+    })
+}
+
+/// The variable at an offset of a section: `counters`, `counters+0x8`.
+fn variable_at(btf: Option<&Btf>, section: u32, offset: u32) -> Option<String> {
+    let btf = btf?;
+    let Ok(Type::DataSec(section)) = btf.type_by_id(section) else { return None };
+    let holds = |start: u32, size: u32| (start..start.saturating_add(size)).contains(&offset);
+    let var = section.vars.iter().find(|var| holds(var.offset, var.size))?;
+    let name = btf.type_by_id(var.type_id).ok()?.name();
+    Some(match offset - var.offset {
+        0 => name.to_owned(),
+        inside => format!("{name}+{inside:#x}"),
+    })
+}
