@@ -288,6 +288,7 @@ impl Checker<'_> {
                     }
                     (true, false) => {
                         self.mark_precise(dst.number())?;
+                        let src = Operand::Reg(src);
                         return self.adjust_pointer(op, width, dst, src, src_reg, dst_reg, true);
                     }
                     (false, true) => self.mark_precise(src.number())?,

@@ -4,45 +4,14 @@
 
 use std::sync::Arc;
 
+use skep_abi::Capabilities;
 use skep_btf::Btf;
-
-bitflags::bitflags! {
-    /// Capabilities that loading a program asks for.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    pub struct Caps: u8 {
-        /// CAP_BPF.
-        const BPF = 1;
-        /// CAP_PERFMON.
-        const PERFMON = 2;
-        /// CAP_NET_ADMIN.
-        const NET_ADMIN = 4;
-        /// CAP_SYS_ADMIN, which stands for CAP_BPF and CAP_PERFMON too.
-        const SYS_ADMIN = 8;
-    }
-}
-
-impl Caps {
-    /// Whether CAP_BPF is held, itself or through CAP_SYS_ADMIN.
-    pub fn bpf(self) -> bool {
-        self.intersects(Caps::BPF | Caps::SYS_ADMIN)
-    }
-
-    /// Whether CAP_PERFMON is held, itself or through CAP_SYS_ADMIN.
-    pub fn perfmon(self) -> bool {
-        self.intersects(Caps::PERFMON | Caps::SYS_ADMIN)
-    }
-
-    /// Whether CAP_NET_ADMIN is held. CAP_SYS_ADMIN stands for it here as in `bpf()`.
-    pub fn net_admin(self) -> bool {
-        self.intersects(Caps::NET_ADMIN | Caps::SYS_ADMIN)
-    }
-}
 
 /// The kernel that would load the program, as far as a verdict depends on it.
 #[derive(Clone, Debug)]
 pub struct Env {
     /// Privilege of who loads.
-    pub caps: Caps,
+    pub caps: Capabilities,
     /// BTF of the kernel; without it, programs that need kernel types get an error.
     pub vmlinux: Option<Arc<Btf>>,
     /// Number of possible CPUs.
@@ -53,7 +22,7 @@ pub struct Env {
 
 impl Default for Env {
     fn default() -> Env {
-        Env { caps: Caps::all(), vmlinux: None, cpus: 1, mitigations: true }
+        Env { caps: Capabilities::all(), vmlinux: None, cpus: 1, mitigations: true }
     }
 }
 
@@ -74,10 +43,10 @@ pub(crate) struct Rights {
 
 impl Rights {
     pub(crate) fn of(env: &Env) -> Rights {
-        let perfmon = env.caps.perfmon();
+        let perfmon = env.caps.allow(Capabilities::PERFMON);
         let bypass = perfmon || !env.mitigations;
         Rights {
-            bpf: env.caps.bpf(),
+            bpf: env.caps.allow(Capabilities::BPF),
             leak_pointers: perfmon,
             read_uninit_stack: perfmon,
             bypass_spec_v1: bypass,

@@ -2,7 +2,7 @@
 //! state. Counterpart: `check_helper_call`, `check_func_arg`, `check_reg_type`.
 
 use skep_abi::{
-    Arg, ArgKind, Errno, Helper, MapType, ProgType, Proto, Reason, RetKind, TypeFlags, flags,
+    Allowed, Arg, ArgKind, AttachType, Caller, Helper, MapType, ProgType, Proto, Reason, RetKind, TypeFlags, flags,
 };
 use skep_isa::{Callee, Insn};
 
@@ -991,8 +991,33 @@ impl Checker<'_> {
             }
     }
 
-    pub(crate) fn errno_for_stub() -> Errno {
-        Errno::EINVAL
+    fn caller(&self) -> Caller<'_> {
+        Caller {
+            prog_type: self.program.kind,
+            attach_type: AttachType::from_number(self.program.attach_type)
+                .unwrap_or(AttachType::CgroupInetIngress),
+            capabilities: self.env.caps,
+            target: None,
+        }
+    }
+
+    fn proto_of(&self, helper: &'static Helper) -> Option<&'static Proto> {
+        helper.proto(&self.caller())
+    }
+
+    /// Whether the prototype may be used where this program attaches.
+    fn is_allowed_here(&self, proto: &Proto) -> bool {
+        let target = self.type_name(KERNEL_BTF, self.program.attach_btf_id);
+        match proto.allowed {
+            Allowed::Everywhere => true,
+            Allowed::SleepableHooks => self.is_sleepable(),
+            Allowed::PathFunctions(names) => {
+                self.program.attach_type == 28 || names.contains(&target.as_str())
+            }
+            Allowed::NotTracing(prefix) => {
+                self.program.kind != ProgType::Tracing || !target.starts_with(prefix)
+            }
+        }
     }
 }
 

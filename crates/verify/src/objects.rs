@@ -582,6 +582,6 @@ impl Checker<'_> {
             expected += &format!(" or {untrusted}{target}");
         }
         let kind = format!("{}{name}", reg.type_name());
-        fail!(EINVAL, KptrType { reg: n, kind: format!("{kind} "), expected }.trimmed());
+        fail!(EINVAL, KptrType { reg: n, kind, expected });
     }
 }

@@ -225,7 +225,7 @@ impl Checker<'_> {
         } else {
             say!(self.log, "{}:", self.pc);
         }
-        let state = std::mem::replace(&mut self.cur, self.spare());
+        let state = std::mem::replace(&mut self.cur, State::empty());
         self.print_state(&state, state.depth(), false);
         self.cur = state;
     }
@@ -254,10 +254,5 @@ impl Checker<'_> {
         let file = file.rsplit('/').next().unwrap_or(file);
         say!(self.log, "{prefix}{text} @ {file}:{}\n", line.line);
         self.prev_line = Some(index);
-    }
-
-    /// Text of flags and kind, for a message.
-    pub(crate) fn plain_btf_name() -> String {
-        crate::reg::type_name(Kind::Btf { btf: 0, id: 0 }, Flags::empty())
     }
 }

@@ -7,9 +7,9 @@ mod cfg;
 mod depth;
 mod fastcall;
 mod live;
-mod resolve;
+pub(crate) mod resolve;
 mod scc;
-mod subprogs;
+pub(crate) mod subprogs;
 pub(crate) mod shape;
 
 use crate::checker::Checker;
