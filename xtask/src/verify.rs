@@ -132,14 +132,15 @@ impl Judge {
 
     fn judge(&self, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
         let program = self.program(attr);
-        let mut buffer = vec![0; 16 << 20];
-        let (level, size) = (attr.log_level, attr.log_size);
-        let mut both = attr_with_log(attr, &mut buffer);
-        let before = Instant::now();
-        let result = self.linux.bpf(&mut both);
+        let mut buffer = vec![0; 1 << 20];
+        let mut before = Instant::now();
+        let mut result = self.linux.bpf(&mut attr_with_log(attr, &mut buffer));
+        if result == Err(Errno::ENOSPC) {
+            buffer = vec![0; 64 << 20];
+            before = Instant::now();
+            result = self.linux.bpf(&mut attr_with_log(attr, &mut buffer));
+        }
         let linux_time = before.elapsed();
-        drop(both);
-        (attr.log_level, attr.log_size) = (level, size);
         let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(buffer.len());
         let linux_log = String::from_utf8_lossy(&buffer[..end]).into_owned();
         if let Some(program) = program {

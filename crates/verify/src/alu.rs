@@ -324,7 +324,7 @@ impl Checker<'_> {
                     new.off = distance as i32;
                 }
             }
-            _ => new.id = 0,
+            _ => (new.id, new.off) = (0, 0),
         }
         *self.cur.reg_mut(to) = new;
         Ok(())

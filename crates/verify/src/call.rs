@@ -444,6 +444,15 @@ impl Checker<'_> {
         self.check_pointer_offset(&context, 6, false)?;
         self.clear_caller_saved();
         *self.cur.reg_mut(0) = self.unknown();
+        if self.cur.depth() > 0 {
+            // A read beyond the packet ends the program with 0, here as if the
+            // function returned.
+            let on = self.cur.clone();
+            self.push_fork(on, self.pc + 1, Errno::EFAULT)?;
+            *self.cur.reg_mut(0) = self.zero();
+            self.return_to_caller()?;
+            self.pc = self.pc.wrapping_sub(1);
+        }
         Ok(())
     }
 }

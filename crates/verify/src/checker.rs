@@ -342,8 +342,4 @@ impl<'a> Checker<'a> {
     pub(crate) fn invalid(&self) -> Reg {
         if self.rights.leak_pointers { self.unknown() } else { Reg::UNINIT }
     }
-
-    pub(crate) fn spare(&self) -> State {
-        State::empty()
-    }
 }

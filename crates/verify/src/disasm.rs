@@ -4,7 +4,7 @@ use skep_abi::Helper;
 use skep_isa::{AluOp, AtomicOp, Callee, Cond, ImmKind, Insn, Operand, Order, Size, Width};
 
 use crate::checker::Checker;
-use crate::value::hex;
+
 
 /// The operator of an arithmetic instruction.
 pub(crate) fn alu_text(op: AluOp) -> &'static str {
@@ -102,8 +102,8 @@ impl Checker<'_> {
                 format!("{dst} = addr_space_cast({src}, {to}, {from})")
             }
             Insn::LoadImm64 { dst, imm } => match imm.kind {
-                ImmKind::Const => format!("{dst} = {}", hex(imm.value())),
-                ImmKind::Func => format!("{dst} = {}", hex(imm.value())),
+                ImmKind::Const => format!("{dst} = {}", format_args!("{:#x}", imm.value())),
+                ImmKind::Func => format!("{dst} = {}", format_args!("{:#x}", imm.value())),
                 _ => format!("{dst} = 0x0"),
             },
             Insn::Hole => String::new(),

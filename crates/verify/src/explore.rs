@@ -345,7 +345,7 @@ impl Checker<'_> {
                 return self.check_exit(false);
             }
         }
-        self.pc += 1;
+        self.pc = self.pc.wrapping_add(1);
         Ok(Next::Go)
     }
 
@@ -356,14 +356,19 @@ impl Checker<'_> {
     /// The main function's arguments, as its BTF has them; only global and
     /// replacing programs depend on them.
     fn check_main_signature(&mut self) {
-        let is_ctx = |args: &[crate::global::Arg]| {
-            matches!(args, [crate::global::Arg::Ctx])
-        };
-        if !self.program.func_info.is_empty()
-            && !self.function_args(0).is_ok_and(|args| is_ctx(&args))
-        {
-            self.subprogs[0].unreliable = true;
+        if self.program.func_info.is_empty() {
+            return;
         }
+        let reliable = match self.function_args(0) {
+            Ok(args) => args == [crate::global::Arg::Ctx],
+            Err(fault) => {
+                if fault.reason != Reason::Silent {
+                    say!(self.log, "{}\n", fault.reason);
+                }
+                false
+            }
+        };
+        self.subprogs[0].unreliable |= !reliable;
     }
 }
 

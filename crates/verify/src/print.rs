@@ -7,14 +7,14 @@ use crate::checker::Checker;
 use crate::log::say;
 use crate::reg::{Flags, ID_PLUS_OFFSET, IterState, Kind, Reg};
 use crate::state::{Byte, Frame, State};
-use crate::value::{Value, hex};
+use crate::value::{Value};
 
 fn unsigned(value: u64) -> String {
-    if value <= 0xffff { value.to_string() } else { hex(value) }
+    if value <= 0xffff { value.to_string() } else { format!("{value:#x}") }
 }
 
 fn signed(value: i64) -> String {
-    if (-0x8000..=0x7fff).contains(&value) { value.to_string() } else { hex(value as u64) }
+    if (-0x8000..=0x7fff).contains(&value) { value.to_string() } else { format!("{:#x}", value as u64) }
 }
 
 /// A 32-bit signed bound; in hex without the sign's extension.

@@ -141,15 +141,11 @@ impl fmt::Display for Tnum {
         match (self.mask, self.value) {
             (0, 0..=0xffff) => write!(f, "{}", self.value),
             (0, _) => write!(f, "{:#x}", self.value),
-            _ => write!(f, "({}; {})", hex(self.value), hex(self.mask)),
+            _ => write!(f, "({:#x}; {:#x})", self.value, self.mask),
         }
     }
 }
 
-/// `%#llx`: no prefix before 0.
-pub(crate) fn hex(value: u64) -> String {
-    if value == 0 { "0".into() } else { format!("{value:#x}") }
-}
 
 /// What is known of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,6 +294,12 @@ impl Value {
         }
         if self.smin32 as u32 <= self.smax32 as u32 {
             self.narrow_u32(self.smin32 as u32, self.smax32 as u32);
+        } else if self.umax32 < self.smin32 as u32 {
+            self.smin32 = self.umin32 as i32;
+            self.umax32 = self.umax32.min(self.smax32 as u32);
+        } else if (self.smax32 as u32) < self.umin32 {
+            self.smax32 = self.umax32 as i32;
+            self.umin32 = self.umin32.max(self.smin32 as u32);
         }
     }
 

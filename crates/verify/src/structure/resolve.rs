@@ -99,6 +99,10 @@ impl Checker<'_> {
             return Ok(id);
         }
         let Some(found) = self.program.maps.iter().find(|map| map.fd == fd) else {
+            if (0..=2).contains(&fd) {
+                // The standard streams: files, but no maps.
+                fail!(EINVAL, NotAMap { fd });
+            }
             fail!(EBADF, NotAMap { fd });
         };
         if self.map_ids.len() >= MAX_USED_MAPS {
