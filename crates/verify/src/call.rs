@@ -450,6 +450,7 @@ impl Checker<'_> {
             let on = self.cur.clone();
             self.push_fork(on, self.pc + 1, Errno::EFAULT)?;
             *self.cur.reg_mut(0) = self.zero();
+            self.update_stack_liveness();
             self.return_to_caller()?;
             self.pc = self.pc.wrapping_sub(1);
         }

@@ -6,6 +6,7 @@ use skep_btf::{Btf, FuncLinkage, Type};
 
 use crate::checker::Checker;
 use crate::error::{Check, Fault, bug, fail};
+use crate::kernel_types::AcceptedType;
 use crate::reg::{DynptrKind, Flags, KERNEL_BTF, Kind, Reg};
 
 /// What a function takes as an argument.
@@ -94,7 +95,10 @@ impl Checker<'_> {
                 let id = btf
                     .resolved(target)
                     .ok()
-                    .and_then(|ty| self.btf(KERNEL_BTF)?.find(ty.name(), ty.kind()));
+                    .and_then(|ty| {
+                        let name = ty.name().split("___").next().unwrap_or_default();
+                        self.btf(KERNEL_BTF)?.find(name, ty.kind())
+                    });
                 let mut flags = if tags.trusted { Flags::TRUSTED } else { Flags::UNTRUSTED };
                 flags.set(Flags::MAYBE_NULL, tags.nullable);
                 match id {
@@ -262,8 +266,26 @@ impl Checker<'_> {
                         fail!(EINVAL, ArgNotArena { reg: n });
                     }
                 }
-                Arg::Dynptr | Arg::Btf { .. } => {
-                    bug!("argument {number} of a global function is not supported yet");
+                Arg::Dynptr => self.process_dynptr(
+                    n,
+                    skep_abi::TypeFlags::READ_ONLY,
+                    DynptrKind::Invalid,
+                    0,
+                )?,
+                Arg::Btf { id, flags } => {
+                    let nullable = flags.contains(Flags::MAYBE_NULL);
+                    if nullable && reg.is_null() {
+                        continue;
+                    }
+                    let Kind::Btf { btf, id: own } = reg.kind else { fail!(EACCES, Silent) };
+                    if (reg.maybe_null() && !nullable) || !reg.is_trusted() {
+                        fail!(EACCES, Silent);
+                    }
+                    let wanted = AcceptedType { btf: KERNEL_BTF, id, strict: false };
+                    if !self.types_match(btf, own, reg.off, wanted) {
+                        fail!(EACCES, Silent);
+                    }
+                    self.check_arg_offset(&reg, n, false, false)?;
                 }
             }
         }

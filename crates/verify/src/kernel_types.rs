@@ -1,7 +1,7 @@
 //! Loads through pointers to the kernel's types. Counterpart: `btf_struct_walk`,
 //! `check_ptr_to_btf_access`.
 
-use skep_abi::{Capabilities, MapType, Reason};
+use skep_abi::{Capabilities, Errno, MapType, Reason};
 use skep_btf::{Btf, Type};
 use skep_isa::Reg as R;
 
@@ -99,20 +99,7 @@ impl Checker<'_> {
         }
         let Some(types) = self.btf(btf_id) else { fail!(EINVAL, Silent) };
         let off = (i64::from(off) + reg.value.bits.value as i64) as u32;
-        let found = match walk(&types, id, off, size as u32) {
-            Ok(Found::Struct(inner)) => {
-                let name = self.type_name(btf_id, inner);
-                fail!(EACCES, BtfText { text: format!("cannot access struct {name} at off {off}") })
-            }
-            Ok(found) => found,
-            Err((errno_is_scalar, reason)) => {
-                if errno_is_scalar {
-                    Found::Scalar
-                } else {
-                    return Err(Fault::new(skep_abi::Errno::EACCES, reason));
-                }
-            }
-        };
+        let found = find(&types, id, off, size as u32)?;
         let Some(dst) = value.filter(|_| !write) else { return Ok(()) };
         let loaded = match found {
             Found::Pointer { id, mut flags } if !alloc => {
@@ -163,11 +150,7 @@ impl Checker<'_> {
         if write {
             fail!(EACCES, MapPtrReadOnly { name: name.into() });
         }
-        let found = match walk(&kernel, id, off as u32, size as u32) {
-            Ok(found) => found,
-            Err((true, _)) => Found::Scalar,
-            Err((false, reason)) => return Err(Fault::new(skep_abi::Errno::EACCES, reason)),
-        };
+        let found = find(&kernel, id, off as u32, size as u32)?;
         if let Some(dst) = value {
             let loaded = match found {
                 Found::Pointer { id, .. } => {
@@ -181,17 +164,28 @@ impl Checker<'_> {
     }
 }
 
-/// What an access finds; the `bool` of an error says that it is a plain number.
-fn walk(types: &Btf, id: u32, off: u32, size: u32) -> Result<Found, (bool, Reason)> {
-    let text = |text: String| (false, Reason::BtfText { text });
+/// What an access finds, through the structures that begin where it does.
+fn find(types: &Btf, id: u32, off: u32, size: u32) -> Check<Found> {
+    let (mut id, mut off) = (id, off);
+    loop {
+        match walk(types, id, off, size) {
+            Ok(Found::Struct(inner)) => (id, off) = (inner, 0),
+            Ok(found) => return Ok(found),
+            Err(reason) => return Err(Fault::new(Errno::EACCES, reason)),
+        }
+    }
+}
+
+/// One step of it: a structure where the access begins at one.
+fn walk(types: &Btf, id: u32, off: u32, size: u32) -> Result<Found, Reason> {
+    let text = |text: String| Reason::BtfText { text };
     let Ok(ty) = types.type_by_id(id) else { return Err(text(String::new())) };
     let Some(composite) = ty.composite() else {
         return Err(text(format!("Type '{}' is not a struct", ty.name())));
     };
     let name = composite.name.to_string();
     if u64::from(off) + u64::from(size) > u64::from(composite.size) {
-        // A flexible array at the end may be read through.
-        return Err((false, Reason::BtfBeyond { name, at: off, size }));
+        return Err(Reason::BtfBeyond { name, at: off, size });
     }
     for member in composite.members.iter() {
         let at = member.bit_offset / 8;
@@ -223,10 +217,7 @@ fn walk(types: &Btf, id: u32, off: u32, size: u32) -> Result<Found, (bool, Reaso
         return match inner {
             Type::Struct(_) | Type::Union(_) => {
                 let within = off.saturating_sub(start);
-                if within == 0 && types.size_of(resolved).ok() == Some(u64::from(size)) {
-                    return Ok(Found::Struct(resolved));
-                }
-                if size == 1 && within == 0 {
+                if within == 0 && off >= start {
                     return Ok(Found::Struct(resolved));
                 }
                 walk(types, resolved, within, size)
@@ -262,5 +253,5 @@ fn walk(types: &Btf, id: u32, off: u32, size: u32) -> Result<Found, (bool, Reaso
             _ => Ok(Found::Scalar),
         };
     }
-    Err((false, Reason::BtfMember { name, at: off, size }))
+    Err(Reason::BtfMember { name, at: off, size })
 }

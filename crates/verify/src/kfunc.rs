@@ -403,6 +403,7 @@ const KNOWN: &[Known] = &[
     known("bpf_cgroup_release", Does::Release, Offered::Generic),
     rcu(known("bpf_task_under_cgroup", Does::Nothing, Offered::Generic)),
     known("bpf_cpumask_create", Does::Acquire, Offered::Tracing),
+    Known { null: false, ..known("bpf_cpumask_acquire", Does::Acquire, Offered::Tracing) },
     known("bpf_cpumask_release", Does::Release, Offered::Tracing),
     rcu(known("bpf_cpumask_first", Does::Nothing, Offered::Tracing)),
     rcu(known("bpf_cpumask_first_zero", Does::Nothing, Offered::Tracing)),
