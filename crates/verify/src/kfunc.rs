@@ -308,6 +308,8 @@ impl Checker<'_> {
         };
         if state == IterState::Active {
             let mut on = self.cur.clone();
+            // What it yields is worth nothing once it is gone.
+            on.reg_mut(0).ref_id = on.frame_at(frame).stack[index].reg.ref_id;
             let again = Kind::Iter { btf, id, state, depth: depth + 1 };
             on.frame_at_mut(frame).stack[index].reg.kind = again;
             if let Some(parent) = self.cur.parent {

@@ -109,6 +109,7 @@ impl Checker<'_> {
         let Some(Insn::Call(callee)) = insn else { return };
         let traits = self.call_traits(pc, callee);
         let aux = &mut self.aux[pc as usize];
+        aux.iter_next |= traits.iter_next;
         aux.prune_point |= traits.async_callback || traits.sync_callback || traits.iter_next;
         aux.force_checkpoint |= traits.sync_callback || traits.iter_next;
         aux.jump_point |= traits.sync_callback;
