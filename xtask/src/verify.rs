@@ -97,8 +97,12 @@ impl Judge {
             flags: attr.prog_flags,
             gpl: matches!(
                 license,
-                b"GPL" | b"GPL v2" | b"GPL and additional rights" | b"Dual BSD/GPL"
-                    | b"Dual MIT/GPL" | b"Dual MPL/GPL"
+                b"GPL"
+                    | b"GPL v2"
+                    | b"GPL and additional rights"
+                    | b"Dual BSD/GPL"
+                    | b"Dual MIT/GPL"
+                    | b"Dual MPL/GPL"
             ),
             name: String::from_utf8_lossy(&attr.prog_name[..end]).into_owned(),
             maps: seen
@@ -265,11 +269,7 @@ impl Kernel for Judge {
 pub fn execute(options: &Options) -> Result<bool> {
     let linux = Linux::new();
     let vmlinux = linux.host().vmlinux_btf().and_then(|raw| Btf::parse(raw.to_vec()).ok());
-    let judge = Arc::new(Judge {
-        linux,
-        vmlinux: vmlinux.map(Arc::new),
-        seen: Mutex::default(),
-    });
+    let judge = Arc::new(Judge { linux, vmlinux: vmlinux.map(Arc::new), seen: Mutex::default() });
     let kernel: Arc<dyn Kernel> = Arc::clone(&judge) as Arc<dyn Kernel>;
     let mut paths = Vec::new();
     for path in &options.paths {

@@ -60,7 +60,8 @@ impl Checker<'_> {
         }
         let btf = self.btf(KERNEL_BTF)?;
         let Ok(Type::FuncProto(proto)) = btf.type_by_id(self.attach_proto?) else { return None };
-        let skip = usize::from(self.program.attach_type == 23 && self.program.kind == ProgType::Tracing);
+        let skip =
+            usize::from(self.program.attach_type == 23 && self.program.kind == ProgType::Tracing);
         let param = proto.params.get(off as usize / 8 + skip)?;
         let resolved = btf.resolve_modifiers(param.type_id).ok()?;
         let scalar = Yield { kind: Kind::Scalar, flags: Flags::empty(), ref_id: 0 };

@@ -432,8 +432,7 @@ fn collect_linked(state: &mut State, id: u32, linked: &mut Linked) {
         if full {
             let frame = Rc::make_mut(&mut state.frames[depth]);
             for (index, is_reg) in dropped {
-                let reg =
-                    if is_reg { &mut frame.regs[index] } else { &mut frame.stack[index].reg };
+                let reg = if is_reg { &mut frame.regs[index] } else { &mut frame.stack[index].reg };
                 reg.id = 0;
             }
         }

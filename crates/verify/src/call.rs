@@ -188,7 +188,12 @@ impl Checker<'_> {
     }
 
     /// What must not be held when the program gives up control.
-    pub(crate) fn check_leaks(&mut self, what: &'static str, exception: bool, locks: bool) -> Check {
+    pub(crate) fn check_leaks(
+        &mut self,
+        what: &'static str,
+        exception: bool,
+        locks: bool,
+    ) -> Check {
         if locks && self.cur.active_locks > 0 {
             fail!(EINVAL, InsideLock { what });
         }
@@ -198,12 +203,7 @@ impl Checker<'_> {
             let mut leaked = false;
             for held in &self.cur.refs {
                 if held.kind == RefKind::Pointer && Some(held.id) != returned {
-                    say!(
-                        self.log,
-                        "Unreleased reference id={} alloc_insn={}\n",
-                        held.id,
-                        held.pc
-                    );
+                    say!(self.log, "Unreleased reference id={} alloc_insn={}\n", held.id, held.pc);
                     leaked = true;
                 }
             }
@@ -271,9 +271,7 @@ impl Checker<'_> {
         }
         self.cur.frames.pop();
         self.pc = back;
-        if in_callback
-            && let Some(entry) = self.previous_entry(&self.cur, back)
-        {
+        if in_callback && let Some(entry) = self.previous_entry(&self.cur, back) {
             let mut state = std::mem::replace(&mut self.cur, State::empty());
             self.widen(&self.node(entry).state, &mut state);
             self.cur = state;
@@ -299,7 +297,12 @@ impl Checker<'_> {
             fail!(EACCES, LeaksAsReturn { reg: number });
         }
         if in_async {
-            return self.check_return_range(number, name, callback_range, "At async callback return");
+            return self.check_return_range(
+                number,
+                name,
+                callback_range,
+                "At async callback return",
+            );
         }
         if is_subprog && !in_exception {
             if !reg.is_scalar() {
@@ -385,15 +388,14 @@ impl Checker<'_> {
         self.check_dst(dst)?;
         let aux = &self.aux[self.pc as usize];
         let reg = match imm.kind {
-            ImmKind::Const => {
-                Reg { precise: !self.rights.bpf, ..Reg::constant(imm.value()) }
-            }
+            ImmKind::Const => Reg { precise: !self.rights.bpf, ..Reg::constant(imm.value()) },
             ImmKind::BtfId => {
                 let Some((kind, flags)) = aux.btf_var else { bug!("unresolved pseudo btf id") };
                 Reg::pointer(kind, flags)
             }
             ImmKind::Func => {
-                let target = self.callee_pc(self.pc).and_then(|pc| self.subprog_starting(pc as u32));
+                let target =
+                    self.callee_pc(self.pc).and_then(|pc| self.subprog_starting(pc as u32));
                 let Some(subprog) = target else { bug!("no subprogram behind an address") };
                 let Some(info) = self.program.func_info.get(subprog) else {
                     fail!(EINVAL, CallbackNoInfo);

@@ -288,9 +288,8 @@ impl<'a> Checker<'a> {
     }
 
     pub(crate) fn add_btf(&mut self, btf: &Arc<Btf>) -> BtfId {
-        let same = |other: &Option<Arc<Btf>>| {
-            other.as_ref().is_some_and(|other| Arc::ptr_eq(other, btf))
-        };
+        let same =
+            |other: &Option<Arc<Btf>>| other.as_ref().is_some_and(|other| Arc::ptr_eq(other, btf));
         if let Some(index) = self.btfs.iter().position(same) {
             return index as BtfId;
         }

@@ -170,9 +170,9 @@ impl Checker<'_> {
         );
         use skb::*;
         let hidden: &[Range<i32>] = match kind {
-            ProgType::SocketFilter => &[
-                TC_CLASSID, DATA, DATA_META, DATA_END, SOCKET, TSTAMP, WIRE_LEN, HWTSTAMP,
-            ],
+            ProgType::SocketFilter => {
+                &[TC_CLASSID, DATA, DATA_META, DATA_END, SOCKET, TSTAMP, WIRE_LEN, HWTSTAMP]
+            }
             ProgType::CgroupSkb => &[TC_CLASSID, DATA_META, WIRE_LEN],
             ProgType::SkSkb => &[TC_CLASSID, DATA_META, TSTAMP, WIRE_LEN, HWTSTAMP, MARK],
             _ if lwt => &[TC_CLASSID, SOCKET, DATA_META, TSTAMP, WIRE_LEN, HWTSTAMP],
@@ -260,9 +260,7 @@ impl Checker<'_> {
             }
             24 => attach == Some(A::CgroupInet4PostBind) && read,
             28..44 => attach == Some(A::CgroupInet6PostBind) && read,
-            44 => {
-                matches!(attach, Some(A::CgroupInet4PostBind | A::CgroupInet6PostBind)) && read
-            }
+            44 => matches!(attach, Some(A::CgroupInet4PostBind | A::CgroupInet6PostBind)) && read,
             _ => read,
         })
     }
@@ -306,9 +304,9 @@ impl Checker<'_> {
             size == 8 && range.contains(&off) && off + 8 <= range.end && off % 8 == 0
         };
         match off {
-            4..28 | 40..60 => scalar(
-                wide(8..24) || wide(44..60) || if write { size == 4 } else { size <= 4 },
-            ),
+            4..28 | 40..60 => {
+                scalar(wide(8..24) || wide(44..60) || if write { size == 4 } else { size <= 4 })
+            }
             64..72 => pointer(Kind::Socket).filter(|_| !write && size == 8),
             0..4 | 28..40 => scalar(!write && size == 4),
             _ => None,
@@ -348,7 +346,9 @@ impl Checker<'_> {
         match kind {
             Kind::SockCommon if (8..24).contains(&off) => false,
             Kind::Socket | Kind::SockCommon => sock_field(off, size).is_some(),
-            Kind::TcpSock => aligned && off < 112 && size == if (80..96).contains(&off) { 8 } else { 4 },
+            Kind::TcpSock => {
+                aligned && off < 112 && size == if (80..96).contains(&off) { 8 } else { 4 }
+            }
             Kind::XdpSock => aligned && off < 4 && size == 4,
             _ => false,
         }

@@ -5,7 +5,6 @@ use skep_isa::{AluOp, AtomicOp, Callee, Cond, ImmKind, Insn, Operand, Order, Siz
 
 use crate::checker::Checker;
 
-
 /// The operator of an arithmetic instruction.
 pub(crate) fn alu_text(op: AluOp) -> &'static str {
     match op {

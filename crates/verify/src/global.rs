@@ -92,13 +92,10 @@ impl Checker<'_> {
                 if tags.nonnull {
                     return Err(Fault::new(Errno::EINVAL, bad()));
                 }
-                let id = btf
-                    .resolved(target)
-                    .ok()
-                    .and_then(|ty| {
-                        let name = ty.name().split("___").next().unwrap_or_default();
-                        self.btf(KERNEL_BTF)?.find(name, ty.kind())
-                    });
+                let id = btf.resolved(target).ok().and_then(|ty| {
+                    let name = ty.name().split("___").next().unwrap_or_default();
+                    self.btf(KERNEL_BTF)?.find(name, ty.kind())
+                });
                 let mut flags = if tags.trusted { Flags::TRUSTED } else { Flags::UNTRUSTED };
                 flags.set(Flags::MAYBE_NULL, tags.nullable);
                 match id {
@@ -266,12 +263,9 @@ impl Checker<'_> {
                         fail!(EINVAL, ArgNotArena { reg: n });
                     }
                 }
-                Arg::Dynptr => self.process_dynptr(
-                    n,
-                    skep_abi::TypeFlags::READ_ONLY,
-                    DynptrKind::Invalid,
-                    0,
-                )?,
+                Arg::Dynptr => {
+                    self.process_dynptr(n, skep_abi::TypeFlags::READ_ONLY, DynptrKind::Invalid, 0)?
+                }
                 Arg::Btf { id, flags } => {
                     let nullable = flags.contains(Flags::MAYBE_NULL);
                     if nullable && reg.is_null() {

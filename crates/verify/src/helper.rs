@@ -2,7 +2,8 @@
 //! state. Counterpart: `check_helper_call`, `check_func_arg`, `check_reg_type`.
 
 use skep_abi::{
-    Allowed, Arg, ArgKind, AttachType, Caller, Helper, MapType, ProgType, Proto, Reason, RetKind, TypeFlags, flags,
+    Allowed, Arg, ArgKind, AttachType, Caller, Helper, MapType, ProgType, Proto, Reason, RetKind,
+    TypeFlags, flags,
 };
 use skep_isa::{Callee, Insn};
 
@@ -50,9 +51,8 @@ pub(crate) mod id {
 }
 
 /// Helpers after which packet pointers are worth nothing.
-const CHANGES_PACKET: &[u32] = &[
-    9, 10, 11, 13, 18, 19, 31, 38, 39, 43, 44, 54, 62, 65, 73, 74, 75, 76, 90, 91, 143, 12,
-];
+const CHANGES_PACKET: &[u32] =
+    &[9, 10, 11, 13, 18, 19, 31, 38, 39, 43, 44, 54, 62, 65, 73, 74, 75, 76, 90, 91, 143, 12];
 /// Helpers that yield a reference.
 const ACQUIRES: &[u32] = &[84, 85, 99, 131, id::KPTR_XCHG];
 /// Helpers that see the same socket as another type.
@@ -122,8 +122,7 @@ impl Checker<'_> {
         match callee {
             Callee::Helper(number) => {
                 let proto = self.proto(number)?;
-                let inlined = number == id::GET_SMP_PROCESSOR_ID
-                    || matches!(number, 35 | 158);
+                let inlined = number == id::GET_SMP_PROCESSOR_ID || matches!(number, 35 | 158);
                 Some(CallSummary {
                     params: proto.args.len() as u32,
                     is_void: proto.ret.kind == RetKind::Void,
@@ -280,7 +279,8 @@ impl Checker<'_> {
             ArgKind::Map => {
                 let Some(map) = reg.map() else { bug!("no map behind R{n}") };
                 let uid = reg.map_uid();
-                if meta.map.is_some_and(|first| first != map) || (meta.map.is_some() && meta.map_uid != uid)
+                if meta.map.is_some_and(|first| first != map)
+                    || (meta.map.is_some() && meta.map_uid != uid)
                 {
                     fail!(EINVAL, TimerMap { first: meta.map_uid, second: uid });
                 }
@@ -428,13 +428,7 @@ impl Checker<'_> {
     }
 
     /// Whether the pointer may have the offset that it has.
-    pub(crate) fn check_arg_offset(
-        &self,
-        reg: &Reg,
-        n: u8,
-        release: bool,
-        dynptr: bool,
-    ) -> Check {
+    pub(crate) fn check_arg_offset(&self, reg: &Reg, n: u8, release: bool, dynptr: bool) -> Check {
         if release {
             if dynptr && reg.is_stack() {
                 return Ok(());
@@ -586,7 +580,8 @@ impl Checker<'_> {
                 fail!(EINVAL, TailCallMap);
             }
             let index = self.cur.reg(3);
-            if index.is_scalar() && index.value.as_constant().is_some_and(|index| index < max.into())
+            if index.is_scalar()
+                && index.value.as_constant().is_some_and(|index| index < max.into())
             {
                 self.mark_precise(3)?;
             }
@@ -722,8 +717,8 @@ impl Checker<'_> {
             if flags.is_null() {
                 self.mark_precise(4)?;
             }
-            let fits = flags.is_null()
-                && self.aux().loop_inline.is_none_or(|(_, known)| known == subprog);
+            let fits =
+                flags.is_null() && self.aux().loop_inline.is_none_or(|(_, known)| known == subprog);
             self.aux().loop_inline = Some((fits, subprog));
         }
         self.mark_precise(1)?;
@@ -984,9 +979,9 @@ impl Checker<'_> {
         self.cur.depth() > 0
             && frame.in_callback
             && match self.insn(frame.callsite as u32) {
-                Some(Insn::Call(Callee::Kfunc { btf_id, module })) => {
-                    self.kfunc_name(btf_id, module).is_some_and(|name| name.starts_with("bpf_rbtree_"))
-                }
+                Some(Insn::Call(Callee::Kfunc { btf_id, module })) => self
+                    .kfunc_name(btf_id, module)
+                    .is_some_and(|name| name.starts_with("bpf_rbtree_")),
                 _ => false,
             }
     }
@@ -1069,12 +1064,9 @@ fn accepted_types(kind: ArgKind) -> &'static [(Kind, Flags)] {
         }
         ArgKind::Map => &[(Kind::MapPtr { map: 0, uid: 0 }, N)],
         ArgKind::Context => &[(Kind::Ctx, N)],
-        ArgKind::SockCommon => &[
-            (Kind::SockCommon, N),
-            (Kind::Socket, N),
-            (Kind::TcpSock, N),
-            (Kind::XdpSock, N),
-        ],
+        ArgKind::SockCommon => {
+            &[(Kind::SockCommon, N), (Kind::Socket, N), (Kind::TcpSock, N), (Kind::XdpSock, N)]
+        }
         ArgKind::KernelSock => &[
             (Kind::SockCommon, N),
             (Kind::Socket, N),

@@ -136,7 +136,12 @@ impl Checker<'_> {
             _ => "bpf_map",
         };
         let Some(kernel) = self.btf(KERNEL_BTF) else {
-            fail!(EINVAL, BtfText { text: "map_ptr access not supported without CONFIG_DEBUG_INFO_BTF".into() })
+            fail!(
+                EINVAL,
+                BtfText {
+                    text: "map_ptr access not supported without CONFIG_DEBUG_INFO_BTF".into()
+                }
+            )
         };
         let Some(id) = kernel.find(name, skep_btf::Kind::Struct) else {
             fail!(ENOTSUPP, MapPtrType { map: kind as u32 })

@@ -36,7 +36,12 @@ impl Checker<'_> {
             0 => self.env.vmlinux.as_deref()?,
             _ => {
                 let fd = *self.program.fd_array.as_ref()?.get(usize::try_from(module).ok()?)?;
-                &**self.program.modules.iter().find(|(number, _)| *number == fd).map(|(_, btf)| btf)?
+                &**self
+                    .program
+                    .modules
+                    .iter()
+                    .find(|(number, _)| *number == fd)
+                    .map(|(_, btf)| btf)?
             }
         };
         match btf.type_by_id(u32::try_from(id).ok()?).ok()? {
@@ -101,7 +106,14 @@ impl Checker<'_> {
         }
         let mut call = Call { released: 0, iter: None };
         for (i, param) in proto.params.iter().enumerate() {
-            self.check_kfunc_arg(&kernel, known, i as u8 + 1, param.name, param.type_id, &mut call)?;
+            self.check_kfunc_arg(
+                &kernel,
+                known,
+                i as u8 + 1,
+                param.name,
+                param.type_id,
+                &mut call,
+            )?;
         }
         self.sections(known)?;
         if call.released != 0 && !self.release_reference(call.released) {
@@ -120,10 +132,8 @@ impl Checker<'_> {
     /// Whether programs of this type get the functions of a set.
     fn is_offered(&self, offered: Offered) -> bool {
         use ProgType as P;
-        let tracing = matches!(
-            self.program.kind,
-            P::Tracing | P::Tracepoint | P::PerfEvent | P::Lsm
-        );
+        let tracing =
+            matches!(self.program.kind, P::Tracing | P::Tracepoint | P::PerfEvent | P::Lsm);
         match offered {
             Offered::Everyone => true,
             Offered::Generic => {
@@ -208,9 +218,7 @@ impl Checker<'_> {
                         fail!(EINVAL, KfuncText { text });
                     }
                     call.released = reg.ref_id;
-                } else if !reg.is_trusted()
-                    && !(known.rcu && reg.flags.contains(Flags::RCU))
-                {
+                } else if !reg.is_trusted() && !(known.rcu && reg.flags.contains(Flags::RCU)) {
                     let text = if known.rcu {
                         format!("R{n} must be a rcu pointer")
                     } else {
@@ -378,7 +386,14 @@ struct Known {
 }
 
 const fn known(name: &'static str, does: Does, offered: Offered) -> Known {
-    Known { name, does, offered, null: matches!(does, Does::Acquire | Does::IterNext), rcu: false, sleeps: false }
+    Known {
+        name,
+        does,
+        offered,
+        null: matches!(does, Does::Acquire | Does::IterNext),
+        rcu: false,
+        sleeps: false,
+    }
 }
 
 const fn rcu(row: Known) -> Known {

@@ -108,10 +108,25 @@ fn is_message(line: &str) -> bool {
     }
     let statistics = ["processed ", "verification time ", "stack depth "];
     let notes = [
-        "; ", "from ", "mark_precise: ", "caller:", "callee:", "returning from callee:",
-        "to caller at ", "cur state:", "old state:", " frame", "arg#0 reference type(",
-        "Func#", "Validating ", "func#", "Live regs before insn:", "frame ", "force_precise: ",
-        "SCC ", "propagating ",
+        "; ",
+        "from ",
+        "mark_precise: ",
+        "caller:",
+        "callee:",
+        "returning from callee:",
+        "to caller at ",
+        "cur state:",
+        "old state:",
+        " frame",
+        "arg#0 reference type(",
+        "Func#",
+        "Validating ",
+        "func#",
+        "Live regs before insn:",
+        "frame ",
+        "force_precise: ",
+        "SCC ",
+        "propagating ",
     ];
     if statistics.iter().chain(&notes).any(|start| line.starts_with(start)) {
         return false;

@@ -58,7 +58,14 @@ impl Checker<'_> {
         self.check_invariants(dst.number().into(), if atomic { "atomic_load" } else { "ldx" })
     }
 
-    pub(crate) fn check_store(&mut self, size: Size, base: R, off: i16, src: R, atomic: bool) -> Check {
+    pub(crate) fn check_store(
+        &mut self,
+        size: Size,
+        base: R,
+        off: i16,
+        src: R,
+        atomic: bool,
+    ) -> Check {
         self.check_src(src)?;
         self.check_src(base)?;
         let pointer = *self.cur.reg(base.number().into());
@@ -112,7 +119,14 @@ impl Checker<'_> {
         !(reg.is_ctx() || reg.is_packet() || reg.is_plain(Kind::FlowKeys) || reg.is_socket())
     }
 
-    pub(crate) fn check_atomic(&mut self, op: AtomicOp, size: Size, base: R, off: i16, src: R) -> Check {
+    pub(crate) fn check_atomic(
+        &mut self,
+        op: AtomicOp,
+        size: Size,
+        base: R,
+        off: i16,
+        src: R,
+    ) -> Check {
         self.check_src(src)?;
         self.check_src(base)?;
         if op == AtomicOp::Cmpxchg {
@@ -404,10 +418,9 @@ impl Checker<'_> {
         let reg = *self.cur.reg(number.into());
         let len = len as i32;
         match reg.kind {
-            Kind::MapKey { .. } if reg.flags.is_empty() => say!(
-                self.log,
-                "invalid access to map key, key_size={len} off={off} size={size}\n"
-            ),
+            Kind::MapKey { .. } if reg.flags.is_empty() => {
+                say!(self.log, "invalid access to map key, key_size={len} off={off} size={size}\n")
+            }
             Kind::MapValue { .. } if reg.flags.is_empty() => say!(
                 self.log,
                 "invalid access to map value, value_size={len} off={off} size={size}\n"
@@ -437,9 +450,7 @@ impl Checker<'_> {
     ) -> Check {
         let value = self.cur.reg(number.into()).value;
         let low = value.smin.wrapping_add(off.into());
-        if value.smin < 0
-            && (value.smin == i64::MIN || low != i64::from(low as i32) || low < 0)
-        {
+        if value.smin < 0 && (value.smin == i64::MIN || low != i64::from(low as i32) || low < 0) {
             fail!(EACCES, MinNegative { reg: number });
         }
         if self.check_within(number, low, size, len, zero_ok).is_err() {
@@ -497,7 +508,9 @@ impl Checker<'_> {
             if !direct {
                 fail!(EACCES, FieldIndirect { name });
             }
-            let Some(value) = reg.value.as_constant() else { fail!(EACCES, FieldVariable { name }) };
+            let Some(value) = reg.value.as_constant() else {
+                fail!(EACCES, FieldVariable { name })
+            };
             let at = i64::from(off).wrapping_add(value as i64);
             if at != start {
                 fail!(EACCES, FieldMisaligned { name, expected: field.off, off: at });
@@ -706,10 +719,7 @@ impl Checker<'_> {
 
     /// Whether the instruction is a plain load or store.
     pub(crate) fn is_plain_access(&self) -> bool {
-        matches!(
-            self.insn(self.pc),
-            Some(Insn::Load { signed: false, .. } | Insn::Store { .. })
-        )
+        matches!(self.insn(self.pc), Some(Insn::Load { signed: false, .. } | Insn::Store { .. }))
     }
 
     /// Whether a map's values can be walked with a callback.

@@ -221,9 +221,8 @@ impl Checker<'_> {
         let reg = *self.cur.reg(n.into());
         let arg = u32::from(n) - 1;
         let busy = match self.object_place(&reg, "iter", slots) {
-            Ok(Some((frame, index))) => (index + 1 - slots..=index).any(|at| {
-                self.cur.frame_at(frame).stack[at].bytes.contains(&Byte::Iter)
-            }),
+            Ok(Some((frame, index))) => (index + 1 - slots..=index)
+                .any(|at| self.cur.frame_at(frame).stack[at].bytes.contains(&Byte::Iter)),
             Ok(None) => false,
             Err(fault) => {
                 crate::log::say!(self.log, "{}\n", fault.reason);
@@ -280,7 +279,9 @@ impl Checker<'_> {
             }
         };
         let arg = u32::from(n) - 1;
-        let Some((frame, index)) = place else { fail!(EINVAL, IterInit { name: name.into(), arg }) };
+        let Some((frame, index)) = place else {
+            fail!(EINVAL, IterInit { name: name.into(), arg })
+        };
         for at in 0..slots {
             let slot = self.cur.frame_at(frame).stack[index - at];
             if slot.reg.flags.contains(Flags::UNTRUSTED) {
@@ -388,7 +389,9 @@ impl Checker<'_> {
     pub(crate) fn process_spin_lock(&mut self, n: u8, take: bool, res: bool, irq: bool) -> Check {
         let reg = *self.cur.reg(n.into());
         let lock = if res { "bpf_res_spin" } else { "bpf_spin" };
-        let Some(value) = reg.value.as_constant() else { fail!(EINVAL, SpinOffset { reg: n, lock }) };
+        let Some(value) = reg.value.as_constant() else {
+            fail!(EINVAL, SpinOffset { reg: n, lock })
+        };
         let (home, record, name) = match reg.kind {
             Kind::MapValue { map, .. } => {
                 let info = &self.maps[usize::from(map)];
@@ -399,7 +402,11 @@ impl Checker<'_> {
             }
             Kind::Btf { btf, id } => {
                 let record = self.record_of(btf, id);
-                (LockHome::Btf(btf), record.map(|record| (*record).clone()).unwrap_or_default(), None)
+                (
+                    LockHome::Btf(btf),
+                    record.map(|record| (*record).clone()).unwrap_or_default(),
+                    None,
+                )
             }
             _ => bug!("no lock behind R{n}"),
         };
@@ -419,9 +426,8 @@ impl Checker<'_> {
         };
         if take {
             // A plain lock excludes only another plain lock without id, as Linux has it.
-            let plain = |held: &crate::state::Acquired| {
-                matches!(held.kind, RefKind::Lock(_)) && !res
-            };
+            let plain =
+                |held: &crate::state::Acquired| matches!(held.kind, RefKind::Lock(_)) && !res;
             if self.cur.active_locks > 0 && !res && self.cur.refs.iter().any(plain) {
                 fail!(EINVAL, TwoLocks);
             }
@@ -456,7 +462,9 @@ impl Checker<'_> {
     pub(crate) fn check_field_pointer(&self, n: u8, kind: FieldKind) -> Check {
         let reg = *self.cur.reg(n.into());
         let name = kind.name();
-        let Some(value) = reg.value.as_constant() else { fail!(EINVAL, FieldOffset { reg: n, name }) };
+        let Some(value) = reg.value.as_constant() else {
+            fail!(EINVAL, FieldOffset { reg: n, name })
+        };
         let Some(map) = reg.map() else { bug!("no map behind R{n}") };
         let info = &self.maps[usize::from(map)];
         if info.def.btf.is_none() {
@@ -500,10 +508,8 @@ impl Checker<'_> {
         let Some(dst) = access.value else { return Ok(()) };
         let id = self.new_id();
         let reg = if field.kind == FieldKind::Uptr {
-            let size = self
-                .btf(field.btf)
-                .and_then(|btf| btf.size_of(field.type_id).ok())
-                .unwrap_or(0);
+            let size =
+                self.btf(field.btf).and_then(|btf| btf.size_of(field.type_id).ok()).unwrap_or(0);
             Reg::pointer(Kind::Mem { size: size as u32, dynptr: 0 }, Flags::MAYBE_NULL)
         } else {
             let flags = self.loaded_kptr(field);
@@ -536,9 +542,9 @@ impl Checker<'_> {
         } else if !kernel {
             flags |= Flags::ALLOC;
         }
-        let node = self.record_of(field.btf, field.type_id).is_some_and(|record| {
-            record.has(FieldKind::ListNode) || record.has(FieldKind::RbNode)
-        });
+        let node = self
+            .record_of(field.btf, field.type_id)
+            .is_some_and(|record| record.has(FieldKind::ListNode) || record.has(FieldKind::RbNode));
         if node {
             flags |= Flags::NON_OWN_REF;
         }

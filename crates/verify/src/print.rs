@@ -7,14 +7,18 @@ use crate::checker::Checker;
 use crate::log::say;
 use crate::reg::{Flags, ID_PLUS_OFFSET, IterState, Kind, Reg};
 use crate::state::{Byte, Frame, State};
-use crate::value::{Value};
+use crate::value::Value;
 
 fn unsigned(value: u64) -> String {
     if value <= 0xffff { value.to_string() } else { format!("{value:#x}") }
 }
 
 fn signed(value: i64) -> String {
-    if (-0x8000..=0x7fff).contains(&value) { value.to_string() } else { format!("{:#x}", value as u64) }
+    if (-0x8000..=0x7fff).contains(&value) {
+        value.to_string()
+    } else {
+        format!("{:#x}", value as u64)
+    }
 }
 
 /// A 32-bit signed bound; in hex without the sign's extension.
@@ -34,9 +38,8 @@ fn ranges(value: &Value) -> Vec<String> {
         ("umin32", value.umin32.into(), value.umin32 == 0),
         ("umax32", value.umax32.into(), value.umax32 == u32::MAX),
     ];
-    let negative = |(name, number, _): (&str, u64, bool)| {
-        name.starts_with('s') && (number as i64) < 0
-    };
+    let negative =
+        |(name, number, _): (&str, u64, bool)| name.starts_with('s') && (number as i64) < 0;
     let mut done = all.map(|(_, _, omitted)| omitted);
     let mut out = Vec::new();
     for first in 0..all.len() {
@@ -112,7 +115,9 @@ impl Checker<'_> {
             parts.push(format!("off={}", signed(reg.off.into())));
         }
         match reg.kind {
-            _ if reg.is_packet() => parts.push(format!("r={}", unsigned(reg.range() as i64 as u64))),
+            _ if reg.is_packet() => {
+                parts.push(format!("r={}", unsigned(reg.range() as i64 as u64)))
+            }
             Kind::Mem { size, .. } => parts.push(format!("sz={}", unsigned(size.into()))),
             Kind::Dynptr { kind, .. } => parts.push(format!("type={}", kind.name())),
             _ => {}
@@ -152,7 +157,8 @@ impl Checker<'_> {
                 if main.ref_id != 0 {
                     parts.push(format!("ref_id={}", main.ref_id));
                 }
-                let text = format!(" fp{}=dynptr_{}({})", off(index + 1), kind.name(), parts.join(","));
+                let text =
+                    format!(" fp{}=dynptr_{}({})", off(index + 1), kind.name(), parts.join(","));
                 return Some((2, text));
             }
             Byte::Iter => {

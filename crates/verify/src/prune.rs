@@ -249,7 +249,13 @@ impl Checker<'_> {
 
     /// Compares with one checkpoint: `Some` if it covers the current state, and
     /// whether that closes a loop.
-    fn compare(&mut self, id: NodeId, pc: u32, forced: bool, add: &mut bool) -> Check<Option<bool>> {
+    fn compare(
+        &mut self,
+        id: NodeId,
+        pc: u32,
+        forced: bool,
+        add: &mut bool,
+    ) -> Check<Option<bool>> {
         let node = self.nodes[id as usize].take().expect("listed nodes are alive");
         let result = self.compare_node(&node, id, pc, forced, add);
         self.nodes[id as usize] = Some(node);
@@ -392,8 +398,7 @@ impl Checker<'_> {
         }
         let state = self.cur.clone();
         let depth = state.dfs_depth;
-        let node =
-            Node { state, branches: 1, hits: 0, misses: 0, retired: false, cleaned: false };
+        let node = Node { state, branches: 1, hits: 0, misses: 0, retired: false, cleaned: false };
         let id = match self.free_nodes.pop() {
             Some(id) => {
                 self.nodes[id as usize] = Some(node);
@@ -503,9 +508,7 @@ impl Checker<'_> {
         if exactness == Exactness::Exact {
             return ids.exact(old, new);
         }
-        if old.kind == Kind::Uninit
-            && (exactness == Exactness::Loose || new.kind == Kind::Uninit)
-        {
+        if old.kind == Kind::Uninit && (exactness == Exactness::Loose || new.kind == Kind::Uninit) {
             return true;
         }
         if !old.kind.same_base(new.kind) || old.flags != new.flags {
@@ -564,16 +567,12 @@ impl Checker<'_> {
             {
                 return false;
             }
-            let matters = |byte: Byte| {
-                byte != Byte::Invalid && !(uninit_ok && byte == Byte::Misc)
-            };
+            let matters = |byte: Byte| byte != Byte::Invalid && !(uninit_ok && byte == Byte::Misc);
             let Some(first) = (0..8).find(|&byte| matters(old_slot.bytes[byte])) else {
                 return true;
             };
             let Some(new_slot) = new_slot else { return false };
-            if let (Some(a), Some(b)) =
-                (self.scalar_in(old_slot), self.scalar_in(new_slot))
-            {
+            if let (Some(a), Some(b)) = (self.scalar_in(old_slot), self.scalar_in(new_slot)) {
                 return self.reg_covers(&a, &b, ids, exactness);
             }
             for byte in first..8 {
@@ -594,7 +593,9 @@ impl Checker<'_> {
     fn slot_covers(&self, old: &Slot, new: &Slot, ids: &mut IdMap, exactness: Exactness) -> bool {
         match old.bytes[7] {
             Byte::Spill => self.reg_covers(&old.reg, &new.reg, ids, exactness),
-            Byte::Dynptr => old.reg.kind == new.reg.kind && ids.agree(old.reg.ref_id, new.reg.ref_id),
+            Byte::Dynptr => {
+                old.reg.kind == new.reg.kind && ids.agree(old.reg.ref_id, new.reg.ref_id)
+            }
             Byte::Iter => {
                 let (
                     Kind::Iter { btf, id, state, .. },

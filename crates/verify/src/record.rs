@@ -100,7 +100,9 @@ impl Record {
 
     /// Whether something in it runs later.
     pub(crate) fn has_async_fields(&self) -> bool {
-        self.has(FieldKind::Timer) || self.has(FieldKind::Workqueue) || self.has(FieldKind::TaskWork)
+        self.has(FieldKind::Timer)
+            || self.has(FieldKind::Workqueue)
+            || self.has(FieldKind::TaskWork)
     }
 
     pub(crate) fn has_lock(&self) -> bool {
@@ -258,7 +260,8 @@ impl Checker<'_> {
         }
         let types = self.btf(btf)?;
         let record = Record::of_type(&types, btf, id, self);
-        let record = (!record.fields.is_empty() && !self.is_kernel_btf(btf)).then(|| Arc::new(record));
+        let record =
+            (!record.fields.is_empty() && !self.is_kernel_btf(btf)).then(|| Arc::new(record));
         self.records.insert((btf, id), record.clone());
         record
     }

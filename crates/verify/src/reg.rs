@@ -128,12 +128,26 @@ pub(crate) enum Kind {
     Uninit,
     Scalar,
     Ctx,
-    MapPtr { map: MapId, uid: u32 },
-    MapValue { map: MapId, uid: u32 },
-    MapKey { map: MapId },
-    Stack { frame: u8 },
-    PacketMeta { range: i32 },
-    Packet { range: i32 },
+    MapPtr {
+        map: MapId,
+        uid: u32,
+    },
+    MapValue {
+        map: MapId,
+        uid: u32,
+    },
+    MapKey {
+        map: MapId,
+    },
+    Stack {
+        frame: u8,
+    },
+    PacketMeta {
+        range: i32,
+    },
+    Packet {
+        range: i32,
+    },
     PacketEnd,
     FlowKeys,
     Socket,
@@ -141,16 +155,34 @@ pub(crate) enum Kind {
     TcpSock,
     XdpSock,
     TpBuffer,
-    Btf { btf: BtfId, id: u32 },
-    Mem { size: u32, dynptr: u32 },
+    Btf {
+        btf: BtfId,
+        id: u32,
+    },
+    Mem {
+        size: u32,
+        dynptr: u32,
+    },
     Arena,
     Buf,
-    Func { subprog: u32 },
-    Dynptr { kind: DynptrKind, first: bool },
+    Func {
+        subprog: u32,
+    },
+    Dynptr {
+        kind: DynptrKind,
+        first: bool,
+    },
     /// On the stack only: a slot of an iterator.
-    Iter { btf: BtfId, id: u32, state: IterState, depth: u32 },
+    Iter {
+        btf: BtfId,
+        id: u32,
+        state: IterState,
+        depth: u32,
+    },
     /// On the stack only: saved IRQ flags.
-    IrqFlag { class: IrqClass },
+    IrqFlag {
+        class: IrqClass,
+    },
 }
 
 impl Kind {

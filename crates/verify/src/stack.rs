@@ -123,7 +123,8 @@ impl Checker<'_> {
         for off in min..max {
             let slot = slot_of(off);
             self.touch_slot(slot);
-            zero &= self.cur.frame_at(frame).stack[slot].bytes[(-off - 1) as usize % 8] == Byte::Zero;
+            zero &=
+                self.cur.frame_at(frame).stack[slot].bytes[(-off - 1) as usize % 8] == Byte::Zero;
             if !zero {
                 break;
             }
@@ -198,9 +199,7 @@ impl Checker<'_> {
         let reg = *self.cur.reg(base.into());
         let frame = self.stack_frame(&reg);
         match reg.value.as_constant() {
-            Some(value) => {
-                self.write_stack_fixed(frame, off.wrapping_add(value as i32), size, src)
-            }
+            Some(value) => self.write_stack_fixed(frame, off.wrapping_add(value as i32), size, src),
             None => self.write_stack_variable(&reg, frame, off, size, src),
         }
     }

@@ -60,8 +60,7 @@ impl Tnum {
 
     pub(crate) fn sub(self, other: Tnum) -> Tnum {
         let difference = self.value.wrapping_sub(other.value);
-        let borrows =
-            difference.wrapping_add(self.mask) ^ difference.wrapping_sub(other.mask);
+        let borrows = difference.wrapping_add(self.mask) ^ difference.wrapping_sub(other.mask);
         let mask = borrows | self.mask | other.mask;
         Tnum { value: difference & !mask, mask }
     }
@@ -145,7 +144,6 @@ impl fmt::Display for Tnum {
         }
     }
 }
-
 
 /// What is known of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,9 +324,7 @@ impl Value {
         self.umax = self.umax.min(with_low(self.umax, self.umax32));
         self.smin = self.smin.max(with_low(self.smin as u64, self.umin32) as i64);
         self.smax = self.smax.min(with_low(self.smax as u64, self.umax32) as i64);
-        if self.smin32 >= 0
-            && self.smin >= i64::from(i32::MIN)
-            && self.smax <= i64::from(i32::MAX)
+        if self.smin32 >= 0 && self.smin >= i64::from(i32::MIN) && self.smax <= i64::from(i32::MAX)
         {
             (self.smin, self.smax) = (self.smin32.into(), self.smax32.into());
             (self.umin, self.umax) = (self.smin as u64, self.smax as u64);
@@ -500,8 +496,7 @@ impl Value {
             };
         let (min, max) =
             (self.umin32.overflowing_add(other.umin32), self.umax32.overflowing_add(other.umax32));
-        (self.umin32, self.umax32) =
-            if !min.1 && max.1 { (0, u32::MAX) } else { (min.0, max.0) };
+        (self.umin32, self.umax32) = if !min.1 && max.1 { (0, u32::MAX) } else { (min.0, max.0) };
         (self.smin, self.smax) =
             match (self.smin.checked_add(other.smin), self.smax.checked_add(other.smax)) {
                 (Some(min), Some(max)) => (min, max),
@@ -521,8 +516,7 @@ impl Value {
             };
         let (min, max) =
             (self.umin32.overflowing_sub(other.umax32), self.umax32.overflowing_sub(other.umin32));
-        (self.umin32, self.umax32) =
-            if min.1 && !max.1 { (0, u32::MAX) } else { (min.0, max.0) };
+        (self.umin32, self.umax32) = if min.1 && !max.1 { (0, u32::MAX) } else { (min.0, max.0) };
         (self.smin, self.smax) =
             match (self.smin.checked_sub(other.smax), self.smax.checked_sub(other.smin)) {
                 (Some(min), Some(max)) => (min, max),

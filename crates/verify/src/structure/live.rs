@@ -45,7 +45,9 @@ impl Checker<'_> {
             }
             let live = self.aux[pc as usize].live_before;
             let letters: String = (0..10u32)
-                .map(|reg| char::from_digit(reg, 10).filter(|_| live & 1 << reg != 0).unwrap_or('.'))
+                .map(|reg| {
+                    char::from_digit(reg, 10).filter(|_| live & 1 << reg != 0).unwrap_or('.')
+                })
                 .collect();
             let text = self.disassemble(pc);
             say!(self.log, "{pc:3}: {letters} {text}\n");

@@ -9,8 +9,8 @@ mod fastcall;
 mod live;
 pub(crate) mod resolve;
 mod scc;
-pub(crate) mod subprogs;
 pub(crate) mod shape;
+pub(crate) mod subprogs;
 
 use crate::checker::Checker;
 use crate::error::Check;

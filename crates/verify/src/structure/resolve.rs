@@ -188,9 +188,8 @@ impl Checker<'_> {
             return self.btfs[usize::from(KERNEL_BTF)].is_some().then_some(KERNEL_BTF);
         }
         let (_, btf) = self.program.modules.iter().find(|(other, _)| *other == fd)?;
-        let known = |other: &Option<Arc<Btf>>| {
-            other.as_ref().is_some_and(|other| Arc::ptr_eq(other, btf))
-        };
+        let known =
+            |other: &Option<Arc<Btf>>| other.as_ref().is_some_and(|other| Arc::ptr_eq(other, btf));
         if let Some(index) = self.btfs.iter().position(known) {
             return Some(index as BtfId);
         }

@@ -89,8 +89,9 @@ pub(crate) fn fault(slot: Slot) -> Box<Fault> {
             {
                 Reason::AtomicSize
             }
-            0x00 | 0x01 | 0x40 | 0x41 | 0x50 | 0x51 | 0xa0 | 0xa1 | 0xe1 | 0xf1 | 0x100
-            | 0x110 => Reason::RegisterInvalid { reg: bad_register.unwrap_or(slot.dst) },
+            0x00 | 0x01 | 0x40 | 0x41 | 0x50 | 0x51 | 0xa0 | 0xa1 | 0xe1 | 0xf1 | 0x100 | 0x110 => {
+                Reason::RegisterInvalid { reg: bad_register.unwrap_or(slot.dst) }
+            }
             imm => Reason::AtomicOpcode { imm },
         },
         STX if slot.imm != 0 => Reason::StxReserved,
@@ -125,9 +126,7 @@ fn alu_fault(slot: Slot, op: u8) -> Reason {
             let wide = slot.code & CLASS == ALU64;
             if wide && slot.off == 1 {
                 Reason::RegisterInvalid { reg: if slot.src > 10 { slot.src } else { slot.dst } }
-            } else if slot.imm != 0
-                || !matches!((slot.off, wide), (0 | 8 | 16, _) | (32, true))
-            {
+            } else if slot.imm != 0 || !matches!((slot.off, wide), (0 | 8 | 16, _) | (32, true)) {
                 Reason::MovReserved
             } else {
                 Reason::RegisterInvalid { reg: if slot.src > 10 { slot.src } else { slot.dst } }
@@ -137,8 +136,6 @@ fn alu_fault(slot: Slot, op: u8) -> Reason {
         0x80 | 0xd0 | 0xb0 => Reason::RegisterInvalid { reg: slot.dst },
         _ if op > 0xd0 => Reason::AluOpcode { op },
         _ if bad_fields => Reason::AluReserved,
-        _ => {
-            Reason::RegisterInvalid { reg: if x && slot.src > 10 { slot.src } else { slot.dst } }
-        }
+        _ => Reason::RegisterInvalid { reg: if x && slot.src > 10 { slot.src } else { slot.dst } },
     }
 }

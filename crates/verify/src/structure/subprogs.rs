@@ -1,11 +1,11 @@
 //! Subprograms: where calls and function addresses point, and that jumps stay
 //! within one. Counterpart: `add_subprog_and_kfunc`, `check_subprogs`.
 
-use skep_isa::{Callee, ImmKind, Insn};
 use skep_btf::{Kind, Type};
+use skep_isa::{Callee, ImmKind, Insn};
 
-use super::shape::{Flow, flow};
 use super::Subprog;
+use super::shape::{Flow, flow};
 use crate::checker::Checker;
 use crate::error::{Check, fail};
 use crate::log::say;
