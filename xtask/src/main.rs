@@ -13,6 +13,7 @@ mod parity;
 mod relocate;
 mod run;
 mod test;
+mod verify;
 
 use std::process::ExitCode;
 
