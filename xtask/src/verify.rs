@@ -31,7 +31,6 @@ pub struct Options {
 
 /// One program, judged twice.
 struct Case {
-    name: String,
     linux: Result<(), Errno>,
     linux_log: String,
     ours: Result<(), Errno>,
@@ -160,7 +159,6 @@ impl Judge {
                 verify(&program, &env, &mut log).map(drop).map_err(|error| error.errno)
             }));
             let case = Case {
-                name: program.name.clone(),
                 linux: result.map(drop),
                 linux_log,
                 ours: judged.unwrap_or(Err(Errno(9999))),

@@ -22,6 +22,7 @@ macro_rules! reasons {
         }
 
         impl fmt::Display for Reason {
+            #[allow(unused_variables, reason = "Linux does not print all that is known")]
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
                     $(Reason::$name $({ $($field),* })? => write!(f, $text),)*

@@ -66,15 +66,13 @@ pub(crate) struct MapInfo {
     pub record: Record,
     /// What a look-up in a map of maps yields.
     pub inner: Option<MapId>,
-    /// BTF of its values.
-    pub btf: BtfId,
 }
 
 impl MapInfo {
     pub(crate) fn new(def: Arc<MapDef>, checker: &mut Checker<'_>) -> MapInfo {
         let btf = def.btf.as_ref().map_or(PROGRAM_BTF, |btf| checker.add_btf(btf));
         let record = Record::of_map(&def, btf, checker);
-        MapInfo { def, record, inner: None, btf }
+        MapInfo { def, record, inner: None }
     }
 
     /// Whether its contents are constants for the program.
@@ -123,7 +121,6 @@ pub(crate) struct Checker<'a> {
     pub visits: FxHashMap<(u32, [u32; 8]), Visit>,
     pub stack_live: StackLiveness,
     pub explore_alu_limits: bool,
-    pub seen_exception: bool,
 
     // Counts.
     pub processed: u32,
@@ -181,7 +178,6 @@ impl<'a> Checker<'a> {
             visits: FxHashMap::default(),
             stack_live: StackLiveness::default(),
             explore_alu_limits: false,
-            seen_exception: false,
             processed: 0,
             jumps: 0,
             prev_processed: 0,

@@ -198,7 +198,7 @@ impl Checker<'_> {
         {
             return None;
         }
-        if off < 0 || off >= SIZE || off % size != 0 {
+        if !(0..SIZE).contains(&off) || off % size != 0 {
             return None;
         }
         if CB.contains(&off) {

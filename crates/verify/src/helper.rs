@@ -30,12 +30,9 @@ pub(crate) mod id {
     pub(crate) const GET_LOCAL_STORAGE: u32 = 81;
     pub(crate) const SK_RELEASE: u32 = 86;
     pub(crate) const SPIN_LOCK: u32 = 93;
-    pub(crate) const SPIN_UNLOCK: u32 = 94;
     pub(crate) const PROBE_READ_USER_STR: u32 = 114;
     pub(crate) const PROBE_READ_KERNEL_STR: u32 = 115;
     pub(crate) const GET_TASK_STACK: u32 = 141;
-    pub(crate) const PER_CPU_PTR: u32 = 153;
-    pub(crate) const THIS_CPU_PTR: u32 = 154;
     pub(crate) const FOR_EACH_MAP_ELEM: u32 = 164;
     pub(crate) const SNPRINTF: u32 = 165;
     pub(crate) const TIMER_SET_CALLBACK: u32 = 170;
@@ -743,7 +740,7 @@ impl Checker<'_> {
 
     fn check_snprintf(&mut self) -> Check {
         let len = self.cur.reg(5).value.bits.value;
-        if len % 8 != 0 {
+        if !len.is_multiple_of(8) {
             fail!(EINVAL, Silent);
         }
         let format = self.const_str(3)?;

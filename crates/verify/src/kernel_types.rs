@@ -103,10 +103,10 @@ impl Checker<'_> {
         let Some(dst) = value.filter(|_| !write) else { return Ok(()) };
         let loaded = match found {
             Found::Pointer { id, mut flags } if !alloc => {
-                if !reg.flags.contains(Flags::TRUSTED) && reg.ref_id == 0 || flags.is_empty() {
-                    if !flags.contains(Flags::RCU) {
-                        flags = Flags::UNTRUSTED;
-                    }
+                if (!reg.flags.contains(Flags::TRUSTED) && reg.ref_id == 0 || flags.is_empty())
+                    && !flags.contains(Flags::RCU)
+                {
+                    flags = Flags::UNTRUSTED;
                 }
                 if flags.contains(Flags::RCU) && !self.in_rcu() {
                     flags = Flags::UNTRUSTED;

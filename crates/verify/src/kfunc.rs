@@ -8,7 +8,7 @@ use crate::error::{Check, bug, fail};
 use crate::helper::{CallSummary, CallTraits};
 use crate::kernel_types::AcceptedType;
 use crate::objects::Place;
-use crate::reg::{Flags, IterState, KERNEL_BTF, Kind, Reg};
+use crate::reg::{Flags, IrqClass, IterState, KERNEL_BTF, Kind, Reg};
 use crate::state::RefKind;
 
 impl Checker<'_> {
@@ -164,6 +164,9 @@ impl Checker<'_> {
         if reg.kind == Kind::Uninit {
             fail!(EACCES, NotReadable { reg: n });
         }
+        if param.ends_with("__irq_flag") {
+            return self.process_irq_flag(n, known.does == Does::IrqSave, IrqClass::Native);
+        }
         let Ok(Type::Ptr { target }) = kernel.resolved(type_id) else {
             if !reg.is_scalar() {
                 fail!(EINVAL, ArgNotScalar { reg: n });
@@ -218,7 +221,7 @@ impl Checker<'_> {
                         fail!(EINVAL, KfuncText { text });
                     }
                     call.released = reg.ref_id;
-                } else if !reg.is_trusted() && !(known.rcu && reg.flags.contains(Flags::RCU)) {
+                } else if !(reg.is_trusted() || known.rcu && reg.flags.contains(Flags::RCU)) {
                     let text = if known.rcu {
                         format!("R{n} must be a rcu pointer")
                     } else {
@@ -365,6 +368,8 @@ enum Does {
     RcuUnlock,
     PreemptDisable,
     PreemptEnable,
+    IrqSave,
+    IrqRestore,
 }
 
 impl Does {
@@ -405,6 +410,8 @@ const KNOWN: &[Known] = &[
     known("bpf_rcu_read_unlock", Does::RcuUnlock, Offered::Everyone),
     known("bpf_preempt_disable", Does::PreemptDisable, Offered::Everyone),
     known("bpf_preempt_enable", Does::PreemptEnable, Offered::Everyone),
+    known("bpf_local_irq_save", Does::IrqSave, Offered::Everyone),
+    known("bpf_local_irq_restore", Does::IrqRestore, Offered::Everyone),
     known("bpf_iter_num_new", Does::IterNew, Offered::Everyone),
     known("bpf_iter_num_next", Does::IterNext, Offered::Everyone),
     known("bpf_iter_num_destroy", Does::IterDestroy, Offered::Everyone),

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::checker::Checker;
 use crate::log::say;
-use crate::reg::{Flags, ID_PLUS_OFFSET, IterState, Kind, Reg};
+use crate::reg::{ID_PLUS_OFFSET, IterState, Kind, Reg};
 use crate::state::{Byte, Frame, State};
 use crate::value::Value;
 

@@ -69,8 +69,11 @@ pub(crate) enum DynptrKind {
     Invalid,
     Local,
     Ringbuf,
+    #[expect(dead_code, reason = "made by kernel functions that the table does not have")]
     Skb,
+    #[expect(dead_code, reason = "made by kernel functions that the table does not have")]
     Xdp,
+    #[expect(dead_code, reason = "made by kernel functions that the table does not have")]
     SkbMeta,
 }
 
@@ -78,18 +81,6 @@ impl DynptrKind {
     /// Whether it holds a reference that must be given back.
     pub(crate) fn is_refcounted(self) -> bool {
         self == DynptrKind::Ringbuf
-    }
-
-    /// The mark on its slices.
-    pub(crate) fn flag(self) -> Flags {
-        match self {
-            DynptrKind::Invalid => Flags::empty(),
-            DynptrKind::Local => Flags::OF_LOCAL,
-            DynptrKind::Ringbuf => Flags::OF_RINGBUF,
-            DynptrKind::Skb => Flags::OF_SKB,
-            DynptrKind::Xdp => Flags::OF_XDP,
-            DynptrKind::SkbMeta => Flags::OF_SKB_META,
-        }
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -115,6 +106,7 @@ pub(crate) enum IterState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IrqClass {
     Native,
+    #[expect(dead_code, reason = "made by kernel functions that the table does not have")]
     Lock,
 }
 

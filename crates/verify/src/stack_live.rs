@@ -69,8 +69,9 @@ impl Instance {
     fn commit_writes(&mut self, pc: u32, writes: &[u64; MAX_FRAMES]) {
         let index = (pc - self.start) as usize;
         let known = self.write_set[index];
-        for frame in 0..=usize::from(self.chain.depth) {
-            let mut slots = writes[frame];
+        let frames = usize::from(self.chain.depth) + 1;
+        for (frame, &written) in writes.iter().enumerate().take(frames) {
+            let mut slots = written;
             if slots == 0 && !known {
                 continue;
             }
@@ -249,11 +250,11 @@ impl Checker<'_> {
         chain.calls[depth - 1] = caller_start;
         let outer = self.instance(chain, caller_start);
         let mut writes = [0; MAX_FRAMES];
-        for frame in 0..depth {
+        for (frame, written) in writes.iter_mut().enumerate().take(depth) {
             let instances = &mut self.stack_live.instances;
             let Some(masks) = &instances[index].frames[frame] else { continue };
             let first = masks[(start - instances[index].start) as usize];
-            writes[frame] = first.must_write_after;
+            *written = first.must_write_after;
             instances[outer].read(frame, call, first.live_before);
         }
         self.stack_live.instances[outer].commit_writes(call, &writes);

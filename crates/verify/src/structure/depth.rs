@@ -1,7 +1,7 @@
 //! The stack of all chains of calls. Counterpart: `check_max_stack_depth`.
 
 use skep_abi::ProgType;
-use skep_isa::{Callee, ImmKind, Insn};
+use skep_isa::{Callee, Insn};
 
 use crate::checker::Checker;
 use crate::error::{Check, fail};
@@ -131,10 +131,5 @@ impl Checker<'_> {
             }
             _ => false,
         }
-    }
-
-    /// Whether the 64-bit immediate at this slot is a subprogram's address.
-    pub(crate) fn is_func_address(&self, pc: u32) -> bool {
-        matches!(self.insn(pc), Some(Insn::LoadImm64 { imm, .. }) if imm.kind == ImmKind::Func)
     }
 }
