@@ -250,9 +250,13 @@ impl Run {
             };
             for access in [0, 1 << 3, 1 << 4] {
                 let mut attr = [0u8; 72];
-                for (offset, word) in
-                    [(0, map_type as u32), (4, key), (8, value), (12, entries), (16, flags | access)]
-                {
+                for (offset, word) in [
+                    (0, map_type as u32),
+                    (4, key),
+                    (8, value),
+                    (12, entries),
+                    (16, flags | access),
+                ] {
                     attr[offset..offset + 4].copy_from_slice(&(word as u32).to_ne_bytes());
                 }
                 let linux = match linux_bpf(Cmd::MapCreate as u32, &mut attr.clone()) {
@@ -305,7 +309,8 @@ impl Run {
         // Structures with addresses inside are zero: what they point to is not ours.
         let zero = cmd == Cmd::ObjGetInfoByFd;
         for index in 0..self.buffers.len() {
-            let words: Vec<u64> = (0..16).map(|_| self.random.pick(&[0, 1, 2, 7, 24, 1 << 32])).collect();
+            let words: Vec<u64> =
+                (0..16).map(|_| self.random.pick(&[0, 1, 2, 7, 24, 1 << 32])).collect();
             let start = self.buffers[index].bytes();
             for (at, word) in start.chunks_exact_mut(8).take(16).zip(&words) {
                 at.copy_from_slice(&(if zero { 0 } else { *word }).to_ne_bytes());
@@ -346,9 +351,10 @@ impl Run {
                 let other = 1 << self.random.below(32);
                 same(self.random.pick(&[0, 0, 0, bit, bit, other]))
             }
-            Field::Size => {
-                same(self.random.pick(&[0, 1, 4, 4, 4, 8, 14, 24, 64, 104, 232, 512, 4000, 4096, 4097, 65536]))
-            }
+            Field::Size => same(
+                self.random
+                    .pick(&[0, 1, 4, 4, 4, 8, 14, 24, 64, 104, 232, 512, 4000, 4096, 4097, 65536]),
+            ),
             Field::MapType => {
                 let known = MAP_TYPES[self.random.below(MAP_TYPES.len() as u64) as usize] as u64;
                 let beyond = 34 + self.random.below(100);
@@ -359,7 +365,9 @@ impl Run {
                 let other = self.random.next() & 0xffff_ffff;
                 same(if self.random.one_in(40) { self.random.pick(&[1, 2, 8, other]) } else { 0 })
             }
-            Field::LongFlags => same(self.random.pick(&[0, 0, 0, 0, 1, 2, 3, 4, 5, 8, 1 << 33, u64::MAX])),
+            Field::LongFlags => {
+                same(self.random.pick(&[0, 0, 0, 0, 1, 2, 3, 4, 5, 8, 1 << 33, u64::MAX]))
+            }
         }
     }
 
@@ -435,8 +443,8 @@ impl Run {
             Ok(_) => !by_order.is_empty(),
             Err(errno) => by_order.contains(&errno),
         };
-        let same = on_linux.map(|_| ()) == on_own.map(|_| ())
-            || (in_order(on_linux) && in_order(on_own));
+        let same =
+            on_linux.map(|_| ()) == on_own.map(|_| ()) || (in_order(on_linux) && in_order(on_own));
         let verdict = if same {
             Ok(())
         } else {
@@ -462,7 +470,9 @@ impl Run {
                     memory.add(key, vec![0; 64]);
                     let next = match kernel {
                         Some(_) => linux_bpf(Cmd::MapGetNextKey as u32, &mut attr),
-                        None => raw_bpf(&self.vm, Cmd::MapGetNextKey as u32, &mut attr, &mut memory),
+                        None => {
+                            raw_bpf(&self.vm, Cmd::MapGetNextKey as u32, &mut attr, &mut memory)
+                        }
                     };
                     if next.is_err() {
                         break;
@@ -471,7 +481,12 @@ impl Run {
                     attr[16..24].fill(0);
                     let deleted = match kernel {
                         Some(_) => linux_bpf(Cmd::MapDeleteElem as u32, &mut attr[..16]),
-                        None => raw_bpf(&self.vm, Cmd::MapDeleteElem as u32, &mut attr[..16], &mut memory),
+                        None => raw_bpf(
+                            &self.vm,
+                            Cmd::MapDeleteElem as u32,
+                            &mut attr[..16],
+                            &mut memory,
+                        ),
                     };
                     if deleted.is_err() {
                         break;
@@ -483,7 +498,10 @@ impl Run {
 
     /// Whether a load is refused before verification, or is the trivial program.
     fn harmless_load(&self, attr: &[u8]) -> bool {
-        let word = |offset: usize| attr.get(offset..offset + 8).map_or(0, |bytes| u64::from_ne_bytes(bytes.try_into().unwrap()));
+        let word = |offset: usize| {
+            attr.get(offset..offset + 8)
+                .map_or(0, |bytes| u64::from_ne_bytes(bytes.try_into().unwrap()))
+        };
         let count = word(4) as u32;
         count == 0 || (count == 2 && word(8) == self.buffers[0].address()) || word(8) == 0
     }

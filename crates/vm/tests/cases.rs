@@ -86,7 +86,11 @@ fn run_on_memory(case: &Case) -> String {
 }
 
 /// Loads a case into a kernel and runs it on the packet; `None` where it is refused.
-fn run_on_kernel(kernel: Arc<dyn Kernel>, case: &Case, prog_type: ProgType) -> Result<String, Errno> {
+fn run_on_kernel(
+    kernel: Arc<dyn Kernel>,
+    case: &Case,
+    prog_type: ProgType,
+) -> Result<String, Errno> {
     let bytes = Slot::join(&case.slots);
     let mut log = vec![0; 1 << 16];
     let load = ProgLoad {
@@ -156,7 +160,9 @@ fn every_case_runs_as_its_file_says() {
         if let Some(prog_type) = case.prog_type {
             match run_on_kernel(Arc::new(Linux::new()), &case, prog_type) {
                 Ok(linux) if linux != outcome => {
-                    wrong.push(format!("{name}: Linux says\n{linux}\nthe embedded kernel\n{outcome}\n"));
+                    wrong.push(format!(
+                        "{name}: Linux says\n{linux}\nthe embedded kernel\n{outcome}\n"
+                    ));
                 }
                 Ok(_) => on_linux += 1,
                 Err(Errno::EPERM) => println!("skipped: case {name} on Linux: not permitted"),

@@ -57,7 +57,8 @@ fn input<'i>(input: &'i skep_sys::Input<'_>, len: usize) -> Result<&'i [u8], Err
 fn check_name(name: &[u8; 16]) -> Result<(), Errno> {
     let end = name.iter().position(|&byte| byte == 0).ok_or(Errno::EINVAL)?;
     // Linux's `isalnum` knows the letters of Latin-1.
-    let letter = |byte: u8| byte.is_ascii_alphanumeric() || (byte >= 0xc0 && byte != 0xd7 && byte != 0xf7);
+    let letter =
+        |byte: u8| byte.is_ascii_alphanumeric() || (byte >= 0xc0 && byte != 0xd7 && byte != 0xf7);
     let good = |&byte: &u8| letter(byte) || matches!(byte, b'_' | b'.');
     if name[..end].iter().all(good) { Ok(()) } else { Err(Errno::EINVAL) }
 }
