@@ -1,10 +1,22 @@
 //! The passes, in the order they run. Each can be switched off; tests do so in turn.
 
+mod bits;
 mod clean;
+mod inline;
+mod load_cse;
+mod promote;
+mod ranges;
+mod reassociate;
+mod rules;
+mod simplify;
+mod steps;
+mod switches;
+mod wide_loads;
+mod wide_stores;
 
-use super::ir::Module;
 #[cfg(debug_assertions)]
 use super::ir::check::check_module;
+use super::ir::{Func, Module};
 use super::{Checks, JitError};
 
 /// Which passes run.
@@ -12,9 +24,31 @@ use super::{Checks, JitError};
 pub struct Passes(u32);
 
 /// The passes by name, each at its bit.
-const NAMES: [&str; 1] = ["clean"];
+const NAMES: [&str; 11] = [
+    "clean",
+    "inline",
+    "promote",
+    "simplify",
+    "wide-loads",
+    "wide-stores",
+    "load-cse",
+    "ranges",
+    "switches",
+    "reassociate",
+    "steps",
+];
 
 const CLEAN: Passes = Passes(1);
+const INLINE: Passes = Passes(1 << 1);
+const PROMOTE: Passes = Passes(1 << 2);
+const SIMPLIFY: Passes = Passes(1 << 3);
+const WIDE_LOADS: Passes = Passes(1 << 4);
+const WIDE_STORES: Passes = Passes(1 << 5);
+const LOAD_CSE: Passes = Passes(1 << 6);
+const RANGES: Passes = Passes(1 << 7);
+const SWITCHES: Passes = Passes(1 << 8);
+const REASSOCIATE: Passes = Passes(1 << 9);
+const STEPS: Passes = Passes(1 << 10);
 
 impl Passes {
     /// None but what the rest cannot do without.
@@ -42,6 +76,10 @@ impl Passes {
         Passes(self.0 | those.0)
     }
 
+    fn name(self) -> &'static str {
+        NAMES[self.0.trailing_zeros() as usize]
+    }
+
     fn contains(self, those: Passes) -> bool {
         self.0 & those.0 == those.0
     }
@@ -51,12 +89,36 @@ impl Passes {
 ///
 /// # Errors
 /// A pass broke the SSA form; only looked for under test.
-pub fn run(module: &mut Module, passes: Passes, _checks: Checks) -> Result<(), JitError> {
+pub fn run(module: &mut Module, passes: Passes, checks: Checks) -> Result<(), JitError> {
     verify(module, "build")?;
-    if passes.contains(CLEAN) {
-        module.funcs.iter_mut().for_each(clean::run);
-        verify(module, "clean")?;
+    let apply = |module: &mut Module, pass: Passes, run: fn(&mut Func)| {
+        if !passes.contains(pass) {
+            return Ok(());
+        }
+        module.funcs.iter_mut().for_each(run);
+        verify(module, pass.name())
+    };
+    apply(module, CLEAN, clean::run)?;
+    if passes.contains(INLINE) {
+        inline::run(module, checks);
+        verify(module, INLINE.name())?;
     }
+    apply(module, PROMOTE, promote::run)?;
+    apply(module, CLEAN, clean::run)?;
+    for _ in 0..2 {
+        apply(module, SIMPLIFY, simplify::run)?;
+        apply(module, RANGES, ranges::run)?;
+        apply(module, LOAD_CSE, load_cse::run)?;
+        apply(module, WIDE_LOADS, wide_loads::run)?;
+        apply(module, WIDE_STORES, wide_stores::run)?;
+        apply(module, CLEAN, clean::run)?;
+    }
+    apply(module, SIMPLIFY, simplify::run)?;
+    apply(module, CLEAN, clean::run)?;
+    apply(module, SWITCHES, switches::run)?;
+    apply(module, REASSOCIATE, reassociate::run)?;
+    apply(module, STEPS, steps::run)?;
+    apply(module, CLEAN, clean::dead)?;
     Ok(())
 }
 
