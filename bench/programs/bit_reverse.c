@@ -1,10 +1,10 @@
-/* Reverses the bits of 16 words. */
+/* Reverses the bits of 64 words. */
 #include "suite.h"
 
-PROGRAM(128)
+PROGRAM(512)
 {
 	u64 sum = 0;
-	for (int i = 0; i < 16; i++) {
+	for (int i = 0; i < 64; i++) {
 		u64 x = U64(p, 8 * i);
 		x = (x >> 1 & 0x5555555555555555) | (x & 0x5555555555555555) << 1;
 		x = (x >> 2 & 0x3333333333333333) | (x & 0x3333333333333333) << 2;

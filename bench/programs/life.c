@@ -7,7 +7,7 @@ PROGRAM(64)
 	for (int i = 0; i < 8; i++)
 		rows[i] = U64(p, 8 * i);
 	u64 sum = 0;
-	for (int g = 0; g < 4; g++) {
+	for (int g = 0; g < 16; g++) {
 		u64 before = rows[7];
 		for (int i = 0; i < 8; i++) {
 			u64 here = rows[i], below = rows[(i + 1) & 7];

@@ -1,10 +1,10 @@
 /* A 4 by 4 matrix times vectors. */
 #include "suite.h"
 
-PROGRAM(192)
+PROGRAM(576)
 {
 	u32 sum = 0;
-	for (int v = 0; v < 8; v++) {
+	for (int v = 0; v < 32; v++) {
 		u8 *r = p + 64 + 16 * v;
 		for (int i = 0; i < 4; i++) {
 			u32 x = 0;

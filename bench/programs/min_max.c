@@ -1,10 +1,10 @@
-/* Least and greatest of 64 numbers. */
+/* Least and greatest of 256 numbers. */
 #include "suite.h"
 
-PROGRAM(256)
+PROGRAM(1024)
 {
 	u32 least = ~0u, most = 0;
-	for (int i = 0; i < 64; i++) {
+	for (int i = 0; i < 256; i++) {
 		u32 x = U32(p, 4 * i);
 		if (x < least)
 			least = x;

@@ -1,4 +1,4 @@
-/* SipHash-2-4 of 64 bytes. */
+/* SipHash-2-4 of 256 bytes. */
 #include "suite.h"
 
 inline void round(u64 *v0, u64 *v1, u64 *v2, u64 *v3)
@@ -15,11 +15,11 @@ inline void round(u64 *v0, u64 *v1, u64 *v2, u64 *v3)
 	*v2 = rotl64(*v2, 32);
 }
 
-PROGRAM(64)
+PROGRAM(256)
 {
 	u64 v0 = 0x736f6d6570736575, v1 = 0x646f72616e646f6d;
 	u64 v2 = 0x6c7967656e657261, v3 = 0x7465646279746573;
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 32; i++) {
 		u64 m = U64(p, 8 * i);
 		v3 ^= m;
 		round(&v0, &v1, &v2, &v3);

@@ -1,10 +1,10 @@
-/* Four lanes of xxHash64 over 256 bytes. */
+/* Four lanes of xxHash64 over 1024 bytes. */
 #include "suite.h"
 
-PROGRAM(256)
+PROGRAM(1024)
 {
 	u64 a = 0x60ea27eeadc0b5d6, b = 0xc2b2ae3d27d4eb4f, c = 0, d = 0x61c8864e7a143579;
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 32; i++) {
 		u8 *r = p + 32 * i;
 		a = rotl64(a + U64(r, 0) * 0xc2b2ae3d27d4eb4f, 31) * 0x9e3779b185ebca87;
 		b = rotl64(b + U64(r, 8) * 0xc2b2ae3d27d4eb4f, 31) * 0x9e3779b185ebca87;

@@ -93,7 +93,15 @@ fn build() -> Result<PathBuf> {
     const TRIPLE: &str = "x86_64-unknown-linux-gnu";
     let folder = target().join("fuzz");
     let status = cargo()
-        .args(["build", "--release", "--quiet", "--target", TRIPLE, "--manifest-path", "fuzz/Cargo.toml"])
+        .args([
+            "build",
+            "--release",
+            "--quiet",
+            "--target",
+            TRIPLE,
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+        ])
         .env("RUSTFLAGS", FLAGS)
         .env("CARGO_TARGET_DIR", &folder)
         .status()

@@ -137,7 +137,8 @@ fn compare_object(
         let mut alone = object.clone();
         // Programs that a program array holds come along.
         for (other, program) in alone.programs.iter_mut().enumerate() {
-            let in_an_array = object.maps.iter().any(|map| map.slots.iter().any(|slot| slot.1 == other));
+            let in_an_array =
+                object.maps.iter().any(|map| map.slots.iter().any(|slot| slot.1 == other));
             program.autoload = other == index || in_an_array;
         }
         let mut linked = relocate(&alone, target)?;
@@ -183,7 +184,8 @@ fn compare_program(
         if linux != embedded {
             return Ok(Some(format!("packet {number}: linux {linux}\n  embedded {embedded}")));
         }
-        let difference = rings.compare()?.or(compare_maps(judge, ours, |map| map.max_entries <= SMALL)?);
+        let difference =
+            rings.compare()?.or(compare_maps(judge, ours, |map| map.max_entries <= SMALL)?);
         if let Some(difference) = difference {
             return Ok(Some(format!("packet {number}: {difference}")));
         }
@@ -234,7 +236,9 @@ impl Rings {
             loop {
                 let (left, right) = (linux.next_record(), embedded.next_record());
                 if left != right {
-                    return Ok(Some(format!("ring buffer: linux {left:02x?}, embedded {right:02x?}")));
+                    return Ok(Some(format!(
+                        "ring buffer: linux {left:02x?}, embedded {right:02x?}"
+                    )));
                 }
                 if left.is_none() {
                     break;
@@ -246,7 +250,11 @@ impl Rings {
 }
 
 /// The first map that differs.
-fn compare_maps(judge: &Skep, ours: &Skep, wanted: impl Fn(&MapDef) -> bool) -> Result<Option<String>> {
+fn compare_maps(
+    judge: &Skep,
+    ours: &Skep,
+    wanted: impl Fn(&MapDef) -> bool,
+) -> Result<Option<String>> {
     for (linux, embedded) in judge.maps().zip(ours.maps()) {
         if !wanted(linux.def()) {
             continue;
@@ -347,7 +355,13 @@ fn replace_clocks(linked: &mut Linked) {
 }
 
 /// Makes calls of `helper` calls of a new function that loads from the hidden map.
-fn replace_helper(program: &mut LinkedProgram, map: usize, helper: u32, offset: i16, size: Size) -> bool {
+fn replace_helper(
+    program: &mut LinkedProgram,
+    map: usize,
+    helper: u32,
+    offset: i16,
+    size: Size,
+) -> bool {
     let Ok(mut insns) = decode(&program.insns) else { return false };
     let start = insns.len();
     let mut called = false;
@@ -367,9 +381,9 @@ fn replace_helper(program: &mut LinkedProgram, map: usize, helper: u32, offset: 
         Insn::Load { size, signed: false, dst: Reg::R0, base: Reg::R0, off: offset },
         Insn::Exit,
     ]);
-    let has_callbacks = insns.iter().any(
-        |insn| matches!(insn, Insn::LoadImm64 { imm, .. } if imm.kind == ImmKind::Func),
-    );
+    let has_callbacks = insns
+        .iter()
+        .any(|insn| matches!(insn, Insn::LoadImm64 { imm, .. } if imm.kind == ImmKind::Func));
     program.insns = encode(&insns);
     program.map_references.push(MapReference { at: start as u32, map });
     // Each function wants a record, and lines of its own: without any, Linux wants

@@ -110,7 +110,8 @@ fn formatting(tally: &mut Tally) {
         Ok(cargo().args(arguments).status().context("cargo")?.success())
     };
     let exists = |tool: &str| {
-        let version = cargo().args([tool, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let version =
+            cargo().args([tool, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
         version.is_ok_and(|status| status.success())
     };
     if exists("fmt") {

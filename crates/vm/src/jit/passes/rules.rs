@@ -154,6 +154,11 @@ impl Simplify<'_> {
         if let Some(val) = self.chain(op, width, left, number) {
             return Ok(val);
         }
+        if let Bin::Div | Bin::Mod = op
+            && let Some(val) = self.divide(op, width, left, cut)
+        {
+            return Ok(val);
+        }
         let zeros = self.bits.zeros(left);
         match op {
             // Here always 64 bits wide.
@@ -183,6 +188,32 @@ impl Simplify<'_> {
             return Ok(self.bin(Bin::Shr, Width::W32, left, right));
         }
         Err(Op::Bin(op, width, left, right))
+    }
+
+    /// Division by a constant as a multiplication by its reciprocal, where the product
+    /// of both fits into 64 bits.
+    ///
+    /// With `m = 2^p / d + 1` (rounded down) and `e = m * d - 2^p`, `x * m >> p` is `x / d`
+    /// for every `x` with `x * e < 2^p`.
+    fn divide(&mut self, op: Bin, width: Width, left: Val, by: u64) -> Option<Val> {
+        if by < 2 {
+            return None;
+        }
+        let left = self.as_result(width, left);
+        let most = u128::from(self.bits.upper(left));
+        let (factor, shift) = (0..64).find_map(|shift| {
+            let factor = (1u128 << shift) / u128::from(by) + 1;
+            let error = factor * u128::from(by) - (1 << shift);
+            let fits = most * factor <= u64::MAX.into() && most * error < 1 << shift;
+            fits.then_some((factor as u64, shift))
+        })?;
+        let product = self.with_number(Bin::Mul, Width::W64, left, factor);
+        let quotient = self.with_number(Bin::Shr, Width::W64, product, shift);
+        if op == Bin::Div {
+            return Some(quotient);
+        }
+        let whole = self.with_number(Bin::Mul, Width::W64, quotient, by);
+        Some(self.bin(Bin::Sub, Width::W64, left, whole))
     }
 
     /// Two operations with constants in a row as one.

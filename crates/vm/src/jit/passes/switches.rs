@@ -7,8 +7,9 @@ use skep_isa::{Cond, Width};
 use crate::jit::ir::flow::Preds;
 use crate::jit::ir::{Blk, Block, Edge, Func, Op, Term, Val};
 
-/// Comparisons that make a switch worth it, and those that are followed.
-const FEWEST: usize = 4;
+/// Cases that make a switch worth it, and comparisons that are followed. With fewer, a
+/// tree of comparisons is as fast and better predicted than a jump through a table.
+const FEWEST: usize = 24;
 const MOST: usize = 512;
 /// Numbers in a row that lead to the same place and still count as cases.
 const NARROW: u64 = 4;
@@ -30,7 +31,7 @@ pub fn run(func: &mut Func) {
             continue;
         }
         let Tree { leaves, tests, .. } = tree;
-        if build(func, root, left, width, leaves, tests.len()) {
+        if build(func, root, left, width, leaves) {
             tests.into_iter().for_each(|test| swallowed[test.at()] = true);
         }
     }
@@ -101,7 +102,6 @@ fn build(
     on: Val,
     width: Width,
     mut leaves: Vec<(u64, u64, Edge)>,
-    tests: usize,
 ) -> bool {
     // Tests may have been met twice, once for each side of a number.
     leaves.sort_by_key(|leaf| leaf.0);
@@ -117,8 +117,7 @@ fn build(
         .flat_map(|leaf| (leaf.0..=leaf.1).map(|number| (number, leaf.2.clone())))
         .collect();
     let (Some(first), Some(last)) = (cases.first(), cases.last()) else { return false };
-    if tests < FEWEST
-        || cases.len() < FEWEST
+    if cases.len() < FEWEST
         || others.clone().any(|leaf| leaf.2 != default)
         || last.0 - first.0 > SPARSE * cases.len() as u64
     {

@@ -365,10 +365,11 @@ impl Writer<'_, '_> {
     fn cases(&mut self, loops: u8, depth: u8) -> Result<()> {
         let (reg, width) = (self.number()?, self.width()?);
         if self.u.arbitrary()? {
-            self.put(Insn::Alu { op: AluOp::And, width, dst: reg, src: Operand::Imm(7) });
+            self.put(Insn::Alu { op: AluOp::And, width, dst: reg, src: Operand::Imm(31) });
         }
         let mut tests = Vec::new();
-        for index in 0..self.u.int_in_range(4..=7)? {
+        let count = *self.u.choose(&[5, 7, 30])?;
+        for index in 0..count {
             tests.push(self.insns.len());
             let cond = if self.u.ratio(1, 6)? { Cond::Gt } else { Cond::Eq };
             let src = Operand::Imm(index);
