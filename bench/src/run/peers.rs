@@ -219,9 +219,11 @@ impl Engine for Skep {
     }
 }
 
+type Function = unsafe extern "C" fn(*const c_void) -> u32;
+
 /// The same C, compiled natively.
 pub struct Native {
-    function: unsafe extern "C" fn(*const c_void) -> u32,
+    function: Function,
 }
 
 impl Native {
@@ -238,7 +240,7 @@ impl Native {
             bail!("{} has no program", output.display());
         }
         // SAFETY: the suite's header gives it this type.
-        let function = unsafe { std::mem::transmute::<*mut c_void, _>(symbol) };
+        let function = unsafe { std::mem::transmute::<*mut c_void, Function>(symbol) };
         Ok(Native { function })
     }
 }

@@ -156,11 +156,10 @@ impl Builder<'_> {
     fn start(&mut self, plan: &mut Plan, outside: &mut Vec<i64>, pc: i64) {
         let blk = Blk(plan.first.len() as u32);
         match usize::try_from(pc).ok().and_then(|pc| self.starts.get_mut(pc)) {
-            Some(known) => {
-                if known.is_none() {
-                    *known = Some(blk);
-                    plan.first.push(pc);
-                }
+            Some(Some(_)) => {}
+            Some(free) => {
+                *free = Some(blk);
+                plan.first.push(pc);
             }
             None if outside.contains(&pc) => {}
             None if outside.len() < 64 => {
@@ -232,9 +231,9 @@ impl Builder<'_> {
         };
         let zero = func.push(Op::Const(0), entry);
         let mut regs = [zero; REGS];
-        for reg in 1..=5 {
-            regs[reg] = func.push(Op::Param, entry);
-            func.blocks[0].params.push(regs[reg]);
+        for reg in &mut regs[1..=5] {
+            *reg = func.push(Op::Param, entry);
+            func.blocks[0].params.push(*reg);
         }
         regs[FRAME_POINTER] = func.push(Op::Frame(0), entry);
         func.blocks[0].insts.push(regs[FRAME_POINTER]);

@@ -42,12 +42,12 @@ impl Lowering<'_, '_> {
                 self.builder.ins().iadd(address, off)
             }
         };
-        self.guard(address, size, pc, self.from_stack(base));
+        self.guard(address, size, pc, self.is_from_stack(base));
         (address, 0)
     }
 
     /// Whether an address was made from r10.
-    fn from_stack(&self, mut base: Val) -> bool {
+    fn is_from_stack(&self, mut base: Val) -> bool {
         loop {
             match self.func.op(base) {
                 Op::Frame(_) => return true,

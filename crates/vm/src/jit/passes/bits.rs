@@ -172,12 +172,12 @@ impl Bits {
             Bin::Or | Bin::Xor => (left_zeros & right_zeros, all),
             Bin::Add => {
                 let low = mask(low_zeros(left_zeros).min(low_zeros(right_zeros)));
-                (low, left_upper.checked_add(right_upper).unwrap_or(u64::MAX))
+                (low, left_upper.saturating_add(right_upper))
             }
             Bin::Sub => (mask(low_zeros(left_zeros).min(low_zeros(right_zeros))), all),
             Bin::Mul => {
                 let low = mask((low_zeros(left_zeros) + low_zeros(right_zeros)).min(64));
-                (low, left_upper.checked_mul(right_upper).unwrap_or(u64::MAX))
+                (low, left_upper.saturating_mul(right_upper))
             }
             Bin::Shl => match number {
                 Some(amount) => {

@@ -237,8 +237,8 @@ impl Ranges<'_> {
     }
 }
 
-/// The terms of the first that are not among the second, where that is all of the
-/// second: `None` if the second has others. For the empty difference both are equal.
+/// The terms of the first without those of the second; `None` where the second has one
+/// that the first has not.
 fn without(all: &[Val], those: &[Val]) -> Option<Vec<Val>> {
     let mut rest = all.to_vec();
     for val in those {

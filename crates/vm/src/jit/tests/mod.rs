@@ -5,6 +5,7 @@
 //! program that returns an address returns the same one.
 
 mod arbitrary;
+mod hostile;
 mod vectors;
 
 use std::sync::Arc;
