@@ -19,6 +19,7 @@ mod run;
 mod shell;
 mod table;
 mod terminal;
+mod verify;
 
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ the command line is unusable. Manual pages: skep man DIR; docs/cli.md has the JS
 #[derive(Subcommand)]
 enum Command {
     Run(Box<run::Args>),
+    Verify(verify::Args),
     Dis(dis::Args),
     Asm(asm::Args),
     Inspect(inspect::Args),
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &mut out),
         Command::Dis(args) => dis::run(args, &mut out),
         Command::Asm(args) => asm::run(args, &mut out),
+        Command::Verify(args) => verify::run(args, &mut out),
         Command::Inspect(args) => inspect::run(args, &mut out),
         Command::Btf(args) => btf::run(args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),

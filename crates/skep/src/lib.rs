@@ -49,6 +49,7 @@ pub use skep_btf as btf;
 pub use skep_isa as isa;
 pub use skep_load as load;
 pub use skep_sys as sys;
+pub use skep_verify as verify;
 pub use skep_vm as vm;
 
 pub use skep_abi::Errno;

@@ -55,7 +55,7 @@ impl<'r> State<'r> {
     /// For a run on this stack and, where there is some, this memory.
     pub fn new(stack: &'r mut Stack, memory: Option<Region>, budget: u64) -> State<'r> {
         let start = stack.frame(0).region().start();
-        let (memory, len) = memory.map_or((0, 0), |region| (region.start(), region.len()));
+        let (memory, len) = memory.map_or((0, 0), |region| (region.start(), region.size()));
         let places = [1, 2, 4, 8].map(|size| (u64::from(len) + 1).saturating_sub(size));
         let frame = start + u64::from(FRAME_SIZE);
         State {
