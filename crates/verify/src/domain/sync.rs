@@ -1,0 +1,126 @@
+//! How the views of a scalar learn from each other (`reg_bounds_sync`).
+//!
+//! Each step only intersects: with what the bits say of a range, one range of
+//! another, 64 bits of 32 and back. So each keeps every word that all views contain.
+//! Their order and number are Linux's, because a fixed point is not reached.
+
+use super::range::{Range, Signed, Unsigned};
+use super::register::{Register, WordExt};
+use super::scalar::Scalar;
+use super::tnum::Tnum;
+
+impl<W: Register> Scalar<W> {
+    /// All views brought up to what the others know.
+    #[inline]
+    pub fn sync(self) -> Self {
+        self.learn_from_bits().deduce().deduce().deduce().learn_bits().learn_from_bits()
+    }
+
+    /// The ranges learn from one another once.
+    #[inline(always)]
+    fn deduce(self) -> Self {
+        self.deduce32().deduce64().deduce_mixed()
+    }
+
+    /// The ranges learn from the bits.
+    #[inline(always)]
+    pub(super) fn learn_from_bits(self) -> Self {
+        let unsigned = self.unsigned.meet(self.tnum.unsigned());
+        let signed = self.signed.meet(self.tnum.signed());
+        Scalar { unsigned, signed, ..self }.learn32_from_bits()
+    }
+
+    /// The ranges of the lower half learn from the bits.
+    #[inline(always)]
+    pub(super) fn learn32_from_bits(self) -> Self {
+        let lower = self.tnum.lower();
+        let unsigned32 = self.unsigned32.meet(lower.unsigned());
+        let signed32 = self.signed32.meet(lower.signed());
+        Scalar { unsigned32, signed32, ..self }
+    }
+
+    /// The ranges of the lower half learn from those of the register, then from each
+    /// other. A range of registers with one upper half is a range of lower halves.
+    #[inline(always)]
+    pub(super) fn deduce32(self) -> Self {
+        let (mut unsigned32, mut signed32) = (self.unsigned32, self.signed32);
+
+        let lower = self.unsigned.lower::<Unsigned>();
+        let same = self.unsigned.same_upper();
+        unsigned32 = unsigned32.meet_if(same, lower);
+        signed32 = signed32.meet_proper_if(same, lower.cast());
+
+        let lower = self.signed.lower::<Signed>();
+        let same = self.signed.same_upper();
+        unsigned32 = unsigned32.meet_proper_if(same, lower.cast());
+        signed32 = signed32.meet_proper_if(same, lower);
+
+        signed32 = signed32.meet_if(self.unsigned.crosses_zero_of_lower(), self.unsigned.lower());
+        signed32 = signed32.meet_if(self.signed.crosses_zero_of_lower(), self.signed.lower());
+
+        signed32 = signed32.meet_proper(unsigned32.cast());
+        unsigned32 = unsigned32.meet_proper(signed32.cast());
+        Scalar { unsigned32, signed32, ..self }
+    }
+
+    /// The ranges of the register learn from each other. A signed range that crosses
+    /// zero is two unsigned ones, at both ends; if the unsigned range meets only one of
+    /// them, both shrink to it.
+    #[inline(always)]
+    pub(super) fn deduce64(self) -> Self {
+        let unsigned = self.unsigned;
+        let signed = self.signed.meet_proper(unsigned.cast());
+
+        let same_sign = signed.cast::<Unsigned>().is_proper();
+        let shared = unsigned.meet(signed.cast());
+        let only_low = !same_sign & unsigned.max.ult(signed.min);
+        let only_high = !same_sign & !only_low & signed.max.ult(unsigned.min);
+        Scalar {
+            unsigned: Range::new(
+                W::pick(same_sign | only_high, shared.min, unsigned.min),
+                W::pick(same_sign | only_low, shared.max, unsigned.max),
+            ),
+            signed: Range::new(
+                W::pick(only_low, unsigned.min, signed.min),
+                W::pick(only_high, unsigned.max, signed.max),
+            ),
+            ..self
+        }
+    }
+
+    /// The ranges of the register learn from those of the lower half.
+    #[inline(always)]
+    pub(super) fn deduce_mixed(self) -> Self {
+        let low = self.unsigned32;
+        let least = |min: W| W::join(min.upper(), low.min);
+        let greatest = |max: W| W::join(max.upper(), low.max);
+        let (unsigned, signed) = (self.unsigned, self.signed);
+        let unsigned = unsigned.meet(Range::new(least(unsigned.min), greatest(unsigned.max)));
+        let signed = signed.meet(Range::new(least(signed.min), greatest(signed.max)));
+        let learnt = Scalar { unsigned, signed, ..self };
+
+        // A small signed number whose lower half is not negative is that half.
+        let low = self.signed32;
+        let (min, max) = (W::sign_extend(low.min), W::sign_extend(low.max));
+        let small = Range::<W, Signed>::new(
+            W::sign_extend(W::Half::sign_bit()),
+            W::zero_extend(!W::Half::sign_bit()),
+        );
+        let is_half = !low.min.is_negative() & small.includes(signed);
+        let half = Scalar {
+            tnum: learnt.tnum.meet(Tnum::range(min, max)),
+            unsigned: Range::new(min, max),
+            signed: Range::new(min, max),
+            ..learnt
+        };
+        Scalar::pick(is_half, half, learnt)
+    }
+
+    /// The bits learn from the unsigned ranges.
+    #[inline(always)]
+    pub(super) fn learn_bits(self) -> Self {
+        let wide = self.tnum.meet(Tnum::range(self.unsigned.min, self.unsigned.max));
+        let lower = Tnum::range(self.unsigned32.min, self.unsigned32.max);
+        Scalar { tnum: wide.with_lower(wide.lower().meet(lower)), ..self }
+    }
+}
