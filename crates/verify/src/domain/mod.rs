@@ -18,6 +18,11 @@
 //! detail, since verdicts hang on it (`kernel/bpf/tnum.c`, and the `scalar_min_max_*`,
 //! `reg_bounds_sync` and `regs_refine_cond_op` families of `kernel/bpf/verifier.c`).
 
+#![allow(
+    clippy::should_implement_trait,
+    reason = "operators would promise the exact result, where these enclose it"
+)]
+
 mod alu;
 mod branch;
 mod convert;
