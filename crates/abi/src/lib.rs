@@ -6,15 +6,21 @@
 //! libbpf's.
 #![forbid(unsafe_code)]
 
+mod capability;
 mod diagnostic;
 mod errno;
 pub mod flags;
 mod helper;
 mod kinds;
 mod section;
+mod version;
 
+pub use capability::Capabilities;
 pub use diagnostic::{Diagnostic, Frame, Trap, TrapKind};
 pub use errno::Errno;
-pub use helper::Helper;
+pub use helper::{
+    Allowed, Arg, ArgKind, Caller, Family, Helper, Proto, Ret, RetKind, TypeFlags, When,
+};
 pub use kinds::{AttachType, Cmd, MapType, ProgType};
 pub use section::{SectionDef, SectionFlags, SectionTarget};
+pub use version::Version;
