@@ -41,6 +41,28 @@ impl<W: Register> Scalar<W> {
         Scalar::constant(W::zero()).sub(self).finish(width)
     }
 
+    /// The two numbers that it may be, if it is -1 or 0, as a sign that was shifted
+    /// through: first -1. Else the same twice for its lower half. Linux goes on with
+    /// each on its own where it is the left operand of `&=` or `|=` and the right one
+    /// is constant.
+    pub fn sign_cases(self) -> (W::Bit, [Self; 2]) {
+        fn is_sign<V: Word>(range: Range<V, Signed>) -> V::Bit {
+            range.min.eq(V::ones()) & range.max.is_zero()
+        }
+        let (wide, half) = (is_sign(self.signed), is_sign(self.signed32));
+        let case = |value: W| {
+            let lower = value.lower();
+            let with_lower = Scalar {
+                tnum: self.tnum.with_lower(Tnum::constant(lower)),
+                unsigned32: Range::constant(lower),
+                signed32: Range::constant(lower),
+                ..self
+            };
+            Scalar::pick(wide, Scalar::constant(value), with_lower)
+        };
+        (wide | half, [case(W::ones()), case(W::zero())])
+    }
+
     /// The sum of a number and a constant distance to it, not synchronised: so the
     /// registers that are linked to another follow it (`sync_linked_regs`).
     #[inline]
@@ -251,17 +273,12 @@ impl<W: Register> Scalar<W> {
     }
 
     /// The signed range after a shift to the left: known only for one by half the
-    /// width, with which compilers begin a sign extension; and there only bounds that
-    /// are not negative.
+    /// width, with which compilers begin a sign extension.
     #[inline(always)]
     fn extended_later(self, by_half: W::Bit) -> Range<W, Signed> {
-        let full = Range::<W, Signed>::full();
-        let (min, max) = (self.signed32.min, self.signed32.max);
-        let shifted = |bound: W::Half| W::join(W::Half::zero(), bound).shl_by(W::BITS / 2);
-        Range::new(
-            W::pick(by_half & !min.is_negative(), shifted(min), full.min),
-            W::pick(by_half & !max.is_negative(), shifted(max), full.max),
-        )
+        let shifted = |bound: W::Half| W::join(bound, W::Half::zero());
+        let range = Range::new(shifted(self.signed32.min), shifted(self.signed32.max));
+        Range::pick(by_half, range, Range::full())
     }
 
     /// A 32-bit shift, extended by zeros.

@@ -34,7 +34,8 @@ impl<W: Register> Scalar<W> {
         Refined { taken: side(true), not_taken: side(false) }
     }
 
-    /// The operand behind `operand cond operand`: it learns from both of its places.
+    /// The operand behind `operand cond operand`, which learns from both of its places,
+    /// synchronised. Linux does not see that it is one register.
     #[inline]
     pub fn refine_self(cond: Cond, width: Width, operand: Self) -> Refined<Self> {
         let side = |holds: bool| {
@@ -68,6 +69,7 @@ impl<W: Register> Scalar<W> {
     ) -> (Self, Self) {
         let (fact, swapped) = fact(cond, holds);
         let (a, b) = if swapped { (right, left) } else { (left, right) };
+        let (a, b) = if let Fact::BitsClear = fact { forget_ranges(width, a, b) } else { (a, b) };
         let (a, b) = match width {
             Width::W64 => {
                 let (x, y) = fact.learn(a.view(), b.view());
@@ -78,11 +80,10 @@ impl<W: Register> Scalar<W> {
                 (a.with_view32(x), b.with_view32(y))
             }
         };
-        let (a, b) = if let Fact::BitsClear = fact { forget_ranges(width, a, b) } else { (a, b) };
         if swapped { (b, a) } else { (a, b) }
     }
 
-    /// Both, of which each view holds.
+    /// What holds of a register of which each of these holds.
     #[inline(always)]
     fn meet(self, other: Self) -> Self {
         Scalar {
@@ -250,8 +251,8 @@ impl Fact {
     }
 }
 
-/// Whichever operand learnt that bits are clear forgets its ranges: on a branch that
-/// cannot be taken they would contradict the bits.
+/// Whichever operand is to learn that bits are clear forgets its ranges: on a branch
+/// that cannot be taken they would contradict the bits.
 #[inline(always)]
 fn forget_ranges<W: Register>(width: Width, a: Scalar<W>, b: Scalar<W>) -> (Scalar<W>, Scalar<W>) {
     let constant = |scalar: Scalar<W>| match width {

@@ -4,6 +4,8 @@
 //! another, 64 bits of 32 and back. So each keeps every word that all views contain.
 //! Their order and number are Linux's, because a fixed point is not reached.
 
+use skep_isa::Word;
+
 use super::range::{Range, Signed, Unsigned};
 use super::register::{Register, WordExt};
 use super::scalar::Scalar;
@@ -22,12 +24,15 @@ impl<W: Register> Scalar<W> {
         self.deduce32().deduce64().deduce_mixed()
     }
 
-    /// The ranges learn from the bits.
+    /// The ranges learn from the bits. Where only one word with these bits lies in
+    /// the unsigned range, that is the number.
     #[inline(always)]
     pub(super) fn learn_from_bits(self) -> Self {
         let unsigned = self.unsigned.meet(self.tnum.unsigned());
         let signed = self.signed.meet(self.tnum.signed());
-        Scalar { unsigned, signed, ..self }.learn32_from_bits()
+        let learnt = Scalar { unsigned, signed, ..self }.learn32_from_bits();
+        let (found, number) = self.tnum.only_member_within(unsigned);
+        Scalar::pick(found, Scalar::constant(number), learnt)
     }
 
     /// The ranges of the lower half learn from the bits.
@@ -58,34 +63,15 @@ impl<W: Register> Scalar<W> {
         signed32 = signed32.meet_if(self.unsigned.crosses_zero_of_lower(), self.unsigned.lower());
         signed32 = signed32.meet_if(self.signed.crosses_zero_of_lower(), self.signed.lower());
 
-        signed32 = signed32.meet_proper(unsigned32.cast());
-        unsigned32 = unsigned32.meet_proper(signed32.cast());
+        let (unsigned32, signed32) = reconcile(unsigned32, signed32);
         Scalar { unsigned32, signed32, ..self }
     }
 
-    /// The ranges of the register learn from each other. A signed range that crosses
-    /// zero is two unsigned ones, at both ends; if the unsigned range meets only one of
-    /// them, both shrink to it.
+    /// The ranges of the register learn from each other.
     #[inline(always)]
     pub(super) fn deduce64(self) -> Self {
-        let unsigned = self.unsigned;
-        let signed = self.signed.meet_proper(unsigned.cast());
-
-        let same_sign = signed.cast::<Unsigned>().is_proper();
-        let shared = unsigned.meet(signed.cast());
-        let only_low = !same_sign & unsigned.max.ult(signed.min);
-        let only_high = !same_sign & !only_low & signed.max.ult(unsigned.min);
-        Scalar {
-            unsigned: Range::new(
-                W::pick(same_sign | only_high, shared.min, unsigned.min),
-                W::pick(same_sign | only_low, shared.max, unsigned.max),
-            ),
-            signed: Range::new(
-                W::pick(only_low, unsigned.min, signed.min),
-                W::pick(only_high, unsigned.max, signed.max),
-            ),
-            ..self
-        }
+        let (unsigned, signed) = reconcile(self.unsigned, self.signed);
+        Scalar { unsigned, signed, ..self }
     }
 
     /// The ranges of the register learn from those of the lower half.
@@ -123,4 +109,29 @@ impl<W: Register> Scalar<W> {
         let lower = Tnum::range(self.unsigned32.min, self.unsigned32.max);
         Scalar { tnum: wide.with_lower(wide.lower().meet(lower)), ..self }
     }
+}
+
+/// What an unsigned and a signed range of the same words learn from each other. A
+/// signed range that crosses zero is two unsigned ones, at both ends; if the unsigned
+/// range meets only one of them, both shrink to it.
+#[inline(always)]
+fn reconcile<V: Word>(
+    unsigned: Range<V, Unsigned>,
+    signed: Range<V, Signed>,
+) -> (Range<V, Unsigned>, Range<V, Signed>) {
+    let signed = signed.meet_proper(unsigned.cast());
+    let one_sign = signed.cast::<Unsigned>().is_proper();
+    let shared = unsigned.meet(signed.cast());
+    let only_low = !one_sign & unsigned.max.ult(signed.min);
+    let only_high = !one_sign & !only_low & signed.max.ult(unsigned.min);
+    (
+        Range::new(
+            V::pick(one_sign | only_high, shared.min, unsigned.min),
+            V::pick(one_sign | only_low, shared.max, unsigned.max),
+        ),
+        Range::new(
+            V::pick(only_low, unsigned.min, signed.min),
+            V::pick(only_high, unsigned.max, signed.max),
+        ),
+    )
 }

@@ -102,6 +102,30 @@ impl<W: Word> Tnum<W> {
         Range::new(self.value | (self.mask & sign), self.value | (self.mask & !sign))
     }
 
+    /// The least member that is greater than `word`, which is not less than the least
+    /// member; the greatest, where there is no other.
+    #[inline(always)]
+    pub fn next_member(self, word: W) -> W {
+        // Members lie at distances from the least that have only unknown bits set.
+        // Counting on within these: all others pass the carry on.
+        let distance = word - self.value;
+        let passing = (distance & !self.mask).smear() | !self.mask;
+        let next = ((distance | passing) + W::lit(1)) & self.mask;
+        W::pick(word.ult(self.greatest()), self.value | next, self.greatest())
+    }
+
+    /// Whether the members and the range have one word in common and no other, and
+    /// that word. Neither bound lies outside of the members' own range.
+    #[inline(always)]
+    pub fn only_member_within(self, range: Range<W, Unsigned>) -> (W::Bit, W) {
+        let (min, max) = (range.min, range.max);
+        let (next, among) = (self.next_member(min), self.contains(min));
+        let next_alone = !max.ult(next) & max.ult(self.next_member(next));
+        let last_alone = next.eq(self.greatest());
+        let found = (among & max.ult(next)) | (!among & (last_alone | next_alone));
+        (found, W::pick(among, min, next))
+    }
+
     /// What is known when both hold. Where they contradict each other, the bit
     /// counts as 1.
     #[inline(always)]
