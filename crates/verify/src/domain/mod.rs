@@ -26,6 +26,7 @@
 mod alu;
 mod branch;
 mod convert;
+pub mod obligations;
 mod print;
 mod range;
 mod register;

@@ -1,0 +1,105 @@
+//! Claims about single views: tnums and ranges.
+
+use super::draw::Draw;
+use super::{RangeFn, Source, TnumFn};
+use crate::domain::range::{Sign, Signed, Unsigned};
+use crate::domain::register::Register;
+use crate::domain::tnum::Tnum;
+
+impl<W: Register, S: Source<W>> Draw<'_, W, S> {
+    /// The result contains the word that the operation gives, or what the function is
+    /// asked holds of a word that both operands contain.
+    pub(super) fn tnum_claim(&mut self, function: TnumFn) -> Option<W::Bit> {
+        let ((a, x), (b, y)) = (self.tnum(), self.tnum());
+        let (result, word) = match function {
+            TnumFn::Add => (a.add(b), x + y),
+            TnumFn::Sub => (a.sub(b), x - y),
+            TnumFn::Mul => (a.mul(b), x * y),
+            TnumFn::And => (a.and(b), x & y),
+            TnumFn::Or => (a.or(b), x | y),
+            TnumFn::Xor => (a.xor(b), x ^ y),
+            TnumFn::Shl => (a.shl(self.amount(y)?), x.shl(y)),
+            TnumFn::Shr => (a.shr(self.amount(y)?), x.shr(y)),
+            TnumFn::Sar => (a.sar(self.amount(y)?), x.sar(y)),
+            TnumFn::Meet => {
+                self.source.assume(b.contains(x))?;
+                (a.meet(b), x)
+            }
+            // Whichever word is the lesser: one of them or the other.
+            TnumFn::Join => (a.join(b), W::pick(x.ult(y), x, y)),
+            TnumFn::Range => {
+                let range = self.range::<Unsigned>(x)?;
+                (Tnum::range(range.min, range.max), x)
+            }
+            TnumFn::Unsigned => return Some(self.planted_range(a.unsigned()).contains(x)),
+            TnumFn::Signed => return Some(self.planted_range(a.signed()).contains(x)),
+            TnumFn::Overlaps => {
+                self.source.assume(b.contains(x))?;
+                return Some(self.answer(a.overlaps(b)));
+            }
+            TnumFn::Includes => return Some(!self.answer(a.includes(b)) | a.contains(y)),
+            TnumFn::NextMember => {
+                // x is any member, y any word among them but the last.
+                self.source.assume(!y.ult(a.value) & y.ult(a.greatest()))?;
+                let next = a.next_member(y);
+                let skipped = y.ult(x) & x.ult(next);
+                return Some(a.contains(next) & y.ult(next) & self.answer(!skipped));
+            }
+            TnumFn::OnlyMemberWithin => {
+                let range = self.range::<Unsigned>(x)?.meet(a.unsigned());
+                let (found, only) = a.only_member_within(range);
+                return Some(!self.answer(found) | only.eq(x));
+            }
+        };
+        let result = self.planted_tnum(result);
+        Some(result.contains(word) & result.well_formed())
+    }
+
+    /// Likewise for ranges of one sign.
+    pub(super) fn range_claim<O: Sign>(&mut self, function: RangeFn) -> Option<W::Bit> {
+        let (x, y) = (self.source.word(), self.source.word());
+        let (a, b) = (self.range::<O>(x)?, self.range::<O>(y)?);
+        let (result, word) = match function {
+            RangeFn::Add => (a.add(b), x + y),
+            RangeFn::Sub => (a.sub(b), x - y),
+            RangeFn::Mul => (a.mul(b), x * y),
+            RangeFn::AddUnwrapped => (a.add_unwrapped(b), x + y),
+            RangeFn::SubUnwrapped => (a.sub_unwrapped(b), x - y),
+            RangeFn::Shl | RangeFn::Shr => {
+                let (range, amount) = (a.cast::<Unsigned>(), self.amount(y)?);
+                let (result, word) = match function {
+                    RangeFn::Shl => (range.shl(amount), x.shl(y)),
+                    _ => (range.shr(amount), x.shr(y)),
+                };
+                (result.cast(), word)
+            }
+            RangeFn::Sar => (a.cast::<Signed>().sar(self.amount(y)?).cast(), x.sar(y)),
+            RangeFn::Meet => {
+                self.source.assume(b.contains(x))?;
+                (a.meet(b), x)
+            }
+            RangeFn::Without => {
+                self.source.assume(!x.eq(y))?;
+                (a.without(y), x)
+            }
+            RangeFn::CastOrFull => {
+                let unsigned = self.planted_range(a.cast_or_full::<Unsigned>());
+                let signed = self.planted_range(a.cast_or_full::<Signed>());
+                return Some(unsigned.contains(x) & signed.contains(x));
+            }
+            RangeFn::Includes => return Some(!self.answer(a.includes(b)) | a.contains(y)),
+            RangeFn::Disjoint => {
+                self.source.assume(b.contains(x))?;
+                return Some(self.answer(!a.disjoint(b)));
+            }
+            RangeFn::Below => return Some(!self.answer(a.below(b)) | O::less(x, y)),
+        };
+        Some(self.planted_range::<O>(result).contains(word))
+    }
+
+    /// A shift's amount, which is less than the width.
+    fn amount(&mut self, word: W) -> Option<W> {
+        self.source.assume(word.ult(W::lit(W::BITS.into())))?;
+        Some(word)
+    }
+}
