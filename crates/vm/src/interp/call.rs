@@ -27,6 +27,7 @@ impl Run<'_> {
         saved.copy_from_slice(&self.regs[6..=9]);
         let program = self.program.clone();
         self.callers.push(Caller { program, pc, saved, may_goto: self.may_goto });
+        self.regs[0] = Value::UNINIT;
         self.regs[6..=9].fill(Value::UNINIT);
         self.regs[10] = self.stack.enter(self.callers.len());
         self.may_goto = MAY_GOTO_LIMIT;
