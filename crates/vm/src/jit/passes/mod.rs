@@ -2,6 +2,7 @@
 
 mod bits;
 mod clean;
+mod if_convert;
 mod inline;
 mod load_cse;
 mod promote;
@@ -24,7 +25,7 @@ use super::{Checks, JitError};
 pub struct Passes(u32);
 
 /// The passes by name, each at its bit.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "clean",
     "inline",
     "promote",
@@ -36,6 +37,7 @@ const NAMES: [&str; 11] = [
     "switches",
     "reassociate",
     "steps",
+    "if-convert",
 ];
 
 const CLEAN: Passes = Passes(1);
@@ -49,6 +51,7 @@ const RANGES: Passes = Passes(1 << 7);
 const SWITCHES: Passes = Passes(1 << 8);
 const REASSOCIATE: Passes = Passes(1 << 9);
 const STEPS: Passes = Passes(1 << 10);
+const IF_CONVERT: Passes = Passes(1 << 11);
 
 impl Passes {
     /// None but what the rest cannot do without.
@@ -116,6 +119,7 @@ pub fn run(module: &mut Module, passes: Passes, checks: Checks) -> Result<(), Ji
     apply(module, SIMPLIFY, simplify::run)?;
     apply(module, CLEAN, clean::run)?;
     apply(module, SWITCHES, switches::run)?;
+    apply(module, IF_CONVERT, if_convert::run)?;
     apply(module, REASSOCIATE, reassociate::run)?;
     apply(module, STEPS, steps::run)?;
     apply(module, CLEAN, clean::dead)?;
