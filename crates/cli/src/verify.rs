@@ -70,9 +70,11 @@ pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
     for program in &linked.programs {
         let mut log = if args.log { Log::new(2) } else { Log::new(1) };
         let started = Instant::now();
-        let verdict = verifier::verify(&Arc::new(input(&linked, program, &target, &maps)), &env, &mut log);
+        let verdict =
+            verifier::verify(&Arc::new(input(&linked, program, &target, &maps)), &env, &mut log);
         let time = started.elapsed().as_micros();
-        let judged = Judged { program, verdict: verdict.map(|verified| verified.counts().processed), time };
+        let judged =
+            Judged { program, verdict: verdict.map(|verified| verified.counts().processed), time };
         if judged.verdict.is_err() {
             status = Status::Refused;
         }
@@ -172,21 +174,12 @@ fn input(linked: &Linked, program: &LinkedProgram, target: &Target, maps: &[MapR
             slot.imm = (FIRST_FD + reference.map) as i32;
         }
     }
-    let licence = linked.license.as_str();
     Program {
         slots,
         kind: program.def.prog_type.unwrap_or(skep::abi::ProgType::Unspec),
         attach_type: program.def.attach_type.map_or(0, |attach| attach as u32),
         flags: program.def.flags,
-        gpl: matches!(
-            licence,
-            "GPL"
-                | "GPL v2"
-                | "GPL and additional rights"
-                | "Dual BSD/GPL"
-                | "Dual MIT/GPL"
-                | "Dual MPL/GPL"
-        ),
+        gpl: skep::abi::is_gpl_compatible(linked.license.as_bytes()),
         name: program.def.name.clone(),
         maps: maps.to_vec(),
         btf: linked.btf.clone(),
