@@ -11,10 +11,13 @@ use skep_isa::Slot;
 use skep_sys::{Command, Errno, Host, Kernel, Linux, MapCreate, Mapping, Output, ProgLoad, RawFd};
 use skep_verify::{Env, FuncInfo, LineInfo, Log, MapDef, MapRef, Program, message, verify};
 
+use super::Options;
 use super::privilege::Privilege;
 
 /// Room for Linux's log: of a longer one the end is kept, which is what is read.
 const LOG_ROOM: usize = 1 << 20;
+/// Stands for the address that an arena is mapped at.
+const ARENA_ADDRESS: u64 = 1 << 32;
 /// Longest that the verifier may take over a program.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -64,14 +67,21 @@ pub struct Judge {
     linux: Linux,
     vmlinux: Option<Arc<Btf>>,
     privileges: Vec<Privilege>,
+    /// Whether accepted programs get a log as well.
+    logs: bool,
     seen: Mutex<Seen>,
 }
 
 impl Judge {
-    /// Judges with each of these sets of capabilities.
-    pub fn new(vmlinux: Option<Arc<Btf>>, privileges: &[Privilege]) -> Judge {
-        let privileges = privileges.to_vec();
-        Judge { linux: Linux::new(), vmlinux, privileges, seen: Mutex::default() }
+    /// Judges as the options say.
+    pub fn new(vmlinux: Option<Arc<Btf>>, options: &Options) -> Judge {
+        Judge {
+            linux: Linux::new(),
+            vmlinux,
+            privileges: options.privileges(),
+            logs: options.logs,
+            seen: Mutex::default(),
+        }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -160,6 +170,10 @@ impl Judge {
     /// Puts a program to both, with each set of capabilities. Gives what Linux says to
     /// the first.
     fn judge(&self, attr: &ProgLoad<'_>) -> Result<u32, Errno> {
+        // A loader asks again for a log of what was refused.
+        if let Some(case) = self.seen().cases.first() {
+            return Err(case.linux.result.err().unwrap_or(Errno::EBUSY));
+        }
         let program = self.program(attr).map(Arc::new);
         let mut first = None;
         for &privilege in &self.privileges {
@@ -188,18 +202,18 @@ impl Judge {
         attr: &ProgLoad<'_>,
         privilege: Privilege,
     ) -> (Result<u32, Errno>, Verdict) {
-        let load = |buffer: &mut [u8]| {
-            let mut command = load_command(attr, buffer);
+        let load = |level: u32, buffer: &mut [u8]| {
+            let mut command = load_command(attr, level, buffer);
             // Whoever may load at all may drop capabilities.
             privilege.during(|| self.linux.bpf(&mut command)).unwrap_or(Err(Errno::EPERM))
         };
         let before = Instant::now();
-        let result = load(&mut []);
+        let result = load(0, &mut []);
         let time = before.elapsed();
         let mut log = String::new();
-        if result.is_err() && result != Err(Errno::EPERM) {
+        if self.logs || result.is_err() && result != Err(Errno::EPERM) {
             let mut buffer = vec![0; LOG_ROOM];
-            if let Ok(fd) = load(&mut buffer) {
+            if let Ok(fd) = load(log_level(result.map(drop)), &mut buffer) {
                 self.linux.close(fd as RawFd);
             }
             let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(buffer.len());
@@ -231,26 +245,30 @@ impl Judge {
         if time > PATIENCE {
             return Err("time-out");
         }
-        let Err(error) = result else {
-            let log = String::new();
-            return Ok(Verdict { result: Ok(()), insn: None, reason: "", log, time });
-        };
-        let mut log = Log::new(Log::LEVEL2);
-        if judged(&mut log)? != Err(error.clone()) {
-            return Err("another verdict with a log");
+        let mut log = Log::silent();
+        if self.logs || result.is_err() {
+            log = Log::new(log_level(result.as_ref().map(drop).map_err(|error| error.errno)));
+            if judged(&mut log)? != result {
+                return Err("another verdict with a log");
+            }
         }
+        let error = result.as_ref().err();
         Ok(Verdict {
-            result: Err(error.errno),
-            insn: error.pc,
-            reason: error.reason.name(),
+            result: error.map_or(Ok(()), |error| Err(error.errno)),
+            insn: error.and_then(|error| error.pc),
+            reason: error.map_or("", |error| error.reason.name()),
             log: log.text().to_string(),
             time,
         })
     }
 }
 
-/// The instruction that a log was at when it ended: the last line `12: (b7) ...`.
+/// The instruction that a log was at when it ended: the one that the message names, or
+/// the last line `12: (b7) ...`.
 pub fn failing_insn(log: &str) -> Option<u32> {
+    if let Some(at) = message(log).strip_prefix("infinite loop detected at insn ") {
+        return at.parse().ok();
+    }
     log.lines().rev().find_map(|line| {
         let (number, rest) = line.split_once(": (")?;
         let is_opcode = rest.as_bytes().get(2) == Some(&b')');
@@ -258,13 +276,16 @@ pub fn failing_insn(log: &str) -> Option<u32> {
     })
 }
 
-/// The same program, with a log at level 2 if there is room for one.
-fn load_command<'a>(attr: &ProgLoad<'a>, buffer: &'a mut [u8]) -> Command<'a> {
+/// The level of the log that tells why. What ran into a limit has a million lines of
+/// instructions, none of which matters; the message is in every log.
+fn log_level(result: Result<(), Errno>) -> u32 {
+    if result == Err(Errno::E2BIG) { Log::STATS } else { Log::LEVEL2 }
+}
+
+/// The same program, with a log if there is room for one.
+fn load_command<'a>(attr: &ProgLoad<'a>, log_level: u32, buffer: &'a mut [u8]) -> Command<'a> {
     let log_size = buffer.len() as u32;
-    let (log_level, log_buf) = match log_size {
-        0 => (0, Output::default()),
-        _ => (2, Output::Slice(buffer)),
-    };
+    let log_buf = if log_size == 0 { Output::Null } else { Output::Slice(buffer) };
     Command::ProgLoad(Box::new(ProgLoad {
         prog_type: attr.prog_type,
         insn_cnt: attr.insn_cnt,
@@ -335,7 +356,15 @@ impl Kernel for Judge {
         self.linux.close(fd);
     }
     fn mmap(&self, fd: RawFd, offset: u64, len: usize, writable: bool) -> Result<Mapping, Errno> {
-        self.linux.mmap(fd, offset, len, writable)
+        let mapping = self.linux.mmap(fd, offset, len, writable)?;
+        if let Some(map) = self.seen().maps.get_mut(&fd)
+            && map.kind == MapType::Arena
+            && map.extra == 0
+        {
+            // That it is mapped decides, not where.
+            Arc::make_mut(map).extra = ARENA_ADDRESS;
+        }
+        Ok(mapping)
     }
     fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
         self.linux.poll(fd, timeout)

@@ -6,6 +6,7 @@
 mod judge;
 mod objects;
 mod privilege;
+mod random;
 mod report;
 mod selftests;
 
@@ -34,6 +35,12 @@ pub struct Options {
     /// Only with these capabilities
     #[arg(long, value_enum)]
     caps: Option<Privilege>,
+    /// How many random programs
+    #[arg(long, default_value_t = 200_000)]
+    count: u64,
+    /// The first random program's seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Only programs with this in their name
     #[arg(long)]
     only: Option<String>,
@@ -63,7 +70,7 @@ pub enum Corpus {
 }
 
 impl Corpus {
-    const EACH: [Corpus; 3] = [Corpus::AVerifier, Corpus::ARest, Corpus::B];
+    const EACH: [Corpus; 4] = [Corpus::AVerifier, Corpus::ARest, Corpus::B, Corpus::C];
 
     fn name(self) -> &'static str {
         match self {
@@ -77,9 +84,11 @@ impl Corpus {
 }
 
 impl Options {
-    /// What continuous integration runs: the corpora that have goals and take seconds.
+    /// What continuous integration runs: the corpora that have goals, of the random
+    /// programs a few.
     pub fn short() -> Options {
-        Options { corpus: vec![Corpus::AVerifier, Corpus::B], ..Options::default() }
+        let corpus = vec![Corpus::AVerifier, Corpus::B, Corpus::C];
+        Options { corpus, count: 5_000, seed: 1, ..Options::default() }
     }
 
     fn privileges(&self) -> Vec<Privilege> {
@@ -107,7 +116,10 @@ pub fn execute(options: &Options) -> Result<bool> {
             Corpus::ARest => selftests::objects(&vmlinux, |name| !is_verifier_test(name))?,
             Corpus::B => corpus::objects()?.into_iter().map(|object| object.path).collect(),
             Corpus::Paths => objects::expand(&options.paths)?,
-            Corpus::C => Vec::new(),
+            Corpus::C => {
+                random::judge(&vmlinux, options, &mut report)?;
+                continue;
+            }
         };
         objects::judge(corpus, &paths, &vmlinux, options, &mut report)?;
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Result;
 use skep_abi::{AttachType, ProgType};
 use skep_btf::Btf;
-use skep_load::{Object, Options as LoadOptions, Target, load, relocate};
+use skep_load::{LoadErrorKind, Object, Options as LoadOptions, Target, load, relocate};
 use skep_sys::Kernel;
 
 use super::judge::{Case, Judge};
@@ -56,7 +56,7 @@ pub fn judge(
     let next = AtomicUsize::new(0);
     let outcomes: Mutex<Vec<(usize, Vec<Outcome>)>> = Mutex::default();
     let work = || {
-        let judge = Arc::new(Judge::new(Some(Arc::clone(vmlinux)), &options.privileges()));
+        let judge = Arc::new(Judge::new(Some(Arc::clone(vmlinux)), options));
         let kernel: Arc<dyn Kernel> = Arc::clone(&judge) as Arc<dyn Kernel>;
         let target = Target::of(&*kernel);
         loop {
@@ -131,7 +131,14 @@ fn judge_program(
     let loaded = load(&linked, target, kernel, &LoadOptions::default());
     let cases = judge.take_cases();
     match loaded {
-        Err(_) if cases.is_empty() => Err("programs that do not get to the verifier".into()),
+        Err(error) if cases.is_empty() => Err(match error.kind() {
+            LoadErrorKind::Btf { .. } => "programs whose types the kernel refuses",
+            LoadErrorKind::Map { .. } => "programs whose maps the kernel refuses",
+            LoadErrorKind::NoType { .. } => "programs in sections that libbpf does not know",
+            LoadErrorKind::AttachTarget { .. } => "programs whose target this kernel has not",
+            _ => "programs that are not permitted",
+        }
+        .into()),
         _ if cases.is_empty() => Err("programs that are not permitted".into()),
         _ => Ok(cases),
     }

@@ -133,11 +133,8 @@ impl Report {
             summary(ours)
         );
         if with_logs {
-            let _ = writeln!(
-                self.differences,
-                "--- Linux\n{}\n--- ours\n{}",
-                case.linux.log, ours.log
-            );
+            let _ =
+                writeln!(self.differences, "--- Linux\n{}\n--- ours\n{}", case.linux.log, ours.log);
         }
     }
 
