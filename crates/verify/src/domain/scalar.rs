@@ -146,17 +146,21 @@ impl<W: Register> Scalar<W> {
         Scalar::pick(self.is_consistent(), self, self.unbounded())
     }
 
-    /// The ranges that the kernel makes of a return value's limits: a signed range,
-    /// which also holds for the lower half (`__mark_reg_s32_range`), synchronised.
-    #[inline(always)]
+    /// Limited to numbers from `min` to `max`, which is said both of the register as a
+    /// signed number and of its lower half; synchronised (`__mark_reg_s32_range`).
+    #[inline]
     pub fn limit_signed32(self, min: W::Half, max: W::Half) -> Self {
+        self.limited(min, max).sync()
+    }
+
+    #[inline(always)]
+    pub(super) fn limited(self, min: W::Half, max: W::Half) -> Self {
         let wide = Range::new(W::sign_extend(min), W::sign_extend(max));
         Scalar {
             signed: self.signed.meet(wide),
             signed32: self.signed32.meet(Range::new(min, max)),
             ..self
         }
-        .sync()
     }
 }
 

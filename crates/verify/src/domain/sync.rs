@@ -28,11 +28,22 @@ impl<W: Register> Scalar<W> {
     /// the unsigned range, that is the number.
     #[inline(always)]
     pub(super) fn learn_from_bits(self) -> Self {
-        let unsigned = self.unsigned.meet(self.tnum.unsigned());
-        let signed = self.signed.meet(self.tnum.signed());
-        let learnt = Scalar { unsigned, signed, ..self }.learn32_from_bits();
-        let (found, number) = self.tnum.only_member_within(unsigned);
+        let learnt = self.learn_ranges();
+        let (found, number) = self.tnum.only_member_within(learnt.unsigned);
         Scalar::pick(found, Scalar::constant(number), learnt)
+    }
+
+    /// The ranges learn what the bits allow.
+    #[inline(always)]
+    pub(super) fn learn_ranges(self) -> Self {
+        let lower = self.tnum.lower();
+        Scalar {
+            unsigned: self.unsigned.meet(self.tnum.unsigned()),
+            signed: self.signed.meet(self.tnum.signed()),
+            unsigned32: self.unsigned32.meet(lower.unsigned()),
+            signed32: self.signed32.meet(lower.signed()),
+            ..self
+        }
     }
 
     /// The ranges of the lower half learn from the bits.
