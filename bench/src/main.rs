@@ -8,6 +8,7 @@ mod linux;
 mod maps;
 mod ours;
 mod program;
+mod run;
 
 use std::process::ExitCode;
 
@@ -15,8 +16,9 @@ fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
     match name.as_str() {
         "maps" => maps::run(),
+        "run" => run::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         _ => {
-            eprintln!("usage: skep-bench maps");
+            eprintln!("usage: skep-bench maps|run");
             ExitCode::from(2)
         }
     }

@@ -11,6 +11,8 @@ use crate::test::succeeds;
 pub enum What {
     /// The embedded maps beside Linux's
     Maps,
+    /// Compiled programs beside Linux's JIT, rbpf and native code
+    Run,
 }
 
 /// Measures. Gives whether the goals are met.
@@ -22,6 +24,7 @@ pub fn execute(what: &What) -> Result<bool> {
     let bench = cargo::build("skep-bench")?;
     let name = match what {
         What::Maps => "maps",
+        What::Run => "run",
     };
     succeeds(std::process::Command::new(bench).arg(name))
 }

@@ -1,7 +1,7 @@
 //! Running cargo and other programs.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -33,4 +33,11 @@ pub fn build(package: &str) -> Result<PathBuf> {
         bail!("{package} does not build");
     }
     Ok(target().join("release").join(package))
+}
+
+/// Whether a program is on the path.
+pub fn has(program: &str) -> bool {
+    let mut version = Command::new(program);
+    version.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    version.status().is_ok()
 }

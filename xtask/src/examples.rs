@@ -29,7 +29,7 @@ const BY_GCC: [&str; 1] = ["examples/hello.bpf.c"];
 const WANTS_V4: &str = "-mcpu=v4";
 
 /// What to do with the objects and the capture.
-#[derive(Args)]
+#[derive(Default, Args)]
 pub struct Options {
     /// Write the objects anew instead of comparing them
     #[arg(long)]

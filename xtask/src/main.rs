@@ -14,6 +14,7 @@ mod prove;
 mod relocate;
 mod run;
 mod test;
+mod verify;
 
 use std::process::ExitCode;
 

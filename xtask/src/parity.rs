@@ -3,15 +3,17 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{relocate, run};
+use crate::{relocate, run, verify};
 
 /// What to compare.
-#[derive(Subcommand, Clone, Copy)]
+#[derive(Subcommand, Clone)]
 pub enum What {
     /// Instructions of Debian's objects as libbpf would load them
     Relocate,
     /// Verdict, packet and maps of programs on a capture: embedded kernel and Linux
     Run,
+    /// Verdict, message and instruction of the verifier on Linux's own tests
+    Verify(verify::Options),
 }
 
 impl What {
@@ -19,10 +21,11 @@ impl What {
     pub const ALL: [What; 2] = [What::Relocate, What::Run];
 
     /// Its name on the command line.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             What::Relocate => "relocate",
             What::Run => "run",
+            What::Verify(_) => "verify",
         }
     }
 }
@@ -36,5 +39,6 @@ pub fn execute(what: &What) -> Result<bool> {
     match what {
         What::Relocate => relocate::run(),
         What::Run => run::execute(),
+        What::Verify(options) => verify::execute(options),
     }
 }

@@ -10,8 +10,8 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::cargo::cargo;
-use crate::{fuzz, packages, parity};
+use crate::cargo::{self, cargo};
+use crate::{examples, fuzz, packages, parity};
 
 /// How to test.
 #[derive(Args)]
@@ -66,6 +66,11 @@ pub fn execute(options: &Options) -> Result<bool> {
     formatting(&mut tally);
     println!("== cargo test");
     cargo_test(&mut tally, &["test", "--workspace"])?;
+    if cargo::has("clang-19") {
+        tally.step("examples", || examples::execute(&examples::Options::default()));
+    } else {
+        tally.skipped.push("examples: clang-19 is missing".into());
+    }
     if !options.quick {
         if std::fs::exists("/sys/fs/bpf").unwrap_or(false) && bpf_is_permitted() {
             for what in parity::What::ALL {

@@ -12,6 +12,7 @@ mod errno;
 pub mod flags;
 mod helper;
 mod kinds;
+mod reason;
 mod section;
 mod version;
 
@@ -22,5 +23,6 @@ pub use helper::{
     Allowed, Arg, ArgKind, Caller, Family, Helper, Proto, Ret, RetKind, TypeFlags, When,
 };
 pub use kinds::{AttachType, Cmd, MapType, ProgType};
+pub use reason::Reason;
 pub use section::{SectionDef, SectionFlags, SectionTarget};
 pub use version::Version;

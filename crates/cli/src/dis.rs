@@ -76,7 +76,13 @@ impl From<StyleName> for Style {
 pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
     if args.raw {
         let slots = crate::run::raw::read_slots(&args.file, args.hex)?;
-        let listing = Listing { slots: &slots, lines: HashMap::new(), names: &(), first: 0 };
+        let listing = Listing {
+            slots: &slots,
+            lines: HashMap::new(),
+            records: HashMap::new(),
+            names: &(),
+            first: 0,
+        };
         match args.json {
             true => serde_json::to_writer_pretty(&mut *out, &json!({"insns": listing.json(&args)}))
                 .map_err(io::Error::from)?,
@@ -98,13 +104,16 @@ pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
     for index in chosen {
         let function = &object.functions[index];
         if section != Some(&function.section) {
+            if section.is_some() {
+                writeln!(out)?;
+            }
             writeln!(out, "{}", paint.bold(&format!("section {:?}", clean(&function.section))))?;
             section = Some(&function.section);
         }
         let byte = u64::from(function.start) * 8;
         writeln!(out, "\n{byte:016x} {}:", paint.bold(&format!("<{}>", clean(&function.name))))?;
         let names = ObjectNames::new(&object, index);
-        Listing::of(&object, function, &names).print(&args, out)?;
+        Listing::of(&object, index, &names, function).print(&args, out)?;
     }
     Ok(Status::Done)
 }
@@ -171,6 +180,8 @@ struct Listing<'a> {
     slots: &'a [Slot],
     /// Source lines by slot.
     lines: HashMap<u32, Line>,
+    /// CO-RE records by slot.
+    records: HashMap<u32, String>,
     names: &'a dyn Names,
     first: u32,
 }
@@ -183,7 +194,12 @@ struct Line {
 }
 
 impl<'a> Listing<'a> {
-    fn of(object: &Object, function: &'a Function, names: &'a dyn Names) -> Listing<'a> {
+    fn of(
+        object: &Object,
+        index: usize,
+        names: &'a dyn Names,
+        function: &'a Function,
+    ) -> Listing<'a> {
         let line = |info: &LineInfo| {
             let btf = object.btf.as_deref()?;
             Some((
@@ -197,7 +213,10 @@ impl<'a> Listing<'a> {
             ))
         };
         let lines = function.line_info.iter().filter_map(line).collect();
-        Listing { slots: &function.insns, lines, names, first: function.start }
+        let records = objects::core_records(object).into_iter();
+        let records = records.filter(|record| record.0 == index).map(|(_, at, text)| (at, text));
+        let (records, first) = (records.collect(), function.start);
+        Listing { slots: &function.insns, lines, records, names, first }
     }
 
     /// The slots at which instructions start.
@@ -228,6 +247,9 @@ impl<'a> Listing<'a> {
                 }
                 last = Some((&line.file, line.line));
             }
+            if let Some(record) = self.records.get(&(at as u32)) {
+                writeln!(out, "{}", paint.dim(&format!("; CO-RE {}", clean(record))))?;
+            }
             // Linux counts from the start of a function, objdump from that of its section.
             let first = if args.style == StyleName::Linux { 0 } else { self.first as usize };
             write!(out, "{:8}: ", at + first)?;
@@ -254,6 +276,9 @@ impl<'a> Listing<'a> {
                     "file": line.file, "line": line.line, "column": line.column, "text": line.text,
                 });
             }
+            if let Some(record) = self.records.get(&(at as u32)) {
+                json["core"] = record.as_str().into();
+            }
             json
         };
         self.starts().map(insn).collect()
@@ -266,7 +291,7 @@ fn json(object: &Object, index: usize, args: &Args) -> serde_json::Value {
     json!({
         "name": function.name,
         "section": function.section,
-        "insns": Listing::of(object, function, &names).json(args),
+        "insns": Listing::of(object, index, &names, function).json(args),
     })
 }
 

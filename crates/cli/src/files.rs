@@ -62,10 +62,15 @@ pub fn read_text(path: &Path) -> Result<String, Failure> {
     })
 }
 
-/// Whether bytes are text: nothing below a blank but white space.
+/// Whether bytes are text: UTF-8 without control characters but white space.
 pub fn is_text(bytes: &[u8]) -> bool {
     let start = &bytes[..bytes.len().min(4096)];
-    start.iter().all(|&byte| byte >= b' ' || byte.is_ascii_whitespace())
+    let is_utf8 = match std::str::from_utf8(start) {
+        Ok(_) => true,
+        // A character that goes on behind the part that is looked at.
+        Err(error) => error.error_len().is_none(),
+    };
+    is_utf8 && start.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace())
 }
 
 /// Creates an output file that is none of the inputs, by whatever names and links.

@@ -12,12 +12,14 @@ mod doctor;
 mod failure;
 mod files;
 mod hex;
+mod inspect;
 mod kernels;
 mod objects;
 mod run;
 mod shell;
 mod table;
 mod terminal;
+mod verify;
 
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
@@ -47,9 +49,11 @@ the command line is unusable. Manual pages: skep man DIR; docs/cli.md has the JS
 
 #[derive(Subcommand)]
 enum Command {
-    Run(run::Args),
+    Run(Box<run::Args>),
+    Verify(verify::Args),
     Dis(dis::Args),
     Asm(asm::Args),
+    Inspect(inspect::Args),
     Btf(btf::Args),
     Doctor(doctor::Args),
     Completions(shell::CompletionsArgs),
@@ -60,9 +64,11 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut out = BufWriter::new(std::io::stdout().lock());
     let result = match cli.command {
-        Command::Run(args) => run::run(args, &mut out),
+        Command::Run(args) => run::run(&args, &mut out),
         Command::Dis(args) => dis::run(args, &mut out),
         Command::Asm(args) => asm::run(args, &mut out),
+        Command::Verify(args) => verify::run(args, &mut out),
+        Command::Inspect(args) => inspect::run(args, &mut out),
         Command::Btf(args) => btf::run(args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
         Command::Completions(args) => shell::completions(args, &mut out),

@@ -1,9 +1,11 @@
 //! Objects by name, and what their parts are called.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use skep::btf::core::{Resolver, Targets};
 use skep::btf::{Btf, Type};
-use skep::load::{Object, Symbol};
+use skep::load::{CoreRecord, Object, Symbol};
 
 use crate::failure::Failure;
 use crate::files;
@@ -38,6 +40,16 @@ pub fn symbol_name(object: &Object, symbol: Symbol, imm: u32) -> Option<String> 
             object.functions.get(function)?.name.clone()
         }
     })
+}
+
+/// Each CO-RE record in libbpf's words: the function's index, the instruction, the text.
+pub fn core_records(object: &Object) -> Vec<(usize, u32, String)> {
+    let Some(btf) = &object.btf else { return Vec::new() };
+    // Only the object's own types are looked at.
+    let targets = Targets::new(Arc::clone(btf));
+    let resolver = Resolver::new(btf, &targets);
+    let text = |record: &CoreRecord| resolver.describe(&record.relocation);
+    object.core.iter().map(|record| (record.function, record.at, text(record))).collect()
 }
 
 /// The variable at an offset of a section: `counters`, `counters+0x8`.

@@ -151,23 +151,6 @@ mod tests {
     use super::*;
     use crate::word::Bits;
 
-    const OPS: [AluOp; 14] = [
-        AluOp::Add,
-        AluOp::Sub,
-        AluOp::Mul,
-        AluOp::Div,
-        AluOp::SDiv,
-        AluOp::Or,
-        AluOp::And,
-        AluOp::Lsh,
-        AluOp::Rsh,
-        AluOp::Mod,
-        AluOp::SMod,
-        AluOp::Xor,
-        AluOp::Mov,
-        AluOp::Arsh,
-    ];
-
     /// The operations on Rust's own integers.
     fn native32(op: AluOp, a: u32, b: u32) -> u32 {
         let (x, y) = (a as i32, b as i32);
@@ -232,7 +215,7 @@ mod tests {
 
     #[test]
     fn machine_words_compute_what_native_integers_do() {
-        for op in OPS {
+        for op in AluOp::ALL {
             for a in EDGES {
                 for b in EDGES {
                     assert_eq!(
@@ -294,7 +277,7 @@ mod tests {
         for a in Bits::<N>::all() {
             for b in Bits::<N>::all() {
                 let (p, q) = (a.unsigned(), b.unsigned());
-                for op in OPS {
+                for op in AluOp::ALL {
                     let full = alu_on(op, Width::W64, a, b).unsigned();
                     assert_eq!(full, plain(op, N, p, q), "{op:?} {p} {q}");
                     let low = alu_on(op, Width::W32, a, b).unsigned();

@@ -28,5 +28,8 @@ pub use object::{
     CoreRecord, Extern, ExternKind, Function, KconfigType, MapDef, MapOrigin, Object, Operation,
     ProgramDef, Reference, Symbol,
 };
-pub use relocate::{Linked, LinkedProgram, MapReference, PlacedFunction, Poisoned, relocate};
+pub use relocate::{
+    Linked, LinkedProgram, MapReference, PlacedFunction, Poisoned, Structure, StructureMember,
+    relocate,
+};
 pub use target::Target;

@@ -208,6 +208,30 @@ fn resolved_records_and_externs_please_the_verifier() {
 }
 
 #[test]
+fn a_structure_of_operations_takes_the_kernel_s_layout() {
+    let object = open("struct_ops");
+    let skep = match object.load(&linux()) {
+        Ok(skep) => skep,
+        Err(Error::Load(error)) if error.errno() == Some(Errno::EPERM) => {
+            return println!("skipped: {error}");
+        }
+        Err(Error::Relocate(error)) => return println!("skipped: {error}"),
+        Err(error) => panic!("{error}"),
+    };
+    let names: Vec<&str> = skep.programs().iter().map(|program| program.name()).collect();
+    assert_eq!(names, ["ssthresh", "cong_avoid", "undo_cwnd"]);
+    assert!(skep.map("later").is_none(), "it is left out by its question mark");
+    let value = skep.structure("lazy").expect("it is created");
+    assert_eq!(value.len(), skep.map("lazy").expect("a map").def().value_size as usize);
+    for program in skep.programs() {
+        let fd = (program.fd().raw() as u64).to_ne_bytes();
+        assert_eq!(value.chunks_exact(8).filter(|word| *word == fd).count(), 1);
+    }
+    let name = value.windows(8).position(|bytes| bytes == b"bpf_lazy");
+    assert!(name.is_some_and(|at| at % 8 == 0));
+}
+
+#[test]
 fn a_map_that_cannot_be_is_an_unusable_object() {
     let mut object = open("maps");
     object.map_mut("flows").expect("a map").max_entries = 0;

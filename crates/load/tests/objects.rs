@@ -219,6 +219,38 @@ fn what_is_no_object_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_bad_object_is_refused_in_a_line_that_says_where_and_what() {
+    let messages = [
+        (
+            "map_member",
+            "section \".maps\", offset 0x0: map \"flows\": unknown member \"max_entires\"",
+        ),
+        ("map_type", "section \".maps\", offset 0x0: map \"flows\": it has no type"),
+        (
+            "map_size",
+            "section \".maps\", offset 0x0: map \"flows\": values of 16 bytes and of 4 bytes",
+        ),
+        ("undefined", "undefined symbol \"limit\""),
+        ("undefined_no_btf", "undefined symbol \"limit\""),
+    ];
+    for (name, message) in messages {
+        let path = format!("{}/tests/objects/bad/{name}.bpf.o", env!("CARGO_MANIFEST_DIR"));
+        let error = Object::open(&path).expect_err(name);
+        assert_eq!(error.to_string(), format!("{path}: {message}"));
+        assert!(error.hint().is_some(), "{name}");
+    }
+    let path = format!("{}/tests/objects/bad/no_ksym.bpf.o", env!("CARGO_MANIFEST_DIR"));
+    let object = Object::open(&path).expect("what is undefined turns out later");
+    let error = relocate(&object, &Target::default()).expect_err("no kernel has it");
+    match error.kind() {
+        RelocateErrorKind::Undefined { name } => assert_eq!(name, "bpf_no_such_function"),
+        RelocateErrorKind::NoKernelBtf { .. } => println!("skipped: {error}"),
+        other => panic!("{other}"),
+    }
+    assert!(error.hint().is_some());
+}
+
+#[test]
 fn a_file_that_is_not_there_is_an_error_of_one_line() {
     let error = Object::open("/no/such/file.o").expect_err("it is not there");
     assert_eq!(error.to_string(), "/no/such/file.o: cannot be read: no such file");

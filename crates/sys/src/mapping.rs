@@ -18,13 +18,13 @@ pub struct Mapping {
     start: NonNull<u8>,
     len: usize,
     writable: bool,
-    /// Dropped after the mapping.
-    keeps: Option<Box<dyn Keepable>>,
+    /// Who unmaps it; without, this mapping does.
+    owner: Option<Box<dyn Owner>>,
 }
 
-/// What a mapping can keep alive.
-pub trait Keepable: std::fmt::Debug + Send + Sync {}
-impl<T: std::fmt::Debug + Send + Sync> Keepable for T {}
+/// What owns the memory of a mapping.
+pub trait Owner: std::fmt::Debug + Send + Sync {}
+impl<T: std::fmt::Debug + Send + Sync> Owner for T {}
 
 // SAFETY: the mapping is owned, and every access to it is atomic or a volatile copy.
 unsafe impl Send for Mapping {}
@@ -49,14 +49,21 @@ impl Mapping {
             unsafe { mmap(std::ptr::null_mut(), len, access, MapFlags::SHARED, fd, offset) }
                 .map_err(|errno| Errno(errno.raw_os_error()))?;
         let start = NonNull::new(start.cast()).ok_or(Errno::ENOMEM)?;
-        Ok(Mapping { start, len, writable, keeps: None })
+        Ok(Mapping { start, len, writable, owner: None })
     }
 
-    /// Keeps something alive for as long as the mapping.
-    pub fn keeping(self, keeps: Box<dyn Keepable>) -> Mapping {
-        let mut mapping = self;
-        mapping.keeps = Some(keeps);
-        mapping
+    /// Memory that is mapped already, and unmapped when `owner` is dropped.
+    ///
+    /// # Safety
+    /// `len` bytes from `start` stay mapped, for writing where `writable`, as long as
+    /// `owner` lives.
+    pub unsafe fn owned(
+        start: NonNull<u8>,
+        len: usize,
+        writable: bool,
+        owner: Box<dyn Owner>,
+    ) -> Mapping {
+        Mapping { start, len, writable, owner: Some(owner) }
     }
 
     /// Bytes mapped.
@@ -134,6 +141,9 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if self.owner.is_some() {
+            return;
+        }
         // SAFETY: `new` mapped exactly this range and nobody else unmaps it. An error
         // would leave the range mapped, which is harmless.
         let _ = unsafe { munmap(self.start.as_ptr().cast(), self.len) };

@@ -12,6 +12,7 @@ pub mod environment;
 pub mod helpers;
 pub mod hooks;
 pub mod interp;
+pub mod jit;
 pub mod maps;
 pub mod mem;
 mod objects;

@@ -21,6 +21,7 @@ pub struct Vm {
     vcpus: Mutex<Vec<Vcpu>>,
     host: Host,
     budget: u64,
+    memory_limit: u64,
 }
 
 /// A virtual CPU: who holds one may run programs, and owns its slot of per-CPU
@@ -61,12 +62,20 @@ impl Vm {
             vcpus: Mutex::new(vcpus),
             host: Host::default(),
             budget: DEFAULT_BUDGET,
+            memory_limit: quarter_of_memory(),
         }
     }
 
     /// Bounds the instructions of each run.
     pub fn with_budget(mut self, budget: u64) -> Vm {
         self.budget = budget;
+        self
+    }
+
+    /// Refuses maps of more bytes than this with `ENOMEM`; a quarter of the machine's
+    /// memory unless said.
+    pub fn with_memory_limit(mut self, bytes: u64) -> Vm {
+        self.memory_limit = bytes;
         self
     }
 
@@ -85,6 +94,11 @@ impl Vm {
     /// Instructions that a run may execute.
     pub fn budget(&self) -> u64 {
         self.budget
+    }
+
+    /// Bytes that one map may take.
+    pub fn memory_limit(&self) -> u64 {
+        self.memory_limit
     }
 
     /// The program behind an fd.
@@ -116,6 +130,15 @@ impl Vm {
         // they were locked does no harm.
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A quarter of the machine's memory (`MemTotal` of `/proc/meminfo`), or 1 GiB where
+/// that cannot be read.
+fn quarter_of_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.map_or(1 << 30, |kib| kib.saturating_mul(1024) / 4)
 }
 
 impl std::ops::Deref for HeldVcpu<'_> {

@@ -289,6 +289,10 @@ fn write_meant(
         // Four bytes of any type take an address, whatever they are called.
         (Some(IpAddr::V4(address)), 4) => bytes.copy_from_slice(&address.octets()),
         (Some(IpAddr::V6(address)), 16) => bytes.copy_from_slice(&address.octets()),
+        // As programs keep addresses of both families in one map.
+        (Some(IpAddr::V4(address)), 16) if meaning == Meaning::Ipv6 => {
+            bytes.copy_from_slice(&address.to_ipv6_mapped().octets());
+        }
         _ if meaning == Meaning::Network => {
             let size = 8 * bytes.len() as u32;
             let number = unsigned(word, size, path)?;

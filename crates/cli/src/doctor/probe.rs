@@ -61,7 +61,7 @@ pub fn maps() -> Vec<Check> {
     let kernel = kernel();
     let btf = load_btf(&kernel);
     let known = MapType::ALL.iter().filter(|&&kind| kind != MapType::Unspec);
-    known.map(|&kind| check(kind.name(), map(&kernel, kind, btf.as_ref().ok()))).collect()
+    known.map(|&kind| check(kind.name(), map(&kernel, kind, btf.as_ref()))).collect()
 }
 
 /// What the smallest map of a type looks like: key, value, entries, flags.
@@ -82,7 +82,7 @@ fn smallest(kind: MapType) -> (u32, u32, u32, u32) {
     }
 }
 
-fn map(kernel: &Arc<dyn Kernel>, kind: MapType, btf: Option<&Fd>) -> Result<(), Errno> {
+fn map(kernel: &Arc<dyn Kernel>, kind: MapType, btf: Result<&Fd, &Errno>) -> Result<(), Errno> {
     let (key_size, value_size, max_entries, map_flags) = smallest(kind);
     let mut attr = MapCreate {
         map_type: kind as u32,
@@ -110,7 +110,7 @@ fn map(kernel: &Arc<dyn Kernel>, kind: MapType, btf: Option<&Fd>) -> Result<(), 
         | MapType::InodeStorage
         | MapType::TaskStorage
         | MapType::CgrpStorage => {
-            let btf = btf.ok_or(Errno::EINVAL)?;
+            let btf = btf.map_err(|&errno| errno)?;
             attr.btf_fd = btf.raw() as u32;
             (attr.btf_key_type_id, attr.btf_value_type_id) = (1, 1);
         }

@@ -3,7 +3,7 @@
 use skep::abi::MapType;
 
 use super::contents::{self, Elements};
-use super::side::{Ran, Side};
+use super::side::Side;
 use super::{clock, verdict};
 use crate::failure::Failure;
 use crate::hex;
@@ -42,19 +42,17 @@ impl Differences {
 }
 
 /// Compares what the sides made of a packet.
-pub fn packet(sides: &mut [Side], results: &[Ran], number: u64, differences: &mut Differences) {
+pub fn packet(sides: &mut [Side], verdicts: &[u32], number: u64, differences: &mut Differences) {
     let [one, other] = sides else { return };
-    let said = |side: &Side, ran: Ran| match ran {
-        Ran::Verdict(retval) => verdict::text(side.prog_type(), retval),
-        Ran::Outside => "does not take it".into(),
-    };
-    if results[0] != results[1] {
+    let &[mine, theirs] = verdicts else { return };
+    if mine != theirs {
         differences.packets += 1;
         differences.describe(|| {
-            let (left, right) = (said(one, results[0]), said(other, results[1]));
+            let said = |retval| verdict::exact(one.prog_type(), retval);
+            let (left, right) = (said(mine), said(theirs));
             format!("packet {number}: {} {left}, {} {right}", one.name(), other.name())
         });
-    } else if results[0] != Ran::Outside && one.packet() != other.packet() {
+    } else if one.packet() != other.packet() {
         differences.packets += 1;
         differences.describe(|| {
             let (left, right) = (one.packet(), other.packet());

@@ -85,6 +85,10 @@ pub struct Args {
     /// Instructions that one run may execute in the embedded kernel
     #[arg(long, value_name = "N")]
     budget: Option<u64>,
+    /// Most memory of a map in the embedded kernel: bytes, or with K, M or G behind them; a
+    /// quarter of the machine's unless said
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    memory_limit: Option<u64>,
     /// Elements of each map, records and printed lines to show
     #[arg(long, value_name = "N", default_value_t = 20)]
     show: usize,
@@ -137,7 +141,7 @@ pub enum Clock {
 }
 
 /// `skep run`.
-pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
+pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     if let Some(file) = &args.raw {
         let memory = args.memory.as_deref();
         let options =
@@ -153,7 +157,7 @@ pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
     select::load_only(&mut object, program, &fills);
     let fills = fill::data_sections(&mut object, fills)?;
 
-    let (mut sides, notes) = load(&args, &object, program)?;
+    let (mut sides, notes) = load(args, &object, program)?;
     for side in &sides {
         fill::maps(side.skep(), &fills)?;
     }
@@ -185,9 +189,25 @@ pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
     Ok(if differences.count() > 0 { Status::Refused } else { Status::Done })
 }
 
+/// `4096`, `512M`, `2G`.
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.char_indices().last() {
+        Some((at, 'K' | 'k')) => (&text[..at], 10),
+        Some((at, 'M' | 'm')) => (&text[..at], 20),
+        Some((at, 'G' | 'g')) => (&text[..at], 30),
+        _ => (text, 0),
+    };
+    let number = digits.parse::<u64>().map_err(|_| "expected a number, or one with K, M or G")?;
+    number.checked_mul(1 << shift).ok_or_else(|| "that is too much".into())
+}
+
 /// Loads the object wherever it is to run. Gives also what is worth a note.
 fn load(args: &Args, object: &Object, program: usize) -> Result<(Vec<Side>, Vec<String>), Failure> {
-    let vm = Arc::new(Vm::new().with_budget(args.budget.unwrap_or(DEFAULT_BUDGET)));
+    let mut vm = Vm::new().with_budget(args.budget.unwrap_or(DEFAULT_BUDGET));
+    if let Some(bytes) = args.memory_limit {
+        vm = vm.with_memory_limit(bytes);
+    }
+    let vm = Arc::new(vm);
     vm.environment().seed(args.seed.unwrap_or(1));
     let embedded: Arc<dyn Kernel> = vm.clone();
     let mut target = Target::of(&*embedded);

@@ -40,7 +40,7 @@ pub fn write(run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
             clean(&capture)
         )?;
         writeln!(out)?;
-        verdicts(side, out)?;
+        verdicts(side, run.sides.len() > 1, out)?;
         writeln!(out)?;
     }
     if let Some(differences) = run.differences {
@@ -61,7 +61,7 @@ pub fn write(run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn verdicts(side: &Side, out: &mut dyn Write) -> io::Result<()> {
+fn verdicts(side: &Side, compared: bool, out: &mut dyn Write) -> io::Result<()> {
     let tally = &side.tally;
     let mut table = Table::default();
     table.row([
@@ -90,8 +90,8 @@ fn verdicts(side: &Side, out: &mut dyn Write) -> io::Result<()> {
     }
     if tally.outside > 0 {
         let why = match side.name() {
-            "linux" => "outside of TEST_RUN's limits",
-            _ => "shorter than an Ethernet header, or outside of TEST_RUN's limits",
+            "embedded" if !compared => "shorter than an Ethernet header",
+            _ => "outside of BPF_PROG_TEST_RUN's limits",
         };
         writeln!(out, "  {} packets not run: {why}", tally.outside)?;
     }
@@ -171,10 +171,15 @@ fn elements(map: &Map, show: usize, out: &mut dyn Write) -> io::Result<()> {
         }
     };
     if let Some(section) = map.def().origin.section() {
-        title(out, section, "variables")?;
-        for (_, bytes) in &elements {
-            variables(&contents::value(map, bytes), show, out)?;
+        let mut text = Vec::new();
+        for bytes in elements.values() {
+            variables(&contents::value(map, bytes), show, &mut text)?;
         }
+        if text.is_empty() {
+            return Ok(());
+        }
+        title(out, section, "variables")?;
+        out.write_all(&text)?;
         return writeln!(out);
     }
     let most = map.def().max_entries;
@@ -222,10 +227,13 @@ fn per_cpu(
 fn variables(section: &Shown, show: usize, out: &mut dyn Write) -> io::Result<()> {
     match section {
         Shown::Value(Value::Struct(variables)) => {
-            for (name, value) in variables.iter().take(show) {
+            // Null pointers are there to make a type known, as a rule.
+            let shown: Vec<_> =
+                variables.iter().filter(|(_, value)| *value != Value::Pointer(0)).collect();
+            for (name, value) in shown.iter().take(show) {
                 writeln!(out, "  {}: {value}", clean(name))?;
             }
-            more(out, variables.len() as u64, show)
+            more(out, shown.len() as u64, show)
         }
         other => writeln!(out, "  {other}"),
     }

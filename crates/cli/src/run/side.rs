@@ -2,6 +2,7 @@
 //! added up to.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use skep::abi::{Errno, ProgType, Trap, TrapKind};
 use skep::load::{
     Linked, LinkedProgram, LoadError, LoadErrorKind, Options, Program, RingBuffer, Skep, Target,
 };
-use skep::sys::{Kernel, TestRun};
+use skep::sys::{Kernel, Output, TestRun};
 use skep::vm::Vm;
 use skep::vm::hooks::{PacketError, PacketHook};
 
@@ -49,7 +50,15 @@ pub struct Tally {
 
 enum Engine {
     Embedded { vm: Arc<Vm>, hook: PacketHook },
-    Linux { input: Vec<u8>, output: Vec<u8>, len: usize },
+    Linux(Exchange),
+}
+
+/// What TEST_RUN takes and gives.
+struct Exchange {
+    input: Vec<u8>,
+    output: Vec<u8>,
+    /// Where the packet is in `output`.
+    packet: Range<usize>,
 }
 
 /// What a packet came to.
@@ -66,6 +75,8 @@ const OUTPUT: usize = 1 << 17;
 const ETH_HLEN: usize = 14;
 /// `struct __sk_buff`; a context of zeros makes Linux fill in the packet's length.
 const SK_BUFF: usize = 192;
+/// `struct xdp_md`; coming back, it says how much of the output is metadata.
+const XDP_MD: usize = 24;
 
 impl Side {
     /// Loads the object into the embedded kernel.
@@ -105,8 +116,8 @@ impl Side {
     ) -> Result<Side, Failure> {
         let skep = load(&kernel, linked, target, options)?;
         let program = named(&skep, name)?;
-        let engine = Engine::Linux { input: Vec::new(), output: vec![0; OUTPUT], len: 0 };
-        Side::new(engine, skep, program, Arc::default())
+        let exchange = Exchange { input: Vec::new(), output: vec![0; OUTPUT], packet: 0..0 };
+        Side::new(Engine::Linux(exchange), skep, program, Arc::default())
     }
 
     fn new(
@@ -130,7 +141,7 @@ impl Side {
     pub fn name(&self) -> &'static str {
         match self.engine {
             Engine::Embedded { .. } => "embedded",
-            Engine::Linux { .. } => "linux",
+            Engine::Linux(_) => "linux",
         }
     }
 
@@ -169,11 +180,11 @@ impl Side {
         const SKB_ROOM: usize = 4096 - 64 - 320;
         match (&self.engine, self.prog_type) {
             (Engine::Embedded { .. }, _) => len >= ETH_HLEN,
-            (Engine::Linux { .. }, ProgType::Xdp) => len > ETH_HLEN && len <= XDP_ROOM,
-            (Engine::Linux { .. }, ProgType::SocketFilter) => {
+            (Engine::Linux(_), ProgType::Xdp) => len > ETH_HLEN && len <= XDP_ROOM,
+            (Engine::Linux(_), ProgType::SocketFilter) => {
                 len > ETH_HLEN && len <= SKB_ROOM - ETH_HLEN
             }
-            (Engine::Linux { .. }, _) => len > ETH_HLEN && len <= SKB_ROOM,
+            (Engine::Linux(_), _) => len > ETH_HLEN && len <= SKB_ROOM,
         }
     }
 
@@ -193,40 +204,8 @@ impl Side {
                     Err(error) => return Err(explain(self.program.linked(), &self.skep, &error)),
                 }
             }
-            Engine::Linux { input, output, len } => {
-                input.clear();
-                if self.prog_type == ProgType::SocketFilter {
-                    // TEST_RUN takes a header away; the frame keeps its own this way.
-                    input.extend_from_slice(&frame[..ETH_HLEN]);
-                }
-                input.extend_from_slice(frame);
-                let context = [0; SK_BUFF];
-                let is_skb = self.prog_type != ProgType::Xdp;
-                let (run, result) = self.program.test_run(TestRun {
-                    data_size_in: input.len() as u32,
-                    data_in: Some(input.as_slice().into()),
-                    data_size_out: output.len() as u32,
-                    data_out: output.as_mut_slice().into(),
-                    ctx_size_in: if is_skb { SK_BUFF as u32 } else { 0 },
-                    ctx_in: is_skb.then(|| context[..].into()),
-                    ..TestRun::default()
-                });
-                let (retval, size, duration) = (run.retval, run.data_size_out, run.duration);
-                drop(run);
-                match result {
-                    Ok(()) => {
-                        *len = (size as usize).min(output.len());
-                        self.tally.time += Duration::from_nanos(duration.into());
-                        Ran::Verdict(retval)
-                    }
-                    // A packet that is cut behind its IP header's start, say.
-                    Err(Errno::EINVAL) => Ran::Outside,
-                    Err(errno) => {
-                        return Err(Failure::unusable(format!(
-                            "BPF_PROG_TEST_RUN failed: {errno}"
-                        )));
-                    }
-                }
+            Engine::Linux(exchange) => {
+                exchange.run(&self.program, self.prog_type, frame, &mut self.tally.time)?
             }
         };
         match ran {
@@ -247,10 +226,61 @@ impl Side {
     pub fn packet(&self) -> &[u8] {
         match &self.engine {
             Engine::Embedded { hook, .. } => hook.packet(),
-            Engine::Linux { output, len, .. } => {
-                let added = if self.prog_type == ProgType::SocketFilter { ETH_HLEN } else { 0 };
-                output.get(added..*len).unwrap_or_default()
+            Engine::Linux(exchange) => {
+                exchange.output.get(exchange.packet.clone()).unwrap_or_default()
             }
+        }
+    }
+}
+
+impl Exchange {
+    /// Runs a program once; adds the time that Linux measured to `time`.
+    fn run(
+        &mut self,
+        program: &Program,
+        prog_type: ProgType,
+        frame: &[u8],
+        time: &mut Duration,
+    ) -> Result<Ran, Failure> {
+        let is_filter = prog_type == ProgType::SocketFilter;
+        self.input.clear();
+        if is_filter {
+            // TEST_RUN takes a header away; the frame keeps its own this way.
+            self.input.extend_from_slice(&frame[..ETH_HLEN]);
+        }
+        self.input.extend_from_slice(frame);
+        let size = self.input.len() as u32;
+        let (mut context, mut context_out) = (vec![0; SK_BUFF], [0; XDP_MD]);
+        let is_xdp = prog_type == ProgType::Xdp;
+        if is_xdp {
+            context.truncate(XDP_MD);
+            context[4..8].copy_from_slice(&size.to_ne_bytes());
+        }
+        let (run, result) = program.test_run(TestRun {
+            data_size_in: size,
+            data_in: Some(self.input.as_slice().into()),
+            data_size_out: self.output.len() as u32,
+            data_out: self.output.as_mut_slice().into(),
+            ctx_size_in: context.len() as u32,
+            ctx_in: Some(context.as_slice().into()),
+            ctx_size_out: if is_xdp { XDP_MD as u32 } else { 0 },
+            ctx_out: if is_xdp { (&mut context_out[..]).into() } else { Output::Null },
+            ..TestRun::default()
+        });
+        let (retval, size, duration) = (run.retval, run.data_size_out, run.duration);
+        drop(run);
+        match result {
+            Ok(()) => {
+                let end = (size as usize).min(self.output.len());
+                let metadata = context_out.first_chunk().copied().map_or(0, u32::from_ne_bytes);
+                let start = if is_filter { ETH_HLEN } else { metadata as usize };
+                self.packet = start.min(end)..end;
+                *time += Duration::from_nanos(duration.into());
+                Ok(Ran::Verdict(retval))
+            }
+            // A packet that ends within its IP header, say.
+            Err(Errno::EINVAL) => Ok(Ran::Outside),
+            Err(errno) => Err(Failure::unusable(format!("BPF_PROG_TEST_RUN failed: {errno}"))),
         }
     }
 }

@@ -72,7 +72,6 @@ pub fn run(
         }
         start += times.map_or(0, |(first, last)| last - first + 1);
     }
-    progress.end();
     match writer {
         Some(writer) => writer.finish(),
         None => Ok(()),
@@ -97,21 +96,28 @@ fn one(
         differences.last = None;
         return Ok(());
     }
-    let mut results = Vec::with_capacity(sides.len());
-    for side in sides.iter_mut() {
+    // Linux comes last and runs first: it looks at more than lengths.
+    let mut verdicts = Vec::with_capacity(sides.len());
+    differences.last = None;
+    for index in (0..sides.len()).rev() {
+        let side = &mut sides[index];
         let name = side.name();
-        results.push(side.run(packet.data).map_err(|failure| match compares {
+        let ran = side.run(packet.data).map_err(|failure| match compares {
             true => failure.context(&format!("{name} kernel")),
             false => failure,
-        })?);
+        })?;
         side.rings.iter_mut().for_each(|ring| ring.drain(compares));
+        match ran {
+            Ran::Verdict(retval) => verdicts.insert(0, retval),
+            Ran::Outside => {
+                sides[..index].iter_mut().for_each(|side| side.tally.outside += 1);
+                return Ok(());
+            }
+        }
     }
-    differences.last = match results[0] {
-        Ran::Verdict(retval) => Some(retval),
-        Ran::Outside => None,
-    };
+    differences.last = verdicts.first().copied();
     if compares {
-        compare::packet(sides, &results, number, differences);
+        compare::packet(sides, &verdicts, number, differences);
     }
     Ok(())
 }
@@ -213,9 +219,12 @@ impl Progress {
             bar.set_position(pass.saturating_mul(self.len).saturating_add(offset));
         }
     }
+}
 
-    fn end(self) {
-        if let Some(bar) = self.bar {
+/// Whatever is printed next stands where the bar was.
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }

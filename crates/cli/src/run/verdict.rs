@@ -37,6 +37,14 @@ pub fn text(prog_type: ProgType, retval: u32) -> String {
     }
 }
 
+/// The same, with the number of bytes that a socket filter accepts.
+pub fn exact(prog_type: ProgType, retval: u32) -> String {
+    match prog_type {
+        ProgType::SocketFilter if retval != 0 => format!("accepted, {retval} bytes"),
+        _ => text(prog_type, retval),
+    }
+}
+
 /// Values that count as one: a socket filter returns how many bytes it accepts.
 pub fn class(prog_type: ProgType, retval: u32) -> u32 {
     match prog_type {

@@ -134,8 +134,9 @@ impl ObjectError {
         Some(match &self.0.kind {
             ObjectErrorKind::Text => match self.0.file.strip_suffix(".c") {
                 Some(stem) => format!(
-                    "compile it first: clang -O2 -g --target=bpf -c {0}.c -o {0}.bpf.o",
-                    stem
+                    "compile it first: clang -O2 -g --target=bpf -c {0}.c -o {1}.bpf.o",
+                    stem,
+                    stem.strip_suffix(".bpf").unwrap_or(stem)
                 ),
                 None => "give the object that `clang -O2 -g --target=bpf -c PROG.c -o PROG.bpf.o` \
                          makes"

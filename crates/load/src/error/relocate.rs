@@ -41,6 +41,14 @@ pub enum RelocateErrorKind {
         /// Why they are missing.
         reason: String,
     },
+    /// A structure of operations that is not what the kernel has.
+    #[error("structure {name:?}: {reason}")]
+    Structure {
+        /// The variable's name.
+        name: String,
+        /// What differs.
+        reason: String,
+    },
     /// A CO-RE record without an answer.
     #[error("{0}")]
     Core(#[from] CoreError),

@@ -11,7 +11,7 @@ use skep_sys::{Command, Fd, Kernel, MapCreate, MapFreeze, MapInfo, ObjGet, ObjPi
 use super::{Map, Options, Program, kernel_name};
 use crate::error::{LoadError, LoadErrorKind as Kind};
 use crate::object::MapDef;
-use crate::relocate::Linked;
+use crate::relocate::{Linked, Structure};
 
 /// Creates all maps that are to be; the others stay `None`.
 pub(super) fn maps(
@@ -21,12 +21,13 @@ pub(super) fn maps(
     options: &Options,
 ) -> Result<Vec<Option<Map>>, LoadError> {
     let mut maps = Vec::with_capacity(linked.maps.len());
-    for def in &linked.maps {
+    for (index, def) in linked.maps.iter().enumerate() {
         if !def.autocreate {
             maps.push(None);
             continue;
         }
-        let creation = Creation { linked, kernel, btf, def };
+        let structure = linked.structures.iter().find(|structure| structure.map == index);
+        let creation = Creation { linked, kernel, btf, def, structure };
         maps.push(Some(creation.map(options)?));
     }
     // Maps of maps last, when all that they hold is there.
@@ -74,6 +75,8 @@ struct Creation<'a> {
     kernel: &'a Arc<dyn Kernel>,
     btf: Option<&'a Fd>,
     def: &'a MapDef,
+    /// The kernel's side of a structure of operations.
+    structure: Option<&'a Structure>,
 }
 
 impl Creation<'_> {
@@ -107,9 +110,13 @@ impl Creation<'_> {
         Kind::Map { name: self.def.name.clone(), doing: doing.into(), errno }.into()
     }
 
-    /// An array of perf events without a size gets one for each CPU.
+    /// An array of perf events without a size gets one for each CPU; the value of a
+    /// structure is as large as the kernel's.
     fn completed(&self, def: &MapDef) -> MapDef {
         let mut def = def.clone();
+        if let Some(structure) = self.structure {
+            def.value_size = structure.contents.len() as u32;
+        }
         if def.kind() == Some(MapType::PerfEventArray) && def.max_entries == 0 {
             def.max_entries = self.kernel.possible_cpus();
         }
@@ -151,6 +158,10 @@ impl Creation<'_> {
             create.btf_fd = types.raw() as u32;
             create.btf_key_type_id = def.key_type_id;
             create.btf_value_type_id = def.value_type_id;
+        }
+        if let Some(structure) = self.structure {
+            create.btf_vmlinux_value_type_id = structure.value_type_id;
+            create.btf_value_type_id = 0;
         }
         let fd = self.kernel.bpf(&mut Command::MapCreate(create))?;
         Ok(Fd::new(self.kernel.clone(), fd as i32))

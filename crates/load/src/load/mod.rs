@@ -22,7 +22,7 @@ pub use ring::RingBuffer;
 
 use crate::error::{Error, LoadError, LoadErrorKind as Kind};
 use crate::object::{MapOrigin, Object};
-use crate::relocate::{Linked, relocate};
+use crate::relocate::{Linked, Structure, relocate};
 use crate::target::Target;
 
 /// How to load.
@@ -42,6 +42,8 @@ pub struct Skep {
     maps: Vec<Option<Map>>,
     programs: Vec<Program>,
     types: Option<Arc<Btf>>,
+    /// The values of structures of operations, by the maps' indices.
+    structures: Vec<(usize, Vec<u8>)>,
     /// What went on without, and why.
     notes: Vec<String>,
     _btf: Option<Fd>,
@@ -71,6 +73,15 @@ impl Skep {
     /// The object's types.
     pub fn types(&self) -> Option<&Arc<Btf>> {
         self.types.as_ref()
+    }
+
+    /// The value of a structure of operations, with its programs in it. Setting it as
+    /// the map's only element attaches them.
+    pub fn structure(&self, map: &str) -> Option<&[u8]> {
+        let is_it = |(index, _): &&(usize, Vec<u8>)| {
+            self.maps.get(*index).is_some_and(|of| of.as_ref().is_some_and(|of| of.name() == map))
+        };
+        self.structures.iter().find(is_it).map(|(_, value)| &value[..])
     }
 
     /// What the load went on without, and why: a line each.
@@ -111,7 +122,24 @@ pub fn load(
         programs.push(loading.load(of, options).map_err(name_file)?);
     }
     create::fill_program_arrays(linked, &maps, &programs).map_err(name_file)?;
-    Ok(Skep { maps, programs, types: linked.btf.clone(), notes, _btf: btf })
+    let structures = structures(linked, &programs);
+    Ok(Skep { maps, programs, types: linked.btf.clone(), structures, notes, _btf: btf })
+}
+
+/// The values of structures of operations, with the fds of their programs.
+fn structures(linked: &Linked, programs: &[Program]) -> Vec<(usize, Vec<u8>)> {
+    let value = |structure: &Structure| {
+        let mut value = structure.contents.clone();
+        for member in &structure.members {
+            let loaded = linked.programs.iter().position(|of| of.index == member.program);
+            let place = value.get_mut(member.offset as usize..member.offset as usize + 8);
+            if let (Some(program), Some(place)) = (loaded.and_then(|at| programs.get(at)), place) {
+                place.copy_from_slice(&(program.fd().raw() as u64).to_ne_bytes());
+            }
+        }
+        (structure.map, value)
+    };
+    linked.structures.iter().map(value).collect()
 }
 
 /// Gives the kernel the object's types. They are needed only for structures of

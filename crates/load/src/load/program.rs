@@ -94,14 +94,14 @@ impl Loading<'_> {
             let section = program.def.section.clone();
             return Err(Kind::NoType { program: name(), section }.into());
         };
-        let attach_btf_id = self
-            .attach_btf_id(program)
+        let attach = self
+            .attach(program)
             .map_err(|reason| Kind::AttachTarget { program: name(), reason })?;
         let request = Request {
             loading: self,
             program,
             prog_type,
-            attach_btf_id,
+            attach,
             insns: self.insns(program)?,
             func_info: func_info(program),
             line_info: line_info(program),
@@ -116,11 +116,27 @@ impl Loading<'_> {
         Ok(Program(Arc::new(Inner { fd, linked: program.clone(), log })))
     }
 
-    fn attach_btf_id(&self, program: &LinkedProgram) -> Result<u32, String> {
-        if program.def.section_def.map(|def| def.target) == Some(SectionTarget::Program) {
-            return Err("it replaces a function of another program, which has to be given".into());
+    /// What a program attaches to, as far as the verifier has to know it.
+    fn attach(&self, program: &LinkedProgram) -> Result<Attach, String> {
+        let def = &program.def;
+        match def.section_def.map(|def| def.target) {
+            Some(SectionTarget::Program) => {
+                Err("it replaces a function of another program, which has to be given".into())
+            }
+            Some(SectionTarget::StructOps) => {
+                let mut members = self.linked.structures.iter().flat_map(|structure| {
+                    structure.members.iter().map(|member| (structure.type_id, member))
+                });
+                match members.find(|(_, member)| member.program == program.index) {
+                    Some((btf_id, member)) => Ok(Attach { btf_id, attach_type: member.index }),
+                    None => Err("no structure of operations refers to it".into()),
+                }
+            }
+            _ => Ok(Attach {
+                btf_id: self.target.attach_btf_id(def)?.unwrap_or(0),
+                attach_type: def.attach_type.map_or(0, |of| of as u32),
+            }),
         }
-        Ok(self.target.attach_btf_id(&program.def)?.unwrap_or(0))
     }
 
     /// The instructions, with the maps' fds.
@@ -136,12 +152,18 @@ impl Loading<'_> {
     }
 }
 
+/// A program's expected attach type, and the BTF id of what it attaches to.
+struct Attach {
+    btf_id: u32,
+    attach_type: u32,
+}
+
 /// A load command, ready to be sent more than once.
 struct Request<'a> {
     loading: &'a Loading<'a>,
     program: &'a LinkedProgram,
     prog_type: ProgType,
-    attach_btf_id: u32,
+    attach: Attach,
     insns: Vec<u8>,
     func_info: Vec<u8>,
     line_info: Vec<u8>,
@@ -186,8 +208,8 @@ impl Request<'_> {
                 .unwrap_or(0),
             prog_flags: def.flags,
             prog_name: kernel_name(&def.name),
-            expected_attach_type: def.attach_type.map_or(0, |of| of as u32),
-            attach_btf_id: self.attach_btf_id,
+            expected_attach_type: self.attach.attach_type,
+            attach_btf_id: self.attach.btf_id,
             ..ProgLoad::default()
         };
         if let Some(btf) = self.loading.btf {

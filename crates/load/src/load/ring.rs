@@ -1,8 +1,8 @@
 //! Reading a ring buffer, as its only reader.
 //!
 //! The first page holds how far the reader is, the second how far the writers are,
-//! and behind them are the records, mapped twice so that one which wraps is still in
-//! one piece. Each record has a header: its length, whether it is still being written,
+//! and behind them are the records. (Linux can map those twice in a row, so that one
+//! which wraps is still in one piece; bytes are copied here, so once will do.) Each record has a header: its length, whether it is still being written,
 //! and whether it was given up. Counterparts: `kernel/bpf/ringbuf.c`, libbpf's
 //! `ringbuf.c`.
 
@@ -43,7 +43,7 @@ impl RingBuffer {
         let (kernel, fd) = (map.fd().kernel(), map.fd().raw());
         let consumer = kernel.mmap(fd, 0, PAGE, true)?;
         let size = def.max_entries as usize;
-        let producer = kernel.mmap(fd, PAGE as u64, PAGE + 2 * size, false)?;
+        let producer = kernel.mmap(fd, PAGE as u64, PAGE + size, false)?;
         let position = consumer.load_u64(0).ok_or(Errno::EINVAL)?;
         Ok(RingBuffer { map: map.clone(), consumer, producer, size: size as u64, position })
     }
@@ -54,6 +54,14 @@ impl RingBuffer {
     /// The errno of `poll(2)`.
     pub fn wait(&self, timeout: Duration) -> Result<bool, Errno> {
         self.map.fd().kernel().poll(self.map.fd().raw(), timeout)
+    }
+
+    /// Copies the bytes at a position, which may go on at the start.
+    fn read(&self, position: u64, bytes: &mut [u8]) -> bool {
+        let start = position & (self.size - 1);
+        let before_end = (self.size - start).min(bytes.len() as u64) as usize;
+        let (first, wrapped) = bytes.split_at_mut(before_end);
+        self.producer.read(PAGE + start as usize, first) && self.producer.read(PAGE, wrapped)
     }
 
     /// The next record, which makes room for others; `None` while there is none.
@@ -74,8 +82,7 @@ impl RingBuffer {
                 return None;
             }
             let mut record = vec![0; len as usize];
-            let is_read =
-                header & DISCARDED != 0 || self.producer.read(start + HEADER as usize, &mut record);
+            let is_read = header & DISCARDED != 0 || self.read(self.position + HEADER, &mut record);
             self.position = self.position.wrapping_add((len + HEADER).next_multiple_of(8));
             self.consumer.store_u64(0, self.position);
             if header & DISCARDED == 0 && is_read {

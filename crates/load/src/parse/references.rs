@@ -49,11 +49,25 @@ pub(super) fn collect(
         map.slots.sort_by_key(|&(slot, _)| slot);
         map.slots.dedup_by_key(|&mut (slot, _)| slot);
     }
+    leave_out_operations(object);
     for index in 0..object.functions.len() {
         calls_within(object, index);
         object.functions[index].references.sort_by_key(|reference| reference.at);
     }
     Ok(())
+}
+
+/// Programs that only structures refer to which are not created are not loaded.
+fn leave_out_operations(object: &mut Object) {
+    let mut is_used: FxHashMap<usize, bool> = FxHashMap::default();
+    for map in &object.maps {
+        for operation in &map.operations {
+            *is_used.entry(operation.program).or_default() |= map.autocreate;
+        }
+    }
+    for (program, is_used) in is_used {
+        object.programs[program].autoload = is_used;
+    }
 }
 
 /// Where things are, by what relocations say.

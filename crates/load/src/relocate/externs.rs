@@ -115,13 +115,12 @@ fn addresses(object: &Object, target: &Target) -> Result<FxHashMap<String, u64>,
         return Ok(FxHashMap::default());
     }
     for line in target.kallsyms().lines() {
-        let mut words = line.split_ascii_whitespace();
-        let (Some(address), Some(kind), Some(name)) = (words.next(), words.next(), words.next())
-        else {
-            continue;
-        };
-        let plain = match name.split_once(".llvm.") {
-            Some((plain, _)) if kind == "d" => plain,
+        let Some((address, rest)) = line.split_once(' ') else { continue };
+        let Some((kind, rest)) = rest.split_once(' ') else { continue };
+        // The name of a module may follow.
+        let name = rest.split_once('\t').map_or(rest, |(name, _)| name);
+        let plain = match kind {
+            "d" => name.split_once(".llvm.").map_or(name, |(plain, _)| plain),
             _ => name,
         };
         let (Some(known), Ok(address)) = (wanted.get_mut(plain), u64::from_str_radix(address, 16))

@@ -8,6 +8,7 @@
 mod core;
 mod externs;
 mod image;
+mod struct_ops;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use crate::object::{MapDef, MapOrigin, Object, ProgramDef, Symbol};
 use crate::target::Target;
 use externs::Resolution;
 use image::Image;
+pub use struct_ops::{Structure, StructureMember};
 
 /// An object whose programs are complete but for the fds of maps.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Linked {
     pub maps: Vec<MapDef>,
     /// The object's types.
     pub btf: Option<Arc<Btf>>,
+    /// The structures of operations among the maps, in the kernel's layout.
+    pub structures: Vec<Structure>,
     /// Initial bytes of an arena.
     pub arena: Vec<u8>,
 }
@@ -101,6 +105,7 @@ const MAX_TOTAL: usize = 16 << 20;
 pub fn relocate(object: &Object, target: &Target) -> Result<Linked, RelocateError> {
     let name_file = |error: RelocateError| error.of_file(&object.file);
     let externs = externs::resolve(object, target).map_err(name_file)?;
+    let structures = struct_ops::layout(object, target).map_err(name_file)?;
     let code = core::apply(object, target).map_err(name_file)?;
     let mut programs = Vec::new();
     let mut total = 0;
@@ -124,6 +129,7 @@ pub fn relocate(object: &Object, target: &Target) -> Result<Linked, RelocateErro
         programs,
         maps,
         btf: object.btf.clone(),
+        structures,
         arena: object.arena.clone(),
     })
 }

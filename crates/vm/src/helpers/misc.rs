@@ -56,7 +56,8 @@ fn bpf_loop(run: &mut Run<'_>) -> Result<Value, Stop> {
         return Ok(failure(Errno::EINVAL));
     }
     if count > MAX_LOOPS {
-        return Ok(failure(Errno::E2BIG));
+        // Linux inlines the loop, and returns this one error as a 32-bit number.
+        return Ok(Value::scalar(failure(Errno::E2BIG).bits & 0xffff_ffff));
     }
     for index in 0..count {
         if run.call_back(callback, &[Value::scalar(index), context])? != 0 {

@@ -19,7 +19,8 @@ impl Frame {
     }
 
     /// Puts a packet at `headroom`, with its first `metadata` bytes as metadata. A
-    /// buffer that is too small is replaced, with `tailroom` bytes behind the packet.
+    /// buffer that is too small is replaced, with `tailroom` bytes behind the packet. The
+    /// head room is zero, as TEST_RUN's is: no packet sees bytes of one before it.
     pub fn fill(&mut self, packet: &[u8], metadata: usize, headroom: usize, tailroom: usize) {
         let needed = headroom + packet.len() + tailroom;
         if self.memory.capacity() < needed {
@@ -29,6 +30,7 @@ impl Frame {
         self.data = headroom + metadata.min(packet.len());
         self.end = headroom + packet.len();
         self.epoch = 0;
+        self.memory.bytes_mut(0, self.meta).fill(0);
         self.memory.bytes_mut(self.meta, self.end).copy_from_slice(packet);
     }
 

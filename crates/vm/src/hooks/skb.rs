@@ -209,7 +209,10 @@ impl Skb {
             if self.mac_offset != 0 || self.len() < ETH_HLEN {
                 return Err(Errno::EINVAL);
             }
+            // The network header stays where it is, counted from the new start.
+            let network_offset = self.network_offset;
             self.push(VLAN_HLEN);
+            self.network_offset = network_offset;
             let (old_proto, old_tci) = (self.vlan_proto, self.vlan_tci);
             let bytes = self.frame.bytes_mut();
             bytes.copy_within(VLAN_HLEN..VLAN_HLEN + 12, 0);
@@ -233,6 +236,7 @@ impl Skb {
         if self.vlan_present {
             self.vlan_present = false;
             self.vlan_tci = 0;
+            self.vlan_proto = 0;
         } else {
             if !is_vlan(self.protocol) {
                 return Ok(());
@@ -251,8 +255,11 @@ impl Skb {
 
     /// Takes the outermost tag out of the packet; gives its TCI.
     fn vlan_untag(&mut self) -> Result<u16, Errno> {
-        if self.mac_offset != 0 || self.len() < ETH_HLEN + VLAN_HLEN {
+        if self.mac_offset != 0 {
             return Err(Errno::EINVAL);
+        }
+        if self.len() < ETH_HLEN + VLAN_HLEN {
+            return Err(Errno::ENOMEM);
         }
         let bytes = self.frame.bytes_mut();
         let tci = u16::from_be_bytes([bytes[14], bytes[15]]);
@@ -314,11 +321,11 @@ fn is_vlan(protocol: u16) -> bool {
     matches!(u16::from_be(protocol), ETH_P_8021Q | ETH_P_8021AD)
 }
 
-/// Whom a frame is for, on an interface whose address is all zeros.
+/// Whom a frame is for, on `lo`, whose own address and broadcast address are zeros:
+/// this host, a group, or another host.
 fn pkt_type(header: &[u8; ETH_HLEN]) -> u32 {
     match &header[..6] {
         [0, 0, 0, 0, 0, 0] => 0,
-        [0xff, 0xff, 0xff, 0xff, 0xff, 0xff] => 1,
         [first, ..] if first & 1 == 1 => 2,
         _ => 3,
     }

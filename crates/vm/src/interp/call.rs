@@ -27,6 +27,7 @@ impl Run<'_> {
         let saved = self.regs.take_saved();
         let program = self.program.clone();
         self.callers.push(Caller { program, pc, saved, may_goto: self.may_goto });
+        self.regs.set(Reg::R0, Value::UNINIT);
         self.regs.set(Reg::R10, self.stack.enter(self.callers.len()));
         self.may_goto = MAY_GOTO_LIMIT;
         Ok(())

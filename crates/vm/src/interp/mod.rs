@@ -82,7 +82,7 @@ pub struct Run<'r> {
 }
 
 /// Times that a `may_goto` lets a loop go on (`BPF_MAX_LOOPS`).
-const MAY_GOTO_LIMIT: u32 = 8 * 1024 * 1024;
+pub(crate) const MAY_GOTO_LIMIT: u32 = 8 * 1024 * 1024;
 
 impl<'r> Run<'r> {
     /// Prepares a run. `budget` bounds the instructions executed, counted at

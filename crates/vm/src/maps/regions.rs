@@ -3,6 +3,9 @@
 use super::{Element, Map};
 use crate::mem::value::{Kind, Region};
 use std::ptr::NonNull;
+use std::sync::Arc;
+
+use skep_abi::Errno;
 
 impl Map {
     /// The value of a key as a region; the vCPU's own in per-CPU maps.
@@ -43,6 +46,22 @@ impl Map {
         if let (Some(ring), Some(start)) = (self.ring(), NonNull::new(start)) {
             ring.commit(start, flags, discard);
         }
+    }
+
+    /// [`Map::map_into_user`] as what the seam gives.
+    ///
+    /// # Errors
+    /// Those of [`Map::map_into_user`].
+    pub fn user_memory(
+        self: &Arc<Map>,
+        offset: usize,
+        len: usize,
+        writable: bool,
+    ) -> Result<skep_sys::Mapping, Errno> {
+        let mapping = self.map_into_user(offset, len, writable)?;
+        let (start, len) = (mapping.view().base(), mapping.view().len());
+        // SAFETY: the view is mapped as long as it lives, and for writing if asked for.
+        Ok(unsafe { skep_sys::Mapping::owned(start, len, writable, Box::new(mapping)) })
     }
 
     fn value_region(&self, value: NonNull<u8>) -> Region {

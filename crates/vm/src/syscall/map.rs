@@ -13,9 +13,6 @@ use crate::Vm;
 use crate::maps::{BatchResult, Map, MapAttr, MapObject};
 use crate::objects::{MapHandle, Object};
 
-/// Bytes that one map may take.
-const MEMORY_LIMIT: u64 = 8 << 30;
-
 pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
     let wants_token = attr.map_flags & map_flags::TOKEN_FD != 0;
     let flags = attr.map_flags & !map_flags::TOKEN_FD;
@@ -33,7 +30,7 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
         flags,
         numa_node: attr.numa_node,
         map_extra: attr.map_extra,
-        memory_limit: MEMORY_LIMIT,
+        memory_limit: vm.memory_limit(),
         ..MapAttr::new(map_type, attr.key_size, attr.value_size, attr.max_entries)
     };
     shape.check()?;
@@ -340,7 +337,6 @@ pub(super) fn freeze(vm: &Vm, attr: &MapFreeze<'_>) -> Result<u32, Errno> {
 }
 
 /// `mmap(2)` of a map's fd.
-#[cfg(target_os = "linux")]
 pub(crate) fn mmap(
     map: &MapHandle,
     offset: u64,
@@ -348,8 +344,5 @@ pub(crate) fn mmap(
     writable: bool,
 ) -> Result<Mapping, Errno> {
     let start = usize::try_from(offset).map_err(|_| Errno::EINVAL)?;
-    // The map counts its mappings: one that is mapped for writing cannot be frozen.
-    let counted = map.map.map_into_user(start, len, writable)?;
-    let shared = map.map.shared().ok_or(Errno::EINVAL)?;
-    Ok(Mapping::new(shared.as_fd(), offset, len, writable)?.keeping(Box::new(counted)))
+    map.map.user_memory(start, len, writable)
 }

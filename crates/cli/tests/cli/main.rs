@@ -1,0 +1,7 @@
+//! The built binary, as a user runs it.
+
+mod errors;
+mod harness;
+mod raw;
+mod run;
+mod tools;

@@ -1,0 +1,7 @@
+/* A map whose value has two sizes. */
+#include "../bpf.h"
+
+struct { __uint(type, MAP_HASH); __uint(max_entries, 8); __uint(value_size, 16); __type(key, u32); __type(value, u32); } flows SEC(".maps");
+
+SEC("xdp")
+int pass(struct xdp_md *ctx) { return map_lookup(&flows, ctx) ? 2 : 1; }

@@ -1,0 +1,340 @@
+//! The verifier at work: the program with what is known of each instruction, the
+//! path being followed, and the paths still to follow. The stages stand in
+//! [`Checker::run`], in order. Counterpart: `struct bpf_verifier_env`, `bpf_check`.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use skep_abi::{MapType, Reason, flags};
+use skep_btf::Btf;
+use skep_isa::{Insn, Slot, decode_at};
+
+use crate::env::{Env, Rights};
+use crate::error::{Check, VerifyError, fail};
+use crate::explore::Pending;
+use crate::log::{Log, say};
+use crate::program::{MapDef, Program};
+use crate::prune::{Node, Visit};
+use crate::record::Record;
+use crate::reg::{BtfId, Flags, KERNEL_BTF, Kind, MapId, PROGRAM_BTF, Reg};
+use crate::stack_live::StackLiveness;
+use crate::state::{NodeId, State};
+use crate::structure::Subprog;
+
+/// What is known of one instruction on all paths.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Aux {
+    /// States are compared here.
+    pub prune_point: bool,
+    /// The path must be recorded here.
+    pub jump_point: bool,
+    /// A state is always kept here.
+    pub force_checkpoint: bool,
+    pub calls_callback: bool,
+    pub iter_next: bool,
+    /// The loop that it is in, 0 for none.
+    pub scc: u32,
+    /// Registers that may be read from here on.
+    pub live_before: u16,
+    pub fastcall_pattern: bool,
+    pub fastcall_spills: u8,
+    /// Reached on a real path.
+    pub seen: bool,
+    /// The kind of pointer that it reads or writes through.
+    pub pointer: Option<(Kind, Flags)>,
+    /// A barrier stands before it.
+    pub nospec: bool,
+    /// A barrier stands after it.
+    pub nospec_result: bool,
+    pub alu_state: u8,
+    pub alu_limit: u32,
+    /// The map that its immediate names.
+    pub map: Option<MapId>,
+    pub map_off: u32,
+    /// The kernel variable that its immediate names.
+    pub btf_var: Option<(Kind, Flags)>,
+    /// The map that the helper called here gets.
+    pub call_map: Option<MapId>,
+    pub loop_inline: Option<(bool, u32)>,
+}
+
+/// A map that the program uses.
+#[derive(Clone, Debug)]
+pub(crate) struct MapInfo {
+    pub def: Arc<MapDef>,
+    /// Special fields of its values.
+    pub record: Record,
+    /// What a look-up in a map of maps yields.
+    pub inner: Option<MapId>,
+}
+
+impl MapInfo {
+    pub(crate) fn new(def: Arc<MapDef>, checker: &mut Checker<'_>) -> MapInfo {
+        let btf = def.btf.as_ref().map_or(PROGRAM_BTF, |btf| checker.add_btf(btf));
+        let record = Record::of_map(&def, btf, checker);
+        MapInfo { def, record, inner: None }
+    }
+
+    /// Whether its contents are constants for the program.
+    pub(crate) fn is_constant(&self) -> bool {
+        self.def.flags & flags::map::RDONLY_PROG != 0 && self.def.frozen.is_some()
+    }
+
+    pub(crate) fn has_direct_value(&self) -> bool {
+        self.def.kind == MapType::Array
+    }
+}
+
+/// The verifier at work.
+pub(crate) struct Checker<'a> {
+    pub program: &'a Program,
+    pub env: &'a Env,
+    pub log: &'a mut Log,
+    pub rights: Rights,
+    insns: Vec<Option<Insn>>,
+    pub aux: Vec<Aux>,
+    pub subprogs: Vec<Subprog>,
+    pub postorder: Vec<u32>,
+    pub exception_callback: Option<usize>,
+    pub maps: Vec<MapInfo>,
+    pub map_ids: FxHashMap<i32, MapId>,
+    /// The kernel's BTF, the program's, and others.
+    pub btfs: Vec<Option<Arc<Btf>>>,
+    pub records: FxHashMap<(BtfId, u32), Option<Arc<Record>>>,
+    pub kfuncs: FxHashMap<(i32, i16), ()>,
+    pub arena: bool,
+    pub strict_alignment: bool,
+    pub attach_proto: Option<u32>,
+
+    // The path.
+    pub cur: State,
+    pub pc: u32,
+    pub prev_pc: i32,
+    pub history_open: bool,
+    pub pending: Vec<Pending>,
+    pub id_gen: u32,
+
+    // What was explored.
+    pub nodes: Vec<Option<Node>>,
+    pub free_nodes: Vec<NodeId>,
+    pub explored: Vec<Vec<NodeId>>,
+    pub visits: FxHashMap<(u32, [u32; 8]), Visit>,
+    pub stack_live: StackLiveness,
+    pub explore_alu_limits: bool,
+
+    // Counts.
+    pub processed: u32,
+    pub jumps: u32,
+    pub prev_processed: u32,
+    pub prev_jumps: u32,
+    pub total_states: u32,
+    pub peak_states: u32,
+    pub explored_count: u32,
+    pub free_count: u32,
+    pub backedge_count: u32,
+    pub max_states_per_insn: u32,
+
+    // The log.
+    pub touched_regs: u16,
+    pub touched_slots: u64,
+    pub prev_log_pos: usize,
+    pub prev_insn_len: usize,
+    pub prev_line: Option<usize>,
+}
+
+impl<'a> Checker<'a> {
+    pub(crate) fn new(program: &'a Program, env: &'a Env, log: &'a mut Log) -> Checker<'a> {
+        let len = program.slots.len();
+        let decode = |pc| decode_at(&program.slots, pc).ok();
+        let bit = |flag| program.flags & flag != 0;
+        Checker {
+            program,
+            env,
+            log,
+            rights: Rights::of(env),
+            insns: (0..len).map(decode).collect(),
+            aux: vec![Aux::default(); len],
+            subprogs: Vec::new(),
+            postorder: Vec::with_capacity(len),
+            exception_callback: None,
+            maps: Vec::new(),
+            map_ids: FxHashMap::default(),
+            btfs: vec![env.vmlinux.clone(), program.btf.clone()],
+            records: FxHashMap::default(),
+            kfuncs: FxHashMap::default(),
+            arena: false,
+            strict_alignment: bit(flags::prog::STRICT_ALIGNMENT)
+                && !bit(flags::prog::ANY_ALIGNMENT),
+            attach_proto: None,
+            cur: State::empty(),
+            pc: 0,
+            prev_pc: -1,
+            history_open: false,
+            pending: Vec::new(),
+            id_gen: 0,
+            nodes: Vec::new(),
+            free_nodes: Vec::new(),
+            explored: vec![Vec::new(); len],
+            visits: FxHashMap::default(),
+            stack_live: StackLiveness::default(),
+            explore_alu_limits: false,
+            processed: 0,
+            jumps: 0,
+            prev_processed: 0,
+            prev_jumps: 0,
+            total_states: 0,
+            peak_states: 0,
+            explored_count: 0,
+            free_count: 0,
+            backedge_count: 0,
+            max_states_per_insn: 0,
+            touched_regs: 0,
+            touched_slots: 0,
+            prev_log_pos: 0,
+            prev_insn_len: 0,
+            prev_line: None,
+        }
+    }
+
+    /// The whole verification.
+    pub(crate) fn run(&mut self) -> Result<(), VerifyError> {
+        let refuse = |pc| {
+            move |fault: Box<crate::error::Fault>| VerifyError {
+                pc,
+                errno: fault.errno,
+                reason: fault.reason,
+            }
+        };
+        let result = match self.structure() {
+            Err(fault) => Err(refuse(None)(fault)),
+            Ok(()) => match self.explore_all() {
+                Err(fault) => Err(refuse(Some(self.pc))(fault)),
+                Ok(()) => self.finish().map_err(refuse(None)),
+            },
+        };
+        if let Err(error) = &result
+            && error.reason != Reason::Silent
+        {
+            say!(self.log, "{}\n", error.reason);
+        }
+        self.log_statistics();
+        result
+    }
+
+    fn finish(&mut self) -> Check {
+        self.shrink_fastcall_stacks();
+        self.check_stack_depth()?;
+        for pc in 0..self.len() {
+            let no_kfunc = skep_isa::Callee::Kfunc { btf_id: 0, module: 0 };
+            if self.aux[pc as usize].seen && self.insn(pc) == Some(Insn::Call(no_kfunc)) {
+                fail!(EINVAL, KfuncNotEliminated);
+            }
+        }
+        Ok(())
+    }
+
+    fn log_statistics(&mut self) {
+        if self.log.wants_stats() {
+            let depths: Vec<String> =
+                self.subprogs.iter().map(|subprog| subprog.stack_depth.to_string()).collect();
+            say!(self.log, "verification time 0 usec\nstack depth {}\n", depths.join("+"));
+        }
+        say!(
+            self.log,
+            "processed {} insns (limit 1000000) max_states_per_insn {} total_states {} \
+             peak_states {} mark_read 0\n",
+            self.processed,
+            self.max_states_per_insn,
+            self.total_states,
+            self.peak_states
+        );
+    }
+
+    /// Number of slots.
+    pub(crate) fn len(&self) -> u32 {
+        self.program.slots.len() as u32
+    }
+
+    /// The instruction at this slot; `None` where the slot is none.
+    #[inline]
+    pub(crate) fn insn(&self, pc: u32) -> Option<Insn> {
+        self.insns.get(pc as usize).copied().flatten()
+    }
+
+    pub(crate) fn slot(&self, pc: u32) -> Slot {
+        self.program.slots[pc as usize]
+    }
+
+    /// Whether a 64-bit immediate load starts here.
+    pub(crate) fn is_imm64(&self, pc: u32) -> bool {
+        self.slot(pc).code == 0x18
+    }
+
+    pub(crate) fn aux(&mut self) -> &mut Aux {
+        &mut self.aux[self.pc as usize]
+    }
+
+    pub(crate) fn new_id(&mut self) -> u32 {
+        self.id_gen += 1;
+        self.id_gen
+    }
+
+    pub(crate) fn btf(&self, id: BtfId) -> Option<Arc<Btf>> {
+        self.btfs.get(usize::from(id))?.clone()
+    }
+
+    pub(crate) fn add_btf(&mut self, btf: &Arc<Btf>) -> BtfId {
+        let same =
+            |other: &Option<Arc<Btf>>| other.as_ref().is_some_and(|other| Arc::ptr_eq(other, btf));
+        if let Some(index) = self.btfs.iter().position(same) {
+            return index as BtfId;
+        }
+        self.btfs.push(Some(Arc::clone(btf)));
+        (self.btfs.len() - 1) as BtfId
+    }
+
+    /// Whether a BTF is the kernel's or a module's.
+    pub(crate) fn is_kernel_btf(&self, id: BtfId) -> bool {
+        id == KERNEL_BTF
+            || self.btfs.get(usize::from(id)).and_then(Option::as_ref).is_some_and(|btf| {
+                self.program.modules.iter().any(|(_, module)| Arc::ptr_eq(module, btf))
+            })
+    }
+
+    /// Name of a type, "" where there is none.
+    pub(crate) fn type_name(&self, btf: BtfId, id: u32) -> String {
+        self.btf(btf)
+            .and_then(|btf| btf.type_by_id(id).map(|ty| ty.name().to_string()).ok())
+            .unwrap_or_default()
+    }
+
+    /// Whether the program as a whole may sleep.
+    pub(crate) fn is_sleepable(&self) -> bool {
+        self.program.flags & flags::prog::SLEEPABLE != 0
+    }
+
+    /// Whether the current path may sleep.
+    pub(crate) fn in_sleepable(&self) -> bool {
+        self.is_sleepable() || self.cur.sleepable
+    }
+
+    /// Whether RCU-protected objects cannot go away here.
+    pub(crate) fn in_rcu(&self) -> bool {
+        self.cur.rcu_lock || self.cur.active_locks > 0 || !self.in_sleepable()
+    }
+
+    /// Any number; precise at once without CAP_BPF, where nothing is tracked.
+    pub(crate) fn unknown(&self) -> Reg {
+        Reg { precise: !self.rights.bpf, ..Reg::UNKNOWN }
+    }
+
+    /// The number 0, as read from memory.
+    pub(crate) fn zero(&self) -> Reg {
+        Reg { precise: !self.rights.bpf, ..Reg::constant(0) }
+    }
+
+    /// What is left of a pointer to something that went away.
+    pub(crate) fn invalid(&self) -> Reg {
+        if self.rights.leak_pointers { self.unknown() } else { Reg::UNINIT }
+    }
+}

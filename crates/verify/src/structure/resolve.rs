@@ -1,0 +1,259 @@
+//! 64-bit immediates that name maps and kernel variables, and the opcodes of
+//! everything else. Counterpart: `resolve_pseudo_ldimm64`.
+
+use std::sync::Arc;
+
+use skep_abi::{MapType, ProgType};
+use skep_btf::{Btf, Kind as BtfKind, Type};
+use skep_isa::{ImmKind, Slot};
+
+use super::shape::is_known;
+use crate::checker::{Checker, MapInfo};
+use crate::error::{Check, ENOTSUPP, Fault, fail};
+use crate::program::MapDef;
+use crate::record::FieldKind;
+use crate::reg::{BtfId, Flags, KERNEL_BTF, Kind, MapId};
+
+/// Most maps that one program may use.
+const MAX_USED_MAPS: usize = 64;
+/// Offsets from here on could overflow.
+pub(crate) const MAX_VAR_OFF: i64 = 1 << 29;
+const LD_IMM64: u8 = 0x18;
+
+impl Checker<'_> {
+    pub(super) fn resolve_immediates(&mut self) -> Check {
+        let mut pc = 0;
+        while pc < self.len() {
+            let slot = self.slot(pc);
+            let is_load = slot.code & 0x07 == 0x01;
+            if is_load && (!matches!(slot.code & 0xe0, 0x60 | 0x80) || slot.imm != 0) {
+                fail!(EINVAL, LdxReserved);
+            }
+            if slot.code == LD_IMM64 {
+                self.resolve_imm64(pc, slot)?;
+                pc += 2;
+                continue;
+            }
+            if !is_known(slot.code) {
+                fail!(EINVAL, UnknownOpcode { code: slot.code });
+            }
+            pc += 1;
+        }
+        Ok(())
+    }
+
+    fn resolve_imm64(&mut self, pc: u32, slot: Slot) -> Check {
+        let second = self.program.slots.get(pc as usize + 1).copied();
+        let Some(second) = second
+            .filter(|second| (second.code, second.dst, second.src, second.off) == (0, 0, 0, 0))
+        else {
+            fail!(EINVAL, InvalidLdImm64);
+        };
+        const FUNC: u8 = ImmKind::Func as u8;
+        const BTF: u8 = ImmKind::BtfId as u8;
+        let is_value = match slot.src {
+            0 | FUNC => return Ok(()),
+            BTF => return self.resolve_btf_id(pc, slot, second),
+            2 | 6 => true,
+            1 | 5 if second.imm == 0 => false,
+            _ => fail!(EINVAL, UnrecognizedLdImm64),
+        };
+        let fd = if matches!(slot.src, 5 | 6) {
+            let Some(fds) = &self.program.fd_array else { fail!(EPROTO, FdArrayMissing) };
+            let fd = usize::try_from(slot.imm).ok().and_then(|index| fds.get(index));
+            let Some(&fd) = fd else { fail!(EFAULT, Silent) };
+            fd
+        } else {
+            slot.imm
+        };
+        let map = self.use_map(fd)?;
+        self.aux[pc as usize].map = Some(map);
+        if is_value {
+            let off = second.imm as u32;
+            if i64::from(off) >= MAX_VAR_OFF {
+                fail!(EINVAL, DirectOffset { off });
+            }
+            let def = &self.maps[usize::from(map)].def;
+            let value_size = def.value_size;
+            match def.kind {
+                MapType::Array if def.max_entries != 1 => {
+                    let reason = skep_abi::Reason::DirectValueBounds { value_size, off };
+                    return Err(Fault::new(ENOTSUPP, reason));
+                }
+                MapType::Array if off >= value_size => {
+                    fail!(EINVAL, DirectValueBounds { value_size, off });
+                }
+                MapType::Arena if u64::from(off) > u64::from(def.max_entries) << 12 => {
+                    fail!(ERANGE, DirectValueBounds { value_size, off });
+                }
+                MapType::Array | MapType::Arena => {}
+                _ => fail!(EINVAL, NoDirectValue),
+            }
+            self.aux[pc as usize].map_off = off;
+        }
+        Ok(())
+    }
+
+    fn use_map(&mut self, fd: i32) -> Check<MapId> {
+        if let Some(&id) = self.map_ids.get(&fd) {
+            return Ok(id);
+        }
+        let Some(found) = self.program.maps.iter().find(|map| map.fd == fd) else {
+            if (0..=2).contains(&fd) {
+                // The standard streams: files, but no maps.
+                fail!(EINVAL, NotAMap { fd });
+            }
+            fail!(EBADF, NotAMap { fd });
+        };
+        if self.map_ids.len() >= MAX_USED_MAPS {
+            fail!(E2BIG, TooManyMaps { limit: MAX_USED_MAPS as u32 });
+        }
+        let def = Arc::clone(&found.map);
+        let info = MapInfo::new(def, self);
+        self.check_map(&info)?;
+        let id = self.add_map(info);
+        self.map_ids.insert(fd, id);
+        Ok(id)
+    }
+
+    fn add_map(&mut self, mut info: MapInfo) -> MapId {
+        if let Some(inner) = info.def.inner.clone() {
+            let inner = MapInfo::new(inner, self);
+            info.inner = Some(self.add_map(inner));
+        }
+        self.maps.push(info);
+        (self.maps.len() - 1) as MapId
+    }
+
+    /// Whether a program of this type may use the map at all.
+    fn check_map(&mut self, info: &MapInfo) -> Check {
+        let kind = self.program.kind;
+        let tracing = matches!(
+            kind,
+            ProgType::Kprobe
+                | ProgType::Tracepoint
+                | ProgType::PerfEvent
+                | ProgType::RawTracepoint
+                | ProgType::RawTracepointWritable
+        );
+        let record = &info.record;
+        if tracing && (record.has(FieldKind::ListHead) || record.has(FieldKind::RbRoot)) {
+            fail!(EINVAL, TracingGraphRoot);
+        }
+        if record.has(FieldKind::SpinLock) || record.has(FieldKind::ResSpinLock) {
+            if kind == ProgType::SocketFilter {
+                fail!(EINVAL, SocketFilterSpinLock);
+            }
+            if tracing {
+                fail!(EINVAL, TracingSpinLock);
+            }
+        }
+        if tracing && record.has(FieldKind::Timer) {
+            fail!(EINVAL, TracingTimer);
+        }
+        if tracing && record.has(FieldKind::Workqueue) {
+            fail!(EINVAL, TracingWorkqueue);
+        }
+        let def: &MapDef = &info.def;
+        match def.kind {
+            MapType::StructOps => fail!(EINVAL, StructOpsMap),
+            _ if self.is_sleepable() && !may_sleep_with(def.kind) => fail!(EINVAL, NonsleepableMap),
+            MapType::CgroupStorage | MapType::PercpuCgroupStorage
+                if self.maps.iter().any(|other| {
+                    other.def.kind == def.kind && !Arc::ptr_eq(&other.def, &info.def)
+                }) =>
+            {
+                fail!(EBUSY, OneCgroupStorage)
+            }
+            MapType::Arena => {
+                if self.arena {
+                    fail!(EBUSY, OneArena);
+                }
+                if !self.rights.leak_pointers || !self.rights.bpf {
+                    fail!(EPERM, ArenaCaps);
+                }
+                self.arena = true;
+                if def.extra == 0 {
+                    fail!(EINVAL, ArenaAddress);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The BTF that an fd stands for: a module's, or with 0 the kernel's.
+    pub(crate) fn btf_by_fd(&mut self, fd: i32) -> Option<BtfId> {
+        if fd == 0 {
+            return self.btfs[usize::from(KERNEL_BTF)].is_some().then_some(KERNEL_BTF);
+        }
+        let (_, btf) = self.program.modules.iter().find(|(other, _)| *other == fd)?;
+        let known =
+            |other: &Option<Arc<Btf>>| other.as_ref().is_some_and(|other| Arc::ptr_eq(other, btf));
+        if let Some(index) = self.btfs.iter().position(known) {
+            return Some(index as BtfId);
+        }
+        self.btfs.push(Some(Arc::clone(btf)));
+        Some((self.btfs.len() - 1) as BtfId)
+    }
+
+    fn resolve_btf_id(&mut self, pc: u32, slot: Slot, second: Slot) -> Check {
+        let id = slot.imm as u32;
+        let Some(handle) = self.btf_by_fd(second.imm) else {
+            if second.imm != 0 {
+                fail!(EINVAL, BtfIdModule);
+            }
+            fail!(EINVAL, NoKernelBtf);
+        };
+        let Some(btf) = self.btf(handle) else { fail!(EINVAL, NoKernelBtf) };
+        let target = match btf.type_by_id(id) {
+            Err(_) => fail!(ENOENT, BtfIdInvalid { id }),
+            Ok(Type::Func { .. }) => {
+                let var = (Kind::Mem { size: 0, dynptr: 0 }, Flags::RDONLY);
+                self.aux[pc as usize].btf_var = Some(var);
+                return Ok(());
+            }
+            Ok(Type::Var { target, .. }) => target,
+            Ok(_) => fail!(EINVAL, BtfIdKind { id }),
+        };
+        let percpu = btf.find(".data..percpu", BtfKind::DataSec).is_some_and(|section| {
+            matches!(btf.type_by_id(section), Ok(Type::DataSec(section))
+                if section.vars.iter().any(|var| var.type_id == id))
+        });
+        let kind = Kind::Btf { btf: handle, id: target };
+        let var = match btf.resolved(target) {
+            _ if percpu => (kind, Flags::PERCPU),
+            Ok(Type::Struct(_) | Type::Union(_)) => (kind, Flags::empty()),
+            Ok(ty) => match btf.size_of(target) {
+                Ok(size) => (Kind::Mem { size: size as u32, dynptr: 0 }, Flags::RDONLY),
+                Err(_) => fail!(EINVAL, BtfIdSize { name: ty.name().into() }),
+            },
+            Err(_) => fail!(EINVAL, BtfIdKind { id }),
+        };
+        self.aux[pc as usize].btf_var = Some(var);
+        Ok(())
+    }
+}
+
+fn may_sleep_with(kind: MapType) -> bool {
+    matches!(
+        kind,
+        MapType::Hash
+            | MapType::LruHash
+            | MapType::Array
+            | MapType::PercpuHash
+            | MapType::PercpuArray
+            | MapType::LruPercpuHash
+            | MapType::ArrayOfMaps
+            | MapType::HashOfMaps
+            | MapType::Ringbuf
+            | MapType::UserRingbuf
+            | MapType::InodeStorage
+            | MapType::SkStorage
+            | MapType::TaskStorage
+            | MapType::CgrpStorage
+            | MapType::Queue
+            | MapType::Stack
+            | MapType::Arena
+    )
+}

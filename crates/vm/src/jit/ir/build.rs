@@ -1,0 +1,576 @@
+//! From instructions to SSA: each function's blocks, with registers as values.
+//!
+//! A block that more than one edge leads to takes the registers that are live there
+//! as parameters; any other inherits them. Registers that nothing was written to are
+//! 0. The number of times that `may_goto` lets a loop go on is one more register.
+
+use skep_isa::{AluOp, Callee, ImmKind, Insn, Operand, Order, Pc, Reg, Size, Width};
+
+use super::{Bin, Blk, Block, Edge, Exit, Func, Module, Op, Term, Val};
+use crate::interp::MAY_GOTO_LIMIT;
+use crate::jit::JitError;
+
+/// Registers and the counter of `may_goto`; r10 never changes.
+const REGS: usize = 12;
+const FRAME_POINTER: usize = 10;
+const MAY_GOTO: usize = 11;
+
+/// Instructions of all functions together, in multiples of the program's: functions
+/// that share code are built once for each.
+const SHARING: usize = 4;
+
+/// Builds the program and the subprograms that it calls. With `budget`, backward
+/// jumps and calls spend from it.
+///
+/// # Errors
+/// An instruction that is not compiled, or code shared between too many functions.
+pub fn build(insns: &[Insn], budget: bool) -> Result<Module, JitError> {
+    let mut builder = Builder {
+        insns,
+        budget,
+        starts: vec![None; insns.len()],
+        seen: vec![false; insns.len()],
+        funcs: vec![None; insns.len()],
+        entries: Vec::new(),
+    };
+    builder.function(0);
+    let (mut funcs, mut total) = (Vec::new(), 0);
+    while let Some(&entry) = builder.entries.get(funcs.len()) {
+        let plan = builder.plan(entry)?;
+        total += plan.insns;
+        if total > SHARING * insns.len().max(1024) {
+            return Err(JitError::TooLarge { what: "instructions of all functions" });
+        }
+        funcs.push(builder.fill(entry, &plan)?);
+        builder.forget(&plan);
+    }
+    Ok(Module { funcs })
+}
+
+struct Builder<'i> {
+    insns: &'i [Insn],
+    budget: bool,
+    /// The block that starts at a slot, in the function at hand.
+    starts: Vec<Option<Blk>>,
+    /// Slots that were seen in the function at hand.
+    seen: Vec<bool>,
+    /// The function that starts at a slot.
+    funcs: Vec<Option<u32>>,
+    entries: Vec<Pc>,
+}
+
+/// The blocks of a function before they are filled. Block 0 is the entry, which only
+/// jumps to the block of the first slot.
+struct Plan {
+    /// First slot of each block from 1 on; slots outside of the program trap.
+    first: Vec<i64>,
+    /// Registers that each block reads before it writes them, or passes on.
+    live: Vec<u16>,
+    /// Edges that lead to each block.
+    incoming: Vec<u32>,
+    insns: usize,
+}
+
+impl Builder<'_> {
+    /// The number of the function that starts at a slot.
+    fn function(&mut self, entry: Pc) -> u32 {
+        let entries = &mut self.entries;
+        match self.funcs.get_mut(entry as usize) {
+            Some(known) => *known.get_or_insert_with(|| {
+                entries.push(entry);
+                entries.len() as u32 - 1
+            }),
+            // Only an empty program has no slot 0.
+            None => {
+                entries.push(entry);
+                entries.len() as u32 - 1
+            }
+        }
+    }
+
+    fn insn(&self, pc: i64) -> Option<&Insn> {
+        usize::try_from(pc).ok().and_then(|pc| self.insns.get(pc))
+    }
+
+    /// Finds the blocks of a function, the registers live at their starts, and how
+    /// many edges lead to each.
+    fn plan(&mut self, entry: Pc) -> Result<Plan, JitError> {
+        let mut plan = Plan { first: vec![-1], live: Vec::new(), incoming: Vec::new(), insns: 0 };
+        let mut outside = Vec::new();
+        self.start(&mut plan, &mut outside, entry.into());
+        let mut next = 1;
+        // Which slots start blocks is known only after all were seen, so first mark.
+        let mut work = vec![i64::from(entry)];
+        while let Some(mut pc) = work.pop() {
+            while let Some(&insn) = self.insn(pc) {
+                if std::mem::replace(&mut self.seen[pc as usize], true) {
+                    break;
+                }
+                plan.insns += 1;
+                let after = pc + i64::from(insn.slots());
+                if let Some(off) = insn.jump() {
+                    let target = pc + 1 + i64::from(off);
+                    self.start(&mut plan, &mut outside, target);
+                    work.push(target);
+                    if insn.falls_through() {
+                        self.start(&mut plan, &mut outside, after);
+                    }
+                } else if insn.falls_through() && self.insn(after).is_none() {
+                    self.start(&mut plan, &mut outside, after);
+                }
+                if !insn.falls_through() || matches!(insn, Insn::Hole) {
+                    break;
+                }
+                pc = after;
+            }
+        }
+        let count = plan.first.len();
+        (plan.live, plan.incoming) = (vec![0; count], vec![0; count]);
+        plan.incoming[1] = 1;
+        // Backwards, since most edges lead forward: few rounds until nothing changes.
+        let mut blocks: Vec<usize> = (1..count).collect();
+        blocks.sort_by_key(|&blk| std::cmp::Reverse(plan.first[blk]));
+        let mut summaries = vec![Summary::default(); count];
+        while next < count {
+            summaries[next] = self.summary(&plan, next);
+            for to in summaries[next].to.into_iter().flatten() {
+                plan.incoming[to.at()] += 1;
+            }
+            next += 1;
+        }
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for &blk in &blocks {
+                let summary = &summaries[blk];
+                let out = summary.to.iter().flatten().fold(0, |out, to| out | plan.live[to.at()]);
+                let live = summary.reads | out & !summary.writes;
+                changed |= live != plan.live[blk];
+                plan.live[blk] = live;
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Lets a block start at a slot.
+    fn start(&mut self, plan: &mut Plan, outside: &mut Vec<i64>, pc: i64) {
+        let blk = Blk(plan.first.len() as u32);
+        match usize::try_from(pc).ok().and_then(|pc| self.starts.get_mut(pc)) {
+            Some(Some(_)) => {}
+            Some(free) => {
+                *free = Some(blk);
+                plan.first.push(pc);
+            }
+            None if outside.contains(&pc) => {}
+            None if outside.len() < 64 => {
+                outside.push(pc);
+                plan.first.push(pc);
+            }
+            None => {}
+        }
+    }
+
+    fn block_at(&self, plan: &Plan, pc: i64) -> Option<Blk> {
+        match usize::try_from(pc).ok().and_then(|pc| self.starts.get(pc)) {
+            Some(known) => *known,
+            None => {
+                let outside = plan.first.iter().position(|&first| first == pc);
+                outside.map(|at| Blk(at as u32))
+            }
+        }
+    }
+
+    fn forget(&mut self, plan: &Plan) {
+        for &first in &plan.first {
+            if let Ok(pc) = usize::try_from(first)
+                && pc < self.starts.len()
+            {
+                self.starts[pc] = None;
+            }
+        }
+        self.seen.fill(false);
+    }
+
+    /// What a block reads, writes, and where it leads to.
+    fn summary(&self, plan: &Plan, blk: usize) -> Summary {
+        let mut summary = Summary::default();
+        let mut pc = plan.first[blk];
+        while let Some(&insn) = self.insn(pc) {
+            let (reads, writes) = registers(insn);
+            summary.reads |= reads & !summary.writes;
+            summary.writes |= writes;
+            let after = pc + i64::from(insn.slots());
+            if let Some(off) = insn.jump() {
+                summary.to[0] = self.block_at(plan, pc + 1 + i64::from(off));
+                if insn.falls_through() {
+                    summary.to[1] = self.block_at(plan, after);
+                }
+                break;
+            }
+            if !insn.falls_through() || matches!(insn, Insn::Hole) {
+                break;
+            }
+            pc = after;
+            if let Some(next) = self.block_at(plan, pc) {
+                summary.to[0] = Some(next);
+                break;
+            }
+        }
+        summary
+    }
+
+    fn fill(&mut self, entry: Pc, plan: &Plan) -> Result<Func, JitError> {
+        let count = plan.first.len();
+        let empty = Block { params: vec![], insts: vec![], term: Term::Trap(Exit::BadJump, entry) };
+        let mut func = Func {
+            ops: Vec::with_capacity(plan.insns * 2),
+            pcs: Vec::with_capacity(plan.insns * 2),
+            blocks: vec![empty; count],
+            order: Vec::new(),
+            frames: 1,
+        };
+        let zero = func.push(Op::Const(0), entry);
+        let mut regs = [zero; REGS];
+        for reg in &mut regs[1..=5] {
+            *reg = func.push(Op::Param, entry);
+            func.blocks[0].params.push(*reg);
+        }
+        regs[FRAME_POINTER] = func.push(Op::Frame(0), entry);
+        func.blocks[0].insts.push(regs[FRAME_POINTER]);
+        regs[MAY_GOTO] = func.push(Op::Const(MAY_GOTO_LIMIT.into()), entry);
+        // Depth first: a block is filled after one that leads to it.
+        let mut states: Vec<Option<[Val; REGS]>> = vec![None; count];
+        let first = Blk(1);
+        let edge = enter(&mut func, plan, first, &regs, &mut states);
+        func.blocks[0].term = Term::Jump(edge);
+        let mut filled = vec![false; count];
+        let mut work = vec![first];
+        while let Some(blk) = work.pop() {
+            if std::mem::replace(&mut filled[blk.at()], true) {
+                continue;
+            }
+            let Some(regs) = states[blk.at()] else { continue };
+            let mut filler =
+                Filler { builder: self, plan, func: &mut func, states: &mut states, regs, blk };
+            filler.block()?;
+            let from = work.len();
+            // Blocks that only spend stand between.
+            for edge in func.blocks[blk.at()].term.edges() {
+                match edge.to.at() < count {
+                    true => work.push(edge.to),
+                    false => {
+                        let between = &func.blocks[edge.to.at()];
+                        work.extend(between.term.edges().map(|edge| edge.to));
+                    }
+                }
+            }
+            work[from..].reverse();
+        }
+        func.compute_order();
+        Ok(func)
+    }
+}
+
+#[derive(Clone, Default)]
+struct Summary {
+    reads: u16,
+    writes: u16,
+    to: [Option<Blk>; 2],
+}
+
+/// Registers that an instruction reads and writes, as masks.
+fn registers(insn: Insn) -> (u16, u16) {
+    let one = |reg: Reg| 1u16 << reg.number();
+    let operand = |operand: Operand| match operand {
+        Operand::Reg(reg) => one(reg),
+        Operand::Imm(_) => 0,
+    };
+    let arguments = 0b11_1110;
+    let (reads, writes) = match insn {
+        Insn::Alu { op: AluOp::Mov, dst, src, .. } => (operand(src), one(dst)),
+        Insn::Alu { dst, src, .. } => (one(dst) | operand(src), one(dst)),
+        Insn::MovSx { dst, src, .. } | Insn::AddrSpaceCast { dst, src, .. } => (one(src), one(dst)),
+        Insn::Neg { dst, .. } | Insn::ByteSwap { dst, .. } => (one(dst), one(dst)),
+        Insn::LoadImm64 { dst, .. } => (0, one(dst)),
+        Insn::LoadAbs { .. } => (1 << 6, arguments | 1),
+        Insn::LoadInd { src, .. } => (1 << 6 | one(src), arguments | 1),
+        Insn::Load { dst, base, .. } | Insn::LoadAcquire { dst, base, .. } => (one(base), one(dst)),
+        Insn::Store { base, src, .. } => (one(base) | operand(src), 0),
+        Insn::StoreRelease { base, src, .. } => (one(base) | one(src), 0),
+        // Whether it writes src or r0 does not matter: both are read.
+        Insn::Atomic { base, src, .. } => (one(base) | one(src) | 1, 0),
+        Insn::Branch { dst, src, .. } => (one(dst) | operand(src), 0),
+        Insn::MayGoto { .. } => (1 << MAY_GOTO, 1 << MAY_GOTO),
+        Insn::Call(Callee::Register(reg)) => (arguments | one(reg), arguments | 1),
+        Insn::Call(_) => (arguments, arguments | 1),
+        Insn::Exit => (1, 0),
+        Insn::Hole | Insn::Ja { .. } | Insn::Gotol { .. } => (0, 0),
+    };
+    (reads & !(1 << FRAME_POINTER), writes)
+}
+
+/// Makes an edge to a block: gives it its parameters at the first visit.
+fn enter(
+    func: &mut Func,
+    plan: &Plan,
+    to: Blk,
+    regs: &[Val; REGS],
+    states: &mut [Option<[Val; REGS]>],
+) -> Edge {
+    if plan.incoming[to.at()] < 2 {
+        states[to.at()] = Some(*regs);
+        return Edge { to, args: Vec::new() };
+    }
+    let live = (0..REGS).filter(|&reg| plan.live[to.at()] >> reg & 1 == 1);
+    if states[to.at()].is_none() {
+        let mut inside = [func.zero(); REGS];
+        inside[FRAME_POINTER] = regs[FRAME_POINTER];
+        for reg in live.clone() {
+            inside[reg] = func.push(Op::Param, plan.first[to.at()].max(0) as Pc);
+            func.blocks[to.at()].params.push(inside[reg]);
+        }
+        states[to.at()] = Some(inside);
+    }
+    Edge { to, args: live.map(|reg| regs[reg]).collect() }
+}
+
+impl Func {
+    /// The constant 0, which a function is built with first.
+    pub fn zero(&self) -> Val {
+        Val(0)
+    }
+}
+
+struct Filler<'f, 'i> {
+    builder: &'f mut Builder<'i>,
+    plan: &'f Plan,
+    func: &'f mut Func,
+    states: &'f mut [Option<[Val; REGS]>],
+    regs: [Val; REGS],
+    blk: Blk,
+}
+
+impl Filler<'_, '_> {
+    fn block(&mut self) -> Result<(), JitError> {
+        let mut pc = self.plan.first[self.blk.at()];
+        let term = loop {
+            let Some(&insn) = self.builder.insn(pc) else {
+                break Term::Trap(Exit::BadJump, pc.max(0) as Pc);
+            };
+            if let Some(term) = self.insn(pc as Pc, insn)? {
+                break term;
+            }
+            pc += i64::from(insn.slots());
+            if let Some(next) = self.builder.block_at(self.plan, pc) {
+                break Term::Jump(self.edge(next));
+            }
+        };
+        self.func.blocks[self.blk.at()].term = term;
+        Ok(())
+    }
+
+    fn edge(&mut self, to: Blk) -> Edge {
+        enter(self.func, self.plan, to, &self.regs, self.states)
+    }
+
+    fn target(&mut self, pc: Pc, off: i32) -> Edge {
+        let target = i64::from(pc) + 1 + i64::from(off);
+        match self.builder.block_at(self.plan, target) {
+            Some(to) => self.edge(to),
+            // One of too many slots outside of the program.
+            None => {
+                let term = Term::Trap(Exit::BadJump, pc);
+                self.func.blocks.push(Block { params: vec![], insts: vec![], term });
+                Edge { to: Blk(self.func.blocks.len() as u32 - 1), args: vec![] }
+            }
+        }
+    }
+
+    /// The edge of a jump; a backward one spends its length.
+    fn jump(&mut self, pc: Pc, off: i32) -> Edge {
+        let edge = self.target(pc, off);
+        if off >= 0 || !self.builder.budget {
+            return edge;
+        }
+        let spend = self.func.push(Op::Spend(off.unsigned_abs()), pc);
+        self.func.blocks.push(Block { params: vec![], insts: vec![spend], term: Term::Jump(edge) });
+        Edge { to: Blk(self.func.blocks.len() as u32 - 1), args: vec![] }
+    }
+
+    fn emit(&mut self, pc: Pc, op: Op) -> Val {
+        let val = self.func.push(op, pc);
+        self.func.blocks[self.blk.at()].insts.push(val);
+        val
+    }
+
+    fn constant(&mut self, pc: Pc, number: u64) -> Val {
+        self.func.push(Op::Const(number), pc)
+    }
+
+    fn get(&self, reg: Reg) -> Val {
+        self.regs[reg.number() as usize]
+    }
+
+    fn set(&mut self, reg: Reg, val: Val) {
+        self.regs[reg.number() as usize] = val;
+    }
+
+    fn operand(&mut self, pc: Pc, operand: Operand) -> Val {
+        match operand {
+            Operand::Reg(reg) => self.get(reg),
+            Operand::Imm(imm) => self.constant(pc, imm as i64 as u64),
+        }
+    }
+
+    fn truncate(&mut self, pc: Pc, of: Val) -> Val {
+        match self.func.number(of) {
+            Some(number) => self.constant(pc, number & 0xffff_ffff),
+            None => self.emit(pc, Op::Ext { bits: 32, signed: false, of }),
+        }
+    }
+
+    /// Translates an instruction; gives the block's end where it ends one.
+    fn insn(&mut self, pc: Pc, insn: Insn) -> Result<Option<Term>, JitError> {
+        let fetched = matches!(insn, Insn::Atomic { src: Reg::R10, .. });
+        if fetched || registers(insn).1 >> FRAME_POINTER & 1 == 1 {
+            return Err(JitError::Unsupported { pc, what: "writes to r10" });
+        }
+        match insn {
+            Insn::Alu { op, width, dst, src } => {
+                let right = self.operand(pc, src);
+                let op = match op {
+                    AluOp::Mov => {
+                        let val = match width {
+                            Width::W64 => right,
+                            Width::W32 => self.truncate(pc, right),
+                        };
+                        self.set(dst, val);
+                        return Ok(None);
+                    }
+                    AluOp::Add => Bin::Add,
+                    AluOp::Sub => Bin::Sub,
+                    AluOp::Mul => Bin::Mul,
+                    AluOp::Div => Bin::Div,
+                    AluOp::SDiv => Bin::SDiv,
+                    AluOp::Or => Bin::Or,
+                    AluOp::And => Bin::And,
+                    AluOp::Lsh => Bin::Shl,
+                    AluOp::Rsh => Bin::Shr,
+                    AluOp::Mod => Bin::Mod,
+                    AluOp::SMod => Bin::SMod,
+                    AluOp::Xor => Bin::Xor,
+                    AluOp::Arsh => Bin::Sar,
+                };
+                let val = self.emit(pc, Op::Bin(op, width, self.get(dst), right));
+                self.set(dst, val);
+            }
+            Insn::MovSx { width, from, dst, src } => {
+                let bits = from.bits() as u8;
+                let mut val = self.emit(pc, Op::Ext { bits, signed: true, of: self.get(src) });
+                if width == Width::W32 {
+                    val = self.truncate(pc, val);
+                }
+                self.set(dst, val);
+            }
+            Insn::Neg { width, dst } => {
+                let zero = self.func.zero();
+                let val = self.emit(pc, Op::Bin(Bin::Sub, width, zero, self.get(dst)));
+                self.set(dst, val);
+            }
+            Insn::ByteSwap { order, size, dst } => {
+                let (bits, of) = (size.bits() as u8, self.get(dst));
+                let swaps = match order {
+                    Order::Le => cfg!(target_endian = "big"),
+                    Order::Be => cfg!(target_endian = "little"),
+                    Order::Swap => true,
+                };
+                let val = match (swaps, size) {
+                    (true, _) => self.emit(pc, Op::Swap(bits, of)),
+                    (false, Size::DW) => of,
+                    (false, _) => self.emit(pc, Op::Ext { bits, signed: false, of }),
+                };
+                self.set(dst, val);
+            }
+            Insn::AddrSpaceCast { dst, src, .. } => self.set(dst, self.get(src)),
+            Insn::LoadImm64 { dst, imm } => {
+                if imm.kind != ImmKind::Const {
+                    return Err(JitError::Unsupported { pc, what: "references to maps" });
+                }
+                let val = self.constant(pc, imm.value());
+                self.set(dst, val);
+            }
+            Insn::Load { size, signed, dst, base, off } => {
+                let op = Op::Load { size, signed, base: self.get(base), off: off.into() };
+                let val = self.emit(pc, op);
+                self.set(dst, val);
+            }
+            Insn::Store { size, base, off, src } => {
+                let value = self.operand(pc, src);
+                self.emit(pc, Op::Store { size, base: self.get(base), off: off.into(), value });
+            }
+            Insn::LoadAcquire { size, dst, base, off } => {
+                let op = Op::Acquire { size, base: self.get(base), off: off.into() };
+                let val = self.emit(pc, op);
+                self.set(dst, val);
+            }
+            Insn::StoreRelease { size, base, off, src } => {
+                let (base, value) = (self.get(base), self.get(src));
+                self.emit(pc, Op::Release { size, base, off: off.into(), value });
+            }
+            Insn::Atomic { op, size, base, off, src } => {
+                use skep_isa::AtomicOp as A;
+                let (base, value, expected) = (self.get(base), self.get(src), self.get(Reg::R0));
+                let off = off.into();
+                let old = self.emit(pc, Op::Atomic { op, size, base, off, value, expected });
+                match op {
+                    A::Cmpxchg => self.set(Reg::R0, old),
+                    A::Add { fetch } | A::Or { fetch } | A::And { fetch } | A::Xor { fetch }
+                        if !fetch => {}
+                    _ => self.set(src, old),
+                }
+            }
+            Insn::Branch { cond, width, dst, src, off } => {
+                let (left, right) = (self.get(dst), self.operand(pc, src));
+                let yes = self.jump(pc, off.into());
+                let no = self.target(pc, 0);
+                return Ok(Some(Term::Branch { cond, width, left, right, yes, no }));
+            }
+            Insn::Ja { off } => return Ok(Some(Term::Jump(self.jump(pc, off.into())))),
+            Insn::Gotol { off } => return Ok(Some(Term::Jump(self.jump(pc, off)))),
+            Insn::MayGoto { off } => {
+                let (left, zero) = (self.regs[MAY_GOTO], self.func.zero());
+                let yes = self.jump(pc, off.into());
+                let one = self.constant(pc, 1);
+                self.regs[MAY_GOTO] = self.emit(pc, Op::Bin(Bin::Sub, Width::W64, left, one));
+                let no = self.target(pc, 0);
+                let (cond, width) = (skep_isa::Cond::Eq, Width::W64);
+                return Ok(Some(Term::Branch { cond, width, left, right: zero, yes, no }));
+            }
+            Insn::Call(Callee::Local(off)) => {
+                let target = i64::from(pc) + 1 + i64::from(off);
+                let entry = match self.builder.insn(target) {
+                    Some(_) => target as Pc,
+                    None => return Ok(Some(Term::Trap(Exit::BadJump, pc))),
+                };
+                if self.builder.budget {
+                    self.emit(pc, Op::Spend(1));
+                }
+                let func = self.builder.function(entry);
+                let args = std::array::from_fn(|arg| self.regs[arg + 1]);
+                let result = self.emit(pc, Op::Call { func, depth: 0, args });
+                self.set(Reg::R0, result);
+                let zero = self.func.zero();
+                self.regs[1..=5].fill(zero);
+            }
+            Insn::Call(Callee::Kfunc { .. }) => {
+                return Ok(Some(Term::Trap(Exit::UnknownCall, pc)));
+            }
+            Insn::Call(_) | Insn::LoadAbs { .. } | Insn::LoadInd { .. } => {
+                return Err(JitError::Unsupported { pc, what: "calls of helpers" });
+            }
+            Insn::Exit => return Ok(Some(Term::Return(self.get(Reg::R0)))),
+            Insn::Hole => return Ok(Some(Term::Trap(Exit::BadInstruction, pc))),
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,127 @@
+//! The SSA form as text, for tests and for people.
+
+use std::fmt;
+
+use super::{Blk, Edge, Func, Module, Op, Term, Val};
+
+impl fmt::Display for Val {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v{}", self.0)
+    }
+}
+
+impl fmt::Display for Blk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b{}", self.0)
+    }
+}
+
+impl fmt::Display for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, func) in self.funcs.iter().enumerate() {
+            writeln!(f, "func {index}, {} frames", func.frames)?;
+            write!(f, "{func}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Func {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for &blk in &self.order {
+            let block = &self.blocks[blk.at()];
+            writeln!(f, "{blk}({}):", self.list(&block.params))?;
+            for &inst in &block.insts {
+                writeln!(f, "    {}", self.line(inst))?;
+            }
+            writeln!(f, "    {}", self.end(&block.term))?;
+        }
+        Ok(())
+    }
+}
+
+impl Func {
+    fn name(&self, val: Val) -> String {
+        match self.number(val) {
+            Some(number) if number as i64 > -4096 && (number as i64) < 4096 => {
+                (number as i64).to_string()
+            }
+            Some(number) => format!("{number:#x}"),
+            None => val.to_string(),
+        }
+    }
+
+    fn list(&self, vals: &[Val]) -> String {
+        vals.iter().map(|&val| self.name(val)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn line(&self, inst: Val) -> String {
+        let name = |val| self.name(val);
+        match self.op(inst) {
+            Op::Const(number) => format!("{inst} = {number}"),
+            Op::Param => format!("{inst} = param"),
+            Op::Frame(index) => format!("{inst} = frame {index}"),
+            Op::Bin(op, width, left, right) => {
+                format!("{inst} = {op:?}.{width:?} {}, {}", name(left), name(right))
+            }
+            Op::Ext { bits, signed, of } => {
+                format!("{inst} = {}{bits} {}", if signed { 's' } else { 'u' }, name(of))
+            }
+            Op::Swap(bits, of) => format!("{inst} = swap{bits} {}", name(of)),
+            Op::Cmp(cond, width, left, right) => {
+                format!("{inst} = {cond:?}.{width:?} {}, {}", name(left), name(right))
+            }
+            Op::Select(test, yes, no) => {
+                format!("{inst} = {} ? {} : {}", name(test), name(yes), name(no))
+            }
+            Op::Load { size, signed, base, off } => {
+                let sign = if signed { "s" } else { "" };
+                format!("{inst} = load.{size:?}{sign} {} {off:+}", name(base))
+            }
+            Op::Store { size, base, off, value } => {
+                format!("store.{size:?} {} {off:+}, {}", name(base), name(value))
+            }
+            Op::Atomic { op, size, base, off, value, expected } => format!(
+                "{inst} = {op:?}.{size:?} {} {off:+}, {}, {}",
+                name(base),
+                name(value),
+                name(expected)
+            ),
+            Op::Acquire { size, base, off } => {
+                format!("{inst} = acquire.{size:?} {} {off:+}", name(base))
+            }
+            Op::Release { size, base, off, value } => {
+                format!("release.{size:?} {} {off:+}, {}", name(base), name(value))
+            }
+            Op::Call { func, args, .. } => format!("{inst} = call {func}({})", self.list(&args)),
+            Op::Enter(depth) => format!("enter {depth}"),
+            Op::Spend(cost) => format!("spend {cost}"),
+        }
+    }
+
+    fn end(&self, term: &Term) -> String {
+        let edge = |edge: &Edge| format!("{}({})", edge.to, self.list(&edge.args));
+        match term {
+            Term::Jump(to) => format!("jump {}", edge(to)),
+            Term::Branch { cond, width, left, right, yes, no } => format!(
+                "if {cond:?}.{width:?} {}, {} then {} else {}",
+                self.name(*left),
+                self.name(*right),
+                edge(yes),
+                edge(no)
+            ),
+            Term::Switch { on, cases, default } => {
+                let cases: Vec<_> =
+                    cases.iter().map(|(number, to)| format!("{number} => {}", edge(to))).collect();
+                format!(
+                    "switch {} {{ {}, else {} }}",
+                    self.name(*on),
+                    cases.join(", "),
+                    edge(default)
+                )
+            }
+            Term::Return(val) => format!("return {}", self.name(*val)),
+            Term::Trap(exit, pc) => format!("trap {exit:?} at {pc}"),
+        }
+    }
+}

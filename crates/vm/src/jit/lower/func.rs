@@ -1,0 +1,546 @@
+//! One function from SSA to Cranelift's IR, value by value.
+//!
+//! Values are 64-bit there too; the 32-bit form of a value is kept beside where one
+//! was computed, so that chains of 32-bit operations are not extended in between.
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{
+    AtomicRmwOp, Block, BlockArg, ExtFuncData, ExternalName, Function, InstBuilder, JumpTableData,
+    MemFlagsData, StackSlot, StackSlotData, StackSlotKind, Type, UserExternalName, Value, types::*,
+};
+use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
+use skep_isa::{AtomicOp, Cond, Size, Width};
+
+use super::memory::plain;
+use crate::jit::Checks;
+use crate::jit::ir::{Bin, Blk, Edge, Func, Op, Term, Val};
+use crate::jit::run::offset;
+use crate::mem::stack::FRAME_SIZE;
+
+/// Cases of a switch that lie within this many numbers become a table.
+const TABLE_SPAN: u64 = 1024;
+
+/// Lowers `func` into `into`.
+pub fn lower(
+    func: &Func,
+    checks: Checks,
+    entry_conv: CallConv,
+    into: &mut Function,
+    builders: &mut FunctionBuilderContext,
+    config: TargetFrontendConfig,
+) {
+    let mut builder = FunctionBuilder::new(into, builders);
+    let blocks = func.blocks.iter().map(|_| builder.create_block()).collect();
+    let mut lowering = Lowering {
+        state: Value::from_u32(0),
+        frame_pointer: None,
+        slots: vec![None; func.frames as usize],
+        wide: vec![None; func.ops.len()],
+        narrow: vec![None; func.ops.len()],
+        uses: func.uses(),
+        exit: None,
+        entry_conv,
+        builder,
+        blocks,
+        func,
+        checks,
+    };
+    lowering.run();
+    lowering.builder.seal_all_blocks();
+    lowering.builder.finalize(config);
+}
+
+pub struct Lowering<'f, 'b> {
+    pub func: &'f Func,
+    pub checks: Checks,
+    pub builder: FunctionBuilder<'b>,
+    /// The run's [`State`](crate::jit::State).
+    pub state: Value,
+    /// End of the function's frame in the run's stack; of guarded code.
+    frame_pointer: Option<Value>,
+    /// Frames of unguarded code, on the native stack.
+    slots: Vec<Option<StackSlot>>,
+    blocks: Vec<Block>,
+    wide: Vec<Option<Value>>,
+    narrow: Vec<Option<Value>>,
+    uses: Vec<u32>,
+    exit: Option<Block>,
+    entry_conv: CallConv,
+}
+
+impl Lowering<'_, '_> {
+    fn run(&mut self) {
+        for &blk in &self.func.order {
+            let block = self.blocks[blk.at()];
+            if blk == Blk::ENTRY {
+                self.builder.append_block_params_for_function_params(block);
+                let params = self.builder.block_params(block);
+                self.state = params[0];
+                for (&param, &value) in self.func.blocks[0].params.iter().zip(&params[1..]) {
+                    self.wide[param.at()] = Some(value);
+                }
+                continue;
+            }
+            for &param in &self.func.blocks[blk.at()].params {
+                self.wide[param.at()] = Some(self.builder.append_block_param(block, I64));
+            }
+        }
+        for &blk in &self.func.order {
+            self.builder.switch_to_block(self.blocks[blk.at()]);
+            if blk == Blk::ENTRY && self.checks == Checks::Guarded {
+                self.frame_pointer = Some(self.field(I64, offset::FRAME));
+            }
+            let block = &self.func.blocks[blk.at()];
+            for &inst in &block.insts {
+                self.inst(inst);
+            }
+            self.term(&block.term);
+        }
+        self.leave();
+    }
+
+    /// The 64-bit form of a value.
+    pub fn value(&mut self, val: Val) -> Value {
+        match (self.func.op(val), self.wide[val.at()], self.narrow[val.at()]) {
+            (Op::Const(number), ..) => self.builder.ins().iconst(I64, number as i64),
+            (_, Some(value), _) => value,
+            (_, None, Some(narrow)) => self.builder.ins().uextend(I64, narrow),
+            // A use before its definition, which the check of the SSA form excludes.
+            (_, None, None) => self.builder.ins().iconst(I64, 0),
+        }
+    }
+
+    /// The lower half of a value.
+    fn half(&mut self, val: Val) -> Value {
+        match (self.func.op(val), self.narrow[val.at()]) {
+            (Op::Const(number), _) => self.builder.ins().iconst(I32, number as u32 as i64),
+            (_, Some(value)) => value,
+            _ => {
+                let value = self.value(val);
+                self.builder.ins().ireduce(I32, value)
+            }
+        }
+    }
+
+    fn sized(&mut self, width: Width, val: Val) -> Value {
+        match width {
+            Width::W64 => self.value(val),
+            Width::W32 => self.half(val),
+        }
+    }
+
+    /// The end of a frame.
+    pub fn frame(&mut self, index: u32) -> Value {
+        match self.frame_pointer {
+            Some(pointer) if index == 0 => pointer,
+            Some(pointer) => {
+                let above = i64::from(index * FRAME_SIZE);
+                let above = self.builder.ins().iconst(I64, above);
+                self.builder.ins().iadd(pointer, above)
+            }
+            None => {
+                let builder = &mut self.builder;
+                let slot = *self.slots[index as usize].get_or_insert_with(|| {
+                    let data = StackSlotData::new(StackSlotKind::ExplicitSlot, FRAME_SIZE, 4);
+                    builder.create_sized_stack_slot(data)
+                });
+                self.builder.ins().stack_addr(I64, slot, FRAME_SIZE as i32)
+            }
+        }
+    }
+
+    fn inst(&mut self, inst: Val) {
+        let pc = self.func.pcs[inst.at()];
+        let value = match self.func.op(inst) {
+            Op::Const(_) | Op::Param => return,
+            Op::Frame(index) => self.frame(index),
+            Op::Bin(op, width, left, right) => {
+                let value = self.binary(op, width, left, right);
+                if width == Width::W32 {
+                    self.narrow[inst.at()] = Some(value);
+                    self.builder.ins().uextend(I64, value)
+                } else {
+                    value
+                }
+            }
+            Op::Ext { bits: 32, signed, of } => {
+                let half = self.half(of);
+                self.narrow[inst.at()] = Some(half);
+                if signed {
+                    self.builder.ins().sextend(I64, half)
+                } else {
+                    self.builder.ins().uextend(I64, half)
+                }
+            }
+            Op::Ext { bits, signed, of } => {
+                let of = self.value(of);
+                let low = self.builder.ins().ireduce(if bits == 8 { I8 } else { I16 }, of);
+                if signed {
+                    self.builder.ins().sextend(I64, low)
+                } else {
+                    self.builder.ins().uextend(I64, low)
+                }
+            }
+            Op::Swap(64, of) => {
+                let of = self.value(of);
+                self.builder.ins().bswap(of)
+            }
+            Op::Swap(bits, of) => {
+                let of = self.value(of);
+                let low = self.builder.ins().ireduce(if bits == 16 { I16 } else { I32 }, of);
+                let swapped = self.builder.ins().bswap(low);
+                self.builder.ins().uextend(I64, swapped)
+            }
+            Op::Cmp(cond, width, left, right) => {
+                let bit = self.compare(cond, width, left, right);
+                self.builder.ins().uextend(I64, bit)
+            }
+            Op::Select(test, yes, no) => {
+                let (yes, no) = (self.value(yes), self.value(no));
+                let test = match self.func.op(test) {
+                    Op::Cmp(cond, width, left, right) => self.compare(cond, width, left, right),
+                    _ => self.value(test),
+                };
+                self.builder.ins().select(test, yes, no)
+            }
+            Op::Load { size, signed, base, off } => {
+                let (at, off) = self.access(inst, base, off, size);
+                let ins = self.builder.ins();
+                match (size, signed) {
+                    (Size::DW, _) => ins.load(I64, plain(), at, off),
+                    (Size::W, false) => ins.uload32(plain(), at, off),
+                    (Size::H, false) => ins.uload16(I64, plain(), at, off),
+                    (Size::B, false) => ins.uload8(I64, plain(), at, off),
+                    (Size::W, true) => ins.sload32(plain(), at, off),
+                    (Size::H, true) => ins.sload16(I64, plain(), at, off),
+                    (Size::B, true) => ins.sload8(I64, plain(), at, off),
+                }
+            }
+            Op::Store { size, base, off, value } => {
+                let (at, off) = self.access(inst, base, off, size);
+                let value = self.value(value);
+                let ins = self.builder.ins();
+                match size {
+                    Size::DW => ins.store(plain(), value, at, off),
+                    Size::W => ins.istore32(plain(), value, at, off),
+                    Size::H => ins.istore16(plain(), value, at, off),
+                    Size::B => ins.istore8(plain(), value, at, off),
+                };
+                return;
+            }
+            Op::Acquire { size, base, off } => {
+                let at = self.address(inst, base, off, size);
+                let ty = sized_type(size);
+                let value = self.builder.ins().atomic_load(ty, plain(), at);
+                if size == Size::DW { value } else { self.builder.ins().uextend(I64, value) }
+            }
+            Op::Release { size, base, off, value } => {
+                let at = self.address(inst, base, off, size);
+                let mut value = self.value(value);
+                if size != Size::DW {
+                    value = self.builder.ins().ireduce(sized_type(size), value);
+                }
+                self.builder.ins().atomic_store(plain(), value, at);
+                return;
+            }
+            Op::Atomic { op, size, base, off, value, expected } => {
+                let at = self.address(inst, base, off, size);
+                let width = if size == Size::DW { Width::W64 } else { Width::W32 };
+                let operand = self.sized(width, value);
+                let flags = MemFlagsData::trusted();
+                let op = match op {
+                    AtomicOp::Add { .. } => Some(AtomicRmwOp::Add),
+                    AtomicOp::Or { .. } => Some(AtomicRmwOp::Or),
+                    AtomicOp::And { .. } => Some(AtomicRmwOp::And),
+                    AtomicOp::Xor { .. } => Some(AtomicRmwOp::Xor),
+                    AtomicOp::Xchg => Some(AtomicRmwOp::Xchg),
+                    AtomicOp::Cmpxchg => None,
+                };
+                let old = match op {
+                    Some(op) => {
+                        self.builder.ins().atomic_rmw(sized_type(size), flags, op, at, operand)
+                    }
+                    None => {
+                        let expected = self.sized(width, expected);
+                        self.builder.ins().atomic_cas(flags, at, expected, operand)
+                    }
+                };
+                if size == Size::DW { old } else { self.builder.ins().uextend(I64, old) }
+            }
+            Op::Call { func, depth, args } => self.call(inst, func, depth, args),
+            Op::Spend(cost) => return self.spend(cost, pc),
+            Op::Enter(depth) => {
+                if self.checks == Checks::Guarded {
+                    self.enter(depth, pc);
+                }
+                return;
+            }
+        };
+        self.wide[inst.at()] = Some(value);
+    }
+
+    fn address(&mut self, inst: Val, base: Val, off: i32, size: Size) -> Value {
+        let (at, off) = self.access(inst, base, off, size);
+        if off == 0 {
+            return at;
+        }
+        let off = self.builder.ins().iconst(I64, i64::from(off));
+        self.builder.ins().iadd(at, off)
+    }
+
+    fn call(&mut self, inst: Val, callee: u32, depth: u32, args: [Val; 5]) -> Value {
+        let pc = self.func.pcs[inst.at()];
+        let mut signature = super::signature();
+        if callee == 0 {
+            signature.call_conv = self.entry_conv;
+        }
+        let signature = self.builder.import_signature(signature);
+        let name = UserExternalName { namespace: 0, index: callee };
+        let name = self.builder.func.declare_imported_user_function(name);
+        let callee = self.builder.import_function(ExtFuncData {
+            name: ExternalName::user(name),
+            signature,
+            colocated: true,
+            patchable: false,
+        });
+        let mut values = vec![self.state];
+        values.extend(args.map(|arg| self.value(arg)));
+        let guarded = self.checks == Checks::Guarded;
+        if guarded {
+            let frame = self.enter(depth + 1, pc);
+            self.builder.ins().store(plain(), frame, self.state, offset::FRAME);
+        }
+        let call = self.builder.ins().call(callee, &values);
+        let result = self.builder.inst_results(call)[0];
+        if guarded {
+            let frame = self.frame(0);
+            self.builder.ins().store(plain(), frame, self.state, offset::FRAME);
+            // A callee that left the run takes its callers along.
+            let exit = self.field(I32, offset::EXIT);
+            let next = self.builder.create_block();
+            let pc = self.field(I32, offset::PC);
+            let leave = self.exit_block();
+            let args = [BlockArg::Value(exit), BlockArg::Value(pc)];
+            self.builder.ins().brif(exit, leave, &args, next, &[]);
+            self.builder.switch_to_block(next);
+        }
+        result
+    }
+
+    fn term(&mut self, term: &Term) {
+        match term {
+            Term::Jump(edge) => {
+                let args = self.args(edge);
+                self.builder.ins().jump(self.blocks[edge.to.at()], &args);
+            }
+            Term::Branch { cond, width, left, right, yes, no } => {
+                let (yes_args, no_args) = (self.args(yes), self.args(no));
+                let test = self.branch_test(*cond, *width, *left, *right);
+                let (yes, no) = (self.blocks[yes.to.at()], self.blocks[no.to.at()]);
+                self.builder.ins().brif(test, yes, &yes_args, no, &no_args);
+            }
+            Term::Switch { on, cases, default } => self.switch(*on, cases, default),
+            Term::Return(val) => {
+                let value = self.value(*val);
+                self.builder.ins().return_(&[value]);
+            }
+            Term::Trap(exit, pc) => {
+                let args = self.exit_args(*exit, *pc);
+                let exit = self.exit_block();
+                self.builder.ins().jump(exit, &args);
+            }
+        }
+    }
+
+    fn args(&mut self, edge: &Edge) -> Vec<BlockArg> {
+        edge.args.iter().map(|&arg| BlockArg::Value(self.value(arg))).collect()
+    }
+
+    /// Where code leaves the run: with a reason and an instruction.
+    pub fn exit_block(&mut self) -> Block {
+        *self.exit.get_or_insert_with(|| {
+            let block = self.builder.create_block();
+            self.builder.append_block_param(block, I32);
+            self.builder.append_block_param(block, I32);
+            self.builder.set_cold_block(block);
+            block
+        })
+    }
+
+    fn leave(&mut self) {
+        let Some(block) = self.exit else { return };
+        self.builder.switch_to_block(block);
+        let params = self.builder.block_params(block).to_vec();
+        self.builder.ins().store(plain(), params[0], self.state, offset::EXIT);
+        self.builder.ins().store(plain(), params[1], self.state, offset::PC);
+        let zero = self.builder.ins().iconst(I64, 0);
+        self.builder.ins().return_(&[zero]);
+    }
+
+    fn switch(&mut self, on: Val, cases: &[(u64, Edge)], default: &Edge) {
+        let (low, high) = match cases {
+            [first, .., last] => (first.0, last.0),
+            _ => (0, u64::MAX),
+        };
+        if high - low >= TABLE_SPAN || high > u64::from(u32::MAX) || !self.is_narrow(on) {
+            let value = self.value(on);
+            let mut switch = Switch::new();
+            for (number, edge) in cases {
+                switch.set_entry((*number).into(), self.blocks[edge.to.at()]);
+            }
+            switch.emit(&mut self.builder, value, self.blocks[default.to.at()]);
+            return;
+        }
+        // A table that starts at 0 needs no subtraction.
+        let base = if low > 8 { low } else { 0 };
+        let mut index = self.half(on);
+        if base > 0 {
+            let base = self.builder.ins().iconst(I32, base as i64);
+            index = self.builder.ins().isub(index, base);
+        }
+        let mut call = |blocks: &[Block], edge: &Edge| {
+            self.builder.func.dfg.block_call(blocks[edge.to.at()], &[])
+        };
+        let otherwise = call(&self.blocks, default);
+        let mut table = vec![otherwise; (high - base + 1) as usize];
+        for (number, edge) in cases {
+            table[(number - base) as usize] = call(&self.blocks, edge);
+        }
+        let table = JumpTableData::new(otherwise, &table);
+        let table = self.builder.create_jump_table(table);
+        self.builder.ins().br_table(index, table);
+    }
+
+    /// Whether the upper half of a value is surely 0.
+    fn is_narrow(&self, val: Val) -> bool {
+        match self.func.op(val) {
+            Op::Ext { signed, .. } => !signed,
+            Op::Load { size, signed, .. } => !signed && size != Size::DW,
+            Op::Bin(_, width, ..) => width == Width::W32,
+            _ => false,
+        }
+    }
+
+    /// A comparison that a branch follows. An AND that is used elsewhere too keeps its
+    /// flag-setting form if it is compared by `> 0`; an equality would test it again.
+    fn branch_test(&mut self, cond: Cond, width: Width, left: Val, right: Val) -> Value {
+        let masked = matches!(self.func.op(left), Op::Bin(Bin::And, ..));
+        let cond = match cond {
+            _ if !masked || self.uses[left.at()] < 2 || self.func.number(right) != Some(0) => cond,
+            Cond::Ne => Cond::Gt,
+            Cond::Eq => Cond::Le,
+            other => other,
+        };
+        self.compare(cond, width, left, right)
+    }
+
+    fn compare(&mut self, cond: Cond, width: Width, left: Val, right: Val) -> Value {
+        // AND with a mask against 0 is one TEST if the AND is 32 bits wide and fresh.
+        if let Cond::Eq | Cond::Ne = cond
+            && self.func.number(right) == Some(0)
+            && let Op::Bin(Bin::And, _, of, mask) = self.func.op(left)
+            && let Some(mask @ 1..=0x7fff_ffff) = self.func.number(mask)
+        {
+            let of = self.half(of);
+            let mask = self.builder.ins().iconst(I32, mask as i64);
+            let bits = self.builder.ins().band(of, mask);
+            let zero = self.builder.ins().iconst(I32, 0);
+            return self.builder.ins().icmp(condition(cond), bits, zero);
+        }
+        let (left, right) = (self.sized(width, left), self.sized(width, right));
+        if cond == Cond::Set {
+            let bits = self.builder.ins().band(left, right);
+            let zero = self.builder.ins().iconst(if width == Width::W64 { I64 } else { I32 }, 0);
+            return self.builder.ins().icmp(IntCC::NotEqual, bits, zero);
+        }
+        self.builder.ins().icmp(condition(cond), left, right)
+    }
+
+    fn binary(&mut self, op: Bin, width: Width, left: Val, right: Val) -> Value {
+        let divisor = self.func.number(right).map(|number| match width {
+            Width::W64 => number as i64,
+            Width::W32 => number as i32 as i64,
+        });
+        let (left, right) = (self.sized(width, left), self.sized(width, right));
+        let safe = divisor.is_some_and(|divisor| divisor != 0 && divisor != -1);
+        let ins = self.builder.ins();
+        match op {
+            Bin::Add => ins.iadd(left, right),
+            Bin::Sub => ins.isub(left, right),
+            Bin::Mul => ins.imul(left, right),
+            Bin::And => ins.band(left, right),
+            Bin::Or => ins.bor(left, right),
+            Bin::Xor => ins.bxor(left, right),
+            Bin::Shl => ins.ishl(left, right),
+            Bin::Shr => ins.ushr(left, right),
+            Bin::Sar => ins.sshr(left, right),
+            Bin::Rotl => ins.rotl(left, right),
+            Bin::Div if safe => ins.udiv(left, right),
+            Bin::Mod if safe => ins.urem(left, right),
+            Bin::SDiv if safe => ins.sdiv(left, right),
+            Bin::SMod if safe => ins.srem(left, right),
+            Bin::Div | Bin::Mod | Bin::SDiv | Bin::SMod => self.divide(op, width, left, right),
+        }
+    }
+
+    /// Division by what may be 0 (gives 0; a remainder, the left operand) or, signed,
+    /// -1 (which wraps).
+    fn divide(&mut self, op: Bin, width: Width, left: Value, right: Value) -> Value {
+        let ty = if width == Width::W64 { I64 } else { I32 };
+        let (zero, one) = (self.builder.ins().iconst(ty, 0), self.builder.ins().iconst(ty, 1));
+        let by_zero = self.builder.ins().icmp(IntCC::Equal, right, zero);
+        let mut divisor = self.builder.ins().select(by_zero, one, right);
+        let signed = matches!(op, Bin::SDiv | Bin::SMod);
+        let all = self.builder.ins().iconst(ty, -1);
+        let by_minus_one = self.builder.ins().icmp(IntCC::Equal, right, all);
+        if signed {
+            divisor = self.builder.ins().select(by_minus_one, one, divisor);
+        }
+        match op {
+            Bin::Div => {
+                let quotient = self.builder.ins().udiv(left, divisor);
+                self.builder.ins().select(by_zero, zero, quotient)
+            }
+            Bin::SDiv => {
+                let quotient = self.builder.ins().sdiv(left, divisor);
+                let negated = self.builder.ins().ineg(left);
+                let quotient = self.builder.ins().select(by_minus_one, negated, quotient);
+                self.builder.ins().select(by_zero, zero, quotient)
+            }
+            Bin::Mod => {
+                let rest = self.builder.ins().urem(left, divisor);
+                self.builder.ins().select(by_zero, left, rest)
+            }
+            _ => {
+                let rest = self.builder.ins().srem(left, divisor);
+                let rest = self.builder.ins().select(by_minus_one, zero, rest);
+                self.builder.ins().select(by_zero, left, rest)
+            }
+        }
+    }
+}
+
+fn sized_type(size: Size) -> Type {
+    match size {
+        Size::B => I8,
+        Size::H => I16,
+        Size::W => I32,
+        Size::DW => I64,
+    }
+}
+
+fn condition(cond: Cond) -> IntCC {
+    match cond {
+        Cond::Eq => IntCC::Equal,
+        Cond::Ne | Cond::Set => IntCC::NotEqual,
+        Cond::Lt => IntCC::UnsignedLessThan,
+        Cond::Le => IntCC::UnsignedLessThanOrEqual,
+        Cond::Gt => IntCC::UnsignedGreaterThan,
+        Cond::Ge => IntCC::UnsignedGreaterThanOrEqual,
+        Cond::Slt => IntCC::SignedLessThan,
+        Cond::Sle => IntCC::SignedLessThanOrEqual,
+        Cond::Sgt => IntCC::SignedGreaterThan,
+        Cond::Sge => IntCC::SignedGreaterThanOrEqual,
+    }
+}

@@ -1,0 +1,129 @@
+//! From SSA to machine code: Cranelift without its optimiser, with its backtracking
+//! register allocator. The SSA form knows nothing of it; this module is the border.
+
+pub mod code;
+mod func;
+mod memory;
+
+use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{
+    AbiParam, ExternalName, Function, Signature, UserExternalName, UserFuncName, types::I64,
+};
+use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_codegen::{Context, FinalizedRelocTarget};
+use cranelift_frontend::FunctionBuilderContext;
+use std::sync::OnceLock;
+
+use super::ir::Module;
+use super::{Checks, JitError};
+use code::CodeMemory;
+
+/// Functions start at multiples of this.
+const ALIGNMENT: usize = 32;
+
+fn backend(error: impl std::fmt::Display) -> JitError {
+    JitError::Backend(error.to_string())
+}
+
+/// The machine that we run on, with the settings that measured best.
+fn host() -> Result<&'static OwnedTargetIsa, JitError> {
+    static HOST: OnceLock<Result<OwnedTargetIsa, JitError>> = OnceLock::new();
+    let made = HOST.get_or_init(|| {
+        let mut flags = settings::builder();
+        for (name, value) in [
+            ("opt_level", "none"),
+            ("regalloc_algorithm", "backtracking"),
+            ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
+            ("enable_probestack", "false"),
+            ("unwind_info", "false"),
+        ] {
+            flags.set(name, value).map_err(backend)?;
+        }
+        let target = cranelift_native::builder().map_err(backend)?;
+        target.finish(settings::Flags::new(flags)).map_err(backend)
+    });
+    made.as_ref().map_err(Clone::clone)
+}
+
+/// Signature of every function: state, r1 to r5, gives r0.
+fn signature() -> Signature {
+    let mut signature = Signature::new(CallConv::Fast);
+    signature.params = vec![AbiParam::new(I64); 6];
+    signature.returns = vec![AbiParam::new(I64)];
+    signature
+}
+
+/// Compiles a module; its first function is the entry.
+///
+/// # Errors
+/// The back end gave up, or there is no memory for code.
+pub fn lower(module: &Module, checks: Checks) -> Result<CodeMemory, JitError> {
+    let isa = host()?;
+    let mut code = Vec::new();
+    let (mut starts, mut calls) = (Vec::new(), Vec::new());
+    let mut builders = FunctionBuilderContext::new();
+    let mut context = Context::new();
+    for (index, source) in module.funcs.iter().enumerate() {
+        context.clear();
+        let mut signature = signature();
+        if index == 0 {
+            // Called from Rust.
+            signature.call_conv = isa.default_call_conv();
+        }
+        context.func =
+            Function::with_name_signature(UserFuncName::user(0, index as u32), signature);
+        // A recursive program calls its first function under the signature of others.
+        let entry_conv = isa.default_call_conv();
+        func::lower(
+            source,
+            checks,
+            entry_conv,
+            &mut context.func,
+            &mut builders,
+            isa.frontend_config(),
+        );
+        let compiled = context
+            .compile(isa.as_ref(), &mut ControlPlane::default())
+            .map_err(|error| backend(error.inner))?;
+        code.resize(code.len().next_multiple_of(ALIGNMENT), 0);
+        let start = code.len();
+        starts.push(start);
+        code.extend_from_slice(compiled.buffer.data());
+        let relocs = compiled.buffer.relocs().to_vec();
+        for reloc in relocs {
+            let FinalizedRelocTarget::ExternalName(ExternalName::User(name)) = reloc.target else {
+                return Err(backend("a reference to something unknown"));
+            };
+            let UserExternalName { index, .. } = context.func.params.user_named_funcs()[name];
+            calls.push((start + reloc.offset as usize, reloc.kind, index, reloc.addend));
+        }
+    }
+    for (at, kind, callee, addend) in calls {
+        let target = starts[callee as usize] as i64 + addend;
+        patch(&mut code, at, kind, target - at as i64)?;
+    }
+    CodeMemory::new(&code).map_err(|error| JitError::Memory(error.kind()))
+}
+
+/// Writes the distance of a call into it.
+fn patch(code: &mut [u8], at: usize, kind: Reloc, distance: i64) -> Result<(), JitError> {
+    let far = || backend("a call that is too far");
+    let (word, bytes) = match kind {
+        Reloc::X86CallPCRel4 => {
+            let distance = i32::try_from(distance).map_err(|_| far())?;
+            (distance as u32, at..at + 4)
+        }
+        Reloc::Arm64Call => {
+            let old = u32::from_le_bytes([code[at], code[at + 1], code[at + 2], code[at + 3]]);
+            if !(-(1 << 27)..1 << 27).contains(&distance) {
+                return Err(far());
+            }
+            (old & 0xfc00_0000 | (distance >> 2) as u32 & 0x03ff_ffff, at..at + 4)
+        }
+        other => return Err(backend(format!("relocation {other}"))),
+    };
+    code[bytes].copy_from_slice(&word.to_le_bytes());
+    Ok(())
+}

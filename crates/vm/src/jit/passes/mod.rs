@@ -1,0 +1,137 @@
+//! The passes, in the order they run. Each can be switched off; tests do so in turn.
+
+mod bits;
+mod clean;
+mod if_convert;
+mod inline;
+mod load_cse;
+mod promote;
+mod ranges;
+mod reassociate;
+mod rules;
+mod simplify;
+mod steps;
+mod switches;
+mod wide_loads;
+mod wide_stores;
+
+#[cfg(debug_assertions)]
+use super::ir::check::check_module;
+use super::ir::{Func, Module};
+use super::{Checks, JitError};
+
+/// Which passes run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Passes(u32);
+
+/// The passes by name, each at its bit.
+const NAMES: [&str; 12] = [
+    "clean",
+    "inline",
+    "promote",
+    "simplify",
+    "wide-loads",
+    "wide-stores",
+    "load-cse",
+    "ranges",
+    "switches",
+    "reassociate",
+    "steps",
+    "if-convert",
+];
+
+const CLEAN: Passes = Passes(1);
+const INLINE: Passes = Passes(1 << 1);
+const PROMOTE: Passes = Passes(1 << 2);
+const SIMPLIFY: Passes = Passes(1 << 3);
+const WIDE_LOADS: Passes = Passes(1 << 4);
+const WIDE_STORES: Passes = Passes(1 << 5);
+const LOAD_CSE: Passes = Passes(1 << 6);
+const RANGES: Passes = Passes(1 << 7);
+const SWITCHES: Passes = Passes(1 << 8);
+const REASSOCIATE: Passes = Passes(1 << 9);
+const STEPS: Passes = Passes(1 << 10);
+const IF_CONVERT: Passes = Passes(1 << 11);
+
+impl Passes {
+    /// None but what the rest cannot do without.
+    pub const NONE: Passes = Passes(0);
+    /// All of them.
+    pub const ALL: Passes = Passes((1 << NAMES.len()) - 1);
+
+    /// Names of all passes.
+    pub fn names() -> &'static [&'static str] {
+        &NAMES
+    }
+
+    /// Only the pass with this name.
+    pub fn named(name: &str) -> Option<Passes> {
+        NAMES.iter().position(|&known| known == name).map(|at| Passes(1 << at))
+    }
+
+    /// These, but not those.
+    pub fn without(self, those: Passes) -> Passes {
+        Passes(self.0 & !those.0)
+    }
+
+    /// These and those.
+    pub fn with(self, those: Passes) -> Passes {
+        Passes(self.0 | those.0)
+    }
+
+    fn name(self) -> &'static str {
+        NAMES[self.0.trailing_zeros() as usize]
+    }
+
+    fn contains(self, those: Passes) -> bool {
+        self.0 & those.0 == those.0
+    }
+}
+
+/// Runs them on a module.
+///
+/// # Errors
+/// A pass broke the SSA form; only looked for under test.
+pub fn run(module: &mut Module, passes: Passes, checks: Checks) -> Result<(), JitError> {
+    verify(module, "build")?;
+    let apply = |module: &mut Module, pass: Passes, run: fn(&mut Func)| {
+        if !passes.contains(pass) {
+            return Ok(());
+        }
+        module.funcs.iter_mut().for_each(run);
+        verify(module, pass.name())
+    };
+    apply(module, CLEAN, clean::run)?;
+    if passes.contains(INLINE) {
+        inline::run(module, checks);
+        verify(module, INLINE.name())?;
+    }
+    apply(module, PROMOTE, promote::run)?;
+    apply(module, CLEAN, clean::run)?;
+    for _ in 0..2 {
+        apply(module, SIMPLIFY, simplify::run)?;
+        apply(module, RANGES, ranges::run)?;
+        apply(module, LOAD_CSE, load_cse::run)?;
+        apply(module, WIDE_LOADS, wide_loads::run)?;
+        apply(module, WIDE_STORES, wide_stores::run)?;
+        apply(module, CLEAN, clean::run)?;
+    }
+    apply(module, SIMPLIFY, simplify::run)?;
+    apply(module, CLEAN, clean::run)?;
+    apply(module, SWITCHES, switches::run)?;
+    apply(module, IF_CONVERT, if_convert::run)?;
+    apply(module, REASSOCIATE, reassociate::run)?;
+    apply(module, STEPS, steps::run)?;
+    apply(module, CLEAN, clean::dead)?;
+    Ok(())
+}
+
+#[cfg(debug_assertions)]
+fn verify(module: &Module, pass: &'static str) -> Result<(), JitError> {
+    check_module(module).map_err(|broken| JitError::Broken { pass, broken })
+}
+
+#[cfg(not(debug_assertions))]
+fn verify(_module: &Module, _pass: &'static str) -> Result<(), JitError> {
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! Simplification: each value is made anew from simplified operands by the rules of
+//! `rules`, and equal values are computed once (where one dominates the other).
+//!
+//! The first operand stays where the instruction had it: it is the one that a
+//! two-address machine overwrites. Only constants move to the right.
+
+use rustc_hash::FxHashMap;
+use skep_isa::{Cond, Pc, Width, condition};
+
+use super::bits::{Bits, mirror};
+use crate::jit::ir::flow::Dominators;
+use crate::jit::ir::{Blk, Forward, Func, Op, Term, Val};
+
+/// Simplifies every value and branch.
+pub fn run(func: &mut Func) {
+    let preds = func.preds();
+    let dominators = Dominators::new(func, &preds);
+    let bits = Bits::compute(func, &preds, &dominators);
+    let uses = func.uses();
+    let forward = Forward::new(func.ops.len());
+    let mut home = vec![Blk::ENTRY; func.ops.len()];
+    for &blk in &func.order {
+        func.blocks[blk.at()].insts.iter().for_each(|inst| home[inst.at()] = blk);
+    }
+    let mut simplify = Simplify {
+        func,
+        bits,
+        dominators,
+        forward,
+        known: FxHashMap::default(),
+        constants: FxHashMap::default(),
+        home,
+        uses,
+        blk: Blk::ENTRY,
+        pc: 0,
+        out: Vec::new(),
+    };
+    for index in 0..simplify.func.ops.len() as u32 {
+        if let Op::Const(number) = simplify.func.op(Val(index)) {
+            let first = *simplify.constants.entry(number).or_insert(Val(index));
+            simplify.forward.set(Val(index), first);
+        }
+    }
+    for blk in simplify.func.order.clone() {
+        simplify.block(blk);
+    }
+    let Simplify { func, mut forward, .. } = simplify;
+    // Branches that were decided cut blocks off.
+    func.compute_order();
+    func.forward(&mut forward);
+}
+
+pub struct Simplify<'f> {
+    pub func: &'f mut Func,
+    pub bits: Bits,
+    dominators: Dominators,
+    forward: Forward,
+    /// The last value with each definition.
+    known: FxHashMap<Op, Val>,
+    constants: FxHashMap<u64, Val>,
+    home: Vec<Blk>,
+    pub uses: Vec<u32>,
+    blk: Blk,
+    pc: Pc,
+    out: Vec<Val>,
+}
+
+impl Simplify<'_> {
+    fn block(&mut self, blk: Blk) {
+        self.blk = blk;
+        let insts = std::mem::take(&mut self.func.blocks[blk.at()].insts);
+        for inst in insts {
+            self.pc = self.func.pcs[inst.at()];
+            let mut op = self.func.op(inst);
+            op.map(|val| self.forward.find(val));
+            match op {
+                Op::Const(_) | Op::Param => {}
+                Op::Load { .. } | Op::Store { .. } | Op::Atomic { .. } => {
+                    self.func.ops[inst.at()] = self.access(op);
+                    self.out.push(inst);
+                }
+                _ if !op.is_pure() => {
+                    self.func.ops[inst.at()] = op;
+                    self.out.push(inst);
+                }
+                _ => {
+                    let val = self.make(op);
+                    self.forward.set(inst, val);
+                    self.uses[val.at()] += self.uses[inst.at()];
+                }
+            }
+        }
+        self.func.blocks[blk.at()].insts = std::mem::take(&mut self.out);
+        let jump = Term::Trap(crate::jit::ir::Exit::BadJump, self.pc);
+        let mut term = std::mem::replace(&mut self.func.blocks[blk.at()].term, jump);
+        term.map(|val| self.forward.find(val));
+        if let Term::Branch { cond, width, left, right, yes, no } = term {
+            let (cond, width, left, right) = self.comparison(cond, width, left, right);
+            term = match self.decide(cond, width, left, right) {
+                Some(true) => Term::Jump(yes),
+                Some(false) => Term::Jump(no),
+                None => Term::Branch { cond, width, left, right, yes, no },
+            };
+        }
+        // What the branch needed was made at the block's end.
+        let made = std::mem::take(&mut self.out);
+        self.func.blocks[blk.at()].insts.extend(made);
+        self.func.blocks[blk.at()].term = term;
+    }
+
+    /// Moves constants from the base into the offset, and drops what a narrow store
+    /// cuts off.
+    fn access(&mut self, mut op: Op) -> Op {
+        if let Op::Load { base, off, .. }
+        | Op::Store { base, off, .. }
+        | Op::Atomic { base, off, .. } = &mut op
+        {
+            while let Op::Bin(crate::jit::ir::Bin::Add, Width::W64, of, more) = self.func.op(*base)
+                && let Some(more) = self.func.number(more)
+                && let Ok(more) = i32::try_from(more as i64)
+                && let Some(sum) = off.checked_add(more).filter(|sum| sum.abs() < 1 << 30)
+            {
+                (*base, *off) = (of, sum);
+            }
+        }
+        if let Op::Store { size, value, .. } = &mut op
+            && size.bits() < 64
+        {
+            *value = self.low(*value, size.bits());
+        }
+        op
+    }
+
+    /// A constant.
+    pub fn constant(&mut self, number: u64) -> Val {
+        if let Some(&val) = self.constants.get(&number) {
+            return val;
+        }
+        let val = self.add(Op::Const(number));
+        self.constants.insert(number, val);
+        val
+    }
+
+    fn add(&mut self, op: Op) -> Val {
+        self.bits.push(&self.func.ops, op);
+        let val = self.func.push(op, self.pc);
+        self.forward.grow(self.func.ops.len());
+        self.home.push(self.blk);
+        self.uses.push(0);
+        val
+    }
+
+    /// A value that equals `op`: a simpler one, one that is there already, or a new one.
+    pub fn make(&mut self, op: Op) -> Val {
+        match self.rewrite(op) {
+            Ok(val) => val,
+            Err(op) => self.intern(op),
+        }
+    }
+
+    fn intern(&mut self, op: Op) -> Val {
+        let key = match op {
+            Op::Bin(op, width, left, right) if op.commutes() && left > right => {
+                Op::Bin(op, width, right, left)
+            }
+            op => op,
+        };
+        if let Some(&known) = self.known.get(&key)
+            && self.dominators.dominates(self.home[known.at()], self.blk)
+        {
+            return known;
+        }
+        let val = self.add(op);
+        self.out.push(val);
+        self.known.insert(key, val);
+        val
+    }
+
+    /// The comparison in its usual form: a constant on the right, 32 bits and unsigned
+    /// where that is the same.
+    pub fn comparison(
+        &mut self,
+        mut cond: Cond,
+        mut width: Width,
+        mut left: Val,
+        mut right: Val,
+    ) -> (Cond, Width, Val, Val) {
+        if self.func.number(left).is_some() && self.func.number(right).is_none() {
+            (left, right, cond) = (right, left, mirror(cond));
+        }
+        if width == Width::W32 {
+            (left, right) = (self.low(left, 32), self.low(right, 32));
+        }
+        let sign = if width == Width::W64 { 1 << 63 } else { 1 << 31 };
+        if self.bits.zeros(left) & self.bits.zeros(right) & sign != 0 {
+            cond = match cond {
+                Cond::Slt => Cond::Lt,
+                Cond::Sle => Cond::Le,
+                Cond::Sgt => Cond::Gt,
+                Cond::Sge => Cond::Ge,
+                other => other,
+            };
+        }
+        let signed = Simplify::is_signed(cond);
+        let equality = matches!(cond, Cond::Eq | Cond::Ne);
+        if width == Width::W64 && self.bits.is_half(left) && self.bits.is_half(right) && !signed {
+            width = Width::W32;
+        }
+        let number = self.func.number(right);
+        if let (Width::W64, Some(number)) = (width, number) {
+            match self.func.op(left) {
+                // Both shifted up by 32.
+                Op::Bin(crate::jit::ir::Bin::Shl, Width::W64, of, amount)
+                    if equality && number as u32 == 0 && self.func.number(amount) == Some(32) =>
+                {
+                    width = Width::W32;
+                    left = self.low(of, 32);
+                    right = self.constant(number >> 32);
+                }
+                // Both sign-extended from 32 bits.
+                Op::Ext { bits: 32, signed: true, of }
+                    if (signed || equality) && number == number as i32 as u64 =>
+                {
+                    width = Width::W32;
+                    left = of;
+                    right = self.constant(number as u32 as u64);
+                }
+                _ => {}
+            }
+        }
+        (cond, width, left, right)
+    }
+
+    /// Whether a comparison holds, if that is clear from its operands.
+    pub fn decide(&self, cond: Cond, width: Width, left: Val, right: Val) -> Option<bool> {
+        if let (Some(left), Some(right)) = (self.func.number(left), self.func.number(right)) {
+            return Some(condition(cond, width, left, right));
+        }
+        let reflexive = matches!(cond, Cond::Eq | Cond::Le | Cond::Ge | Cond::Sle | Cond::Sge);
+        (left == right && cond != Cond::Set).then_some(reflexive)
+    }
+}

@@ -1,0 +1,130 @@
+//! Compiled code beside the interpreter: what the interpreter returns, compiled code
+//! returns too, and leaves the same memory.
+//!
+//! Both get the same stack and the same memory at the same addresses, so that even a
+//! program that returns an address returns the same one.
+
+mod arbitrary;
+mod hostile;
+mod vectors;
+
+use std::sync::Arc;
+
+use skep_abi::ProgType;
+use skep_isa::Insn;
+
+use super::{Checks, Code, JitError, Options, Passes, State, generate, optimise};
+use crate::Vm;
+use crate::hooks::NoContext;
+use crate::interp::{Outcome, Run};
+use crate::mem::packet::PacketMemory;
+use crate::mem::value::{Kind, Value};
+use crate::program::Program;
+
+const BUDGET: u64 = 1 << 20;
+
+/// A stack and memory that programs run on in turn.
+struct Bed {
+    vm: Vm,
+    memory: PacketMemory,
+}
+
+/// What a run left behind.
+#[derive(Clone, PartialEq, Debug)]
+struct After {
+    outcome: Outcome,
+    memory: Vec<u8>,
+}
+
+impl Bed {
+    fn new() -> Bed {
+        Bed { vm: Vm::with_cpus(1).with_budget(BUDGET), memory: PacketMemory::new(4096) }
+    }
+
+    fn interpret(&mut self, insns: &[Insn], bytes: &[u8]) -> After {
+        let program = Program {
+            prog_type: ProgType::Unspec,
+            expected_attach_type: 0,
+            flags: 0,
+            insns: insns.into(),
+            maps: Box::default(),
+            name: [0; 16],
+            id: 0,
+            btf_id: 0,
+        };
+        self.memory.bytes_mut(0, bytes.len()).copy_from_slice(bytes);
+        let pointer = match bytes.len() {
+            0 => Value::scalar(0),
+            len => self.memory.region(0, len, true).with_kind(Kind::Memory).pointer(0),
+        };
+        let mut vcpu = self.vm.vcpu();
+        let vcpu = &mut *vcpu;
+        vcpu.stack.clear();
+        let mut context = NoContext;
+        let run = Run::new(
+            self.vm.environment(),
+            Arc::new(program),
+            &mut vcpu.stack,
+            &mut context,
+            0,
+            BUDGET,
+        );
+        let outcome = run.execute(&[pointer, Value::scalar(bytes.len() as u64)]);
+        After { outcome, memory: self.memory.bytes(0, bytes.len()).to_vec() }
+    }
+
+    fn compiled(&mut self, code: &Code, bytes: &[u8]) -> After {
+        self.memory.bytes_mut(0, bytes.len()).copy_from_slice(bytes);
+        let region = match bytes.len() {
+            0 => None,
+            len => Some(self.memory.region(0, len, true)),
+        };
+        let mut vcpu = self.vm.vcpu();
+        vcpu.stack.clear();
+        let mut state = State::new(&mut vcpu.stack, region, BUDGET);
+        let r1 = region.map_or(0, |region| region.start());
+        let outcome = code.run(&mut state, r1, bytes.len() as u64);
+        After { outcome, memory: self.memory.bytes(0, bytes.len()).to_vec() }
+    }
+
+    /// Compares all configurations on one program, if the interpreter returns from it.
+    /// Gives whether it was compared.
+    fn compare(&mut self, insns: &[Insn], bytes: &[u8], all: &[Options]) -> Result<bool, String> {
+        let expected = self.interpret(insns, bytes);
+        let returned = matches!(expected.outcome, Outcome::Returned(_));
+        for &options in all {
+            if options.checks == Checks::Elided && !returned {
+                continue;
+            }
+            let code = match generate(insns, options) {
+                Ok(code) => code,
+                Err(JitError::Unsupported { .. } | JitError::TooLarge { .. }) => return Ok(false),
+                Err(error) => return Err(format!("{options:?}: {error}")),
+            };
+            let actual = self.compiled(&code, bytes);
+            if returned && actual != expected {
+                let form = optimise(insns, options).map(|module| module.to_string());
+                return Err(format!(
+                    "{options:?}: expected {expected:x?}\ngot {actual:x?}\n{}\n{}",
+                    form.unwrap_or_default(),
+                    skep_isa::disassemble(insns, skep_isa::Style::Llvm)
+                ));
+            }
+        }
+        Ok(returned)
+    }
+}
+
+/// Guarded and elided, without passes, with all, and with all but each.
+fn configurations() -> Vec<Options> {
+    let mut all = Vec::new();
+    for checks in [Checks::Guarded, Checks::Elided] {
+        all.push(Options { checks, passes: Passes::NONE });
+        all.push(Options { checks, passes: Passes::ALL });
+        for name in Passes::names() {
+            let off = Passes::named(name).unwrap_or(Passes::NONE);
+            all.push(Options { checks, passes: Passes::ALL.without(off) });
+        }
+    }
+    all
+}
