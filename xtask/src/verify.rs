@@ -146,7 +146,7 @@ impl Judge {
         let linux_time = before.elapsed();
         let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(buffer.len());
         let linux_log = String::from_utf8_lossy(&buffer[..end]).into_owned();
-        if let Some(program) = program {
+        if let Some(program) = program.map(Arc::new) {
             let env = Env {
                 caps: Capabilities::all(),
                 vmlinux: self.vmlinux.clone(),

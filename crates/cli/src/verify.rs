@@ -70,9 +70,9 @@ pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
     for program in &linked.programs {
         let mut log = if args.log { Log::new(2) } else { Log::new(1) };
         let started = Instant::now();
-        let verdict = verifier::verify(&input(&linked, program, &target, &maps), &env, &mut log);
+        let verdict = verifier::verify(&Arc::new(input(&linked, program, &target, &maps)), &env, &mut log);
         let time = started.elapsed().as_micros();
-        let judged = Judged { program, verdict: verdict.map(|verified| verified.processed), time };
+        let judged = Judged { program, verdict: verdict.map(|verified| verified.counts().processed), time };
         if judged.verdict.is_err() {
             status = Status::Refused;
         }

@@ -9,9 +9,11 @@ use skep_abi::{MapType, Reason, flags};
 use skep_btf::Btf;
 use skep_isa::{Insn, Slot, decode_at};
 
+use crate::Counts;
 use crate::env::{Env, Rights};
 use crate::error::{Check, VerifyError, fail};
 use crate::explore::Pending;
+use crate::facts::Facts;
 use crate::log::{Log, say};
 use crate::program::{MapDef, Program};
 use crate::prune::{Node, Visit};
@@ -38,8 +40,6 @@ pub(crate) struct Aux {
     pub live_before: u16,
     pub fastcall_pattern: bool,
     pub fastcall_spills: u8,
-    /// Reached on a real path.
-    pub seen: bool,
     /// The kind of pointer that it reads or writes through.
     pub pointer: Option<(Kind, Flags)>,
     /// A barrier stands before it.
@@ -53,8 +53,6 @@ pub(crate) struct Aux {
     pub map_off: u32,
     /// The kernel variable that its immediate names.
     pub btf_var: Option<(Kind, Flags)>,
-    /// The map that the helper called here gets.
-    pub call_map: Option<MapId>,
     pub loop_inline: Option<(bool, u32)>,
 }
 
@@ -93,6 +91,8 @@ pub(crate) struct Checker<'a> {
     pub rights: Rights,
     insns: Vec<Option<Insn>>,
     pub aux: Vec<Aux>,
+    /// What will be published.
+    pub facts: Facts,
     pub subprogs: Vec<Subprog>,
     pub postorder: Vec<u32>,
     pub exception_callback: Option<usize>,
@@ -154,6 +154,7 @@ impl<'a> Checker<'a> {
             rights: Rights::of(env),
             insns: (0..len).map(decode).collect(),
             aux: vec![Aux::default(); len],
+            facts: Facts::new(len),
             subprogs: Vec::new(),
             postorder: Vec::with_capacity(len),
             exception_callback: None,
@@ -226,11 +227,20 @@ impl<'a> Checker<'a> {
         self.check_stack_depth()?;
         for pc in 0..self.len() {
             let no_kfunc = skep_isa::Callee::Kfunc { btf_id: 0, module: 0 };
-            if self.aux[pc as usize].seen && self.insn(pc) == Some(Insn::Call(no_kfunc)) {
+            if self.facts.at(pc).reached && self.insn(pc) == Some(Insn::Call(no_kfunc)) {
                 fail!(EINVAL, KfuncNotEliminated);
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            processed: self.processed,
+            max_states_per_insn: self.max_states_per_insn,
+            total_states: self.total_states,
+            peak_states: self.peak_states,
+        }
     }
 
     fn log_statistics(&mut self) {

@@ -15,6 +15,13 @@ pub struct VerifyError {
     pub reason: Reason,
 }
 
+impl VerifyError {
+    /// What Linux says nothing about.
+    pub(crate) fn silent(errno: Errno) -> VerifyError {
+        VerifyError { pc: None, errno, reason: Reason::Silent }
+    }
+}
+
 impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(pc) = self.pc {

@@ -110,6 +110,7 @@ impl Checker<'_> {
             }
             self.cur.last_pc = prev;
             self.cur.pc = pc;
+            self.note_edge(prev, pc);
             if self.aux[pc as usize].prune_point && self.is_visited(pc)? {
                 self.log_safe(print);
                 if self.end_path(&mut prev)? {
@@ -172,7 +173,16 @@ impl Checker<'_> {
 
     fn mark_seen(&mut self, pc: u32) {
         if !self.cur.speculative {
-            self.aux[pc as usize].seen = true;
+            self.facts.reach(pc);
+        }
+    }
+
+    /// A real path came from `prev` to `pc`; also where it ends here as one already seen.
+    fn note_edge(&mut self, prev: i32, pc: u32) {
+        if let (false, Ok(from)) = (self.cur.speculative, u32::try_from(prev))
+            && let Some(insn) = self.insn(from)
+        {
+            self.facts.edge(from, insn, pc);
         }
     }
 

@@ -571,7 +571,9 @@ impl Checker<'_> {
             fail!(EACCES, MapUpdateForbidden);
         }
         let (kind, max) = (def.kind, def.max_entries);
-        self.aux().call_map.get_or_insert(map);
+        if !self.cur.speculative {
+            self.facts.call(self.pc, map);
+        }
         if number == TAIL_CALL {
             if kind != MapType::ProgArray {
                 fail!(EINVAL, TailCallMap);

@@ -22,6 +22,7 @@ pub mod domain;
 mod env;
 mod error;
 mod explore;
+mod facts;
 mod format;
 mod global;
 mod helper;
@@ -44,30 +45,75 @@ mod value;
 
 pub use env::Env;
 pub use error::VerifyError;
+pub use facts::{CallMap, Edges, Facts, InsnFacts, Region};
 pub use log::{Log, message};
 pub use program::{FuncInfo, LineInfo, MapDef, MapRef, Program};
 
-use skep_abi::{Capabilities, Errno, Reason};
+use std::sync::Arc;
+
+use skep_abi::{Capabilities, Errno};
 
 /// Most instructions of a program whose loader holds CAP_BPF.
 const MAX_INSNS: usize = 1_000_000;
 /// Most instructions of any other.
 const MAX_INSNS_UNPRIVILEGED: usize = 4096;
 
-/// What a verified program is known to do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A program that was accepted, and what is known of it. Only [`verify`] makes one, and
+/// the facts hold for the program with the maps and the environment it was judged with,
+/// and no others.
+#[derive(Clone, Debug)]
 pub struct Verified {
-    /// Whether each instruction is reached.
-    pub reached: Vec<bool>,
+    program: Arc<Program>,
+    facts: Facts,
+    counts: Counts,
+    stack_depths: Vec<u32>,
+}
+
+impl Verified {
+    /// The program, with its maps.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// What is known of its instructions.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// How much work it was to verify.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Bytes of stack of each function, in the order of their starts.
+    pub fn stack_depths(&self) -> &[u32] {
+        &self.stack_depths
+    }
+}
+
+/// How much was explored, as the log's last line has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
     /// Instructions that were followed, counted once for each path.
     pub processed: u32,
-    /// Bytes of stack of each function, in the order of their starts.
-    pub stack_depths: Vec<u32>,
+    /// Most states kept for one instruction.
+    pub max_states_per_insn: u32,
+    /// States that were kept at some time.
+    pub total_states: u32,
+    /// Most states kept at a time.
+    pub peak_states: u32,
 }
 
 /// Verifies a program as Linux 6.18 would, and writes what Linux would log.
-pub fn verify(program: &Program, env: &Env, log: &mut Log) -> Result<Verified, VerifyError> {
-    let refuse = |errno| Err(VerifyError { pc: None, errno, reason: Reason::Silent });
+///
+/// # Errors
+/// The first fault, with the errno of `BPF_PROG_LOAD` and the line of Linux's log.
+pub fn verify(
+    program: &Arc<Program>,
+    env: &Env,
+    log: &mut Log,
+) -> Result<Verified, VerifyError> {
+    let refuse = |errno| Err(VerifyError::silent(errno));
     let privileged = env.caps.allow(Capabilities::BPF);
     let limit = if privileged { MAX_INSNS } else { MAX_INSNS_UNPRIVILEGED };
     if program.slots.is_empty() || program.slots.len() > limit {
@@ -75,9 +121,12 @@ pub fn verify(program: &Program, env: &Env, log: &mut Log) -> Result<Verified, V
     }
     let mut checker = checker::Checker::new(program, env, log);
     checker.run()?;
+    let mut facts = std::mem::take(&mut checker.facts);
+    facts.maps = checker.maps.iter().map(|map| Arc::clone(&map.def)).collect();
     Ok(Verified {
-        reached: checker.aux.iter().map(|aux| aux.seen).collect(),
-        processed: checker.processed,
+        program: Arc::clone(program),
+        facts,
+        counts: checker.counts(),
         stack_depths: checker.subprogs.iter().map(|sub| sub.stack_depth as u32).collect(),
     })
 }

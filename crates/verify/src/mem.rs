@@ -210,6 +210,9 @@ impl Checker<'_> {
     /// Whether memory may be accessed, and what a load yields.
     pub(crate) fn check_access(&mut self, access: Access) -> Check {
         let reg = *self.cur.reg(access.base.into());
+        if !self.cur.speculative {
+            self.facts.access(self.pc, &reg);
+        }
         let size = access.size.bytes() as i32;
         self.check_alignment(&reg, access.off, size, access.strict)?;
         let off = access.off.wrapping_add(reg.off);
