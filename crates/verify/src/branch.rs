@@ -4,13 +4,13 @@
 use std::rc::Rc;
 
 use skep_abi::Errno;
-use skep_isa::{Cond, Operand, Reg as R, Width};
+use skep_isa::{Cond, Operand, Reg as R, W64, Width};
 
 use crate::checker::Checker;
+use crate::domain::Scalar64;
 use crate::error::{Check, fail};
 use crate::reg::{AT_PACKET_END, BEYOND_PACKET_END, Flags, ID_PLUS_OFFSET, Kind, Reg};
 use crate::state::{Linked, LinkedReg, State, Step};
-use crate::value::Value;
 
 /// Packets are at most this long.
 const MAX_PACKET: u64 = 0xffff;
@@ -125,21 +125,19 @@ impl Checker<'_> {
         let b = right.map_or(b, |right| *self.cur.reg(right));
         let mut other = self.cur.clone();
         if a.is_scalar() && b.is_scalar() {
-            for (state, holds) in [(Some(&mut other), true), (None, false)] {
-                let (mut x, mut y) = (a.value, b.value);
-                if left == right.unwrap_or(usize::MAX) {
-                    // Both operands are one register: it learns from both sides.
-                    Value::refine(cond, holds, width, &mut x, &mut y);
-                    x = y;
-                } else {
-                    Value::refine(cond, holds, width, &mut x, &mut y);
-                }
-                x.sync();
-                y.sync();
-                let state = state.unwrap_or(&mut self.cur);
-                state.reg_mut(left).value = x;
-                if let Some(right) = right {
-                    state.reg_mut(right).value = y;
+            if right == Some(left) {
+                let refined = Scalar64::refine_self(cond, width, a.value);
+                other.reg_mut(left).value = refined.taken;
+                self.cur.reg_mut(left).value = refined.not_taken;
+            } else {
+                let refined = Scalar64::refine(cond, width, a.value, b.value);
+                for (state, (x, y)) in
+                    [(&mut other, refined.taken), (&mut self.cur, refined.not_taken)]
+                {
+                    state.reg_mut(left).value = x;
+                    if let Some(right) = right {
+                        state.reg_mut(right).value = y;
+                    }
                 }
             }
             self.check_branch_invariants(&mut other, left, right)?;
@@ -185,7 +183,7 @@ impl Checker<'_> {
             if let Some(what) = other.reg(reg).value.violation() {
                 let value = other.reg(reg).value;
                 self.report_violation(&value, what, "true_reg1")?;
-                other.reg_mut(reg).value.forget_ranges();
+                other.reg_mut(reg).value = value.unbounded();
             }
         }
         for reg in std::iter::once(left).chain(right) {
@@ -342,7 +340,8 @@ fn extend_range(state: &mut State, pointer: &Reg, open: bool) {
     if pointer.off < 0 || (pointer.off == 0 && open) {
         return;
     }
-    if pointer.value.umax > MAX_PACKET || pointer.value.umax + pointer.off as u64 > MAX_PACKET {
+    let furthest = pointer.value.umax();
+    if furthest > MAX_PACKET || furthest + pointer.off as u64 > MAX_PACKET {
         return;
     }
     let range = pointer.off + i32::from(open);
@@ -372,7 +371,7 @@ fn decide(cond: Cond, width: Width, a: &Reg, b: &Reg) -> Option<bool> {
             _ => None,
         };
     }
-    Value::decide(cond, width, &a.value, &b.value)
+    Scalar64::outcome(cond, width, &a.value, &b.value)
 }
 
 fn decide_packet(cond: Cond, a: &Reg, b: &Reg) -> Option<bool> {
@@ -461,10 +460,8 @@ fn sync_linked(state: &mut State, known: usize, linked: &Linked) {
         if plain || reg.off == known_reg.off {
             *reg = known_reg;
         } else {
-            let distance = i64::from(reg.off) - i64::from(known_reg.off);
-            let off = reg.off;
-            *reg = Reg { off, ..known_reg };
-            reg.value.add_assign(&Value::constant(distance as u64));
+            let distance = W64((i64::from(reg.off) - i64::from(known_reg.off)) as u64);
+            *reg = Reg { off: reg.off, value: known_reg.value.linked(distance), ..known_reg };
         }
     }
 }

@@ -41,7 +41,6 @@ mod stack;
 mod stack_live;
 mod state;
 mod structure;
-mod value;
 
 pub use env::Env;
 pub use error::VerifyError;
@@ -108,11 +107,7 @@ pub struct Counts {
 ///
 /// # Errors
 /// The first fault, with the errno of `BPF_PROG_LOAD` and the line of Linux's log.
-pub fn verify(
-    program: &Arc<Program>,
-    env: &Env,
-    log: &mut Log,
-) -> Result<Verified, VerifyError> {
+pub fn verify(program: &Arc<Program>, env: &Env, log: &mut Log) -> Result<Verified, VerifyError> {
     let refuse = |errno| Err(VerifyError::silent(errno));
     let privileged = env.caps.allow(Capabilities::BPF);
     let limit = if privileged { MAX_INSNS } else { MAX_INSNS_UNPRIVILEGED };

@@ -31,6 +31,34 @@ impl<W: Register> Scalar<W> {
         Scalar::constant(W::zero()).alu(AluOp::Sub, width, self)
     }
 
+    /// Whether the result of `op other` is followed: of a shift, if the amount is known
+    /// and less than the width; of a division never. Else it may be any number
+    /// (`is_safe_to_compute_dst_reg_range`).
+    #[inline(always)]
+    pub fn is_followed(op: AluOp, width: Width, other: Self) -> W::Bit {
+        match op {
+            AluOp::Lsh | AluOp::Rsh | AluOp::Arsh => {
+                let (bits, exact) = match width {
+                    Width::W64 => (
+                        W::BITS,
+                        other.is_constant()
+                            & other.signed.is_constant()
+                            & other.unsigned.is_constant(),
+                    ),
+                    Width::W32 => (
+                        W::BITS / 2,
+                        other.is_constant32()
+                            & other.signed32.is_constant()
+                            & other.unsigned32.is_constant(),
+                    ),
+                };
+                exact & other.unsigned.max.ult(W::lit(bits.into()))
+            }
+            AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => W::bit(false),
+            _ => W::bit(true),
+        }
+    }
+
     /// `self op other`, not synchronised.
     #[inline(always)]
     pub(super) fn transfer(self, op: AluOp, width: Width, other: Self) -> Self {
@@ -81,7 +109,7 @@ impl<W: Register> Scalar<W> {
         self.add(Scalar::constant(distance))
     }
 
-    /// A pointer's offset plus a number, synchronised; the lower half is not
+    /// A pointer's offset plus a number, not synchronised; the lower half is not
     /// followed.
     #[inline]
     pub fn offset_add(self, other: Self) -> Self {
@@ -92,10 +120,9 @@ impl<W: Register> Scalar<W> {
             unsigned32: Range::full(),
             signed32: Range::full(),
         }
-        .sync()
     }
 
-    /// A pointer's offset minus a number, synchronised; the lower half is not
+    /// A pointer's offset minus a number, not synchronised; the lower half is not
     /// followed.
     #[inline]
     pub fn offset_sub(self, other: Self) -> Self {
@@ -106,7 +133,6 @@ impl<W: Register> Scalar<W> {
             unsigned32: Range::full(),
             signed32: Range::full(),
         }
-        .sync()
     }
 
     /// The lower half, zeros above; the ranges of the register follow those of the
@@ -229,19 +255,7 @@ impl<W: Register> Scalar<W> {
     /// A shift, if the amount is known and less than the width.
     #[inline(always)]
     fn shift(self, op: AluOp, width: Width, other: Self) -> Self {
-        let (bits, exact) = match width {
-            Width::W64 => (
-                W::BITS,
-                other.is_constant() & other.signed.is_constant() & other.unsigned.is_constant(),
-            ),
-            Width::W32 => (
-                W::BITS / 2,
-                other.is_constant32()
-                    & other.signed32.is_constant()
-                    & other.unsigned32.is_constant(),
-            ),
-        };
-        let valid = exact & other.unsigned.max.ult(W::lit(bits.into()));
+        let valid = Scalar::is_followed(op, width, other);
         let shifted = match width {
             Width::W64 => self.shift64(op, W::pick(valid, other.unsigned.min, W::zero())),
             Width::W32 => {

@@ -12,9 +12,16 @@ use super::scalar::Scalar;
 use super::tnum::Tnum;
 
 impl<W: Register> Scalar<W> {
-    /// All views brought up to what the others know.
+    /// All views brought up to what the others know. A number that is known has
+    /// nothing to learn.
     #[inline]
     pub fn sync(self) -> Self {
+        let known = self.is_constant() & self.is_consistent();
+        Scalar::choose(known, || self, || self.learn_all())
+    }
+
+    /// Every step, in order.
+    fn learn_all(self) -> Self {
         self.learn_from_bits().deduce().deduce().deduce().learn_bits().learn_from_bits()
     }
 

@@ -82,6 +82,13 @@ impl<W: Word> Tnum<W> {
         (self.value & known).eq(other.value & known)
     }
 
+    /// Whether every member is a multiple of `size`, a power of two
+    /// (`tnum_is_aligned`).
+    #[inline(always)]
+    pub fn is_aligned(self, size: W) -> W::Bit {
+        (self.greatest() & (size - W::lit(1))).is_zero()
+    }
+
     /// The bits that may be 1: the greatest member, unsigned.
     #[inline(always)]
     pub fn greatest(self) -> W {

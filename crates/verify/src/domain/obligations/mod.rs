@@ -126,6 +126,7 @@ functions! {
         Signed = "signed",
         Overlaps = "overlaps",
         Includes = "includes",
+        IsAligned = "is_aligned",
         NextMember = "next_member",
         OnlyMember = "only_member",
         OnlyMemberWithin = "only_member_within",
@@ -286,13 +287,11 @@ impl Obligation {
                 O::Tnum(TnumFn::Add),
                 O::Unsigned(RangeFn::AddUnwrapped),
                 O::Signed(RangeFn::AddUnwrapped),
-                sync,
             ],
             O::Scalar(ScalarFn::OffsetSub) => vec![
                 O::Tnum(TnumFn::Sub),
                 O::Unsigned(RangeFn::SubUnwrapped),
                 O::Signed(RangeFn::SubUnwrapped),
-                sync,
             ],
             O::Scalar(ScalarFn::LimitSigned32) => vec![O::Scalar(ScalarFn::Limited), sync],
             _ => Vec::new(),
@@ -341,6 +340,7 @@ impl Obligation {
             Obligation::Tnum(
                 TnumFn::Overlaps
                 | TnumFn::Includes
+                | TnumFn::IsAligned
                 | TnumFn::NextMember
                 | TnumFn::OnlyMember
                 | TnumFn::OnlyMemberWithin

@@ -133,11 +133,11 @@ impl<W: Register, S: Source<W>> Draw<'_, W, S> {
             }
             ScalarFn::OffsetAdd => {
                 let (b, y) = self.scalar()?;
-                settled(self.planted(a.offset_add(b)), x + y)
+                holds(self.planted(a.offset_add(b)), x + y)
             }
             ScalarFn::OffsetSub => {
                 let (b, y) = self.scalar()?;
-                settled(self.planted(a.offset_sub(b)), x - y)
+                holds(self.planted(a.offset_sub(b)), x - y)
             }
             ScalarFn::SignCases => {
                 let (forks, [negative, zero]) = a.sign_cases();

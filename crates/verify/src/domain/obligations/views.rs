@@ -38,6 +38,11 @@ impl<W: Register, S: Source<W>> Draw<'_, W, S> {
                 return Some(self.answer(a.overlaps(b)));
             }
             TnumFn::Includes => return Some(!self.answer(a.includes(b)) | a.contains(y)),
+            TnumFn::IsAligned => {
+                let size = W::lit(1).shl(self.amount(y)?);
+                let rest = x & (size - W::lit(1));
+                return Some(!self.answer(a.is_aligned(size)) | rest.eq(W::lit(0)));
+            }
             TnumFn::NextMember => {
                 self.source.assume(!y.ult(a.value))?;
                 let next = self.answer(is_next_member(a, y, a.next_member(y), x));
