@@ -10,7 +10,7 @@ use crate::disasm::alu_text;
 use crate::domain::{Scalar, Scalar64};
 use crate::error::{Check, Fault, fail};
 use crate::log::say;
-use crate::reg::{Flags, ID_PLUS_OFFSET, Kind, Reg};
+use crate::reg::{Flags, ID_PLUS_OFFSET, ID_PLUS_OFFSET32, ID_PLUS_OFFSET64, Kind, Reg};
 use crate::state::MAX_STACK;
 use crate::structure::resolve::MAX_VAR_OFF;
 
@@ -314,19 +314,14 @@ impl Checker<'_> {
         } else {
             new = self.unknown();
         }
-        let distance = src_reg.value.as_constant();
-        let linkable = self.rights.bpf && op == AluOp::Add && width == Width::W64;
-        match distance {
-            Some(distance) if linkable && new.id != 0 => {
-                if new.id & ID_PLUS_OFFSET != 0 || distance > i32::MAX as u64 {
-                    (new.id, new.off) = (0, 0);
-                } else {
-                    new.id |= ID_PLUS_OFFSET;
-                    new.off = distance as i32;
-                }
-            }
-            _ => (new.id, new.off) = (0, 0),
-        }
+        let by_itself = src == Operand::Reg(dst);
+        let distance = distance(op, width, &dst_reg.value, &src_reg.value)
+            .filter(|_| self.rights.bpf && !by_itself && new.id & !ID_PLUS_OFFSET == new.id);
+        (new.id, new.off) = match (distance, width) {
+            (Some(off), Width::W64) if new.id != 0 => (new.id | ID_PLUS_OFFSET64, off),
+            (Some(off), Width::W32) if new.id != 0 => (new.id | ID_PLUS_OFFSET32, off),
+            _ => (0, 0),
+        };
         *self.cur.reg_mut(to) = new;
         Ok(())
     }
@@ -596,6 +591,22 @@ fn moved(op: AluOp, ptr: &Reg, by: Scalar64) -> (Scalar64, i32, bool) {
     }
     let variable = if add { ptr.value.offset_add(by) } else { ptr.value.offset_sub(by) };
     (variable, ptr.off, true)
+}
+
+/// How far a number moves from one that it is linked with, if that is a constant of
+/// 32 bits. The lower half alone moves only where there is no upper one.
+fn distance(op: AluOp, width: Width, from: &Scalar64, by: &Scalar64) -> Option<i32> {
+    let constant = by.constant_in(width)?;
+    let off = match width {
+        Width::W64 => i32::try_from(constant as i64).ok()?,
+        Width::W32 if from.umax() <= u32::MAX.into() => constant as i32,
+        Width::W32 => return None,
+    };
+    match op {
+        AluOp::Add => Some(off),
+        AluOp::Sub => off.checked_neg(),
+        _ => None,
+    }
 }
 
 /// Offsets must stay far from overflow.

@@ -4,12 +4,14 @@
 use std::rc::Rc;
 
 use skep_abi::Errno;
-use skep_isa::{Cond, Operand, Reg as R, W64, Width};
+use skep_isa::{AluOp, Cond, Operand, Reg as R, Width};
 
 use crate::checker::Checker;
 use crate::domain::Scalar64;
 use crate::error::{Check, fail};
-use crate::reg::{AT_PACKET_END, BEYOND_PACKET_END, Flags, ID_PLUS_OFFSET, Kind, Reg};
+use crate::reg::{
+    AT_PACKET_END, BEYOND_PACKET_END, Flags, ID_PLUS_OFFSET, ID_PLUS_OFFSET32, Kind, Reg,
+};
 use crate::state::{Linked, LinkedReg, State, Step};
 
 /// Packets are at most this long.
@@ -110,12 +112,12 @@ impl Checker<'_> {
     ) -> Check {
         let mut linked = Linked::default();
         if right.is_some() && b.is_scalar() && b.id != 0 {
-            collect_linked(&mut self.cur, b.id, &mut linked);
+            self.collect_linked(b.id, &mut linked);
         }
         let a_id = self.cur.reg(left);
         if a_id.is_scalar() && a_id.id != 0 {
             let id = a_id.id;
-            collect_linked(&mut self.cur, id, &mut linked);
+            self.collect_linked(id, &mut linked);
         }
         if linked.entries().len() > 1 {
             let step = Step { linked, ..Step::at(self.pc, self.prev_pc) };
@@ -404,35 +406,42 @@ fn flip(cond: Cond) -> Cond {
     }
 }
 
-/// All scalars with this id; those for which there is no room lose theirs.
-fn collect_linked(state: &mut State, id: u32, linked: &mut Linked) {
-    let id = id & !ID_PLUS_OFFSET;
-    let is_linked = |reg: &Reg| reg.is_scalar() && reg.id & !ID_PLUS_OFFSET == id;
-    for depth in (0..state.frames.len()).rev() {
-        if !state.frames[depth].any_reg(is_linked) {
-            continue;
-        }
-        let mut full = false;
-        let frame = &state.frames[depth];
-        let regs = frame.regs[..10].iter().map(|reg| (reg, true)).enumerate();
-        let slots = frame.stack.iter().enumerate().filter(|(_, slot)| slot.is_spill());
-        let slots = slots.map(|(index, slot)| (index, (&slot.reg, false)));
-        let mut dropped = Vec::new();
-        for (index, (reg, is_reg)) in regs.chain(slots) {
-            if !is_linked(reg) {
+impl Checker<'_> {
+    /// All scalars with this id that may still be read; those for which there is no room
+    /// lose theirs.
+    fn collect_linked(&mut self, id: u32, linked: &mut Linked) {
+        let id = id & !ID_PLUS_OFFSET;
+        let is_linked = |reg: &Reg| reg.is_scalar() && reg.id & !ID_PLUS_OFFSET == id;
+        let top = self.cur.depth();
+        for depth in (0..=top).rev() {
+            if !self.cur.frames[depth].any_reg(is_linked) {
                 continue;
             }
-            let entry = LinkedReg { frame: depth as u8, index: index as u8, is_reg };
-            if !linked.push(entry) {
-                full = true;
-                dropped.push((index, is_reg));
+            let pc = if depth == top { self.pc } else { self.cur.frame_pc(depth) };
+            let live = self.aux[pc as usize].live_before;
+            let frame = &self.cur.frames[depth];
+            let regs = frame.regs[..10].iter().enumerate();
+            let regs = regs.filter(|(number, _)| live & 1 << number != 0);
+            let regs = regs.map(|(number, reg)| (number, (reg, true)));
+            let slots = frame.stack.iter().enumerate().filter(|(_, slot)| slot.is_spill());
+            let slots = slots.map(|(index, slot)| (index, (&slot.reg, false)));
+            let mut dropped = Vec::new();
+            for (index, (reg, is_reg)) in regs.chain(slots) {
+                if !is_linked(reg) {
+                    continue;
+                }
+                let entry = LinkedReg { frame: depth as u8, index: index as u8, is_reg };
+                if !linked.push(entry) {
+                    dropped.push((index, is_reg));
+                }
             }
-        }
-        if full {
-            let frame = Rc::make_mut(&mut state.frames[depth]);
+            if dropped.is_empty() {
+                continue;
+            }
+            let frame = Rc::make_mut(&mut self.cur.frames[depth]);
             for (index, is_reg) in dropped {
                 let reg = if is_reg { &mut frame.regs[index] } else { &mut frame.stack[index].reg };
-                reg.id = 0;
+                (reg.id, reg.off) = (0, 0);
             }
         }
     }
@@ -456,12 +465,20 @@ fn sync_linked(state: &mut State, known: usize, linked: &Linked) {
         if !reg.is_scalar() || (reg.id ^ known_reg.id) & !ID_PLUS_OFFSET != 0 {
             continue;
         }
-        let plain = (reg.id | known_reg.id) & ID_PLUS_OFFSET == 0;
-        if plain || reg.off == known_reg.off {
+        let marks = (reg.id | known_reg.id) & ID_PLUS_OFFSET;
+        // Numbers and lower halves do not keep the same distance.
+        if marks == ID_PLUS_OFFSET {
+            continue;
+        }
+        if marks == 0 || reg.off == known_reg.off {
             *reg = known_reg;
         } else {
-            let distance = W64((i64::from(reg.off) - i64::from(known_reg.off)) as u64);
-            *reg = Reg { off: reg.off, value: known_reg.value.linked(distance), ..known_reg };
+            let distance = i64::from(reg.off) - i64::from(known_reg.off);
+            let halves = marks & ID_PLUS_OFFSET32 != 0;
+            let width = if halves { Width::W32 } else { Width::W64 };
+            let distance = Scalar64::number(distance as u64);
+            let value = known_reg.value.alu(AluOp::Add, width, distance);
+            *reg = Reg { off: reg.off, id: reg.id, value, ..known_reg };
         }
     }
 }

@@ -184,8 +184,13 @@ impl Kind {
     }
 }
 
-/// Mark in [`Reg::id`]: the scalar is another with the same id plus `off`.
-pub(crate) const ID_PLUS_OFFSET: u32 = 1 << 31;
+/// Mark in [`Reg::id`]: the scalar is another with the same id plus `off`
+/// (`BPF_ADD_CONST64`).
+pub(crate) const ID_PLUS_OFFSET64: u32 = 1 << 31;
+/// The same for their lower halves; the upper ones are zero (`BPF_ADD_CONST32`).
+pub(crate) const ID_PLUS_OFFSET32: u32 = 1 << 30;
+/// Either mark.
+pub(crate) const ID_PLUS_OFFSET: u32 = ID_PLUS_OFFSET64 | ID_PLUS_OFFSET32;
 
 /// One register, or a spilled one.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -102,13 +102,6 @@ impl<W: Register> Scalar<W> {
         (wide | half, [case(W::ones()), case(W::zero())])
     }
 
-    /// The sum of a number and a constant distance to it, not synchronised: so the
-    /// registers that are linked to another follow it (`sync_linked_regs`).
-    #[inline]
-    pub fn linked(self, distance: W) -> Self {
-        self.add(Scalar::constant(distance))
-    }
-
     /// A pointer's offset plus a number, not synchronised; the lower half is not
     /// followed.
     #[inline]

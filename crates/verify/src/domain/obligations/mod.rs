@@ -173,7 +173,6 @@ functions! {
     /// Functions of [`Scalar`](super::Scalar) besides arithmetic and branches.
     ScalarFn {
         ZeroExtend = "zero_extend",
-        Linked = "linked",
         OffsetAdd = "offset_add",
         OffsetSub = "offset_sub",
         SignCases = "sign_cases",

@@ -127,10 +127,6 @@ impl<W: Register, S: Source<W>> Draw<'_, W, S> {
         Some(match function {
             ScalarFn::ZeroExtend => holds(self.planted(a.zero_extend()), x.low()),
             ScalarFn::Settle => holds(self.planted(a.settle()), x),
-            ScalarFn::Linked => {
-                let distance = self.source.word();
-                holds(self.planted(a.linked(distance)), x + distance)
-            }
             ScalarFn::OffsetAdd => {
                 let (b, y) = self.scalar()?;
                 holds(self.planted(a.offset_add(b)), x + y)
