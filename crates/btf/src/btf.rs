@@ -247,7 +247,8 @@ impl Btf {
         self.string(offset).unwrap_or("")
     }
 
-    fn has_string(&self, offset: u32) -> bool {
+    /// Whether a string starts or goes on at this offset.
+    pub fn has_string(&self, offset: u32) -> bool {
         match (u64::from(offset).checked_sub(self.start_string), &self.base) {
             (None, Some(base)) => base.has_string(offset),
             (Some(own), _) => {
