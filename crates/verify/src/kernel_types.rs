@@ -84,7 +84,7 @@ impl Checker<'_> {
             fail!(EACCES, BtfNegative { reg: number, name, off });
         }
         if !reg.value.is_constant() {
-            let var_off = reg.value.bits.to_string();
+            let var_off = reg.value.tnum.to_string();
             fail!(EACCES, BtfVariable { reg: number, name, off, var_off });
         }
         if reg.flags.contains(Flags::USER) {
@@ -98,7 +98,7 @@ impl Checker<'_> {
             fail!(EACCES, BtfReadOnly);
         }
         let Some(types) = self.btf(btf_id) else { fail!(EINVAL, Silent) };
-        let off = (i64::from(off) + reg.value.bits.value as i64) as u32;
+        let off = (i64::from(off) + reg.value.tnum.value.0 as i64) as u32;
         let found = find(&types, id, off, size as u32)?;
         let Some(dst) = value.filter(|_| !write) else { return Ok(()) };
         let loaded = match found {
