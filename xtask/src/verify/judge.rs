@@ -9,7 +9,9 @@ use skep_abi::{MapType, ProgType};
 use skep_btf::Btf;
 use skep_isa::Slot;
 use skep_sys::{Command, Errno, Host, Kernel, Linux, MapCreate, Mapping, Output, ProgLoad, RawFd};
-use skep_verify::{Env, FuncInfo, LineInfo, Log, MapDef, MapRef, Program, message, verify};
+use skep_verify::{
+    Counts, Env, FuncInfo, LineInfo, Log, MapDef, MapRef, Program, Verified, message, verify,
+};
 
 use super::Options;
 use super::privilege::Privilege;
@@ -32,8 +34,11 @@ pub struct Verdict {
     pub reason: &'static str,
     /// The log, empty for an accepted program.
     pub log: String,
-    /// From program to verdict, without a log.
+    /// From program to verdict, without a log; on Linux as it says itself.
     pub time: Duration,
+    /// Instructions that were followed, and states: most for one instruction, all, and
+    /// most at a time.
+    pub counts: [u32; 4],
 }
 
 impl Verdict {
@@ -188,7 +193,7 @@ impl Judge {
                 continue;
             }
             let ours = match &program {
-                Some(program) => self.ask_verifier(program, privilege),
+                Some(program) => self.ask_verifier(program, privilege, &linux),
                 None => Err("a program type that is not known"),
             };
             let case = Case { privilege, linux, ours };
@@ -207,20 +212,19 @@ impl Judge {
             // Whoever may load at all may drop capabilities.
             privilege.during(|| self.linux.bpf(&mut command)).unwrap_or(Err(Errno::EPERM))
         };
-        let before = Instant::now();
-        let result = load(0, &mut []);
-        let time = before.elapsed();
+        let mut statistics = vec![0; 4096];
+        let result = load(Log::STATS, &mut statistics);
+        let (time, counts) = figures(&text(&statistics));
         let mut log = String::new();
         if self.logs || result.is_err() && result != Err(Errno::EPERM) {
             let mut buffer = vec![0; LOG_ROOM];
-            if let Ok(fd) = load(log_level(result.map(drop)), &mut buffer) {
+            if let Ok(fd) = load(log_level(counts), &mut buffer) {
                 self.linux.close(fd as RawFd);
             }
-            let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(buffer.len());
-            log = String::from_utf8_lossy(&buffer[..end]).into_owned();
+            log = text(&buffer);
         }
-        let verdict =
-            Verdict { result: result.map(drop), insn: failing_insn(&log), reason: "", log, time };
+        let insn = failing_insn(&log);
+        let verdict = Verdict { result: result.map(drop), insn, reason: "", log, time, counts };
         (result, verdict)
     }
 
@@ -228,6 +232,7 @@ impl Judge {
         &self,
         program: &Arc<Program>,
         privilege: Privilege,
+        linux: &Verdict,
     ) -> Result<Verdict, &'static str> {
         let env = Env {
             caps: privilege.set(),
@@ -236,7 +241,8 @@ impl Judge {
             mitigations: true,
         };
         let judged = |log: &mut Log| {
-            let judging = std::panic::AssertUnwindSafe(|| verify(program, &env, log).map(drop));
+            let counts = |verified: Verified| verified.counts();
+            let judging = std::panic::AssertUnwindSafe(|| verify(program, &env, log).map(counts));
             std::panic::catch_unwind(judging).map_err(|_| "panic")
         };
         let before = Instant::now();
@@ -247,7 +253,7 @@ impl Judge {
         }
         let mut log = Log::silent();
         if self.logs || result.is_err() {
-            log = Log::new(log_level(result.as_ref().map(drop).map_err(|error| error.errno)));
+            log = Log::new(log_level(linux.counts));
             if judged(&mut log)? != result {
                 return Err("another verdict with a log");
             }
@@ -259,6 +265,10 @@ impl Judge {
             reason: error.map_or("", |error| error.reason.name()),
             log: log.text().to_string(),
             time,
+            counts: result.as_ref().map_or([0; 4], |counts| {
+                let Counts { processed, max_states_per_insn, total_states, peak_states } = *counts;
+                [processed, max_states_per_insn, total_states, peak_states]
+            }),
         })
     }
 }
@@ -276,10 +286,26 @@ pub fn failing_insn(log: &str) -> Option<u32> {
     })
 }
 
-/// The level of the log that tells why. What ran into a limit has a million lines of
-/// instructions, none of which matters; the message is in every log.
-fn log_level(result: Result<(), Errno>) -> u32 {
-    if result == Err(Errno::E2BIG) { Log::STATS } else { Log::LEVEL2 }
+/// A log up to its closing zero.
+fn text(buffer: &[u8]) -> String {
+    let end = buffer.iter().position(|byte| *byte == 0).unwrap_or(buffer.len());
+    String::from_utf8_lossy(&buffer[..end]).into_owned()
+}
+
+/// The time and the counts in a log's statistics.
+fn figures(log: &str) -> (Duration, [u32; 4]) {
+    let after = |name: &str| -> u32 {
+        let rest = log.rsplit_once(name).map_or("", |(_, rest)| rest);
+        rest.split(' ').next().and_then(|word| word.trim().parse().ok()).unwrap_or(0)
+    };
+    let names = ["processed ", "max_states_per_insn ", "total_states ", "peak_states "];
+    (Duration::from_micros(after("verification time ").into()), names.map(after))
+}
+
+/// The level of the log that tells why. A walk over a million instructions is not
+/// worth reading; the message is in every log.
+fn log_level([processed, ..]: [u32; 4]) -> u32 {
+    if processed > 50_000 { Log::STATS } else { Log::LEVEL2 }
 }
 
 /// The same program, with a log if there is room for one.

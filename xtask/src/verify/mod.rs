@@ -154,6 +154,7 @@ fn finish(mut report: Report, options: &Options) -> Result<bool> {
                 continue;
             };
             println!("parity verify-{}-{}: {tally}", corpus.name(), privilege.name());
+            println!("  explored alike: {} of {} accepted", tally.alike, tally.accepted);
             if !tally.meets_goal(corpus, privilege) {
                 println!("  which is below the goal");
                 met = false;

@@ -21,6 +21,10 @@ pub struct Tally {
     pub messages: usize,
     /// Failing instructions that agree.
     pub insns: usize,
+    /// Accepted by both.
+    pub accepted: usize,
+    /// Of those, explored in as many steps and states.
+    pub alike: usize,
     /// What we accept and Linux rejects.
     pub too_lax: usize,
     /// What we reject and Linux accepts.
@@ -101,7 +105,12 @@ impl Report {
         let mark = match (linux.result, ours.result) {
             (Ok(()), Ok(())) => {
                 tally.verdicts += 1;
-                return;
+                tally.accepted += 1;
+                if linux.counts == ours.counts {
+                    tally.alike += 1;
+                    return;
+                }
+                "counts"
             }
             (Err(theirs), Err(errno)) => {
                 tally.verdicts += 1;
@@ -154,7 +163,7 @@ fn same_insn(linux: &Verdict, ours: &Verdict) -> bool {
 
 fn summary(verdict: &Verdict) -> String {
     match verdict.result {
-        Ok(()) => "accepted".into(),
+        Ok(()) => format!("accepted {:?}", verdict.counts),
         Err(errno) => {
             let at = verdict.insn.map(|insn| format!(" at {insn}")).unwrap_or_default();
             format!("{errno}{at} {:?}", verdict.message())
