@@ -223,7 +223,8 @@ impl Checker<'_> {
         }
         let value = src.map(|src| *self.cur.reg(src.number().into()));
         if !self.rights.bypass_spec_v4 {
-            let bytes = &old.bytes[..size as usize];
+            let lowest = (-off - 1) % SLOT;
+            let bytes = &old.bytes[(lowest + 1 - size).max(0) as usize..=lowest as usize];
             let pointer = value.is_some_and(|value| value.is_spillable());
             if pointer || bytes.iter().any(|&byte| !matches!(byte, Byte::Misc | Byte::Zero)) {
                 self.aux().nospec_result = true;
