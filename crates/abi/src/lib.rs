@@ -11,6 +11,7 @@ mod diagnostic;
 mod errno;
 pub mod flags;
 mod helper;
+mod kfunc;
 mod kinds;
 mod licence;
 mod reason;
@@ -23,6 +24,7 @@ pub use errno::Errno;
 pub use helper::{
     Allowed, Arg, ArgKind, Caller, Family, Helper, Proto, Ret, RetKind, TypeFlags, When,
 };
+pub use kfunc::{Kfunc, KfuncFilter, KfuncFlags, KfuncHook};
 pub use kinds::{AttachType, Cmd, MapType, ProgType};
 pub use licence::is_gpl_compatible;
 pub use reason::Reason;

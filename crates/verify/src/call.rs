@@ -225,7 +225,8 @@ impl Checker<'_> {
 
     pub(crate) fn check_exit(&mut self, exception: bool) -> Check<Next> {
         let outermost = self.cur.depth() == 0;
-        self.check_leaks("BPF_EXIT instruction in main prog", exception, outermost)?;
+        let what = if exception { "bpf_throw" } else { "BPF_EXIT instruction in main prog" };
+        self.check_leaks(what, exception, exception || outermost)?;
         if exception {
             return Ok(Next::End);
         }

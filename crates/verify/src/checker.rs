@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use skep_abi::{MapType, Reason, flags};
+use skep_abi::{Kfunc, MapType, Reason, flags};
 use skep_btf::Btf;
 use skep_isa::{Insn, Slot, decode_at};
 
@@ -101,7 +101,8 @@ pub(crate) struct Checker<'a> {
     /// The kernel's BTF, the program's, and others.
     pub btfs: Vec<Option<Arc<Btf>>>,
     pub records: FxHashMap<(BtfId, u32), Option<Arc<Record>>>,
-    pub kfuncs: FxHashMap<(i32, i16), ()>,
+    /// The kernel functions that it names; `None` where it may not call one.
+    pub kfuncs: FxHashMap<(i32, i16), Option<&'static Kfunc>>,
     pub arena: bool,
     pub strict_alignment: bool,
     pub attach_proto: Option<u32>,
