@@ -16,6 +16,7 @@ mod kinds;
 mod licence;
 mod reason;
 mod section;
+mod typed;
 mod version;
 
 pub use capability::Capabilities;
@@ -29,4 +30,5 @@ pub use kinds::{AttachType, Cmd, MapType, ProgType};
 pub use licence::is_gpl_compatible;
 pub use reason::Reason;
 pub use section::{SectionDef, SectionFlags, SectionTarget};
+pub use typed::{CONNECTION_WRITES, IterArg, StructOps, TracepointArg, Writable};
 pub use version::Version;

@@ -355,9 +355,11 @@ reasons! {
     BtfPercpu { reg: u8, name: String, off: i32 } "R{reg} is ptr_{name} access percpu memory: off={off}";
     BtfReadOnly "only read is supported";
     BtfBeyond { name: String, at: u32, size: u32 } "access beyond struct {name} at off {at} size {size}";
-    BtfBeyondMember { end: u32, member: String, name: String } "access beyond the end of member {member} (mend:{end}) in struct {name} with off";
-    BtfMember { name: String, at: u32, size: u32 } "struct {name} doesn't have field at offset {at}";
-    BtfPointer { name: String, off: u32, pointed: String } "cannot access ptr member {pointed} with moff {off} in struct {name} with off";
+    BtfBeyondMember { member: String, end: u32, name: String, off: u32, size: u32 } "access beyond the end of member {member} (mend:{end}) in struct {name} with off {off} size {size}";
+    BtfNotStruct { name: String } "Type '{name}' is not a struct";
+    BtfNoSize { member: String } "field {member} doesn't have size";
+    BtfMember { name: String, at: u32 } "struct {name} doesn't have field at offset {at}";
+    BtfPointer { member: String, at: u32, name: String, off: u32, size: u32 } "cannot access ptr member {member} with moff {at} in struct {name} with off {off} size {size}";
     BtfText { text: String } "{text}";
     MapPtrType { map: u32 } "map_ptr access not supported for map type {map}";
     MapPtrNegative { reg: u8, name: String, off: i32 } "R{reg} is {name} invalid negative access: off={off}";
@@ -389,7 +391,7 @@ reasons! {
     KfuncSizeNotConstant { reg: u8 } "R{reg} is not a const";
     KfuncArgPointer { name: String, arg: u32, kind: &'static str, pointed: String } "kernel function {name} args#{arg} pointer type {kind} {pointed} is not supported";
     KfuncArgTarget { arg: u32, kind: &'static str, name: String, void: &'static str } "arg#{arg} pointer type {kind} {name} must point to {void}scalar, or struct with scalar";
-    KfuncArgType { name: String, arg: u32, kind: &'static str, wanted: String, reg: u8, has_kind: &'static str, has: String } "kernel function {name} args#{arg} expected pointer to {kind} {wanted} but R{reg} has a pointer to {has_kind} {has}";
+    KfuncArgType { name: String, arg: u32, wanted: String, reg: u8, has: String } "kernel function {name} args#{arg} expected pointer to {wanted} but R{reg} has a pointer to {has}";
     KfuncArgNotObject { arg: u32, kind: String, expected: String } "arg#{arg} is {kind} expected {expected} or socket";
     KfuncArgNotCtx { arg: u32, kind: String } "arg#{arg} expected pointer to ctx, but got {kind}";
     KfuncArgNotMap { reg: u8 } "pointer in R{reg} isn't map pointer";

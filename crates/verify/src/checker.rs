@@ -10,6 +10,7 @@ use skep_btf::Btf;
 use skep_isa::{Insn, Slot, decode_at};
 
 use crate::Counts;
+use crate::attach::Target;
 use crate::env::{Env, Rights};
 use crate::error::{Check, VerifyError, fail};
 use crate::explore::Pending;
@@ -105,7 +106,8 @@ pub(crate) struct Checker<'a> {
     pub kfuncs: FxHashMap<(i32, i16), Option<&'static Kfunc>>,
     pub arena: bool,
     pub strict_alignment: bool,
-    pub attach_proto: Option<u32>,
+    /// What it attaches to.
+    pub target: Target,
 
     // The path.
     pub cur: State,
@@ -167,7 +169,7 @@ impl<'a> Checker<'a> {
             arena: false,
             strict_alignment: bit(flags::prog::STRICT_ALIGNMENT)
                 && !bit(flags::prog::ANY_ALIGNMENT),
-            attach_proto: None,
+            target: Target::default(),
             cur: State::empty(),
             pc: 0,
             prev_pc: -1,

@@ -75,7 +75,8 @@ impl Checker<'_> {
                     args.push(Arg::Scalar);
                     continue;
                 }
-                let kind = btf.resolved(param.type_id).map_or("UNKNOWN", |ty| ty.kind().name());
+                let kind =
+                    btf.resolved(param.type_id).map_or("UNKNOWN", |ty| ty.kind().dump_name());
                 return quiet(Reason::GlobalArgType { arg, kind, name: name.into() });
             };
             args.push(if tags.ctx || (!tags.arena && self.is_context_type(&btf, target)) {
@@ -114,7 +115,7 @@ impl Checker<'_> {
                 let Ok(size) = btf.size_of(target) else {
                     let (kind, name) = btf.resolved(target).map_or_else(
                         |_| ("UNKNOWN".to_string(), "(anon)".to_string()),
-                        |ty| (ty.kind().name().to_string(), ty.name().to_string()),
+                        |ty| (ty.kind().dump_name().to_string(), ty.name().to_string()),
                     );
                     fail!(EINVAL, GlobalArgSize { arg, kind, name });
                 };

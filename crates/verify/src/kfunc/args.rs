@@ -71,7 +71,7 @@ impl Checker<'_> {
             return self.check_kfunc_number(call, index, &reg).map(|()| 1);
         }
         let Ok(Type::Ptr { target }) = btf.resolved(type_id) else {
-            let kind = btf.resolved(type_id).map_or("UNKNOWN", |ty| ty.kind().name());
+            let kind = btf.resolved(type_id).map_or("UNKNOWN", |ty| ty.kind().dump_name());
             fail!(EINVAL, KfuncArgKind { arg, kind });
         };
         let picky = call.wants_trust() || call.has(KfuncFlags::RCU);
@@ -90,7 +90,7 @@ impl Checker<'_> {
         }
         let Ok(id) = btf.resolve_modifiers(target) else { bug!("broken BTF") };
         let (name, kind) = match btf.type_by_id(id) {
-            Ok(ty) => (ty.name().to_string(), ty.kind().name()),
+            Ok(ty) => (ty.name().to_string(), ty.kind().dump_name()),
             Err(_) => bug!("broken BTF"),
         };
         let mut pointed = Pointed { id, name, kind };
@@ -464,10 +464,11 @@ impl Checker<'_> {
         if !projects && !self.types_match(btf, id, reg.off, wanted) {
             let has_kind = self
                 .btf(btf)
-                .and_then(|btf| btf.resolved(id).map(|ty| ty.kind().name()).ok())
+                .and_then(|btf| btf.resolved(id).map(|ty| ty.kind().dump_name()).ok())
                 .unwrap_or("UNKNOWN");
-            let (name, wanted, kind) = (call.name(), pointed.name.clone(), pointed.kind);
-            fail!(EINVAL, KfuncArgType { name, arg, kind, wanted, reg: n, has_kind, has });
+            let (name, wanted) = (call.name(), format!("{} {}", pointed.kind, pointed.name));
+            let has = format!("{has_kind} {has}");
+            fail!(EINVAL, KfuncArgType { name, arg, wanted, reg: n, has });
         }
         Ok(())
     }

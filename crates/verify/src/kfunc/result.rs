@@ -43,7 +43,7 @@ impl Checker<'_> {
                         (size, read_only) = (len as u32, true);
                     }
                     if size == 0 {
-                        let (name, kind) = (call.name(), ty.kind().name());
+                        let (name, kind) = (call.name(), ty.kind().dump_name());
                         fail!(EINVAL, KfuncReturn { name, kind, pointed: ty.name().into() });
                     }
                     let mut flags = Flags::empty();
