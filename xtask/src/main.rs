@@ -10,6 +10,7 @@ mod examples;
 mod fuzz;
 mod packages;
 mod parity;
+mod prove;
 mod relocate;
 mod run;
 mod test;
@@ -42,6 +43,8 @@ enum Task {
         #[command(subcommand)]
         what: bench::What,
     },
+    /// Have z3 prove the verifier's scalar domain
+    Prove(prove::Options),
     /// Feed random input to the parsers and engines (libFuzzer)
     Fuzz(fuzz::Options),
     /// Check that the committed example objects and the capture are what their sources say
@@ -67,6 +70,7 @@ fn execute(task: Task) -> Result<bool> {
         Task::Parity { what } => parity::execute(&what),
         Task::Bench { what } => bench::execute(&what),
         Task::Fuzz(options) => fuzz::execute(&options),
+        Task::Prove(options) => prove::execute(&options),
         Task::Examples(options) => examples::execute(&options),
     }
 }

@@ -7,12 +7,12 @@ use skep_isa::{AluOp, Insn, Operand, Reg as R, Size, Width};
 
 use crate::checker::Checker;
 use crate::disasm::alu_text;
+use crate::domain::{Scalar, Scalar64};
 use crate::error::{Check, Fault, fail};
 use crate::log::say;
-use crate::reg::{Flags, ID_PLUS_OFFSET, Kind, Reg};
+use crate::reg::{Flags, ID_PLUS_OFFSET, ID_PLUS_OFFSET32, ID_PLUS_OFFSET64, Kind, Reg};
 use crate::state::MAX_STACK;
 use crate::structure::resolve::MAX_VAR_OFF;
-use crate::value::{Value, computable};
 
 /// How the sanitiser rewrites an addition, so that all paths can agree on it.
 mod sanitized {
@@ -88,7 +88,7 @@ impl Checker<'_> {
                 let reg = *self.cur.reg(dst.number().into());
                 let new = if reg.is_scalar() {
                     self.sanitize_value(Operand::Imm(0))?;
-                    Reg { value: reg.value.negate(width), id: 0, off: 0, ..reg }
+                    Reg { value: reg.value.neg(width), id: 0, off: 0, ..reg }
                 } else {
                     self.unknown()
                 };
@@ -127,25 +127,30 @@ impl Checker<'_> {
         if let Some(what) = self.cur.reg(reg).value.violation() {
             let value = self.cur.reg(reg).value;
             self.report_violation(&value, what, context)?;
-            self.cur.reg_mut(reg).value.forget_ranges();
+            self.cur.reg_mut(reg).value = value.unbounded();
         }
         Ok(())
     }
 
-    pub(crate) fn report_violation(&mut self, value: &Value, what: &str, context: &str) -> Check {
+    pub(crate) fn report_violation(
+        &mut self,
+        value: &Scalar64,
+        what: &str,
+        context: &str,
+    ) -> Check {
         let text = format!(
             "verifier bug: REG INVARIANTS VIOLATION ({context}): {what} u64=[{:#x}, {:#x}] \
              s64=[{:#x}, {:#x}] u32=[{:#x}, {:#x}] s32=[{:#x}, {:#x}] var_off=({:#x}, {:#x})",
-            value.umin,
-            value.umax,
-            value.smin,
-            value.smax,
-            value.umin32,
-            value.umax32,
-            value.smin32,
-            value.smax32,
-            value.bits.value,
-            value.bits.mask
+            value.umin(),
+            value.umax(),
+            value.smin(),
+            value.smax(),
+            value.umin32(),
+            value.umax32(),
+            value.smin32(),
+            value.smax32(),
+            value.tnum.value.0,
+            value.tnum.mask.0
         );
         if self.program.flags & skep_abi::flags::prog::TEST_REG_INVARIANTS != 0 {
             fail!(EFAULT, Invariants { what: text });
@@ -205,8 +210,7 @@ impl Checker<'_> {
         } else {
             self.unknown()
         };
-        new.value.zero_extend();
-        new.value.sync();
+        new.value = new.value.alu(AluOp::Mov, width, new.value);
         *self.cur.reg_mut(to) = new;
         Ok(())
     }
@@ -221,25 +225,18 @@ impl Checker<'_> {
             }
             fail!(EACCES, SignExtendPointer { reg: src.number() });
         }
-        let mut new = if self.cur.reg(from).is_scalar() {
-            let unchanged = self.cur.reg(from).value.umax < 1 << (size.bits() - 1);
+        let new = if self.cur.reg(from).is_scalar() {
+            let unchanged = self.cur.reg(from).value.umax() < 1 << (size.bits() - 1);
             if unchanged {
                 self.assign_id(from);
             }
             let reg = *self.cur.reg(from);
-            let mut new = Reg { id: if unchanged { reg.id } else { 0 }, ..reg };
-            match width {
-                Width::W64 => new.value.sign_extend(size.bytes()),
-                Width::W32 => new.value.sign_extend32(size.bytes()),
-            }
-            new
+            let value = reg.value.movsx(width, size);
+            Reg { id: if unchanged { reg.id } else { 0 }, value, ..reg }
         } else {
-            self.unknown()
+            let unknown = self.unknown();
+            Reg { value: unknown.value.alu(AluOp::Mov, width, unknown.value), ..unknown }
         };
-        if width == Width::W32 {
-            new.value.zero_extend();
-            new.value.sync();
-        }
         *self.cur.reg_mut(to) = new;
         Ok(())
     }
@@ -302,32 +299,44 @@ impl Checker<'_> {
             return self.adjust_pointer(op, width, dst, src, dst_reg, src_reg, false);
         }
         let mut new = dst_reg;
-        if computable(op, width, &src_reg.value) {
+        if Scalar::is_followed(op, width, src_reg.value) {
             if matches!(op, AluOp::Add | AluOp::Sub) {
                 self.sanitize_value(src).map_err(|_| {
                     let op = if op == AluOp::Add { "add" } else { "sub" };
                     Fault::new(Errno::EACCES, Reason::DifferentPaths { reg: dst.number(), op })
                 })?;
             }
-            new.value = dst_reg.value.alu(op, width, &src_reg.value);
+            let left = match op {
+                AluOp::And | AluOp::Or if src_reg.value.is_constant() => self.settle_sign(to)?,
+                _ => dst_reg.value,
+            };
+            new.value = left.alu(op, width, src_reg.value);
         } else {
             new = self.unknown();
         }
-        let distance = src_reg.value.as_constant();
-        let linkable = self.rights.bpf && op == AluOp::Add && width == Width::W64;
-        match distance {
-            Some(distance) if linkable && new.id != 0 => {
-                if new.id & ID_PLUS_OFFSET != 0 || distance > i32::MAX as u64 {
-                    (new.id, new.off) = (0, 0);
-                } else {
-                    new.id |= ID_PLUS_OFFSET;
-                    new.off = distance as i32;
-                }
-            }
-            _ => (new.id, new.off) = (0, 0),
-        }
+        let by_itself = src == Operand::Reg(dst);
+        let distance = distance(op, width, &dst_reg.value, &src_reg.value)
+            .filter(|_| self.rights.bpf && !by_itself && new.id & !ID_PLUS_OFFSET == new.id);
+        (new.id, new.off) = match (distance, width) {
+            (Some(off), Width::W64) if new.id != 0 => (new.id | ID_PLUS_OFFSET64, off),
+            (Some(off), Width::W32) if new.id != 0 => (new.id | ID_PLUS_OFFSET32, off),
+            _ => (0, 0),
+        };
         *self.cur.reg_mut(to) = new;
         Ok(())
+    }
+
+    /// A sign that was shifted through is -1 or 0: the first is followed from here, the
+    /// other on a path of its own (`maybe_fork_scalars`).
+    fn settle_sign(&mut self, reg: usize) -> Check<Scalar64> {
+        let value = self.cur.reg(reg).value;
+        let (is_sign, [negative, zero]) = value.sign_cases();
+        if !is_sign {
+            return Ok(value);
+        }
+        let pc = self.pc;
+        self.fork(pc, false, Errno::ENOMEM)?.reg_mut(reg).value = zero;
+        Ok(negative)
     }
 
     /// `dst = pointer op offset`; `reversed` where the pointer is the source.
@@ -345,7 +354,10 @@ impl Checker<'_> {
         let (reg, to) = (dst.number(), usize::from(dst.number()));
         let known = off.value.is_constant();
         let v = off.value;
-        if (known && (v.smin != v.smax || v.umin != v.umax)) || v.smin > v.smax || v.umin > v.umax {
+        if known && !(v.signed.is_constant() && v.unsigned.is_constant())
+            || !v.signed.is_proper()
+            || !v.unsigned.is_proper()
+        {
             *self.cur.reg_mut(to) = self.unknown();
             return Ok(());
         }
@@ -376,7 +388,7 @@ impl Checker<'_> {
             | Kind::Func { .. }
             | Kind::Dynptr { .. } => true,
             Kind::FlowKeys if known => true,
-            Kind::FlowKeys | Kind::MapPtr { .. } => known && v.smin == 0 && op == AluOp::Add,
+            Kind::FlowKeys | Kind::MapPtr { .. } => known && v.smin() == 0 && op == AluOp::Add,
             _ => false,
         };
         if !allowed {
@@ -387,7 +399,7 @@ impl Checker<'_> {
         check_sane_offset(&ptr, &name)?;
         let mut new = Reg { kind: ptr.kind, flags: ptr.flags, id: ptr.id, ..*self.cur.reg(to) };
         // A number keeps its own reference and precision; a pointer overwrites both.
-        new.value.forget_ranges32();
+        new.value = new.value.unbounded32();
         *self.cur.reg_mut(to) = new;
         let mut window = Window::default();
         let additive = matches!(op, AluOp::Add | AluOp::Sub);
@@ -396,10 +408,10 @@ impl Checker<'_> {
                 .map_err(|why| self.unsafe_fault(why, op, dst, src, reversed))?;
         }
         let combined = match op {
-            AluOp::Add => add_offset(&ptr, &v, known),
+            AluOp::Add => moved(op, &ptr, v),
             AluOp::Sub if reversed => fail!(EACCES, SubtractFromScalar { reg }),
             AluOp::Sub if ptr.is_stack() => fail!(EACCES, SubtractFromStack { reg }),
-            AluOp::Sub => sub_offset(&ptr, &v, known),
+            AluOp::Sub => moved(op, &ptr, v),
             AluOp::And | AluOp::Or | AluOp::Xor => {
                 fail!(EACCES, BitwiseOnPointer { reg, op: alu_text(op) })
             }
@@ -409,13 +421,12 @@ impl Checker<'_> {
         new.kind = ptr.kind;
         if combined.2 && ptr.is_packet() {
             new.id = self.new_id();
-            if op == AluOp::Add || v.smin < 0 {
+            if op == AluOp::Add || v.smin() < 0 {
                 new.set_range(0);
             }
         }
         check_sane_offset(&new, &name)?;
-        new.value.forget_ranges32();
-        new.value.sync();
+        new.value = new.value.unbounded32().sync();
         *self.cur.reg_mut(to) = new;
         self.check_pointer_bounds(dst)?;
         if additive {
@@ -434,9 +445,9 @@ impl Checker<'_> {
         let ptr = *self.cur.reg(dst.number().into());
         let reg = dst.number();
         if ptr.is_stack() {
-            let off = ptr.off.wrapping_add(ptr.value.bits.value as i32);
+            let off = ptr.off.wrapping_add(ptr.value.tnum.value.0 as i32);
             if !ptr.value.is_constant() {
-                let var_off = ptr.value.bits.to_string();
+                let var_off = ptr.value.tnum.to_string();
                 fail!(EACCES, StackArithmeticVariable { reg, var_off, off });
             }
             if !(-MAX_STACK..0).contains(&off) {
@@ -489,10 +500,10 @@ impl Checker<'_> {
         if self.may_skip_sanitation(src) {
             return Ok(());
         }
-        let (constant, negative) = (off.value.is_constant(), off.value.smin < 0);
+        let (constant, negative) = (off.value.is_constant(), off.value.smin() < 0);
         if !self.cur.speculative {
             if !commit {
-                if !constant && negative != (off.value.smax < 0) {
+                if !constant && negative != (off.value.smax() < 0) {
                     return Err(Unsafe::Bounds);
                 }
                 window.to_left = negative == (op == AluOp::Add);
@@ -528,10 +539,10 @@ impl Checker<'_> {
     /// How far a pointer may move within what it points to.
     fn pointer_limit(&self, ptr: &Reg, to_left: bool) -> Result<u32, Unsafe> {
         let (max, limit) = if ptr.is_stack() {
-            let off = (ptr.value.bits.value as i64).wrapping_add(ptr.off.into());
+            let off = (ptr.value.tnum.value.0 as i64).wrapping_add(ptr.off.into());
             (MAX_STACK as u32 + u32::from(to_left), off.wrapping_neg() as u32)
         } else if let (true, Some(map)) = (ptr.is_map_value(), ptr.map()) {
-            let edge = if to_left { ptr.value.smin as u64 } else { ptr.value.umax };
+            let edge = if to_left { ptr.value.smin() as u64 } else { ptr.value.umax() };
             let size = self.maps[usize::from(map)].def.value_size;
             (size, edge.wrapping_add(ptr.off as i64 as u64) as u32)
         } else {
@@ -567,45 +578,40 @@ impl Checker<'_> {
     }
 }
 
-/// Pointer plus number: the variable part, the fixed part, and whether the number
-/// became part of the variable one.
-fn add_offset(ptr: &Reg, off: &Value, known: bool) -> (Value, i32, bool) {
-    let fixed = i64::from(ptr.off).wrapping_add(off.smin);
-    if let (true, Ok(fixed)) = (known, i32::try_from(fixed)) {
-        return (ptr.value, fixed, false);
+/// Pointer plus or minus number: the variable part, the fixed part, and whether the
+/// number became part of the variable one.
+fn moved(op: AluOp, ptr: &Reg, by: Scalar64) -> (Scalar64, i32, bool) {
+    let add = op == AluOp::Add;
+    if let Some(constant) = by.as_constant() {
+        let (from, by) = (i64::from(ptr.off), constant as i64);
+        let fixed = if add { from.wrapping_add(by) } else { from.wrapping_sub(by) };
+        if let Ok(fixed) = i32::try_from(fixed) {
+            return (ptr.value, fixed, false);
+        }
     }
-    let p = &ptr.value;
-    let mut sum = Value::UNKNOWN;
-    if let (Some(min), Some(max)) = (p.smin.checked_add(off.smin), p.smax.checked_add(off.smax)) {
-        (sum.smin, sum.smax) = (min, max);
-    }
-    if let (Some(min), Some(max)) = (p.umin.checked_add(off.umin), p.umax.checked_add(off.umax)) {
-        (sum.umin, sum.umax) = (min, max);
-    }
-    sum.bits = p.bits.add(off.bits);
-    (sum, ptr.off, true)
+    let variable = if add { ptr.value.offset_add(by) } else { ptr.value.offset_sub(by) };
+    (variable, ptr.off, true)
 }
 
-fn sub_offset(ptr: &Reg, off: &Value, known: bool) -> (Value, i32, bool) {
-    let fixed = i64::from(ptr.off).wrapping_sub(off.smin);
-    if let (true, Ok(fixed)) = (known, i32::try_from(fixed)) {
-        return (ptr.value, fixed, false);
+/// How far a number moves from one that it is linked with, if that is a constant of
+/// 32 bits. The lower half alone moves only where there is no upper one.
+fn distance(op: AluOp, width: Width, from: &Scalar64, by: &Scalar64) -> Option<i32> {
+    let constant = by.constant_in(width)?;
+    let off = match width {
+        Width::W64 => i32::try_from(constant as i64).ok()?,
+        Width::W32 if from.umax() <= u32::MAX.into() => constant as i32,
+        Width::W32 => return None,
+    };
+    match op {
+        AluOp::Add => Some(off),
+        AluOp::Sub => off.checked_neg(),
+        _ => None,
     }
-    let p = &ptr.value;
-    let mut difference = Value::UNKNOWN;
-    if let (Some(min), Some(max)) = (p.smin.checked_sub(off.smax), p.smax.checked_sub(off.smin)) {
-        (difference.smin, difference.smax) = (min, max);
-    }
-    if p.umin >= off.umax {
-        (difference.umin, difference.umax) = (p.umin - off.umax, p.umax.wrapping_sub(off.umin));
-    }
-    difference.bits = p.bits.sub(off.bits);
-    (difference, ptr.off, true)
 }
 
 /// Offsets must stay far from overflow.
 fn check_sane_offset(reg: &Reg, kind: &str) -> Check {
-    let (value, smin) = (reg.value.bits.value as i64, reg.value.smin);
+    let (value, smin) = (reg.value.tnum.value.0 as i64, reg.value.smin());
     let beyond = |number: i64| !(-MAX_VAR_OFF + 1..MAX_VAR_OFF).contains(&number);
     if reg.value.is_constant() && beyond(value) {
         fail!(EINVAL, OffsetTooLarge { kind: kind.into(), value });

@@ -4,13 +4,15 @@
 use std::rc::Rc;
 
 use skep_abi::Errno;
-use skep_isa::{Cond, Operand, Reg as R, Width};
+use skep_isa::{AluOp, Cond, Operand, Reg as R, Width};
 
 use crate::checker::Checker;
+use crate::domain::Scalar64;
 use crate::error::{Check, fail};
-use crate::reg::{AT_PACKET_END, BEYOND_PACKET_END, Flags, ID_PLUS_OFFSET, Kind, Reg};
+use crate::reg::{
+    AT_PACKET_END, BEYOND_PACKET_END, Flags, ID_PLUS_OFFSET, ID_PLUS_OFFSET32, Kind, Reg,
+};
 use crate::state::{Linked, LinkedReg, State, Step};
-use crate::value::Value;
 
 /// Packets are at most this long.
 const MAX_PACKET: u64 = 0xffff;
@@ -110,12 +112,12 @@ impl Checker<'_> {
     ) -> Check {
         let mut linked = Linked::default();
         if right.is_some() && b.is_scalar() && b.id != 0 {
-            collect_linked(&mut self.cur, b.id, &mut linked);
+            self.collect_linked(b.id, &mut linked);
         }
         let a_id = self.cur.reg(left);
         if a_id.is_scalar() && a_id.id != 0 {
             let id = a_id.id;
-            collect_linked(&mut self.cur, id, &mut linked);
+            self.collect_linked(id, &mut linked);
         }
         if linked.entries().len() > 1 {
             let step = Step { linked, ..Step::at(self.pc, self.prev_pc) };
@@ -125,21 +127,19 @@ impl Checker<'_> {
         let b = right.map_or(b, |right| *self.cur.reg(right));
         let mut other = self.cur.clone();
         if a.is_scalar() && b.is_scalar() {
-            for (state, holds) in [(Some(&mut other), true), (None, false)] {
-                let (mut x, mut y) = (a.value, b.value);
-                if left == right.unwrap_or(usize::MAX) {
-                    // Both operands are one register: it learns from both sides.
-                    Value::refine(cond, holds, width, &mut x, &mut y);
-                    x = y;
-                } else {
-                    Value::refine(cond, holds, width, &mut x, &mut y);
-                }
-                x.sync();
-                y.sync();
-                let state = state.unwrap_or(&mut self.cur);
-                state.reg_mut(left).value = x;
-                if let Some(right) = right {
-                    state.reg_mut(right).value = y;
+            if right == Some(left) {
+                let refined = Scalar64::refine_self(cond, width, a.value);
+                other.reg_mut(left).value = refined.taken;
+                self.cur.reg_mut(left).value = refined.not_taken;
+            } else {
+                let refined = Scalar64::refine(cond, width, a.value, b.value);
+                for (state, (x, y)) in
+                    [(&mut other, refined.taken), (&mut self.cur, refined.not_taken)]
+                {
+                    state.reg_mut(left).value = x;
+                    if let Some(right) = right {
+                        state.reg_mut(right).value = y;
+                    }
                 }
             }
             self.check_branch_invariants(&mut other, left, right)?;
@@ -185,7 +185,7 @@ impl Checker<'_> {
             if let Some(what) = other.reg(reg).value.violation() {
                 let value = other.reg(reg).value;
                 self.report_violation(&value, what, "true_reg1")?;
-                other.reg_mut(reg).value.forget_ranges();
+                other.reg_mut(reg).value = value.unbounded();
             }
         }
         for reg in std::iter::once(left).chain(right) {
@@ -342,7 +342,8 @@ fn extend_range(state: &mut State, pointer: &Reg, open: bool) {
     if pointer.off < 0 || (pointer.off == 0 && open) {
         return;
     }
-    if pointer.value.umax > MAX_PACKET || pointer.value.umax + pointer.off as u64 > MAX_PACKET {
+    let furthest = pointer.value.umax();
+    if furthest > MAX_PACKET || furthest + pointer.off as u64 > MAX_PACKET {
         return;
     }
     let range = pointer.off + i32::from(open);
@@ -372,7 +373,7 @@ fn decide(cond: Cond, width: Width, a: &Reg, b: &Reg) -> Option<bool> {
             _ => None,
         };
     }
-    Value::decide(cond, width, &a.value, &b.value)
+    Scalar64::outcome(cond, width, &a.value, &b.value)
 }
 
 fn decide_packet(cond: Cond, a: &Reg, b: &Reg) -> Option<bool> {
@@ -405,35 +406,42 @@ fn flip(cond: Cond) -> Cond {
     }
 }
 
-/// All scalars with this id; those for which there is no room lose theirs.
-fn collect_linked(state: &mut State, id: u32, linked: &mut Linked) {
-    let id = id & !ID_PLUS_OFFSET;
-    let is_linked = |reg: &Reg| reg.is_scalar() && reg.id & !ID_PLUS_OFFSET == id;
-    for depth in (0..state.frames.len()).rev() {
-        if !state.frames[depth].any_reg(is_linked) {
-            continue;
-        }
-        let mut full = false;
-        let frame = &state.frames[depth];
-        let regs = frame.regs[..10].iter().map(|reg| (reg, true)).enumerate();
-        let slots = frame.stack.iter().enumerate().filter(|(_, slot)| slot.is_spill());
-        let slots = slots.map(|(index, slot)| (index, (&slot.reg, false)));
-        let mut dropped = Vec::new();
-        for (index, (reg, is_reg)) in regs.chain(slots) {
-            if !is_linked(reg) {
+impl Checker<'_> {
+    /// All scalars with this id that may still be read; those for which there is no room
+    /// lose theirs.
+    fn collect_linked(&mut self, id: u32, linked: &mut Linked) {
+        let id = id & !ID_PLUS_OFFSET;
+        let is_linked = |reg: &Reg| reg.is_scalar() && reg.id & !ID_PLUS_OFFSET == id;
+        let top = self.cur.depth();
+        for depth in (0..=top).rev() {
+            if !self.cur.frames[depth].any_reg(is_linked) {
                 continue;
             }
-            let entry = LinkedReg { frame: depth as u8, index: index as u8, is_reg };
-            if !linked.push(entry) {
-                full = true;
-                dropped.push((index, is_reg));
+            let pc = if depth == top { self.pc } else { self.cur.frame_pc(depth) };
+            let live = self.aux[pc as usize].live_before;
+            let frame = &self.cur.frames[depth];
+            let regs = frame.regs[..10].iter().enumerate();
+            let regs = regs.filter(|(number, _)| live & 1 << number != 0);
+            let regs = regs.map(|(number, reg)| (number, (reg, true)));
+            let slots = frame.stack.iter().enumerate().filter(|(_, slot)| slot.is_spill());
+            let slots = slots.map(|(index, slot)| (index, (&slot.reg, false)));
+            let mut dropped = Vec::new();
+            for (index, (reg, is_reg)) in regs.chain(slots) {
+                if !is_linked(reg) {
+                    continue;
+                }
+                let entry = LinkedReg { frame: depth as u8, index: index as u8, is_reg };
+                if !linked.push(entry) {
+                    dropped.push((index, is_reg));
+                }
             }
-        }
-        if full {
-            let frame = Rc::make_mut(&mut state.frames[depth]);
+            if dropped.is_empty() {
+                continue;
+            }
+            let frame = Rc::make_mut(&mut self.cur.frames[depth]);
             for (index, is_reg) in dropped {
                 let reg = if is_reg { &mut frame.regs[index] } else { &mut frame.stack[index].reg };
-                reg.id = 0;
+                (reg.id, reg.off) = (0, 0);
             }
         }
     }
@@ -457,14 +465,20 @@ fn sync_linked(state: &mut State, known: usize, linked: &Linked) {
         if !reg.is_scalar() || (reg.id ^ known_reg.id) & !ID_PLUS_OFFSET != 0 {
             continue;
         }
-        let plain = (reg.id | known_reg.id) & ID_PLUS_OFFSET == 0;
-        if plain || reg.off == known_reg.off {
+        let marks = (reg.id | known_reg.id) & ID_PLUS_OFFSET;
+        // Numbers and lower halves do not keep the same distance.
+        if marks == ID_PLUS_OFFSET {
+            continue;
+        }
+        if marks == 0 || reg.off == known_reg.off {
             *reg = known_reg;
         } else {
             let distance = i64::from(reg.off) - i64::from(known_reg.off);
-            let off = reg.off;
-            *reg = Reg { off, ..known_reg };
-            reg.value.add_assign(&Value::constant(distance as u64));
+            let halves = marks & ID_PLUS_OFFSET32 != 0;
+            let width = if halves { Width::W32 } else { Width::W64 };
+            let distance = Scalar64::number(distance as u64);
+            let value = known_reg.value.alu(AluOp::Add, width, distance);
+            *reg = Reg { off: reg.off, id: reg.id, value, ..known_reg };
         }
     }
 }

@@ -254,7 +254,7 @@ impl Checker<'_> {
             }
             self.mark_precise(0)?;
             let r0 = *self.cur.reg(0);
-            if i64::from(range.0) > r0.value.smin || r0.value.smax > i64::from(range.1) {
+            if i64::from(range.0) > r0.value.smin() || r0.value.smax() > i64::from(range.1) {
                 return Err(return_fault(&r0, range, "At callback return", "R0"));
             }
             if !self.aux[callsite as usize].calls_callback {
@@ -336,9 +336,9 @@ impl Checker<'_> {
         self.mark_precise(number)?;
         let narrow = self.program.kind == ProgType::Lsm;
         let (min, max) = if narrow {
-            (reg.value.smin32.into(), reg.value.smax32.into())
+            (reg.value.smin32().into(), reg.value.smax32().into())
         } else {
-            (reg.value.smin, reg.value.smax)
+            (reg.value.smin(), reg.value.smax())
         };
         if i64::from(range.0) > min || max > i64::from(range.1) {
             return Err(return_fault(&reg, range, context, name));
@@ -473,11 +473,11 @@ fn return_fault(
     name: &'static str,
 ) -> Box<crate::error::Fault> {
     let mut has = String::new();
-    if reg.value.smin > i64::MIN {
-        has += &format!(" smin={}", reg.value.smin);
+    if reg.value.smin() > i64::MIN {
+        has += &format!(" smin={}", reg.value.smin());
     }
-    if reg.value.smax < i64::MAX {
-        has += &format!(" smax={}", reg.value.smax);
+    if reg.value.smax() < i64::MAX {
+        has += &format!(" smax={}", reg.value.smax());
     }
     if has.is_empty() {
         has += " unknown scalar value";

@@ -9,6 +9,7 @@ use skep_isa::{Callee, Insn};
 
 use crate::checker::Checker;
 use crate::disasm::helper_name;
+use crate::domain::Scalar64;
 use crate::error::{Check, ENOTSUPP, Fault, bug, fail};
 use crate::kernel_types::AcceptedType;
 use crate::log::say;
@@ -339,7 +340,7 @@ impl Checker<'_> {
             ArgKind::Size | ArgKind::SizeOrZero => {
                 let write = proto.args[index - 1].flags.contains(TypeFlags::WRITE);
                 let zero_ok = arg.kind == ArgKind::SizeOrZero;
-                meta.size_max = reg.value.umax;
+                meta.size_max = reg.value.umax();
                 let raw = meta.raw_mode.then_some(&mut meta.raw);
                 self.check_mem_and_size(n, write, zero_ok, raw)?;
             }
@@ -721,7 +722,7 @@ impl Checker<'_> {
             self.aux().loop_inline = Some((fits, subprog));
         }
         self.mark_precise(1)?;
-        let rounds = self.cur.reg(1).value.umax;
+        let rounds = self.cur.reg(1).value.umax();
         if u64::from(self.cur.frame().callback_depth) < rounds {
             return self.push_callback(subprog, false, false, &|checker, caller, callee| {
                 let _ = checker;
@@ -741,7 +742,7 @@ impl Checker<'_> {
     }
 
     fn check_snprintf(&mut self) -> Check {
-        let len = self.cur.reg(5).value.bits.value;
+        let len = self.cur.reg(5).value.tnum.value.0;
         if !len.is_multiple_of(8) {
             fail!(EINVAL, Silent);
         }
@@ -844,26 +845,18 @@ impl Checker<'_> {
     }
 
     fn refine_result(&self, number: u32, meta: &Meta, r0: &mut Reg) {
-        const MAX_ERRNO: i64 = 4095;
+        const MAX_ERRNO: i32 = 4095;
         match number {
             id::GET_STACK
             | id::GET_TASK_STACK
             | id::PROBE_READ_STR
             | id::PROBE_READ_KERNEL_STR
             | id::PROBE_READ_USER_STR => {
-                r0.value.smax = meta.size_max as i64;
-                r0.value.smax32 = meta.size_max as i32;
-                r0.value.smin = -MAX_ERRNO;
-                r0.value.smin32 = -MAX_ERRNO as i32;
-                r0.value.sync();
+                r0.value = r0.value.with_signed_bounds(-MAX_ERRNO, meta.size_max as i64);
             }
             id::GET_SMP_PROCESSOR_ID => {
                 let last = self.env.cpus.max(1) - 1;
-                (r0.value.umin, r0.value.umax) = (0, last.into());
-                (r0.value.smin, r0.value.smax) = (0, last.into());
-                (r0.value.umin32, r0.value.umax32) = (0, last);
-                (r0.value.smin32, r0.value.smax32) = (0, last as i32);
-                r0.value.sync();
+                r0.value = Scalar64::between(0, last);
             }
             _ => {}
         }

@@ -92,7 +92,7 @@ impl Checker<'_> {
             fail!(EACCES, BtfNegative { reg: number, name, off });
         }
         if reg.value.as_constant() != Some(0) {
-            let var_off = reg.value.bits.to_string();
+            let var_off = reg.value.tnum.to_string();
             fail!(EACCES, BtfVariable { reg: number, name, off, var_off });
         }
         if reg.flags.contains(Flags::USER) {

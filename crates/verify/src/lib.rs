@@ -41,7 +41,6 @@ mod stack;
 mod stack_live;
 mod state;
 mod structure;
-mod value;
 
 pub use env::Env;
 pub use error::VerifyError;

@@ -2,16 +2,16 @@
 //! the checks of each region.
 
 use skep_abi::{MapType, ProgType, flags};
-use skep_isa::{AtomicOp, Insn, Reg as R, Size};
+use skep_isa::{AtomicOp, Insn, Reg as R, Size, W64, Width};
 
 use crate::checker::Checker;
+use crate::domain::Tnum;
 use crate::error::{Check, bug, fail};
 use crate::log::say;
 use crate::record::FieldKind;
 use crate::reg::{Flags, Kind, MapId, Reg};
 use crate::stack::RawAccess;
 use crate::structure::resolve::MAX_VAR_OFF;
-use crate::value::Tnum;
 
 /// One access as a check sees it.
 #[derive(Clone, Copy, Debug)]
@@ -291,7 +291,7 @@ impl Checker<'_> {
                 if access.write {
                     fail!(EACCES, CannotWrite { reg: number, kind: reg.type_name() });
                 }
-                if reg.value.smin < 0 {
+                if reg.value.smin() < 0 {
                     fail!(EACCES, MinNegative { reg: number });
                 }
                 if !self.is_socket_field(reg.kind, off, size) {
@@ -325,11 +325,11 @@ impl Checker<'_> {
         if let (false, Some(dst), true) = (access.write, access.value, size < 8) {
             let reg = self.cur.reg_mut(dst.number().into());
             if reg.is_scalar() {
-                if access.signed {
-                    reg.value.sign_extend(size as u32);
+                reg.value = if access.signed {
+                    reg.value.movsx(Width::W64, access.size)
                 } else {
-                    reg.value.truncate(size as u32);
-                }
+                    reg.value.truncate(access.size)
+                };
             }
         }
         Ok(())
@@ -383,7 +383,7 @@ impl Checker<'_> {
                 if strict && size != 1 {
                     let fixed = 2i32.wrapping_add(reg.off).wrapping_add(off);
                     if !aligned(reg, fixed, size) {
-                        let (var_off, reg_off) = (reg.value.bits.to_string(), reg.off);
+                        let (var_off, reg_off) = (reg.value.tnum.to_string(), reg.off);
                         fail!(EACCES, MisalignedPacket { var_off, reg_off, off, size });
                     }
                 }
@@ -405,7 +405,7 @@ impl Checker<'_> {
             _ => "",
         };
         if strict && size != 1 && !aligned(reg, reg.off.wrapping_add(off), size) {
-            let (var_off, reg_off) = (reg.value.bits.to_string(), reg.off);
+            let (var_off, reg_off) = (reg.value.tnum.to_string(), reg.off);
             fail!(EACCES, Misaligned { what, var_off, reg_off, off, size });
         }
         Ok(())
@@ -452,17 +452,18 @@ impl Checker<'_> {
         zero_ok: bool,
     ) -> Check {
         let value = self.cur.reg(number.into()).value;
-        let low = value.smin.wrapping_add(off.into());
-        if value.smin < 0 && (value.smin == i64::MIN || low != i64::from(low as i32) || low < 0) {
+        let low = value.smin().wrapping_add(off.into());
+        if value.smin() < 0 && (value.smin() == i64::MIN || low != i64::from(low as i32) || low < 0)
+        {
             fail!(EACCES, MinNegative { reg: number });
         }
         if self.check_within(number, low, size, len, zero_ok).is_err() {
             fail!(EACCES, MinOutside { reg: number });
         }
-        if value.umax >= MAX_VAR_OFF as u64 {
+        if value.umax() >= MAX_VAR_OFF as u64 {
             fail!(EACCES, Unbounded { reg: number });
         }
-        let high = value.umax as i64 + i64::from(off);
+        let high = value.umax() as i64 + i64::from(off);
         if self.check_within(number, high, size, len, zero_ok).is_err() {
             fail!(EACCES, MaxOutside { reg: number });
         }
@@ -496,8 +497,8 @@ impl Checker<'_> {
         let len = self.maps[usize::from(map)].def.value_size;
         self.check_region(number, off, size, len, zero_ok)?;
         let (low, high) = (
-            reg.value.smin.wrapping_add(off.into()),
-            reg.value.umax as i64 + i64::from(off) + i64::from(size),
+            reg.value.smin().wrapping_add(off.into()),
+            reg.value.umax() as i64 + i64::from(off) + i64::from(size),
         );
         for field in &self.maps[usize::from(map)].record.fields {
             let (start, end) = (i64::from(field.off), i64::from(field.off + field.size));
@@ -527,7 +528,7 @@ impl Checker<'_> {
 
     pub(crate) fn check_packet(&mut self, number: u8, off: i32, size: i32, zero_ok: bool) -> Check {
         let reg = *self.cur.reg(number.into());
-        if reg.value.smin < 0 {
+        if reg.value.smin() < 0 {
             fail!(EACCES, MinNegative { reg: number });
         }
         let range = reg.range();
@@ -583,7 +584,7 @@ impl Checker<'_> {
             fail!(EACCES, BufferNegative { reg: number, what, off, size });
         }
         if reg.value.as_constant() != Some(0) {
-            let var_off = reg.value.bits.to_string();
+            let var_off = reg.value.tnum.to_string();
             fail!(EACCES, BufferVariable { reg: number, off, var_off });
         }
         Ok(())
@@ -598,7 +599,7 @@ impl Checker<'_> {
             fail!(EACCES, ModifiedPointer { kind: reg.type_name(), reg: number, off: reg.off });
         }
         if reg.value.as_constant() != Some(0) {
-            let var_off = reg.value.bits.to_string();
+            let var_off = reg.value.tnum.to_string();
             fail!(EACCES, VariablePointer { kind: reg.type_name(), var_off });
         }
         Ok(())
@@ -677,17 +678,17 @@ impl Checker<'_> {
     ) -> Check {
         let size = self.cur.reg(size_reg.into()).value;
         let raw = if size.is_constant() { raw } else { None };
-        if size.smin < 0 {
+        if size.smin() < 0 {
             fail!(EACCES, SizeNegative { reg: size_reg });
         }
-        if size.umin == 0 && !zero_ok {
-            let (min, max) = (size.umin as i64, size.umax as i64);
+        if size.umin() == 0 && !zero_ok {
+            let (min, max) = (size.umin() as i64, size.umax() as i64);
             fail!(EACCES, SizeZero { reg: size_reg, min, max });
         }
-        if size.umax >= MAX_VAR_OFF as u64 {
+        if size.umax() >= MAX_VAR_OFF as u64 {
             fail!(EACCES, SizeUnbounded { reg: size_reg });
         }
-        self.check_helper_mem(size_reg - 1, size.umax as i32, write, zero_ok, raw)?;
+        self.check_helper_mem(size_reg - 1, size.umax() as i32, write, zero_ok, raw)?;
         self.mark_precise(size_reg)
     }
 
@@ -740,5 +741,6 @@ impl Checker<'_> {
 }
 
 fn aligned(reg: &Reg, fixed: i32, size: i32) -> bool {
-    reg.value.bits.add(Tnum::constant(fixed as i64 as u64)).is_aligned(size as u64)
+    let fixed = Tnum::constant(W64(fixed as i64 as u64));
+    reg.value.tnum.add(fixed).is_aligned(W64(size.max(1) as u64))
 }

@@ -4,67 +4,10 @@
 use std::fmt::Write;
 
 use crate::checker::Checker;
+use crate::domain::{LogSigned, LogUnsigned, Scalar64};
 use crate::log::say;
 use crate::reg::{ID_PLUS_OFFSET, IterState, Kind, Reg};
 use crate::state::{Byte, Frame, State};
-use crate::value::Value;
-
-fn unsigned(value: u64) -> String {
-    if value <= 0xffff { value.to_string() } else { format!("{value:#x}") }
-}
-
-fn signed(value: i64) -> String {
-    if (-0x8000..=0x7fff).contains(&value) {
-        value.to_string()
-    } else {
-        format!("{:#x}", value as u64)
-    }
-}
-
-/// A 32-bit signed bound; in hex without the sign's extension.
-fn signed32(value: i32) -> i64 {
-    if (-0x8000..=0x7fff).contains(&value) { value.into() } else { (value as u32).into() }
-}
-
-/// The ranges, those with equal numbers together: `smin=umin=1,smax=umax=9`.
-fn ranges(value: &Value) -> Vec<String> {
-    let all: [(&str, u64, bool); 8] = [
-        ("smin", value.smin as u64, value.smin == i64::MIN),
-        ("smax", value.smax as u64, value.smax == i64::MAX),
-        ("umin", value.umin, value.umin == 0),
-        ("umax", value.umax, value.umax == u64::MAX),
-        ("smin32", signed32(value.smin32) as u64, value.smin32 == i32::MIN),
-        ("smax32", signed32(value.smax32) as u64, value.smax32 == i32::MAX),
-        ("umin32", value.umin32.into(), value.umin32 == 0),
-        ("umax32", value.umax32.into(), value.umax32 == u32::MAX),
-    ];
-    let negative =
-        |(name, number, _): (&str, u64, bool)| name.starts_with('s') && (number as i64) < 0;
-    let mut done = all.map(|(_, _, omitted)| omitted);
-    let mut out = Vec::new();
-    for first in 0..all.len() {
-        if done[first] {
-            continue;
-        }
-        let mut text = format!("{}=", all[first].0);
-        for second in (first + 2..all.len()).step_by(2) {
-            if !done[second]
-                && all[second].1 == all[first].1
-                && negative(all[second]) == negative(all[first])
-            {
-                done[second] = true;
-                let _ = write!(text, "{}=", all[second].0);
-            }
-        }
-        text += &if all[first].0.starts_with('s') {
-            signed(all[first].1 as i64)
-        } else {
-            unsigned(all[first].1)
-        };
-        out.push(text);
-    }
-    out
-}
 
 impl Checker<'_> {
     /// One register as the log shows it.
@@ -74,7 +17,7 @@ impl Checker<'_> {
             text.push('P');
         }
         if let (true, Some(value)) = (reg.is_scalar(), reg.value.as_constant()) {
-            return text + &signed(value as i64);
+            return text + &LogSigned(value as i64).to_string();
         }
         text += &reg.type_name();
         match reg.kind {
@@ -84,7 +27,8 @@ impl Checker<'_> {
                     let _ = write!(text, "[{other}]");
                 }
                 if let Some(value) = reg.value.as_constant() {
-                    return text + &signed((value as i64).wrapping_add(reg.off.into()));
+                    let off = (value as i64).wrapping_add(reg.off.into());
+                    return text + &LogSigned(off).to_string();
                 }
             }
             Kind::Btf { btf, id } => text += &self.type_name(btf, id),
@@ -112,25 +56,21 @@ impl Checker<'_> {
             parts.push(format!("ks={},vs={}", def.key_size, def.value_size));
         }
         if !reg.is_scalar() && reg.off != 0 {
-            parts.push(format!("off={}", signed(reg.off.into())));
+            parts.push(format!("off={}", LogSigned(reg.off.into())));
         }
         match reg.kind {
             _ if reg.is_packet() => {
-                parts.push(format!("r={}", unsigned(reg.range() as i64 as u64)))
+                parts.push(format!("r={}", LogUnsigned(reg.range() as i64 as u64)))
             }
-            Kind::Mem { size, .. } => parts.push(format!("sz={}", unsigned(size.into()))),
+            Kind::Mem { size, .. } => parts.push(format!("sz={}", LogUnsigned(size.into()))),
             Kind::Dynptr { kind, .. } => parts.push(format!("type={}", kind.name())),
             _ => {}
         }
         match reg.value.as_constant() {
             Some(0) => {}
-            Some(value) => parts.push(format!("imm={}", signed(value as i64))),
-            None => {
-                parts.extend(ranges(&reg.value));
-                if reg.value.bits != crate::value::Tnum::UNKNOWN {
-                    parts.push(format!("var_off={}", reg.value.bits));
-                }
-            }
+            Some(value) => parts.push(format!("imm={}", LogSigned(value as i64))),
+            None if reg.value == Scalar64::UNKNOWN => {}
+            None => parts.push(reg.value.to_string()),
         }
         format!("{text}({})", parts.join(","))
     }

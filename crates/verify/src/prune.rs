@@ -343,7 +343,7 @@ impl Checker<'_> {
     fn iterates(&self) -> bool {
         let reg = self.cur.reg(1);
         let Kind::Stack { frame } = reg.kind else { return false };
-        let off = reg.off.wrapping_add(reg.value.bits.value as i32);
+        let off = reg.off.wrapping_add(reg.value.tnum.value.0 as i32);
         let slot = self.cur.frame_at(frame.into()).stack.get(slot_of(off));
         slot.is_some_and(|slot| {
             matches!(slot.reg.kind, Kind::Iter { state: IterState::Active, .. })
@@ -527,7 +527,7 @@ impl Checker<'_> {
                 let linked = old.id & ID_PLUS_OFFSET;
                 linked == new.id & ID_PLUS_OFFSET
                     && (linked == 0 || old.off == new.off)
-                    && old.value.contains(&new.value)
+                    && old.value.includes(new.value)
                     && ids.scalars_agree(old.id, new.id)
             }
             Kind::MapKey { .. }
@@ -537,7 +537,7 @@ impl Checker<'_> {
             | Kind::TpBuffer => {
                 old.kind == new.kind
                     && old.off == new.off
-                    && old.value.contains(&new.value)
+                    && old.value.includes(new.value)
                     && ids.agree(old.id, new.id)
                     && ids.agree(old.ref_id, new.ref_id)
             }
@@ -545,7 +545,7 @@ impl Checker<'_> {
                 old.range() <= new.range()
                     && old.off == new.off
                     && ids.agree(old.id, new.id)
-                    && old.value.contains(&new.value)
+                    && old.value.includes(new.value)
             }
             Kind::Arena => true,
             _ => ids.exact(old, new),

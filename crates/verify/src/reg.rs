@@ -1,7 +1,7 @@
 //! What the verifier knows of one register: what it points to, and its value or
 //! offset. Counterpart: `struct bpf_reg_state`.
 
-use crate::value::Value;
+use crate::domain::Scalar64;
 
 /// Index of a map in the checker's table; inner maps have entries of their own.
 pub(crate) type MapId = u16;
@@ -180,8 +180,13 @@ impl Kind {
     }
 }
 
-/// Mark in [`Reg::id`]: the scalar is another with the same id plus `off`.
-pub(crate) const ID_PLUS_OFFSET: u32 = 1 << 31;
+/// Mark in [`Reg::id`]: the scalar is another with the same id plus `off`
+/// (`BPF_ADD_CONST64`).
+pub(crate) const ID_PLUS_OFFSET64: u32 = 1 << 31;
+/// The same for their lower halves; the upper ones are zero (`BPF_ADD_CONST32`).
+pub(crate) const ID_PLUS_OFFSET32: u32 = 1 << 30;
+/// Either mark.
+pub(crate) const ID_PLUS_OFFSET: u32 = ID_PLUS_OFFSET64 | ID_PLUS_OFFSET32;
 
 /// One register, or a spilled one.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -198,7 +203,7 @@ pub(crate) struct Reg {
     /// The reference that it holds, 0 for none.
     pub ref_id: u32,
     /// A scalar's value, or the variable part of a pointer's offset.
-    pub value: Value,
+    pub value: Scalar64,
 }
 
 impl Reg {
@@ -210,7 +215,7 @@ impl Reg {
         off: 0,
         id: 0,
         ref_id: 0,
-        value: Value::UNKNOWN,
+        value: Scalar64::UNKNOWN,
     };
 
     /// Any number.
@@ -218,12 +223,12 @@ impl Reg {
 
     /// A pointer without offset.
     pub(crate) fn pointer(kind: Kind, flags: Flags) -> Reg {
-        Reg { kind, flags, value: Value::constant(0), ..Reg::UNINIT }
+        Reg { kind, flags, value: Scalar64::number(0), ..Reg::UNINIT }
     }
 
     /// A known number.
     pub(crate) fn constant(value: u64) -> Reg {
-        Reg { value: Value::constant(value), ..Reg::UNKNOWN }
+        Reg { value: Scalar64::number(value), ..Reg::UNKNOWN }
     }
 
     pub(crate) fn is_scalar(&self) -> bool {

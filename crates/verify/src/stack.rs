@@ -60,10 +60,13 @@ impl Checker<'_> {
                 (min, min.wrapping_add(size.into()))
             }
             None => {
-                if reg.value.smax >= MAX_VAR_OFF || reg.value.smin <= -MAX_VAR_OFF {
+                if reg.value.smax() >= MAX_VAR_OFF || reg.value.smin() <= -MAX_VAR_OFF {
                     fail!(EACCES, StackUnbounded { what, reg: number });
                 }
-                (reg.value.smin + i64::from(off), reg.value.smax + i64::from(off) + i64::from(size))
+                (
+                    reg.value.smin() + i64::from(off),
+                    reg.value.smax() + i64::from(off) + i64::from(size),
+                )
             }
         };
         let lowest = if write || self.rights.read_uninit_stack {
@@ -84,7 +87,7 @@ impl Checker<'_> {
             let reason = if reg.value.is_constant() {
                 skep_abi::Reason::StackAccess { what, reg: number, off, size }
             } else {
-                let var_off = reg.value.bits.to_string();
+                let var_off = reg.value.tnum.to_string();
                 skep_abi::Reason::StackAccessVariable { what, reg: number, var_off, off, size }
             };
             return Err(crate::error::Fault::new(errno, reason));
@@ -102,13 +105,13 @@ impl Checker<'_> {
                 self.read_stack_fixed(frame, off.wrapping_add(value as i32), size, dst)
             }
             (None, None) => {
-                let var_off = reg.value.bits.to_string();
+                let var_off = reg.value.tnum.to_string();
                 fail!(EACCES, StackVariableHelper { var_off, off, size });
             }
             (None, Some(dst)) => {
                 self.check_stack_initialized(base, off, size, false, false, None)?;
-                let min = (reg.value.smin + i64::from(off)) as i32;
-                let max = (reg.value.smax + i64::from(off)) as i32;
+                let min = (reg.value.smin() + i64::from(off)) as i32;
+                let max = (reg.value.smax() + i64::from(off)) as i32;
                 self.load_bytes(frame, min, max + size, dst);
                 let subprog = self.cur.frame_at(frame).subprog as usize;
                 self.check_fastcall_contract(subprog, self.pc, min);
@@ -307,8 +310,8 @@ impl Checker<'_> {
         size: i32,
         src: Option<R>,
     ) -> Check {
-        let min = (reg.value.smin + i64::from(off)) as i32;
-        let max = (reg.value.smax + i64::from(off)) as i32 + size;
+        let min = (reg.value.smin() + i64::from(off)) as i32;
+        let max = (reg.value.smax() + i64::from(off)) as i32 + size;
         let zero = match src {
             Some(src) => self.cur.reg(src.number().into()).is_null(),
             None => self.stored_imm() == Some(0),
@@ -374,11 +377,11 @@ impl Checker<'_> {
             }
             None => {
                 if !self.rights.bypass_spec_v1 {
-                    let var_off = reg.value.bits.to_string();
+                    let var_off = reg.value.tnum.to_string();
                     fail!(EACCES, StackVariableUnprivileged { reg: number, var_off });
                 }
                 let at = |edge: i64| (edge + i64::from(off)) as i32;
-                (at(reg.value.smin), at(reg.value.smax), None)
+                (at(reg.value.smin()), at(reg.value.smax()), None)
             }
         };
         if let Some(raw) = raw {
@@ -431,7 +434,7 @@ impl Checker<'_> {
                 if reg.value.is_constant() {
                     fail!(EACCES, StackHelperRead { reg: number, off: min, index, size });
                 }
-                let var_off = reg.value.bits.to_string();
+                let var_off = reg.value.tnum.to_string();
                 fail!(EACCES, StackHelperReadVariable { reg: number, var_off, index, size });
             }
             self.mark_stack_read(frame as u8, 1 << index);

@@ -1,17 +1,20 @@
 //! The scalar domain against the running Linux: random straight-line programs, whose
 //! verifier log must show, after each instruction, what the domain computes.
 //!
+//! The domain by itself must agree, and so must the log of the whole verifier.
 //! Registers r6 to r9 hold numbers. A branch goes on where its condition fails, and
 //! where it holds leads to an exit of its own, so that both sides are in the log.
 
 mod probe;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use probe::{NO_ATTACH_TYPE, Probe};
 use skep_abi::ProgType;
-use skep_isa::{AluOp, Callee, Cond, Insn, Operand, Reg, Size, Width, assemble};
+use skep_isa::{AluOp, Callee, Cond, Insn, Operand, Reg, Size, Width, assemble, encode};
 use skep_verify::domain::{LogSigned, Scalar, Scalar64};
+use skep_verify::{Env, Log, Program, verify};
 
 const REGISTERS: [Reg; 4] = [Reg::R6, Reg::R7, Reg::R8, Reg::R9];
 
@@ -76,7 +79,9 @@ fn width(random: &mut Random) -> Width {
 }
 
 impl Case {
-    fn random(random: &mut Random, length: usize) -> Case {
+    /// With `everything`, copies of registers too, which link them, and instructions from
+    /// which Linux follows two numbers: then only `program` is to be used.
+    fn random(random: &mut Random, length: usize, everything: bool) -> Case {
         let mut program = Vec::new();
         for register in REGISTERS {
             // The time is a number of which nothing is known.
@@ -98,8 +103,11 @@ impl Case {
                 after.push((program.len() - 1, state));
                 continue;
             }
-            let insn = instruction(random);
-            if forks(&state, insn) {
+            let insn = match random.below(8) {
+                0 if everything => copy(random),
+                _ => instruction(random),
+            };
+            if !everything && forks(&state, insn) {
                 continue;
             }
             let pc = program.len();
@@ -141,6 +149,16 @@ impl Case {
 
 fn mov(dst: Reg, src: Reg) -> Insn {
     Insn::Alu { op: AluOp::Mov, width: Width::W64, dst, src: Operand::Reg(src) }
+}
+
+/// A move between registers, sign-extending or not.
+fn copy(random: &mut Random) -> Insn {
+    let (dst, src) = (random.choose(&REGISTERS), random.choose(&REGISTERS));
+    match random.below(4) {
+        0 => Insn::MovSx { width: Width::W64, from: Size::W, dst, src },
+        1 => Insn::Alu { op: AluOp::Mov, width: Width::W32, dst, src: Operand::Reg(src) },
+        _ => mov(dst, src),
+    }
 }
 
 /// Any instruction on numbers but moves between registers: they would link the two.
@@ -281,7 +299,7 @@ fn linux_sees_the_same_ranges_after_each_instruction() {
     let mut random = Random(1);
     let (mut compared, mut wrong) = (0, 0);
     for round in 0..rounds() {
-        let case = Case::random(&mut random, 24);
+        let case = Case::random(&mut random, 24, false);
         let answer = probe.load(ProgType::SocketFilter, NO_ATTACH_TYPE, 0, &case.program);
         assert!(answer.log.contains("processed "), "round {round}: {}", answer.log);
         let mut complain = |pc: usize, at: usize, ours: &Scalar64, theirs: &str| {
@@ -346,4 +364,46 @@ fn linux_follows_both_signs_on_their_own() {
 /// How many programs: `SKEP_ROUNDS`, or enough for a few seconds.
 fn rounds() -> u32 {
     std::env::var("SKEP_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(500)
+}
+
+/// The log that the whole verifier writes for a program, at level 2.
+fn verifier_log(program: &[Insn]) -> String {
+    let program = Arc::new(Program {
+        slots: encode(program),
+        kind: ProgType::SocketFilter,
+        gpl: true,
+        ..Program::default()
+    });
+    let env = Env::default();
+    let mut log = Log::new(2);
+    let _ = verify(&program, &env, &mut log);
+    log.text().to_owned()
+}
+
+#[test]
+fn the_verifier_follows_the_same_states_as_linux() {
+    let Some(probe) = Probe::new() else { return };
+    // An instruction with the state after it, or where a path begins and with what.
+    let tells_of_states = |line: &&str| {
+        line.starts_with("from ") || line.starts_with(|first: char| first.is_ascii_digit())
+    };
+    let mut random = Random(2);
+    let mut compared = 0;
+    for round in 0..rounds() {
+        let case = Case::random(&mut random, 24, true);
+        let answer = probe.load(ProgType::SocketFilter, NO_ATTACH_TYPE, 0, &case.program);
+        let ours = verifier_log(&case.program);
+        let ours: Vec<&str> = ours.lines().filter(tells_of_states).collect();
+        let theirs: Vec<&str> = answer.log.lines().filter(tells_of_states).collect();
+        for (at, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+            if ours != theirs {
+                println!("{}\n=====\n{}", answer.log, verifier_log(&case.program));
+            }
+            assert_eq!(ours, theirs, "round {round}, state {at}");
+        }
+        assert_eq!(ours.len(), theirs.len(), "round {round}: {}", answer.log);
+        compared += ours.len();
+    }
+    println!("{compared} states compared");
+    assert!(compared > 1000, "the logs are short");
 }

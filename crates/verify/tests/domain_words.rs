@@ -149,7 +149,7 @@ fn scalars_of_one_operand_hold_on_every_two_bits() {
 #[test]
 fn scalars_of_two_operands_hold_on_every_two_bits() {
     // What has not been synchronised is a part of what has been, which only narrows it.
-    let part = |one: &Obligation| matches!(one, Obligation::Raw(..) | Obligation::Learn(..));
+    let part = |one: &Obligation| matches!(one, Obligation::Transfer(..) | Obligation::Learn(..));
     check(
         two_bit_scalars(),
         Obligation::all()

@@ -18,27 +18,66 @@ impl<W: Register> Scalar<W> {
     /// [is consistent](Scalar::is_consistent).
     #[inline]
     pub fn alu(self, op: AluOp, width: Width, other: Self) -> Self {
-        match op {
-            AluOp::Add => self.add(other).finish(width),
-            AluOp::Sub => self.sub(other).finish(width),
-            AluOp::Mul => self.mul(other).finish(width),
-            AluOp::And => self.and(other).finish(width),
-            AluOp::Or => self.or(other).finish(width),
-            AluOp::Xor => self.xor(other).finish(width),
-            AluOp::Lsh | AluOp::Rsh | AluOp::Arsh => self.shift(op, width, other),
-            // Linux 6.18 leaves even the upper half of a 32-bit quotient open.
-            AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => Scalar::unknown(),
-            AluOp::Mov => match width {
-                Width::W64 => other,
-                Width::W32 => other.finish(width),
-            },
+        match (op, width) {
+            // A copy stays as it is.
+            (AluOp::Mov, Width::W64) => other,
+            _ => self.transfer(op, width, other).sync(),
         }
     }
 
     /// `-self`, synchronised.
     #[inline]
     pub fn neg(self, width: Width) -> Self {
-        Scalar::constant(W::zero()).sub(self).finish(width)
+        Scalar::constant(W::zero()).alu(AluOp::Sub, width, self)
+    }
+
+    /// Whether the result of `op other` is followed: of a shift, if the amount is known
+    /// and less than the width; of a division never. Else it may be any number
+    /// (`is_safe_to_compute_dst_reg_range`).
+    #[inline(always)]
+    pub fn is_followed(op: AluOp, width: Width, other: Self) -> W::Bit {
+        match op {
+            AluOp::Lsh | AluOp::Rsh | AluOp::Arsh => {
+                let (bits, exact) = match width {
+                    Width::W64 => (
+                        W::BITS,
+                        other.is_constant()
+                            & other.signed.is_constant()
+                            & other.unsigned.is_constant(),
+                    ),
+                    Width::W32 => (
+                        W::BITS / 2,
+                        other.is_constant32()
+                            & other.signed32.is_constant()
+                            & other.unsigned32.is_constant(),
+                    ),
+                };
+                exact & other.unsigned.max.ult(W::lit(bits.into()))
+            }
+            AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => W::bit(false),
+            _ => W::bit(true),
+        }
+    }
+
+    /// `self op other`, not synchronised.
+    #[inline(always)]
+    pub(super) fn transfer(self, op: AluOp, width: Width, other: Self) -> Self {
+        let result = match op {
+            AluOp::Add => self.add(other),
+            AluOp::Sub => self.sub(other),
+            AluOp::Mul => self.mul(other),
+            AluOp::And => self.and(other),
+            AluOp::Or => self.or(other),
+            AluOp::Xor => self.xor(other),
+            AluOp::Mov => other,
+            AluOp::Lsh | AluOp::Rsh | AluOp::Arsh => return self.shift(op, width, other),
+            // Linux 6.18 leaves even the upper half of a 32-bit quotient open.
+            AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod => return Scalar::unknown(),
+        };
+        match width {
+            Width::W64 => result,
+            Width::W32 => result.zero_extend(),
+        }
     }
 
     /// The two numbers that it may be, if it is -1 or 0, as a sign that was shifted
@@ -63,14 +102,7 @@ impl<W: Register> Scalar<W> {
         (wide | half, [case(W::ones()), case(W::zero())])
     }
 
-    /// The sum of a number and a constant distance to it, not synchronised: so the
-    /// registers that are linked to another follow it (`sync_linked_regs`).
-    #[inline]
-    pub fn linked(self, distance: W) -> Self {
-        self.add(Scalar::constant(distance))
-    }
-
-    /// A pointer's offset plus a number, synchronised; the lower half is not
+    /// A pointer's offset plus a number, not synchronised; the lower half is not
     /// followed.
     #[inline]
     pub fn offset_add(self, other: Self) -> Self {
@@ -81,10 +113,9 @@ impl<W: Register> Scalar<W> {
             unsigned32: Range::full(),
             signed32: Range::full(),
         }
-        .sync()
     }
 
-    /// A pointer's offset minus a number, synchronised; the lower half is not
+    /// A pointer's offset minus a number, not synchronised; the lower half is not
     /// followed.
     #[inline]
     pub fn offset_sub(self, other: Self) -> Self {
@@ -95,7 +126,6 @@ impl<W: Register> Scalar<W> {
             unsigned32: Range::full(),
             signed32: Range::full(),
         }
-        .sync()
     }
 
     /// The lower half, zeros above; the ranges of the register follow those of the
@@ -114,17 +144,8 @@ impl<W: Register> Scalar<W> {
         Scalar { tnum, unsigned, signed, unsigned32, signed32 }
     }
 
-    /// What every operation ends with.
     #[inline(always)]
-    fn finish(self, width: Width) -> Self {
-        match width {
-            Width::W64 => self.sync(),
-            Width::W32 => self.zero_extend().sync(),
-        }
-    }
-
-    #[inline(always)]
-    pub(super) fn add(self, other: Self) -> Self {
+    fn add(self, other: Self) -> Self {
         Scalar {
             tnum: self.tnum.add(other.tnum),
             unsigned: self.unsigned.add(other.unsigned),
@@ -135,7 +156,7 @@ impl<W: Register> Scalar<W> {
     }
 
     #[inline(always)]
-    pub(super) fn sub(self, other: Self) -> Self {
+    fn sub(self, other: Self) -> Self {
         Scalar {
             tnum: self.tnum.sub(other.tnum),
             unsigned: self.unsigned.sub(other.unsigned),
@@ -146,7 +167,7 @@ impl<W: Register> Scalar<W> {
     }
 
     #[inline(always)]
-    pub(super) fn mul(self, other: Self) -> Self {
+    fn mul(self, other: Self) -> Self {
         Scalar {
             tnum: self.tnum.mul(other.tnum),
             unsigned: self.unsigned.mul(other.unsigned),
@@ -158,7 +179,7 @@ impl<W: Register> Scalar<W> {
 
     /// At least the bits set in both for sure, at most the lesser of the operands.
     #[inline(always)]
-    pub(super) fn and(self, other: Self) -> Self {
+    fn and(self, other: Self) -> Self {
         fn range<V: Word>(
             tnum: Tnum<V>,
             left: Range<V, Unsigned>,
@@ -175,7 +196,7 @@ impl<W: Register> Scalar<W> {
     /// At least the greater of the operands, at most the bits that may be set in
     /// either.
     #[inline(always)]
-    pub(super) fn or(self, other: Self) -> Self {
+    fn or(self, other: Self) -> Self {
         fn range<V: Word>(
             tnum: Tnum<V>,
             left: Range<V, Unsigned>,
@@ -192,7 +213,7 @@ impl<W: Register> Scalar<W> {
 
     /// What the bits say.
     #[inline(always)]
-    pub(super) fn xor(self, other: Self) -> Self {
+    fn xor(self, other: Self) -> Self {
         let tnum = self.tnum.xor(other.tnum);
         Scalar::of_bits(tnum, tnum.unsigned(), tnum.lower().unsigned(), other)
     }
@@ -224,22 +245,10 @@ impl<W: Register> Scalar<W> {
         Scalar { tnum, unsigned, signed, unsigned32, signed32 }
     }
 
-    /// A shift, synchronised, if the amount is known and less than the width.
+    /// A shift, if the amount is known and less than the width.
     #[inline(always)]
     fn shift(self, op: AluOp, width: Width, other: Self) -> Self {
-        let (bits, exact) = match width {
-            Width::W64 => (
-                W::BITS,
-                other.is_constant() & other.signed.is_constant() & other.unsigned.is_constant(),
-            ),
-            Width::W32 => (
-                W::BITS / 2,
-                other.is_constant32()
-                    & other.signed32.is_constant()
-                    & other.unsigned32.is_constant(),
-            ),
-        };
-        let valid = exact & other.unsigned.max.ult(W::lit(bits.into()));
+        let valid = Scalar::is_followed(op, width, other);
         let shifted = match width {
             Width::W64 => self.shift64(op, W::pick(valid, other.unsigned.min, W::zero())),
             Width::W32 => {
@@ -247,13 +256,13 @@ impl<W: Register> Scalar<W> {
                 self.shift32(op, W::Half::pick(valid, amount, W::Half::zero()))
             }
         };
-        Scalar::pick(valid, shifted.sync(), Scalar::unknown())
+        Scalar::pick(valid, shifted, Scalar::unknown())
     }
 
     /// A 64-bit shift. Bits cross into the lower half and out of it, so its ranges
     /// are left to the bits; but for a shift to the left that loses none of them.
     #[inline(always)]
-    pub(super) fn shift64(self, op: AluOp, amount: W) -> Self {
+    fn shift64(self, op: AluOp, amount: W) -> Self {
         let open = self.unbounded();
         match op {
             AluOp::Lsh => {
@@ -283,7 +292,7 @@ impl<W: Register> Scalar<W> {
 
     /// A 32-bit shift, extended by zeros.
     #[inline(always)]
-    pub(super) fn shift32(self, op: AluOp, amount: W::Half) -> Self {
+    fn shift32(self, op: AluOp, amount: W::Half) -> Self {
         let bits = self.tnum.lower();
         let (bits, unsigned32, signed32) = match op {
             AluOp::Lsh => (bits.shl(amount), self.unsigned32.shl(amount), Range::full()),

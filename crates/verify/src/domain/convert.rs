@@ -12,20 +12,7 @@ impl<W: Register> Scalar<W> {
     /// The lower `size` bytes, zeros above, synchronised.
     #[inline]
     pub fn truncate(self, size: Size) -> Self {
-        if size == Size::DW {
-            return self;
-        }
-        let bits = width_of::<W>(size);
-        let low = W::lit((1 << bits) - 1);
-        let same = (self.unsigned.min & !low).eq(self.unsigned.max & !low);
-        let unsigned = Range::pick(
-            same,
-            Range::new(self.unsigned.min & low, self.unsigned.max & low),
-            Range::new(W::zero(), low),
-        );
-        let cut =
-            Scalar { tnum: self.tnum.truncate(bits), unsigned, signed: unsigned.cast(), ..self };
-        if size < Size::W { cut.unbounded32().sync() } else { cut.sync() }
+        if size == Size::DW { self } else { self.cut(size).sync() }
     }
 
     /// The lower `size` bytes, sign-extended to `width`. A 64-bit extension is not
@@ -34,8 +21,24 @@ impl<W: Register> Scalar<W> {
     pub fn movsx(self, width: Width, size: Size) -> Self {
         match width {
             Width::W64 => self.sign_extend(width_of::<W>(size)),
-            Width::W32 => self.sign_extend32(width_of::<W>(size)).zero_extend().sync(),
+            Width::W32 => self.sign_extend32(size).sync(),
         }
+    }
+
+    /// The lower `size` bytes, less than all, zeros above. Not synchronised.
+    #[inline(always)]
+    pub(super) fn cut(self, size: Size) -> Self {
+        let bits = width_of::<W>(size);
+        let low = W::lit((1 << bits) - 1);
+        let same = (self.unsigned.min & !low).eq(self.unsigned.max & !low);
+        let unsigned = Range::pick(
+            same,
+            Range::new(self.unsigned.min & low, self.unsigned.max & low),
+            Range::new(W::zero(), low),
+        );
+        let tnum = self.tnum.truncate(bits);
+        let cut = Scalar { tnum, unsigned, signed: unsigned.cast(), ..self };
+        if size < Size::W { cut.unbounded32() } else { cut }
     }
 
     /// The lower `bits` bits of the register, sign-extended.
@@ -56,10 +59,11 @@ impl<W: Register> Scalar<W> {
         Scalar::pick(self.is_constant(), value, Scalar::pick(holds, known, open))
     }
 
-    /// The lower `bits` bits, sign-extended into the lower half; what the views of the
-    /// register say afterwards is to be ignored.
+    /// The lower `size` bytes, sign-extended into the lower half, zeros above. Not
+    /// synchronised.
     #[inline(always)]
-    fn sign_extend32(self, bits: u32) -> Self {
+    pub(super) fn sign_extend32(self, size: Size) -> Self {
+        let bits = width_of::<W>(size);
         let (holds, range) = extended(self.signed32, bits);
         let known = Scalar {
             tnum: Tnum::zero_extend(Tnum::range(range.min, range.max)),
@@ -74,7 +78,8 @@ impl<W: Register> Scalar<W> {
             ..self
         };
         let value = Scalar::constant(self.tnum.value.extend_sign(W::BITS - bits));
-        Scalar::pick(self.is_constant(), value, Scalar::pick(holds, known, open))
+        let extended = Scalar::pick(holds, known, open);
+        Scalar::pick(self.is_constant(), value, extended).zero_extend()
     }
 }
 

@@ -95,10 +95,10 @@ impl Display for Scalar64 {
             ("smax", bound(self.smax() != i64::MAX, Bound::Signed(self.smax()))),
             ("umin", bound(self.umin() != 0, Bound::Unsigned(self.umin()))),
             ("umax", bound(self.umax() != u64::MAX, Bound::Unsigned(self.umax()))),
-            ("smin32", bound(self.s32_min() != i32::MIN, Bound::signed32(self.s32_min()))),
-            ("smax32", bound(self.s32_max() != i32::MAX, Bound::signed32(self.s32_max()))),
-            ("umin32", bound(self.u32_min() != 0, Bound::Unsigned(self.u32_min().into()))),
-            ("umax32", bound(self.u32_max() != u32::MAX, Bound::Unsigned(self.u32_max().into()))),
+            ("smin32", bound(self.smin32() != i32::MIN, Bound::signed32(self.smin32()))),
+            ("smax32", bound(self.smax32() != i32::MAX, Bound::signed32(self.smax32()))),
+            ("umin32", bound(self.umin32() != 0, Bound::Unsigned(self.umin32().into()))),
+            ("umax32", bound(self.umax32() != u32::MAX, Bound::Unsigned(self.umax32().into()))),
         ];
         let mut separator = "";
         for first in 0..bounds.len() {

@@ -51,7 +51,7 @@ pub struct Range<W, S> {
 impl<W: Word, S: Sign> Range<W, S> {
     /// The words from `min` to `max`.
     #[inline(always)]
-    pub fn new(min: W, max: W) -> Self {
+    pub const fn new(min: W, max: W) -> Self {
         Range { min, max, sign: PhantomData }
     }
 

@@ -37,6 +37,14 @@ pub trait Register: Word {
     fn significant_bits(self) -> u32 {
         Self::BITS
     }
+
+    /// What the bit is, where it is known. Only saves choices between two results of
+    /// which one is not wanted.
+    #[inline(always)]
+    fn decided(bit: Self::Bit) -> Option<bool> {
+        let _ = bit;
+        None
+    }
 }
 
 /// What the domain asks of words beyond arithmetic.
@@ -203,6 +211,10 @@ impl Register for W64 {
     #[inline(always)]
     fn significant_bits(self) -> u32 {
         64 - self.0.leading_zeros()
+    }
+    #[inline(always)]
+    fn decided(bit: bool) -> Option<bool> {
+        Some(bit)
     }
 }
 

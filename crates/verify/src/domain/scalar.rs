@@ -3,7 +3,7 @@
 //! It contains a word if each view does. The views may contradict each other, on
 //! branches that cannot be taken; then it contains nothing.
 
-use skep_isa::{W64, Word};
+use skep_isa::{W64, Width, Word};
 
 use super::range::{Range, Signed, Unsigned};
 use super::register::{Register, W32};
@@ -83,6 +83,20 @@ impl<W: Register> Scalar<W> {
         }
     }
 
+    /// The same, computing only the one that is chosen where the bit is known.
+    #[inline(always)]
+    pub(super) fn choose(
+        bit: W::Bit,
+        yes: impl FnOnce() -> Self,
+        no: impl FnOnce() -> Self,
+    ) -> Self {
+        match W::decided(bit) {
+            Some(true) => yes(),
+            Some(false) => no(),
+            None => Scalar::pick(bit, yes(), no()),
+        }
+    }
+
     /// Whether every view contains the word.
     #[inline(always)]
     pub fn contains(self, word: W) -> W::Bit {
@@ -146,25 +160,45 @@ impl<W: Register> Scalar<W> {
         Scalar::pick(self.is_consistent(), self, self.unbounded())
     }
 
-    /// The ranges that the kernel makes of a return value's limits: a signed range,
-    /// which also holds for the lower half (`__mark_reg_s32_range`), synchronised.
-    #[inline(always)]
+    /// Limited to numbers from `min` to `max`, which is said both of the register as a
+    /// signed number and of its lower half; synchronised (`__mark_reg_s32_range`).
+    #[inline]
     pub fn limit_signed32(self, min: W::Half, max: W::Half) -> Self {
+        self.limited(min, max).sync()
+    }
+
+    #[inline(always)]
+    pub(super) fn limited(self, min: W::Half, max: W::Half) -> Self {
         let wide = Range::new(W::sign_extend(min), W::sign_extend(max));
         Scalar {
             signed: self.signed.meet(wide),
             signed32: self.signed32.meet(Range::new(min, max)),
             ..self
         }
-        .sync()
     }
 }
 
 /// The views as the integers that they are.
 impl Scalar64 {
+    /// Any number.
+    pub const UNKNOWN: Scalar64 = Scalar {
+        tnum: Tnum { value: W64(0), mask: W64(u64::MAX) },
+        unsigned: Range::new(W64(0), W64(u64::MAX)),
+        signed: Range::new(W64(i64::MIN as u64), W64(i64::MAX as u64)),
+        unsigned32: Range::new(W32(0), W32(u32::MAX)),
+        signed32: Range::new(W32(i32::MIN as u32), W32(i32::MAX as u32)),
+    };
+
     /// A known number.
-    pub fn number(value: u64) -> Scalar64 {
-        Scalar::constant(W64(value))
+    pub const fn number(value: u64) -> Scalar64 {
+        let (wide, half) = (W64(value), W32(value as u32));
+        Scalar {
+            tnum: Tnum { value: wide, mask: W64(0) },
+            unsigned: Range::new(wide, wide),
+            signed: Range::new(wide, wide),
+            unsigned32: Range::new(half, half),
+            signed32: Range::new(half, half),
+        }
     }
 
     /// The least, unsigned.
@@ -188,22 +222,22 @@ impl Scalar64 {
     }
 
     /// The least of the lower half, unsigned.
-    pub fn u32_min(&self) -> u32 {
+    pub fn umin32(&self) -> u32 {
         self.unsigned32.min.0
     }
 
     /// The greatest of the lower half, unsigned.
-    pub fn u32_max(&self) -> u32 {
+    pub fn umax32(&self) -> u32 {
         self.unsigned32.max.0
     }
 
     /// The least of the lower half, signed.
-    pub fn s32_min(&self) -> i32 {
+    pub fn smin32(&self) -> i32 {
         self.signed32.min.0 as i32
     }
 
     /// The greatest of the lower half, signed.
-    pub fn s32_max(&self) -> i32 {
+    pub fn smax32(&self) -> i32 {
         self.signed32.max.0 as i32
     }
 
@@ -212,10 +246,34 @@ impl Scalar64 {
         self.is_constant().then_some(self.tnum.value.0)
     }
 
-    /// The lower half, if it is known.
-    pub fn as_constant32(&self) -> Option<u32> {
-        let W32(value) = self.tnum.value.lower();
-        self.is_constant32().then_some(value)
+    /// The number, or its lower half, if that is known.
+    pub fn constant_in(&self, width: Width) -> Option<u64> {
+        match width {
+            Width::W64 => self.as_constant(),
+            Width::W32 => self.is_constant32().then_some(self.tnum.value.low().0),
+        }
+    }
+
+    /// What is not [consistent](Scalar::is_consistent), in the words of
+    /// `reg_bounds_sanity_check`.
+    pub fn violation(&self) -> Option<&'static str> {
+        if self.is_consistent() {
+            return None;
+        }
+        let proper = self.unsigned.is_proper()
+            && self.signed.is_proper()
+            && self.unsigned32.is_proper()
+            && self.signed32.is_proper();
+        let exact = |value: W64| {
+            self.unsigned == Range::constant(value) && self.signed == Range::constant(value)
+        };
+        Some(if !proper {
+            "range bounds violation"
+        } else if self.is_constant() && !exact(self.tnum.value) {
+            "const tnum out of sync with range bounds"
+        } else {
+            "const subreg tnum out of sync with range bounds"
+        })
     }
 
     /// How many of the lower bits hold the number (`get_reg_width`).

@@ -12,9 +12,16 @@ use super::scalar::Scalar;
 use super::tnum::Tnum;
 
 impl<W: Register> Scalar<W> {
-    /// All views brought up to what the others know.
+    /// All views brought up to what the others know. A number that is known has
+    /// nothing to learn.
     #[inline]
     pub fn sync(self) -> Self {
+        let known = self.is_constant() & self.is_consistent();
+        Scalar::choose(known, || self, || self.learn_all())
+    }
+
+    /// Every step, in order.
+    fn learn_all(self) -> Self {
         self.learn_from_bits().deduce().deduce().deduce().learn_bits().learn_from_bits()
     }
 
@@ -28,11 +35,22 @@ impl<W: Register> Scalar<W> {
     /// the unsigned range, that is the number.
     #[inline(always)]
     pub(super) fn learn_from_bits(self) -> Self {
-        let unsigned = self.unsigned.meet(self.tnum.unsigned());
-        let signed = self.signed.meet(self.tnum.signed());
-        let learnt = Scalar { unsigned, signed, ..self }.learn32_from_bits();
-        let (found, number) = self.tnum.only_member_within(unsigned);
+        let learnt = self.learn_ranges();
+        let (found, number) = self.tnum.only_member_within(learnt.unsigned);
         Scalar::pick(found, Scalar::constant(number), learnt)
+    }
+
+    /// The ranges learn what the bits allow.
+    #[inline(always)]
+    pub(super) fn learn_ranges(self) -> Self {
+        let lower = self.tnum.lower();
+        Scalar {
+            unsigned: self.unsigned.meet(self.tnum.unsigned()),
+            signed: self.signed.meet(self.tnum.signed()),
+            unsigned32: self.unsigned32.meet(lower.unsigned()),
+            signed32: self.signed32.meet(lower.signed()),
+            ..self
+        }
     }
 
     /// The ranges of the lower half learn from the bits.

@@ -82,6 +82,13 @@ impl<W: Word> Tnum<W> {
         (self.value & known).eq(other.value & known)
     }
 
+    /// Whether every member is a multiple of `size`, a power of two
+    /// (`tnum_is_aligned`).
+    #[inline(always)]
+    pub fn is_aligned(self, size: W) -> W::Bit {
+        (self.greatest() & (size - W::lit(1))).is_zero()
+    }
+
     /// The bits that may be 1: the greatest member, unsigned.
     #[inline(always)]
     pub fn greatest(self) -> W {
@@ -118,9 +125,21 @@ impl<W: Word> Tnum<W> {
     /// that word. Neither bound lies outside of the members' own range.
     #[inline(always)]
     pub fn only_member_within(self, range: Range<W, Unsigned>) -> (W::Bit, W) {
+        let next = self.next_member(range.min);
+        self.only_member(range, next, self.next_member(next))
+    }
+
+    /// The same, given the members that follow the least word of the range.
+    #[inline(always)]
+    pub(super) fn only_member(
+        self,
+        range: Range<W, Unsigned>,
+        next: W,
+        after_next: W,
+    ) -> (W::Bit, W) {
         let (min, max) = (range.min, range.max);
-        let (next, among) = (self.next_member(min), self.contains(min));
-        let next_alone = !max.ult(next) & max.ult(self.next_member(next));
+        let among = self.contains(min);
+        let next_alone = !max.ult(next) & max.ult(after_next);
         let last_alone = next.eq(self.greatest());
         let found = (among & max.ult(next)) | (!among & (last_alone | next_alone));
         (found, W::pick(among, min, next))
@@ -212,14 +231,20 @@ impl<W: Register> Tnum<W> {
         let (mut left, mut right) = (self, other);
         let mut product = Tnum::constant(W::zero());
         for _ in 0..self.greatest().significant_bits() {
-            let more = product.add(right);
-            let set = (left.value & one).eq(one);
-            let maybe = (left.mask & one).eq(one);
-            let either = Tnum::pick(maybe, product.join(more), product);
-            product = Tnum::pick(set, more, either);
+            product = product.add_product(left, right);
             (left, right) = (left.shr(one), right.shl(one));
         }
         product
+    }
+
+    /// The sum of this and `right` as often as the lowest bit of `left` says.
+    #[inline(always)]
+    pub(super) fn add_product(self, left: Self, right: Self) -> Self {
+        let one = W::lit(1);
+        let more = self.add(right);
+        let set = (left.value & one).eq(one);
+        let maybe = (left.mask & one).eq(one);
+        Tnum::pick(set, more, Tnum::pick(maybe, self.join(more), self))
     }
 
     /// The lower half.

@@ -20,9 +20,7 @@ impl Checker<'_> {
             *failed.reg_mut(number) = Reg::UNINIT;
         }
         let mut r0 = self.unknown();
-        (r0.value.smin32, r0.value.smax32) = (-MAX_ERRNO, -1);
-        (r0.value.smin, r0.value.smax) = (i64::from(-MAX_ERRNO), -1);
-        r0.value.sync();
+        r0.value = r0.value.with_signed_bounds(-MAX_ERRNO, -1);
         *failed.reg_mut(0) = r0;
         self.push_fork(failed, self.pc + 1, Errno::ENOMEM)
     }

@@ -62,16 +62,20 @@ pub enum Obligation {
     Signed(RangeFn),
     /// A step of [`Scalar::sync`](super::Scalar::sync).
     Sync(SyncStep),
-    /// An operation before it is synchronised.
-    Raw(AluOp, Width),
+    /// An operation, before it is synchronised.
+    Transfer(AluOp, Width),
     /// [`Scalar::alu`](super::Scalar::alu), as a whole.
     Alu(AluOp, Width),
     /// [`Scalar::neg`](super::Scalar::neg).
     Neg(Width),
     /// [`Scalar::movsx`](super::Scalar::movsx).
     Movsx(Width, Size),
+    /// A 32-bit [`Scalar::movsx`](super::Scalar::movsx), before it is synchronised.
+    SignExtend32(Size),
     /// [`Scalar::truncate`](super::Scalar::truncate).
     Truncate(Size),
+    /// The same, before it is synchronised.
+    Cut(Size),
     /// What is learnt where a condition holds, or where it does not, before it is
     /// synchronised.
     Learn(Cond, Width, bool),
@@ -122,8 +126,12 @@ functions! {
         Signed = "signed",
         Overlaps = "overlaps",
         Includes = "includes",
+        IsAligned = "is_aligned",
         NextMember = "next_member",
+        OnlyMember = "only_member",
         OnlyMemberWithin = "only_member_within",
+        AddProduct = "add_product",
+        LongMultiplication = "mul",
     }
 }
 
@@ -150,6 +158,7 @@ functions! {
 functions! {
     /// The steps of [`Scalar::sync`](super::Scalar::sync), and all of them.
     SyncStep {
+        LearnRanges = "learn_ranges",
         LearnFromBits = "learn_from_bits",
         Learn32FromBits = "learn32_from_bits",
         Deduce32 = "deduce32",
@@ -164,12 +173,12 @@ functions! {
     /// Functions of [`Scalar`](super::Scalar) besides arithmetic and branches.
     ScalarFn {
         ZeroExtend = "zero_extend",
-        Linked = "linked",
         OffsetAdd = "offset_add",
         OffsetSub = "offset_sub",
         SignCases = "sign_cases",
         Settle = "settle",
         Includes = "includes",
+        Limited = "limited",
         LimitSigned32 = "limit_signed32",
     }
 }
@@ -191,10 +200,7 @@ impl Obligation {
         all.extend(ScalarFn::ALL.iter().copied().map(O::Scalar));
         for width in [Width::W64, Width::W32] {
             for op in AluOp::ALL {
-                if scalars::is_followed(op) {
-                    all.push(O::Raw(op, width));
-                }
-                all.push(O::Alu(op, width));
+                all.extend([O::Transfer(op, width), O::Alu(op, width)]);
             }
             all.push(O::Neg(width));
             for cond in Cond::ALL {
@@ -203,7 +209,9 @@ impl Obligation {
                 all.push(O::Outcome(cond, width));
             }
         }
+        all.extend([Size::B, Size::H, Size::W].map(O::Cut));
         all.extend([Size::B, Size::H, Size::W].map(O::Truncate));
+        all.extend([Size::B, Size::H].map(O::SignExtend32));
         all.extend([Size::B, Size::H].map(|size| O::Movsx(Width::W32, size)));
         all.extend([Size::B, Size::H, Size::W].map(|size| O::Movsx(Width::W64, size)));
         all
@@ -216,15 +224,76 @@ impl Obligation {
             Obligation::Unsigned(function) | Obligation::Signed(function) => function.function(),
             Obligation::Sync(step) => step.function(),
             Obligation::Scalar(function) => function.function(),
-            Obligation::Raw(op, _) => scalars::function(op),
+            Obligation::Transfer(..) => "transfer",
             Obligation::Alu(..) => "alu",
             Obligation::Neg(_) => "neg",
             Obligation::Movsx(..) => "movsx",
+            Obligation::SignExtend32(_) => "sign_extend32",
             Obligation::Truncate(_) => "truncate",
+            Obligation::Cut(_) => "cut",
             Obligation::Learn(..) => "learn",
             Obligation::Refine(..) => "refine",
             Obligation::RefineSelf(..) => "refine_self",
             Obligation::Outcome(..) => "outcome_bits",
+        }
+    }
+
+    /// The obligations that it follows from, where its function only calls theirs one
+    /// after the other; none, where it has to be proved by itself. Every step keeps
+    /// each word that its argument contains, whatever else is in it, so they compose.
+    pub fn parts(self) -> Vec<Obligation> {
+        use Obligation as O;
+        let sync = O::Sync(SyncStep::Sync);
+        let steps = |step: &&SyncStep| **step != SyncStep::Sync;
+        match self {
+            O::Sync(SyncStep::Sync) => {
+                SyncStep::ALL.iter().filter(steps).copied().map(O::Sync).collect()
+            }
+            O::Sync(SyncStep::LearnFromBits) => {
+                vec![O::Sync(SyncStep::LearnRanges), O::Tnum(TnumFn::OnlyMemberWithin)]
+            }
+            O::Tnum(TnumFn::OnlyMemberWithin) => {
+                vec![O::Tnum(TnumFn::NextMember), O::Tnum(TnumFn::OnlyMember)]
+            }
+            // A step for each bit of the left factor.
+            O::Tnum(TnumFn::Mul) => {
+                vec![O::Tnum(TnumFn::AddProduct), O::Tnum(TnumFn::LongMultiplication)]
+            }
+            // Each view by itself.
+            O::Transfer(AluOp::Mul, _) => vec![
+                O::Tnum(TnumFn::Mul),
+                O::Unsigned(RangeFn::Mul),
+                O::Signed(RangeFn::Mul),
+                O::Scalar(ScalarFn::ZeroExtend),
+            ],
+            O::Alu(AluOp::Mov, Width::W64) => Vec::new(),
+            O::Alu(op, width) => vec![O::Transfer(op, width), sync],
+            O::Neg(width) => vec![O::Transfer(AluOp::Sub, width), sync],
+            O::Movsx(Width::W32, size) => vec![O::SignExtend32(size), sync],
+            O::Truncate(size) => vec![O::Cut(size), sync],
+            O::Refine(cond, width) => {
+                vec![O::Learn(cond, width, true), O::Learn(cond, width, false), sync]
+            }
+            O::RefineSelf(cond, width) => vec![
+                O::Learn(cond, width, true),
+                O::Learn(cond, width, false),
+                O::Tnum(TnumFn::Meet),
+                O::Unsigned(RangeFn::Meet),
+                O::Signed(RangeFn::Meet),
+                sync,
+            ],
+            O::Scalar(ScalarFn::OffsetAdd) => vec![
+                O::Tnum(TnumFn::Add),
+                O::Unsigned(RangeFn::AddUnwrapped),
+                O::Signed(RangeFn::AddUnwrapped),
+            ],
+            O::Scalar(ScalarFn::OffsetSub) => vec![
+                O::Tnum(TnumFn::Sub),
+                O::Unsigned(RangeFn::SubUnwrapped),
+                O::Signed(RangeFn::SubUnwrapped),
+            ],
+            O::Scalar(ScalarFn::LimitSigned32) => vec![O::Scalar(ScalarFn::Limited), sync],
+            _ => Vec::new(),
         }
     }
 
@@ -234,7 +303,9 @@ impl Obligation {
             Obligation::Sync(_)
             | Obligation::Neg(_)
             | Obligation::Movsx(..)
+            | Obligation::SignExtend32(_)
             | Obligation::Truncate(_)
+            | Obligation::Cut(_)
             | Obligation::RefineSelf(..) => true,
             Obligation::Scalar(function) => {
                 !matches!(function, ScalarFn::OffsetAdd | ScalarFn::OffsetSub | ScalarFn::Includes)
@@ -251,8 +322,10 @@ impl Obligation {
     /// The narrowest word on which it says something: one where sizes have bits.
     pub fn least_bits(self) -> u32 {
         match self {
-            Obligation::Movsx(_, Size::B) | Obligation::Truncate(Size::B) => 8,
-            Obligation::Movsx(_, Size::H) | Obligation::Truncate(Size::H) => 4,
+            Obligation::Movsx(_, size)
+            | Obligation::SignExtend32(size)
+            | Obligation::Truncate(size)
+            | Obligation::Cut(size) => 8 / size.bytes(),
             _ => 2,
         }
     }
@@ -264,7 +337,13 @@ impl Obligation {
             Obligation::Tnum(TnumFn::Unsigned) => &[Unsigned],
             Obligation::Tnum(TnumFn::Signed) => &[Signed],
             Obligation::Tnum(
-                TnumFn::Overlaps | TnumFn::Includes | TnumFn::NextMember | TnumFn::OnlyMemberWithin,
+                TnumFn::Overlaps
+                | TnumFn::Includes
+                | TnumFn::IsAligned
+                | TnumFn::NextMember
+                | TnumFn::OnlyMember
+                | TnumFn::OnlyMemberWithin
+                | TnumFn::LongMultiplication,
             )
             | Obligation::Unsigned(RangeFn::Includes | RangeFn::Disjoint | RangeFn::Below)
             | Obligation::Signed(RangeFn::Includes | RangeFn::Disjoint | RangeFn::Below)
@@ -273,9 +352,13 @@ impl Obligation {
             Obligation::Tnum(_) => &[Bits],
             Obligation::Unsigned(_) | Obligation::Signed(_) => &[Unsigned, Signed],
             // A 32-bit quotient has no upper half, though nobody knows.
-            Obligation::Alu(op, Width::W32) if !scalars::is_followed(op) && op != AluOp::Mov => {
+            Obligation::Transfer(op, Width::W32) | Obligation::Alu(op, Width::W32)
+                if scalars::is_division(op) =>
+            {
                 &[Bits, Unsigned32, Signed32]
             }
+            // What is left of the lower half is not yet said of its ranges.
+            Obligation::Cut(Size::B | Size::H) => &[Bits, Unsigned, Signed],
             _ => &[Bits, Unsigned, Signed, Unsigned32, Signed32],
         }
     }
@@ -294,11 +377,13 @@ impl Obligation {
             Obligation::Signed(function) => draw.range_claim::<Signed>(function),
             Obligation::Scalar(function) => draw.scalar_claim(function),
             Obligation::Sync(step) => draw.sync_claim(step),
-            Obligation::Raw(op, width) => draw.raw_claim(op, width),
+            Obligation::Transfer(op, width) => draw.transfer_claim(op, width),
             Obligation::Alu(op, width) => draw.alu_claim(op, width),
             Obligation::Neg(width) => draw.neg_claim(width),
             Obligation::Movsx(width, size) => draw.movsx_claim(width, size),
+            Obligation::SignExtend32(size) => draw.sign_extend32_claim(size),
             Obligation::Truncate(size) => draw.truncate_claim(size),
+            Obligation::Cut(size) => draw.cut_claim(size),
             Obligation::Learn(cond, width, holds) => draw.learn_claim(cond, width, holds),
             Obligation::Refine(cond, width) => draw.refine_claim(cond, width),
             Obligation::RefineSelf(cond, width) => draw.refine_self_claim(cond, width),
@@ -312,15 +397,18 @@ impl std::fmt::Display for Obligation {
         let bits = |width| if width == Width::W64 { 64 } else { 32 };
         let function = self.function();
         match *self {
+            Obligation::Tnum(TnumFn::LongMultiplication) => f.write_str("long multiplication"),
             Obligation::Tnum(_) => write!(f, "tnum {function}"),
             Obligation::Unsigned(_) => write!(f, "unsigned {function}"),
             Obligation::Signed(_) => write!(f, "signed {function}"),
             Obligation::Sync(_) | Obligation::Scalar(_) => f.write_str(function),
-            Obligation::Raw(op, width) => write!(f, "{op:?}{} before sync", bits(width)),
+            Obligation::Transfer(op, width) => write!(f, "{op:?}{}, before sync", bits(width)),
             Obligation::Alu(op, width) => write!(f, "{op:?}{}", bits(width)),
             Obligation::Neg(width) => write!(f, "Neg{}", bits(width)),
             Obligation::Movsx(width, size) => write!(f, "Movsx{} from {size:?}", bits(width)),
+            Obligation::SignExtend32(size) => write!(f, "Movsx32 from {size:?}, before sync"),
             Obligation::Truncate(size) => write!(f, "truncate to {size:?}"),
+            Obligation::Cut(size) => write!(f, "truncate to {size:?}, before sync"),
             Obligation::Learn(cond, width, holds) => {
                 let side = if holds { "holds" } else { "fails" };
                 write!(f, "{cond:?}{} {side}, before sync", bits(width))

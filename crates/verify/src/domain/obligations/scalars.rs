@@ -8,23 +8,9 @@ use crate::domain::range::Signed;
 use crate::domain::register::Register;
 use crate::domain::scalar::Scalar;
 
-/// Whether the result of the operation is followed at all.
-pub(super) fn is_followed(op: AluOp) -> bool {
-    !matches!(op, AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod | AluOp::Mov)
-}
-
-/// The function that computes the operation before it is synchronised.
-pub(super) fn function(op: AluOp) -> &'static str {
-    match op {
-        AluOp::Add => "add",
-        AluOp::Sub => "sub",
-        AluOp::Mul => "mul",
-        AluOp::And => "and",
-        AluOp::Or => "or",
-        AluOp::Xor => "xor",
-        AluOp::Lsh | AluOp::Rsh | AluOp::Arsh => "shift",
-        _ => "alu",
-    }
+/// Whether the operation is one whose result is not followed.
+pub(super) fn is_division(op: AluOp) -> bool {
+    matches!(op, AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod)
 }
 
 /// Contains the word, with well-formed bits: all that holds before it is synchronised.
@@ -37,12 +23,18 @@ fn settled<W: Register>(scalar: Scalar<W>, word: W) -> W::Bit {
     scalar.contains(word) & scalar.is_consistent()
 }
 
+/// The lower `size` bytes, of which a word has eight.
+fn low_bytes<W: Register>(size: Size, word: W) -> W {
+    word & W::lit((1 << (size.bytes() * W::BITS / 8)) - 1)
+}
+
 impl<W: Register, S: Source<W>> Draw<'_, W, S> {
-    /// A step keeps every word. The first and the last make a scalar with a word
-    /// in it consistent.
+    /// A step keeps every word; what the ranges learn from the bits makes a scalar with
+    /// a word in it consistent.
     pub(super) fn sync_claim(&mut self, step: SyncStep) -> Option<W::Bit> {
         let (a, x) = self.loose_scalar()?;
         let result = match step {
+            SyncStep::LearnRanges => return Some(settled(self.planted(a.learn_ranges()), x)),
             SyncStep::LearnFromBits => return Some(settled(self.planted(a.learn_from_bits()), x)),
             SyncStep::Sync => return Some(settled(self.planted(a.sync()), x)),
             SyncStep::Learn32FromBits => a.learn32_from_bits(),
@@ -54,41 +46,9 @@ impl<W: Register, S: Source<W>> Draw<'_, W, S> {
         Some(holds(self.planted(result), x))
     }
 
-    /// The views of the result contain what the operation gives; those of the upper
-    /// half are not yet cut off from 32-bit results.
-    pub(super) fn raw_claim(&mut self, op: AluOp, width: Width) -> Option<W::Bit> {
+    pub(super) fn transfer_claim(&mut self, op: AluOp, width: Width) -> Option<W::Bit> {
         let ((a, x), (b, y)) = (self.scalar()?, self.scalar()?);
-        let full = match op {
-            AluOp::Add => a.add(b),
-            AluOp::Sub => a.sub(b),
-            AluOp::Mul => a.mul(b),
-            AluOp::And => a.and(b),
-            AluOp::Or => a.or(b),
-            AluOp::Xor => a.xor(b),
-            _ => return self.shift_claim(op, width, (a, x), y),
-        };
-        let result = match width {
-            Width::W64 => full,
-            Width::W32 => full.zero_extend(),
-        };
-        Some(holds(self.planted(result), alu_on(op, width, x, y)))
-    }
-
-    /// A shift by a known amount, which is less than the width.
-    fn shift_claim(
-        &mut self,
-        op: AluOp,
-        width: Width,
-        (a, x): (Scalar<W>, W),
-        amount: W,
-    ) -> Option<W::Bit> {
-        let bits = if width == Width::W64 { W::BITS } else { W::BITS / 2 };
-        self.source.assume(amount.ult(W::lit(bits.into())))?;
-        let result = match width {
-            Width::W64 => a.shift64(op, amount),
-            Width::W32 => a.shift32(op, amount.lower()),
-        };
-        Some(holds(self.planted(result), alu_on(op, width, x, amount)))
+        Some(holds(self.planted(a.transfer(op, width, b)), alu_on(op, width, x, y)))
     }
 
     pub(super) fn alu_claim(&mut self, op: AluOp, width: Width) -> Option<W::Bit> {
@@ -106,10 +66,19 @@ impl<W: Register, S: Source<W>> Draw<'_, W, S> {
         Some(settled(self.planted(a.movsx(width, size)), movsx_on(width, size, x)))
     }
 
+    pub(super) fn sign_extend32_claim(&mut self, size: Size) -> Option<W::Bit> {
+        let (a, x) = self.scalar()?;
+        Some(holds(self.planted(a.sign_extend32(size)), movsx_on(Width::W32, size, x)))
+    }
+
     pub(super) fn truncate_claim(&mut self, size: Size) -> Option<W::Bit> {
         let (a, x) = self.scalar()?;
-        let low = W::lit((1 << (size.bytes() * W::BITS / 8)) - 1);
-        Some(settled(self.planted(a.truncate(size)), x & low))
+        Some(settled(self.planted(a.truncate(size)), low_bytes(size, x)))
+    }
+
+    pub(super) fn cut_claim(&mut self, size: Size) -> Option<W::Bit> {
+        let (a, x) = self.scalar()?;
+        Some(holds(self.planted(a.cut(size)), low_bytes(size, x)))
     }
 
     pub(super) fn learn_claim(
@@ -158,17 +127,13 @@ impl<W: Register, S: Source<W>> Draw<'_, W, S> {
         Some(match function {
             ScalarFn::ZeroExtend => holds(self.planted(a.zero_extend()), x.low()),
             ScalarFn::Settle => holds(self.planted(a.settle()), x),
-            ScalarFn::Linked => {
-                let distance = self.source.word();
-                holds(self.planted(a.linked(distance)), x + distance)
-            }
             ScalarFn::OffsetAdd => {
                 let (b, y) = self.scalar()?;
-                settled(self.planted(a.offset_add(b)), x + y)
+                holds(self.planted(a.offset_add(b)), x + y)
             }
             ScalarFn::OffsetSub => {
                 let (b, y) = self.scalar()?;
-                settled(self.planted(a.offset_sub(b)), x - y)
+                holds(self.planted(a.offset_sub(b)), x - y)
             }
             ScalarFn::SignCases => {
                 let (forks, [negative, zero]) = a.sign_cases();
@@ -178,10 +143,13 @@ impl<W: Register, S: Source<W>> Draw<'_, W, S> {
                 let (b, y) = self.scalar()?;
                 !self.answer(a.includes(b)) | a.contains(y)
             }
-            ScalarFn::LimitSigned32 => {
+            ScalarFn::Limited | ScalarFn::LimitSigned32 => {
                 self.source.assume(x.eq(W::sign_extend(x.lower())))?;
                 let limits = self.range32::<Signed>(x.lower())?;
-                settled(self.planted(a.limit_signed32(limits.min, limits.max)), x)
+                match function {
+                    ScalarFn::Limited => holds(self.planted(a.limited(limits.min, limits.max)), x),
+                    _ => settled(self.planted(a.limit_signed32(limits.min, limits.max)), x),
+                }
             }
         })
     }

@@ -38,17 +38,39 @@ impl<W: Register, S: Source<W>> Draw<'_, W, S> {
                 return Some(self.answer(a.overlaps(b)));
             }
             TnumFn::Includes => return Some(!self.answer(a.includes(b)) | a.contains(y)),
+            TnumFn::IsAligned => {
+                let size = W::lit(1).shl(self.amount(y)?);
+                let rest = x & (size - W::lit(1));
+                return Some(!self.answer(a.is_aligned(size)) | rest.eq(W::lit(0)));
+            }
             TnumFn::NextMember => {
-                // x is any member, y any word among them but the last.
-                self.source.assume(!y.ult(a.value) & y.ult(a.greatest()))?;
-                let next = a.next_member(y);
-                let skipped = y.ult(x) & x.ult(next);
-                return Some(a.contains(next) & y.ult(next) & self.answer(!skipped));
+                self.source.assume(!y.ult(a.value))?;
+                let next = self.answer(is_next_member(a, y, a.next_member(y), x));
+                return Some(next);
+            }
+            TnumFn::OnlyMember => {
+                let range = self.range::<Unsigned>(x)?.meet(a.unsigned());
+                let (next, after) = (self.source.word(), self.source.word());
+                self.source.assume(is_next_member(a, range.min, next, x))?;
+                self.source.assume(is_next_member(a, next, after, x))?;
+                let (found, only) = a.only_member(range, next, after);
+                return Some(!self.answer(found) | only.eq(x));
             }
             TnumFn::OnlyMemberWithin => {
                 let range = self.range::<Unsigned>(x)?.meet(a.unsigned());
                 let (found, only) = a.only_member_within(range);
                 return Some(!self.answer(found) | only.eq(x));
+            }
+            TnumFn::AddProduct => {
+                let (left, bits) = self.tnum();
+                let odd = (bits & W::lit(1)).eq(W::lit(1));
+                (a.add_product(left, b), x + W::pick(odd, y, W::lit(0)))
+            }
+            // What is left of a product when a bit of its left factor is done.
+            TnumFn::LongMultiplication => {
+                let (half, bit) = (x, self.source.word());
+                let whole = (half + half + bit) * y;
+                return Some(self.answer(whole.eq(bit * y + half * (y + y))));
             }
         };
         let result = self.planted_tnum(result);
@@ -102,4 +124,11 @@ impl<W: Register, S: Source<W>> Draw<'_, W, S> {
         self.source.assume(word.ult(W::lit(W::BITS.into())))?;
         Some(word)
     }
+}
+
+/// What is to be known of the member that follows `word`, as seen from any `member`.
+fn is_next_member<W: Register>(tnum: Tnum<W>, word: W, next: W, member: W) -> W::Bit {
+    let skipped = word.ult(member) & member.ult(next);
+    let (last, goes_on) = (tnum.greatest(), word.ult(tnum.greatest()));
+    tnum.contains(next) & !skipped & (!goes_on | word.ult(next)) & (goes_on | next.eq(last))
 }
