@@ -18,7 +18,7 @@ const fn package(name: &'static str, reason: &'static str) -> Package {
 }
 
 /// What the tests compare with and build with.
-pub const NEEDED: [Package; 14] = [
+pub const NEEDED: [Package; 16] = [
     package("gcc", "links Rust programs and builds libbpf, the loader's judge"),
     package("g++", "builds libFuzzer"),
     package("make", "builds libbpf"),
@@ -33,6 +33,8 @@ pub const NEEDED: [Package; 14] = [
     package("libxdp1", "its XDP objects are run and relocated"),
     package("xdp-tools", "its objects are relocated"),
     package("libbpf-tools", "its objects are relocated"),
+    package("linux-source-6.12", "its BPF selftests judge the verifier"),
+    package("xz-utils", "unpacks them"),
 ];
 
 /// Packages that may be missing from a distribution without harm.

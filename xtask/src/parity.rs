@@ -18,7 +18,9 @@ pub enum What {
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub const ALL: [What; 2] = [What::Relocate, What::Run];
+    pub fn all() -> [What; 3] {
+        [What::Relocate, What::Run, What::Verify(verify::Options::short())]
+    }
 
     /// Its name on the command line.
     pub fn name(&self) -> &'static str {

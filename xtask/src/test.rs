@@ -73,7 +73,7 @@ pub fn execute(options: &Options) -> Result<bool> {
     }
     if !options.quick {
         if std::fs::exists("/sys/fs/bpf").unwrap_or(false) && bpf_is_permitted() {
-            for what in parity::What::ALL {
+            for what in parity::What::all() {
                 tally.step(&format!("parity {}", what.name()), || parity::execute(&what));
             }
         } else {
