@@ -9,6 +9,7 @@ mod maps;
 mod ours;
 mod program;
 mod run;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -17,8 +18,9 @@ fn main() -> ExitCode {
     match name.as_str() {
         "maps" => maps::run(),
         "run" => run::run(&std::env::args().skip(2).collect::<Vec<_>>()),
+        "verify" => verify::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         _ => {
-            eprintln!("usage: skep-bench maps|run");
+            eprintln!("usage: skep-bench maps|run|verify");
             ExitCode::from(2)
         }
     }

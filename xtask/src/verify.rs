@@ -86,23 +86,13 @@ impl Judge {
         };
         let func_info = words(&attr.func_info, attr.func_info_rec_size, attr.func_info_cnt);
         let line_info = words(&attr.line_info, attr.line_info_rec_size, attr.line_info_cnt);
-        let license = attr.license.as_deref().unwrap_or_default();
-        let license = license.split(|byte| *byte == 0).next().unwrap_or_default();
         let end = attr.prog_name.iter().position(|byte| *byte == 0).unwrap_or(16);
         Some(Program {
             slots: Slot::split(attr.insns.as_deref()?)?,
             kind: ProgType::from_number(attr.prog_type)?,
             attach_type: attr.expected_attach_type,
             flags: attr.prog_flags,
-            gpl: matches!(
-                license,
-                b"GPL"
-                    | b"GPL v2"
-                    | b"GPL and additional rights"
-                    | b"Dual BSD/GPL"
-                    | b"Dual MIT/GPL"
-                    | b"Dual MPL/GPL"
-            ),
+            gpl: skep_abi::is_gpl_compatible(attr.license.as_deref().unwrap_or_default()),
             name: String::from_utf8_lossy(&attr.prog_name[..end]).into_owned(),
             maps: seen
                 .maps

@@ -115,6 +115,11 @@ pub enum TrapKind {
     CallDepth,
     /// An instruction that has no meaning at run time.
     BadInstruction,
+    /// The verifier was sure of something that is not so: a fault of the verifier.
+    FactViolated {
+        /// What it was sure of.
+        what: String,
+    },
 }
 
 impl fmt::Display for Trap {
@@ -161,6 +166,7 @@ impl fmt::Display for TrapKind {
                 write!(f, "{helper}: argument {argument} {why}")
             }
             TrapKind::CallDepth => f.write_str("more than 8 nested calls"),
+            TrapKind::FactViolated { what } => write!(f, "the verifier was wrong: {what}"),
             TrapKind::BadInstruction => f.write_str("instruction cannot be executed"),
         }
     }

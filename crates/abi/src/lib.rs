@@ -12,6 +12,7 @@ mod errno;
 pub mod flags;
 mod helper;
 mod kinds;
+mod licence;
 mod reason;
 mod section;
 mod version;
@@ -23,6 +24,7 @@ pub use helper::{
     Allowed, Arg, ArgKind, Caller, Family, Helper, Proto, Ret, RetKind, TypeFlags, When,
 };
 pub use kinds::{AttachType, Cmd, MapType, ProgType};
+pub use licence::is_gpl_compatible;
 pub use reason::Reason;
 pub use section::{SectionDef, SectionFlags, SectionTarget};
 pub use version::Version;

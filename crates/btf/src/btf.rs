@@ -30,6 +30,8 @@ pub struct Btf {
     base: Option<Arc<Btf>>,
     index: OnceLock<NameIndex>,
     pointer_size: OnceLock<u32>,
+    /// Target and id of each declaration tag, sorted.
+    decl_tags: OnceLock<Vec<(u32, u32)>>,
 }
 
 impl Btf {
@@ -62,6 +64,7 @@ impl Btf {
             base,
             index: OnceLock::new(),
             pointer_size: OnceLock::new(),
+            decl_tags: OnceLock::new(),
         };
         btf.offsets = btf.locate_types()?;
         btf.check_references()?;
@@ -244,7 +247,8 @@ impl Btf {
         self.string(offset).unwrap_or("")
     }
 
-    fn has_string(&self, offset: u32) -> bool {
+    /// Whether a string starts or goes on at this offset.
+    pub fn has_string(&self, offset: u32) -> bool {
         match (u64::from(offset).checked_sub(self.start_string), &self.base) {
             (None, Some(base)) => base.has_string(offset),
             (Some(own), _) => {
@@ -319,6 +323,29 @@ impl Btf {
     pub fn types(&self) -> impl Iterator<Item = (u32, Type<'_>)> {
         (self.start_id..self.len())
             .filter_map(|id| Some((id, Type::decode(self, self.record(id)?))))
+    }
+
+    /// The tags of a declaration, of its own (not the base's): each with the member or
+    /// argument that it is for, -1 for the whole. In the order of their ids.
+    pub fn decl_tags(&self, target: u32) -> impl Iterator<Item = (&str, i32)> {
+        let all = self.decl_tags.get_or_init(|| {
+            let target_of = |(id, ty)| match ty {
+                Type::DeclTag { target, .. } => Some((target, id)),
+                _ => None,
+            };
+            let tagged = (self.start_id..self.len())
+                .filter(|&id| self.kind_of(id) == Some(Kind::DeclTag))
+                .filter_map(|id| Some((id, self.type_by_id(id).ok()?)));
+            let mut all: Vec<(u32, u32)> = tagged.filter_map(target_of).collect();
+            all.sort_unstable();
+            all
+        });
+        let first = all.partition_point(|&(other, _)| other < target);
+        let own = all[first..].iter().take_while(move |&&(other, _)| other == target);
+        own.filter_map(|&(_, id)| match self.type_by_id(id) {
+            Ok(Type::DeclTag { name, component, .. }) => Some((name, component)),
+            _ => None,
+        })
     }
 
     /// The first type with exactly this name and kind; the base is searched first.

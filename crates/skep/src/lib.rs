@@ -40,9 +40,12 @@
 //! | run programs on frames without TEST_RUN's limits | [`vm::hooks::PacketHook`] |
 //! | set clock, chance and output of programs | [`vm::environment`] |
 //! | read captures | [`load::capture`] |
+//! | ask for Linux's verdict without loading | [`judge`], [`verify`](mod@verify) |
 //! | work with instructions and types | [`isa`], [`btf`] |
 //! | see each `bpf()` command, or compare two kernels | [`Trace`], [`Tee`] |
 #![forbid(unsafe_code)]
+
+pub mod judge;
 
 pub use skep_abi as abi;
 pub use skep_btf as btf;

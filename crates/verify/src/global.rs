@@ -130,10 +130,9 @@ impl Checker<'_> {
 
     fn tags(&self, btf: &Btf, func: u32, arg: u32, global: bool) -> Check<Tags> {
         let mut tags = Tags::default();
-        for (_, ty) in btf.types() {
-            let Type::DeclTag { name, target, component, .. } = ty else { continue };
+        for (name, component) in btf.decl_tags(func) {
             let Some(tag) = name.strip_prefix("arg:") else { continue };
-            if target != func || component != arg as i32 {
+            if component != arg as i32 {
                 continue;
             }
             if !global {

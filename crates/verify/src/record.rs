@@ -173,12 +173,8 @@ impl Walk<'_, '_> {
     }
 
     fn tag(&self, id: u32, at: i32) -> Option<String> {
-        self.types.types().find_map(|(_, ty)| match ty {
-            Type::DeclTag { name, target, component, .. } if target == id && component == at => {
-                name.strip_prefix("contains:").map(str::to_string)
-            }
-            _ => None,
-        })
+        let mut tags = self.types.decl_tags(id).filter(|&(_, component)| component == at);
+        tags.find_map(|(name, _)| name.strip_prefix("contains:").map(str::to_string))
     }
 
     fn member(&mut self, type_id: u32, off: u32, contains: Option<String>, depth: u32) {

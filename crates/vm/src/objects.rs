@@ -4,9 +4,11 @@ use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
-use skep_abi::flags::prog as prog_flags;
+use skep_abi::flags::{map as map_flags, prog as prog_flags};
 use skep_abi::{Errno, MapType, ProgType};
+use skep_btf::Btf;
 use skep_sys::RawFd;
+use skep_verify::MapDef;
 
 use crate::maps::{Map, MapObject, grace};
 use crate::program::Program;
@@ -99,6 +101,45 @@ impl MapHandle {
         self.map.object(&key, &guard).is_some() || self.map.lookup(&key, 0).is_some()
     }
 
+    /// The map as the verifier knows it: its contents count where neither programs nor
+    /// system calls can change them any more.
+    pub fn definition(&self) -> MapDef {
+        let map = &self.map;
+        let end = self.name.iter().position(|&byte| byte == 0).unwrap_or(self.name.len());
+        let constant = map.map_type() == MapType::Array
+            && map.flags() & map_flags::RDONLY_PROG != 0
+            && map.frozen();
+        let contents = constant.then(|| {
+            let mut value = vec![0; map.user_value_size()];
+            // An array has a first element.
+            let _ = map.lookup_copy(&0u32.to_ne_bytes(), &mut value, 0);
+            value
+        });
+        MapDef {
+            name: String::from_utf8_lossy(&self.name[..end]).into_owned(),
+            kind: map.map_type(),
+            key_size: map.key_size(),
+            value_size: map.value_size(),
+            max_entries: map.max_entries(),
+            flags: map.flags(),
+            extra: 0,
+            btf: self.btf.as_ref().map(|btf| Arc::clone(&btf.types)),
+            key_type: self.btf_key_type_id,
+            value_type: self.btf_value_type_id,
+            inner: map.inner_model().map(|inner| {
+                Arc::new(MapDef {
+                    kind: inner.map_type(),
+                    key_size: inner.key_size(),
+                    value_size: inner.value_size(),
+                    max_entries: inner.max_entries(),
+                    flags: inner.flags(),
+                    ..MapDef::default()
+                })
+            }),
+            frozen: contents.map(Arc::from),
+        }
+    }
+
     fn held<T: MapObject>(&self, key: &[u8]) -> Option<Arc<T>> {
         let guard = grace::pin();
         let object: Arc<dyn Any + Send + Sync> = self.map.object(key, &guard)?.clone();
@@ -112,6 +153,8 @@ pub struct BtfObject {
     pub id: u32,
     /// The bytes as they were loaded.
     pub bytes: Box<[u8]>,
+    /// The types.
+    pub types: Arc<Btf>,
 }
 
 /// What an fd is.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use skep_abi::{Errno, ProgType};
 use skep_isa::{Callee, DecodeError, Imm64, ImmKind, Insn, Slot, decode};
 
+use skep_verify::Verified;
+
 use crate::objects::MapHandle;
 
 /// What PROG_LOAD made.
@@ -25,6 +27,17 @@ pub struct Program {
     pub id: u32,
     /// Id of its BTF, or 0.
     pub btf_id: u32,
+    /// What the verifier proved of it; `None` for a program that was never verified.
+    pub proof: Option<Proof>,
+}
+
+/// What the verifier proved, and the maps that it speaks of.
+pub struct Proof {
+    /// The verdict.
+    pub verified: Verified,
+    /// The map of each of its [`skep_verify::Facts::maps`]; `None` for one that stands
+    /// for the elements of a map of maps.
+    pub maps: Vec<Option<Arc<MapHandle>>>,
 }
 
 /// Why instructions are no program.

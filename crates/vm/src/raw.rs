@@ -52,6 +52,7 @@ pub fn run_raw(vm: &Vm, slots: &[Slot], memory: &mut RawMemory) -> Result<Outcom
         name: [0; 16],
         id: 0,
         btf_id: 0,
+        proof: None,
     };
     let pointer = match memory.len {
         0 => Value::scalar(0),

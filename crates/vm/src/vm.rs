@@ -1,8 +1,10 @@
 //! The embedded kernel as a [`Kernel`]: what stands below the seam instead of Linux.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use skep_abi::Capabilities;
+use skep_btf::Btf;
 use skep_sys::{Command, Errno, Host, Kernel, Mapping, RawFd};
 
 use crate::environment::Environment;
@@ -22,6 +24,10 @@ pub struct Vm {
     host: Host,
     budget: u64,
     memory_limit: u64,
+    caps: Capabilities,
+    verifies: bool,
+    asserts: bool,
+    types: OnceLock<Option<Arc<Btf>>>,
 }
 
 /// A virtual CPU: who holds one may run programs, and owns its slot of per-CPU
@@ -63,7 +69,32 @@ impl Vm {
             host: Host::default(),
             budget: DEFAULT_BUDGET,
             memory_limit: quarter_of_memory(),
+            caps: Capabilities::all(),
+            verifies: true,
+            asserts: false,
+            types: OnceLock::new(),
         }
+    }
+
+    /// Judges programs as Linux does for a process that holds these capabilities; all
+    /// of them unless said.
+    pub fn with_capabilities(mut self, caps: Capabilities) -> Vm {
+        self.caps = caps;
+        self
+    }
+
+    /// Loads programs without verifying them. They run in the interpreter, which stops
+    /// them before they do harm.
+    pub fn unverified(mut self) -> Vm {
+        self.verifies = false;
+        self
+    }
+
+    /// Has the interpreter compare what it does with all that the verifier was sure of,
+    /// and trap where they differ. For tests of the verifier.
+    pub fn asserting_facts(mut self) -> Vm {
+        self.asserts = true;
+        self
     }
 
     /// Bounds the instructions of each run.
@@ -94,6 +125,26 @@ impl Vm {
     /// Instructions that a run may execute.
     pub fn budget(&self) -> u64 {
         self.budget
+    }
+
+    /// Whether programs are verified when they are loaded.
+    pub fn verifies(&self) -> bool {
+        self.verifies
+    }
+
+    pub(crate) fn asserts(&self) -> bool {
+        self.asserts
+    }
+
+    /// What verdicts depend on. The kernel's types are read once.
+    pub fn verifier_env(&self) -> skep_verify::Env {
+        let read = || Btf::parse(self.host.vmlinux_btf()?.to_vec()).ok().map(Arc::new);
+        skep_verify::Env {
+            caps: self.caps,
+            vmlinux: self.types.get_or_init(read).clone(),
+            cpus: self.env.cpus(),
+            ..skep_verify::Env::default()
+        }
     }
 
     /// Bytes that one map may take.

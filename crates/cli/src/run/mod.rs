@@ -207,6 +207,9 @@ fn load(args: &Args, object: &Object, program: usize) -> Result<(Vec<Side>, Vec<
     if let Some(bytes) = args.memory_limit {
         vm = vm.with_memory_limit(bytes);
     }
+    if args.unverified {
+        vm = vm.unverified();
+    }
     let vm = Arc::new(vm);
     vm.environment().seed(args.seed.unwrap_or(1));
     let embedded: Arc<dyn Kernel> = vm.clone();

@@ -322,7 +322,14 @@ fn refusal(error: &LoadError, kernel: &str) -> Failure {
         None => failure,
     };
     match error.kind() {
-        LoadErrorKind::Program { log, diagnostic, .. } => {
+        LoadErrorKind::Program { name, log, diagnostic, .. } => {
+            let failure = match kernel {
+                "linux" => failure,
+                _ => failure.hint(format!(
+                    "skep verify explains why (--program {name}); --unverified runs it all the \
+                     same, in the interpreter"
+                )),
+            };
             let said = diagnostic.as_ref().map(|diagnostic| diagnostic.message.clone());
             failure.detail(said.unwrap_or_else(|| last_lines(log)))
         }

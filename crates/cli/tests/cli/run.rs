@@ -167,12 +167,14 @@ fn socket_filters_see_the_link_header_and_accept_or_drop() {
 }
 
 #[test]
-fn a_trap_ends_the_run_with_the_packet_and_the_place() {
+fn what_the_verifier_refuses_runs_unverified_until_a_trap_names_packet_and_place() {
     let folder = Folder::new();
     let source = ".section xdp\nr2 = *(u32 *)(r1 + 0)\nr3 = *(u32 *)(r1 + 4)\nr3 -= r2\n\
                   if r3 == 1514 goto out\nr0 = *(u8 *)(r2 + 5000)\nout:\nr0 = 2\nexit\n";
     let object = folder.object("trap", source);
     let (error, _) = skep(&["run", &object, "--pcap", CAPTURE]).failed(1);
+    assert!(error.contains("the kernel refuses it: Permission denied (EACCES)"), "{error}");
+    let (error, _) = skep(&["run", &object, "--pcap", CAPTURE, "--unverified"]).failed(1);
     assert_eq!(
         error,
         "packet 2: insn 4: load of 1 bytes at offset 5000 is outside of the packet of 42 bytes"
@@ -183,6 +185,10 @@ fn a_trap_ends_the_run_with_the_packet_and_the_place() {
 fn an_unresolved_record_is_no_error_until_it_is_reached() {
     let object = "crates/cli/tests/objects/poisoned.bpf.o";
     let types = ["--btf", "examples/hello.bpf.o"];
+    let (error, _) = skep(&[&["run", object, "--pcap", CAPTURE], &types[..]].concat()).failed(1);
+    assert!(error.contains("struct no_such_structure.no_such_field"), "{error}");
+
+    let types = ["--unverified", types[0], types[1]];
     let (error, _) = skep(&[&["run", object, "--pcap", CAPTURE], &types[..]].concat()).failed(1);
     // The first packet has more than 100 bytes.
     assert!(error.starts_with("packet 1: insn 8 (poisoned.bpf.c:"), "{error}");

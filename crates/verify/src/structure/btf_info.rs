@@ -86,7 +86,7 @@ impl Checker<'_> {
             if self.slot(line.pc).code == 0 {
                 fail!(EINVAL, LineInfoCode { index });
             }
-            if btf.string(line.line_off).is_err() || btf.string(line.file_name_off).is_err() {
+            if !btf.has_string(line.line_off) || !btf.has_string(line.file_name_off) {
                 fail!(EINVAL, LineInfoStrings { index });
             }
             if let Some(subprog) = self.subprogs.get(func) {

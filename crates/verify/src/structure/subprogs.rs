@@ -84,12 +84,10 @@ impl Checker<'_> {
         let (Some(main), Some(btf)) = (self.program.func_info.first(), &self.program.btf) else {
             return Ok(None);
         };
-        let mut tags = btf.types().filter_map(|(_, ty)| match ty {
-            Type::DeclTag { name, target, component: -1, .. } if target == main.type_id => {
-                name.strip_prefix("exception_callback:")
-            }
-            _ => None,
-        });
+        let mut tags = btf
+            .decl_tags(main.type_id)
+            .filter(|&(_, component)| component == -1)
+            .filter_map(|(name, _)| name.strip_prefix("exception_callback:"));
         let Some(name) = tags.next() else { return Ok(None) };
         if tags.next().is_some() {
             fail!(EEXIST, ExceptionCallbackTags);

@@ -117,5 +117,5 @@ pub(crate) fn run(
     let vcpu = &mut *vcpu;
     let run =
         Run::new(vm.environment(), program.clone(), &mut vcpu.stack, context, vcpu.id, vm.budget());
-    run.execute(&[Value::context(context_size)])
+    run.asserting_facts(vm.asserts()).execute(&[Value::context(context_size)])
 }

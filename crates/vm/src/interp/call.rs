@@ -54,7 +54,7 @@ impl Run<'_> {
         self.regs.forget_arguments();
         self.regs.set_arguments(arguments);
         let depth = self.callers.len();
-        let result = self.steps(function.bits as Pc, depth)?;
+        let result = self.run_from(function.bits as Pc, depth)?;
         self.pc = self.leave() - 1;
         Ok(result.bits)
     }

@@ -5,6 +5,7 @@
 //! never trap here. Counterpart: `___bpf_prog_run` in `kernel/bpf/core.c`.
 
 mod call;
+mod facts;
 mod memory;
 mod registers;
 mod step;
@@ -75,6 +76,8 @@ pub struct Run<'r> {
     budget: u64,
     tail_calls: u32,
     may_goto: u32,
+    /// Whether to compare with what the verifier was sure of.
+    asserts: bool,
     /// Ring buffer records handed out; `None` once they were given back.
     pub(crate) records: Vec<Option<Arc<MapHandle>>>,
     /// Maps found in maps of maps.
@@ -107,20 +110,36 @@ impl<'r> Run<'r> {
             budget,
             tail_calls: 0,
             may_goto: MAY_GOTO_LIMIT,
+            asserts: false,
             records: Vec::new(),
             found_maps: Vec::new(),
         }
+    }
+
+    /// Compares what is done with all that the verifier was sure of; traps where they
+    /// differ.
+    pub fn asserting_facts(mut self, asserts: bool) -> Run<'r> {
+        self.asserts = asserts;
+        self
     }
 
     /// Runs the program with these in r1 to r5.
     pub fn execute(mut self, arguments: &[Value]) -> Outcome {
         self.regs.set_arguments(arguments);
         self.regs.set(Reg::R10, self.stack.enter(0));
-        match self.steps(0, 0) {
+        match self.run_from(0, 0) {
             Ok(value) => Outcome::Returned(value.bits),
             Err(Stop::Return(bits)) => Outcome::Returned(bits),
             Err(Stop::Budget) => Outcome::OutOfBudget,
             Err(Stop::Trap(kind)) => Outcome::Trapped(self.trap(kind)),
+        }
+    }
+
+    /// Runs from `entry` until the frame at `depth` exits; gives its r0.
+    fn run_from(&mut self, entry: Pc, depth: usize) -> Result<Value, Stop> {
+        match self.asserts {
+            true => self.steps::<true>(entry, depth),
+            false => self.steps::<false>(entry, depth),
         }
     }
 

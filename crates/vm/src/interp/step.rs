@@ -11,8 +11,12 @@ use crate::helpers;
 use crate::mem::value::{Kind, Value};
 
 impl Run<'_> {
-    /// Runs from `entry` until the frame at `depth` exits; gives its r0.
-    pub(super) fn steps(&mut self, entry: Pc, depth: usize) -> Result<Value, Stop> {
+    /// The loop; with `ASSERT`, it compares with the verifier's facts.
+    pub(super) fn steps<const ASSERT: bool>(
+        &mut self,
+        entry: Pc,
+        depth: usize,
+    ) -> Result<Value, Stop> {
         let mut program = self.program.clone();
         let mut pc = entry as usize;
         loop {
@@ -20,6 +24,9 @@ impl Run<'_> {
             let Some(insn) = program.insns.get(pc) else {
                 return Err(TrapKind::BadJump { target: pc as i64 }.into());
             };
+            if ASSERT {
+                self.assert_facts(&program, pc as Pc, insn)?;
+            }
             pc += 1;
             match *insn {
                 Insn::Alu { op: AluOp::Mov, width, dst, src } => match (src, width) {

@@ -29,15 +29,18 @@ pub(super) fn load(vm: &Vm, attr: &mut BtfLoad<'_>) -> Result<u32, Errno> {
     super::prog::check_log(attr.btf_log_level, attr.btf_log_size, attr.btf_log_buf.is_null())?;
     let bytes = super::input(&attr.btf, attr.btf_size as usize)?;
     let parsed = skep_btf::Btf::parse(bytes.to_vec());
-    if let Err(error) = parsed {
-        let (level, size) = (attr.btf_log_level, attr.btf_log_size);
-        let (log, true_size) = (&mut attr.btf_log_buf, &mut attr.btf_log_true_size);
-        super::prog::write_log(log, level, size, true_size, &format!("{error}\n"))?;
-        return Err(Errno::EINVAL);
-    }
+    let types = match parsed {
+        Ok(types) => Arc::new(types),
+        Err(error) => {
+            let (level, size) = (attr.btf_log_level, attr.btf_log_size);
+            let (log, true_size) = (&mut attr.btf_log_buf, &mut attr.btf_log_true_size);
+            super::prog::write_log(log, level, size, true_size, &format!("{error}\n"))?;
+            return Err(Errno::EINVAL);
+        }
+    };
     let mut objects = vm.objects();
     let id = objects.btfs().reserve();
-    let btf = Arc::new(BtfObject { id, bytes: bytes.into() });
+    let btf = Arc::new(BtfObject { id, bytes: bytes.into(), types });
     objects.btfs().insert(id, &btf);
     Ok(objects.open(Object::Btf(btf)) as u32)
 }

@@ -10,7 +10,7 @@ use skep_sys::{Errno, Output, ProgLoad};
 use super::{check_name, input};
 use crate::Vm;
 use crate::objects::Object;
-use crate::program::{LinkedCode, Program, link};
+use crate::program::{LinkedCode, Program, Proof, link};
 
 const KNOWN_FLAGS: u32 = prog_flags::STRICT_ALIGNMENT
     | prog_flags::ANY_ALIGNMENT
@@ -63,6 +63,10 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
     check_log(attr.log_level, attr.log_size, attr.log_buf.is_null())?;
 
     let slots = Slot::split(insns).ok_or(Errno::EINVAL)?;
+    let proof = match vm.verifies() {
+        true => Some(super::verify::check(vm, attr, prog_type, &slots)?),
+        false => None,
+    };
     let fd_array: Vec<u32> = attr
         .fd_array
         .as_deref()
@@ -91,7 +95,7 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
         0 => 0,
         _ => vm.objects().btf(attr.prog_btf_fd)?.id,
     };
-    publish(vm, attr, prog_type, linked, btf_id)
+    publish(vm, attr, prog_type, linked, btf_id, proof)
 }
 
 fn publish(
@@ -100,6 +104,7 @@ fn publish(
     prog_type: ProgType,
     (insns, maps): LinkedCode,
     btf_id: u32,
+    proof: Option<Proof>,
 ) -> Result<u32, Errno> {
     let mut objects = vm.objects();
     let id = objects.progs().reserve();
@@ -112,6 +117,7 @@ fn publish(
         name: attr.prog_name,
         id,
         btf_id,
+        proof,
     });
     if !program.maps.iter().all(|map| map.admits(&program)) {
         return Err(Errno::EINVAL);

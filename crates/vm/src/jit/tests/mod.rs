@@ -51,6 +51,7 @@ impl Bed {
             name: [0; 16],
             id: 0,
             btf_id: 0,
+            proof: None,
         };
         self.memory.bytes_mut(0, bytes.len()).copy_from_slice(bytes);
         let pointer = match bytes.len() {
