@@ -402,6 +402,9 @@ macro_rules! registers {
                     _ => Symbol::new(Term::Apply("concat", vec![upper.0, lower.0])),
                 }
             }
+            fn decided(bit: Truth) -> Option<bool> {
+                bit.value()
+            }
         }
 
         impl Source<Symbol<$bits>> for Query {
