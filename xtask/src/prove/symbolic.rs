@@ -428,6 +428,7 @@ registers! {
     16 8;
     8 4;
     4 2;
+    2 1;
 }
 
 /// A question to a solver: is there a draw for which all assumptions hold and the
@@ -458,7 +459,8 @@ impl Query {
         parts.into_iter().map(|part| self.script(part)).collect()
     }
 
-    fn script(&self, claim: Truth) -> String {
+    /// The question as one script.
+    pub fn script(&self, claim: Truth) -> String {
         let claim = !claim;
         let asserted: Vec<Node> =
             self.assumptions.iter().chain([&claim]).map(|truth| truth.0).collect();
