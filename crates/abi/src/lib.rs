@@ -11,10 +11,12 @@ mod diagnostic;
 mod errno;
 pub mod flags;
 mod helper;
+mod kfunc;
 mod kinds;
 mod licence;
 mod reason;
 mod section;
+mod typed;
 mod version;
 
 pub use capability::Capabilities;
@@ -23,8 +25,10 @@ pub use errno::Errno;
 pub use helper::{
     Allowed, Arg, ArgKind, Caller, Family, Helper, Proto, Ret, RetKind, TypeFlags, When,
 };
+pub use kfunc::{Kfunc, KfuncFilter, KfuncFlags, KfuncHook};
 pub use kinds::{AttachType, Cmd, MapType, ProgType};
 pub use licence::is_gpl_compatible;
 pub use reason::Reason;
 pub use section::{SectionDef, SectionFlags, SectionTarget};
+pub use typed::{CONNECTION_WRITES, IterArg, StructOps, TracepointArg, Writable};
 pub use version::Version;

@@ -225,7 +225,8 @@ impl Checker<'_> {
 
     pub(crate) fn check_exit(&mut self, exception: bool) -> Check<Next> {
         let outermost = self.cur.depth() == 0;
-        self.check_leaks("BPF_EXIT instruction in main prog", exception, outermost)?;
+        let what = if exception { "bpf_throw" } else { "BPF_EXIT instruction in main prog" };
+        self.check_leaks(what, exception, exception || outermost)?;
         if exception {
             return Ok(Next::End);
         }
@@ -288,6 +289,11 @@ impl Checker<'_> {
             outer.in_async_callback,
             outer.ret_range,
         );
+        let calls_back = matches!(self.program.kind, ProgType::StructOps | ProgType::Lsm)
+            && self.program.attach_type != AttachType::LsmCgroup as u32;
+        if calls_back && (!is_subprog || in_exception) && self.target_is_void() {
+            return Ok(());
+        }
         self.touched_regs |= 1 << number;
         let reg = *self.cur.reg(number.into());
         if reg.kind == Kind::Uninit {

@@ -5,13 +5,15 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use skep_abi::{MapType, Reason, flags};
+use skep_abi::{Kfunc, MapType, Reason, flags};
 use skep_btf::Btf;
 use skep_isa::{Insn, Slot, decode_at};
 
 use crate::Counts;
+use crate::attach::Target;
 use crate::env::{Env, Rights};
 use crate::error::{Check, VerifyError, fail};
+use crate::explain::trail::Trail;
 use crate::explore::Pending;
 use crate::facts::Facts;
 use crate::log::{Log, say};
@@ -101,10 +103,12 @@ pub(crate) struct Checker<'a> {
     /// The kernel's BTF, the program's, and others.
     pub btfs: Vec<Option<Arc<Btf>>>,
     pub records: FxHashMap<(BtfId, u32), Option<Arc<Record>>>,
-    pub kfuncs: FxHashMap<(i32, i16), ()>,
+    /// The kernel functions that it names; `None` where it may not call one.
+    pub kfuncs: FxHashMap<(i32, i16), Option<&'static Kfunc>>,
     pub arena: bool,
     pub strict_alignment: bool,
-    pub attach_proto: Option<u32>,
+    /// What it attaches to.
+    pub target: Target,
 
     // The path.
     pub cur: State,
@@ -113,6 +117,9 @@ pub(crate) struct Checker<'a> {
     pub history_open: bool,
     pub pending: Vec<Pending>,
     pub id_gen: u32,
+
+    /// Registers along the path, where an explanation is wanted.
+    pub trail: Option<Trail>,
 
     // What was explored.
     pub nodes: Vec<Option<Node>>,
@@ -166,13 +173,14 @@ impl<'a> Checker<'a> {
             arena: false,
             strict_alignment: bit(flags::prog::STRICT_ALIGNMENT)
                 && !bit(flags::prog::ANY_ALIGNMENT),
-            attach_proto: None,
+            target: Target::default(),
             cur: State::empty(),
             pc: 0,
             prev_pc: -1,
             history_open: false,
             pending: Vec::new(),
             id_gen: 0,
+            trail: None,
             nodes: Vec::new(),
             free_nodes: Vec::new(),
             explored: vec![Vec::new(); len],

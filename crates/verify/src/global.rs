@@ -75,7 +75,8 @@ impl Checker<'_> {
                     args.push(Arg::Scalar);
                     continue;
                 }
-                let kind = btf.resolved(param.type_id).map_or("UNKNOWN", |ty| ty.kind().name());
+                let kind =
+                    btf.resolved(param.type_id).map_or("UNKNOWN", |ty| ty.kind().dump_name());
                 return quiet(Reason::GlobalArgType { arg, kind, name: name.into() });
             };
             args.push(if tags.ctx || (!tags.arena && self.is_context_type(&btf, target)) {
@@ -114,7 +115,7 @@ impl Checker<'_> {
                 let Ok(size) = btf.size_of(target) else {
                     let (kind, name) = btf.resolved(target).map_or_else(
                         |_| ("UNKNOWN".to_string(), "(anon)".to_string()),
-                        |ty| (ty.kind().name().to_string(), ty.name().to_string()),
+                        |ty| (ty.kind().dump_name().to_string(), ty.name().to_string()),
                     );
                     fail!(EINVAL, GlobalArgSize { arg, kind, name });
                 };
@@ -153,7 +154,7 @@ impl Checker<'_> {
     }
 
     /// Whether this is the type by which programs like this name their context.
-    fn is_context_type(&self, btf: &Btf, id: u32) -> bool {
+    pub(crate) fn is_context_type(&self, btf: &Btf, id: u32) -> bool {
         let id = match btf.type_by_id(id) {
             Ok(Type::Typedef { name: "bpf_user_pt_regs_t", .. }) => {
                 return self.program.kind == ProgType::Kprobe;
@@ -193,6 +194,12 @@ impl Checker<'_> {
     /// The registers with which a function is entered.
     pub(crate) fn enter_global(&mut self, index: usize) -> Check {
         let args = self.function_args(index)?;
+        if self.subprogs[index].is_exception_callback {
+            self.cur.frame_mut().in_exception_callback = true;
+            if args != [Arg::Scalar] {
+                fail!(EINVAL, ExceptionCallbackArgs);
+            }
+        }
         for (i, arg) in args.into_iter().enumerate() {
             let reg = match arg {
                 Arg::Scalar => self.unknown(),

@@ -21,6 +21,7 @@ mod disasm;
 pub mod domain;
 mod env;
 mod error;
+pub mod explain;
 mod explore;
 mod facts;
 mod format;
@@ -31,6 +32,7 @@ mod kfunc;
 mod log;
 mod mem;
 mod objects;
+pub mod permission;
 mod precision;
 mod print;
 mod program;
@@ -113,6 +115,9 @@ pub fn verify(program: &Arc<Program>, env: &Env, log: &mut Log) -> Result<Verifi
     let limit = if privileged { MAX_INSNS } else { MAX_INSNS_UNPRIVILEGED };
     if program.slots.is_empty() || program.slots.len() > limit {
         return refuse(Errno::E2BIG);
+    }
+    if !env.caps.allow(permission::needed(program.kind)) {
+        return refuse(Errno::EPERM);
     }
     let mut checker = checker::Checker::new(program, env, log);
     checker.run()?;

@@ -69,11 +69,8 @@ pub(crate) enum DynptrKind {
     Invalid,
     Local,
     Ringbuf,
-    #[expect(dead_code, reason = "made by kernel functions that the table does not have")]
     Skb,
-    #[expect(dead_code, reason = "made by kernel functions that the table does not have")]
     Xdp,
-    #[expect(dead_code, reason = "made by kernel functions that the table does not have")]
     SkbMeta,
 }
 
@@ -106,7 +103,6 @@ pub(crate) enum IterState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IrqClass {
     Native,
-    #[expect(dead_code, reason = "made by kernel functions that the table does not have")]
     Lock,
 }
 

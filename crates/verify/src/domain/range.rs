@@ -97,6 +97,12 @@ impl<W: Word, S: Sign> Range<W, S> {
         self.min.eq(self.max)
     }
 
+    /// Whether the bounds are the same.
+    #[inline(always)]
+    pub fn same(self, other: Self) -> W::Bit {
+        self.min.eq(other.min) & self.max.eq(other.max)
+    }
+
     /// Whether every word of this is less than every word of `other`.
     #[inline(always)]
     pub fn below(self, other: Self) -> W::Bit {

@@ -246,6 +246,31 @@ impl Obligation {
         }
     }
 
+    /// The file that declares the function.
+    pub fn file(self) -> &'static str {
+        match self {
+            Obligation::Tnum(_) => "tnum.rs",
+            Obligation::Unsigned(_) | Obligation::Signed(_) => "range.rs",
+            Obligation::Sync(_) => "sync.rs",
+            Obligation::Transfer(..) | Obligation::Alu(..) | Obligation::Neg(_) => "alu.rs",
+            Obligation::Movsx(..)
+            | Obligation::SignExtend32(_)
+            | Obligation::Truncate(_)
+            | Obligation::Cut(_) => "convert.rs",
+            Obligation::Learn(..)
+            | Obligation::Refine(..)
+            | Obligation::RefineSelf(..)
+            | Obligation::Outcome(..) => "branch.rs",
+            Obligation::Scalar(
+                ScalarFn::ZeroExtend
+                | ScalarFn::OffsetAdd
+                | ScalarFn::OffsetSub
+                | ScalarFn::SignCases,
+            ) => "alu.rs",
+            Obligation::Scalar(_) => "scalar.rs",
+        }
+    }
+
     /// The obligations that it follows from, where its function only calls theirs one
     /// after the other; none, where it has to be proved by itself. Every step keeps
     /// each word that its argument contains, whatever else is in it, so they compose.
