@@ -249,14 +249,15 @@ impl Obligation {
     /// The file that declares the function.
     pub fn file(self) -> &'static str {
         match self {
-            Obligation::Tnum(_) => "tnum.rs",
+            Obligation::Tnum(_) | Obligation::SwapBytes(_) => "tnum.rs",
             Obligation::Unsigned(_) | Obligation::Signed(_) => "range.rs",
             Obligation::Sync(_) => "sync.rs",
             Obligation::Transfer(..) | Obligation::Alu(..) | Obligation::Neg(_) => "alu.rs",
             Obligation::Movsx(..)
             | Obligation::SignExtend32(_)
             | Obligation::Truncate(_)
-            | Obligation::Cut(_) => "convert.rs",
+            | Obligation::Cut(_)
+            | Obligation::ByteSwap(_) => "convert.rs",
             Obligation::Learn(..)
             | Obligation::Refine(..)
             | Obligation::RefineSelf(..)
