@@ -132,7 +132,7 @@ fn is_verifier_test(name: &str) -> bool {
 
 /// Prints what came out, and writes the list.
 fn finish(mut report: Report, options: &Options) -> Result<bool> {
-    std::fs::write(LIST, &report.differences).context(LIST)?;
+    std::fs::write(LIST, report.differences.clone() + &report.slow).context(LIST)?;
     if options.logs {
         print!("{}", report.differences);
     }
