@@ -26,7 +26,7 @@ pub struct Options {
     /// Give up a query after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
-    /// Prove at 8 bits what is otherwise proved at more: a few minutes in all
+    /// Prove at 8 bits what is otherwise proved at more: a minute in all
     #[arg(long)]
     quick: bool,
     /// Try all widths from 64 down, instead of those that are known to be answered
@@ -35,6 +35,19 @@ pub struct Options {
     /// Only obligations whose names contain this
     #[arg(value_name = "NAME")]
     filter: Option<String>,
+}
+
+impl Options {
+    /// A proof at few bits.
+    pub fn quick() -> Options {
+        Options { timeout: 600, quick: true, search: false, filter: None }
+    }
+}
+
+/// Whether z3 is installed.
+pub fn is_possible() -> bool {
+    let version = Command::new("z3").arg("--version").stdout(Stdio::null()).status();
+    version.is_ok_and(|status| status.success())
 }
 
 /// What a solver says.

@@ -6,8 +6,9 @@ use skep_verify::domain::obligations::{Obligation, RangeFn};
 /// The width for this obligation; what is proved by its parts gets theirs.
 pub fn width(obligation: Obligation) -> u32 {
     match obligation {
-        // That no product lies beyond those of the bounds is too much to multiply out.
-        Obligation::Unsigned(RangeFn::Mul) | Obligation::Signed(RangeFn::Mul) => 8,
+        // Products of unknown words are what bit-blasting is worst at.
+        Obligation::Unsigned(RangeFn::Monotone) => 16,
+        Obligation::Signed(RangeFn::Monotone) => 8,
         _ => 64,
     }
 }

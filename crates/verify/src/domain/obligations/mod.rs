@@ -156,6 +156,7 @@ functions! {
         Includes = "includes",
         Disjoint = "disjoint",
         Below = "below",
+        Monotone = "product_wraps",
     }
 }
 
@@ -293,6 +294,9 @@ impl Obligation {
             O::Tnum(TnumFn::Mul) => {
                 vec![O::Tnum(TnumFn::AddProduct), O::Tnum(TnumFn::LongMultiplication)]
             }
+            // One factor after the other moves to its bound.
+            O::Unsigned(RangeFn::Mul) => vec![O::Unsigned(RangeFn::Monotone)],
+            O::Signed(RangeFn::Mul) => vec![O::Signed(RangeFn::Monotone)],
             // Each view by itself.
             O::Transfer(AluOp::Mul, _) => vec![
                 O::Tnum(TnumFn::Mul),
@@ -389,8 +393,12 @@ impl Obligation {
                 | TnumFn::OnlyMemberWithin
                 | TnumFn::LongMultiplication,
             )
-            | Obligation::Unsigned(RangeFn::Includes | RangeFn::Disjoint | RangeFn::Below)
-            | Obligation::Signed(RangeFn::Includes | RangeFn::Disjoint | RangeFn::Below)
+            | Obligation::Unsigned(
+                RangeFn::Includes | RangeFn::Disjoint | RangeFn::Below | RangeFn::Monotone,
+            )
+            | Obligation::Signed(
+                RangeFn::Includes | RangeFn::Disjoint | RangeFn::Below | RangeFn::Monotone,
+            )
             | Obligation::Outcome(..)
             | Obligation::Scalar(ScalarFn::Includes) => &[Answer],
             Obligation::Tnum(_) | Obligation::SwapBytes(_) => &[Bits],
@@ -417,6 +425,8 @@ impl Obligation {
         let mut draw = Draw::new(source, plant);
         match self {
             Obligation::Tnum(function) => draw.tnum_claim(function),
+            Obligation::Unsigned(RangeFn::Monotone) => draw.monotone_claim::<Unsigned>(),
+            Obligation::Signed(RangeFn::Monotone) => draw.monotone_claim::<Signed>(),
             Obligation::Unsigned(function) => draw.range_claim::<Unsigned>(function),
             Obligation::Signed(function) => draw.range_claim::<Signed>(function),
             Obligation::Scalar(function) => draw.scalar_claim(function),
@@ -445,6 +455,8 @@ impl std::fmt::Display for Obligation {
         match *self {
             Obligation::Tnum(TnumFn::LongMultiplication) => f.write_str("long multiplication"),
             Obligation::Tnum(_) => write!(f, "tnum {function}"),
+            Obligation::Unsigned(RangeFn::Monotone) => f.write_str("unsigned product is monotone"),
+            Obligation::Signed(RangeFn::Monotone) => f.write_str("signed product is monotone"),
             Obligation::Unsigned(_) => write!(f, "unsigned {function}"),
             Obligation::Signed(_) => write!(f, "signed {function}"),
             Obligation::Sync(_) | Obligation::Scalar(_) => f.write_str(function),
