@@ -258,7 +258,7 @@ impl Checker<'_> {
             0 | 16 | 20 => {
                 matches!(attach, Some(A::CgroupInetSockCreate | A::CgroupInetSockRelease))
             }
-            24 => attach == Some(A::CgroupInet4PostBind) && read,
+            24..28 => attach == Some(A::CgroupInet4PostBind) && read,
             28..44 => attach == Some(A::CgroupInet6PostBind) && read,
             44 => matches!(attach, Some(A::CgroupInet4PostBind | A::CgroupInet6PostBind)) && read,
             _ => read,

@@ -27,6 +27,7 @@ mod facts;
 mod format;
 mod global;
 mod helper;
+mod hook;
 mod kernel_types;
 mod kfunc;
 mod log;
@@ -119,6 +120,7 @@ pub fn verify(program: &Arc<Program>, env: &Env, log: &mut Log) -> Result<Verifi
     if !env.caps.allow(permission::needed(program.kind)) {
         return refuse(Errno::EPERM);
     }
+    let Some(program) = &hook::settled(program) else { return refuse(Errno::EINVAL) };
     let mut checker = checker::Checker::new(program, env, log);
     checker.run()?;
     let mut facts = std::mem::take(&mut checker.facts);

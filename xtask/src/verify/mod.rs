@@ -9,6 +9,7 @@ mod privilege;
 pub mod random;
 mod report;
 pub mod selftests;
+mod tables;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,6 +65,10 @@ pub enum Corpus {
     /// Random programs
     #[value(name = "C")]
     C,
+    /// Every row of the tables of program types, contexts and helpers; not among the
+    /// corpora unless asked for
+    #[value(name = "tables")]
+    Tables,
     /// What the command line names
     #[value(skip)]
     Paths,
@@ -79,6 +84,7 @@ impl Corpus {
             Corpus::ARest => "A-rest",
             Corpus::B => "B",
             Corpus::C => "C",
+            Corpus::Tables => "tables",
             Corpus::Paths => "paths",
         }
     }
@@ -117,6 +123,11 @@ pub fn execute(options: &Options) -> Result<bool> {
             Corpus::ARest => selftests::objects(&vmlinux, |name| !is_verifier_test(name))?,
             Corpus::B => corpus::objects()?.into_iter().map(|object| object.path).collect(),
             Corpus::Paths => objects::expand(&options.paths)?,
+            Corpus::Tables => {
+                let judge = judge::Judge::new(Some(Arc::clone(&vmlinux)), options);
+                tables::judge(&judge, options, &mut report)?;
+                continue;
+            }
             Corpus::C => {
                 random::judge(&vmlinux, options, &mut report)?;
                 continue;
@@ -146,7 +157,7 @@ pub fn all_objects() -> Result<Vec<PathBuf>> {
 
 /// Prints what came out, and writes the list.
 fn finish(mut report: Report, options: &Options) -> Result<bool> {
-    std::fs::write(LIST, &report.differences).context(LIST)?;
+    std::fs::write(LIST, report.differences.clone() + &report.slow).context(LIST)?;
     if options.logs {
         print!("{}", report.differences);
     }
@@ -161,7 +172,7 @@ fn finish(mut report: Report, options: &Options) -> Result<bool> {
     }
     println!("what differs: {LIST}");
     let (mut agree, mut of, mut met) = (0, 0, true);
-    let corpora = [Corpus::AVerifier, Corpus::ARest, Corpus::B, Corpus::C, Corpus::Paths];
+    let corpora = [&Corpus::EACH[..], &[Corpus::Tables, Corpus::Paths]].concat();
     for corpus in corpora {
         for privilege in Privilege::EACH {
             let Some(tally) = report.tallies.get(&(corpus as usize, privilege as usize)) else {

@@ -45,7 +45,7 @@ impl Tally {
             (Corpus::ARest, _) => true,
             (Corpus::B, _) => self.too_strict == 0,
             (Corpus::C, _) => share(self.verdicts, self.judged, 99),
-            (Corpus::Paths, _) => self.verdicts == self.judged,
+            (Corpus::Tables | Corpus::Paths, _) => self.verdicts == self.judged,
         }
     }
 }
@@ -70,6 +70,8 @@ pub struct Report {
     pub differences: String,
     /// Why programs have no verdict, and how many.
     pub skipped: BTreeMap<String, usize>,
+    /// What took more than twice as long as on Linux, a line each.
+    pub slow: String,
     /// Our time as a share of Linux's.
     pub ratios: Vec<f64>,
     /// Rows that rejected a program.
@@ -100,7 +102,12 @@ impl Report {
         }
         let linux = &case.linux;
         if linux.time.as_micros() > 50 && linux.result.is_ok() && ours.result.is_ok() {
-            self.ratios.push(ours.time.as_secs_f64() / linux.time.as_secs_f64());
+            let ratio = ours.time.as_secs_f64() / linux.time.as_secs_f64();
+            self.ratios.push(ratio);
+            if ratio > 2.0 {
+                let (ours, theirs) = (ours.time, linux.time);
+                let _ = writeln!(self.slow, "slow {privilege} {name}: {ours:?}, Linux {theirs:?}");
+            }
         }
         let mark = match (linux.result, ours.result) {
             (Ok(()), Ok(())) => {

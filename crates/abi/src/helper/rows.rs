@@ -622,7 +622,7 @@ pub(super) const HELPERS: &[Helper] = &[
         proto(&[btf("task_struct"), ANY, FUNC, STACK.or_null(), ANY], INTEGER).of(&[Perfmon]),
     ]),
     helper(181, "bpf_loop", (5, 17), &[
-        proto(&[SCALAR, FUNC, STACK.or_null(), ANY], INTEGER).of(&[Bpf]),
+        proto(&[ANY, FUNC, STACK.or_null(), ANY], INTEGER).of(&[Bpf]),
     ]),
     helper(182, "bpf_strncmp", (5, 17), &[
         proto(&[MEM.read_only(), SIZE, CONST_STR], INTEGER).of(&[Base]),
