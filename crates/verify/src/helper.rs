@@ -396,8 +396,7 @@ impl Checker<'_> {
         }
         if reg.flags.contains(Flags::ALLOC) {
             if number == id::KPTR_XCHG && n == 2 {
-                let Some(field) = &meta.kptr else { bug!("no kptr slot") };
-                self.check_kptr_type(&field.clone(), n)?;
+                self.check_exchanged(n, meta)?;
             }
             return Ok(());
         }
@@ -406,8 +405,7 @@ impl Checker<'_> {
             fail!(EACCES, PossiblyNull { arg: n });
         }
         if number == id::KPTR_XCHG {
-            let Some(field) = &meta.kptr else { bug!("no kptr slot") };
-            return self.check_kptr_type(&field.clone(), n);
+            return self.check_exchanged(n, meta);
         }
         let wanted = match arg.kind {
             ArgKind::Btf(name) => name,
@@ -423,6 +421,15 @@ impl Checker<'_> {
             fail!(EACCES, BtfType { reg: n, name, expected: wanted.into() });
         }
         Ok(())
+    }
+
+    /// What goes into a kptr slot is of the slot's type.
+    fn check_exchanged(&mut self, n: u8, meta: &Meta) -> Check {
+        let Some(field) = meta.kptr.clone() else { bug!("no kptr slot") };
+        self.check_kptr_type(&field, n).map_err(|mut fault| {
+            fault.errno = skep_abi::Errno::EACCES;
+            fault
+        })
     }
 
     /// Whether the pointer may have the offset that it has.
@@ -979,12 +986,18 @@ impl Checker<'_> {
     }
 
     fn caller(&self) -> Caller<'_> {
+        let congestion = self.target.ops.is_some_and(|row| row.congestion);
+        let prog_type = match self.program.kind {
+            // What implements anything else gets what every program gets, as netfilter's.
+            ProgType::StructOps if !congestion => ProgType::Netfilter,
+            kind => kind,
+        };
         Caller {
-            prog_type: self.program.kind,
+            prog_type,
             attach_type: AttachType::from_number(self.program.attach_type)
                 .unwrap_or(AttachType::CgroupInetIngress),
             capabilities: self.env.caps,
-            target: None,
+            target: (!self.target.name.is_empty()).then_some(self.target.name.as_str()),
         }
     }
 

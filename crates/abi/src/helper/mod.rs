@@ -33,7 +33,8 @@ pub struct Caller<'a> {
     pub attach_type: AttachType,
     /// What its loader holds.
     pub capabilities: Capabilities,
-    /// The kernel function that it is to be attached to, if there is one.
+    /// The kernel function that it is to be attached to, if there is one; the member
+    /// of a structure that it implements.
     pub target: Option<&'a str>,
 }
 
