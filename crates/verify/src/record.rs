@@ -258,7 +258,7 @@ impl Walk<'_, '_> {
                 if kind.is_unique() && self.fields.iter().any(|field| field.kind == kind) {
                     return None;
                 }
-                if !fits(size) || off % align != 0 {
+                if !fits(size) || !off.is_multiple_of(align) {
                     return Some(());
                 }
                 self.special(kind, off, size, declared)?;
@@ -275,7 +275,7 @@ impl Walk<'_, '_> {
                 composite.size
             }
             _ => {
-                if !fits(8) || off % 8 != 0 {
+                if !fits(8) || !off.is_multiple_of(8) {
                     return Some(());
                 }
                 self.pointer(id, off)?;

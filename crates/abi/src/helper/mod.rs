@@ -2,6 +2,7 @@
 //! `proto` says what can stand in a signature, `family` who may call what.
 
 mod family;
+mod maps;
 mod proto;
 mod rows;
 
