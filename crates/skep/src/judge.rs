@@ -9,6 +9,9 @@ use skep_verify::{self as verify, FuncInfo, LineInfo, MapRef};
 /// The first number for maps: lower ones are standard input, output and error.
 const FIRST_FD: usize = 3;
 
+/// Stands for the address of an arena that has yet to be mapped.
+const ARENA_ADDRESS: u64 = 1 << 32;
+
 /// The programs of a linked object, in its order, with their maps by definition. What
 /// the object itself freezes (`.rodata`) is known as it will be.
 pub fn programs(linked: &Linked, target: &Target) -> Vec<Arc<verify::Program>> {
@@ -29,7 +32,11 @@ fn definition(linked: &Linked, map: &MapDef) -> verify::MapDef {
         value_size: map.value_size,
         max_entries: map.max_entries,
         flags: map.flags,
-        extra: map.extra,
+        extra: match map.kind() {
+            // The loader maps an arena before its programs, wherever there is room.
+            Some(MapType::Arena) if map.extra == 0 => ARENA_ADDRESS,
+            _ => map.extra,
+        },
         btf: linked.btf.clone().filter(|_| map.value_type_id != 0),
         key_type: map.key_type_id,
         value_type: map.value_type_id,

@@ -16,6 +16,9 @@ use crate::syscall;
 /// Instructions that a run may execute unless told otherwise.
 pub const DEFAULT_BUDGET: u64 = 1 << 32;
 
+/// The types of the machine's kernel.
+static OWN_TYPES: OnceLock<Option<Arc<Btf>>> = OnceLock::new();
+
 /// A kernel for eBPF in user space.
 pub struct Vm {
     pub(crate) env: Environment,
@@ -138,7 +141,12 @@ impl Vm {
 
     /// What verdicts depend on. The kernel's types are read once.
     pub fn verifier_env(&self) -> skep_verify::Env {
-        let read = || Btf::parse(self.host.vmlinux_btf()?.to_vec()).ok().map(Arc::new);
+        let parse = || Btf::parse(self.host.vmlinux_btf()?.to_vec()).ok().map(Arc::new);
+        let read = || match self.host.btf {
+            Some(_) => parse(),
+            // The machine's own are the same for every kernel in this process.
+            None => OWN_TYPES.get_or_init(parse).clone(),
+        };
         skep_verify::Env {
             caps: self.caps,
             vmlinux: self.types.get_or_init(read).clone(),
