@@ -258,7 +258,7 @@ impl Checker<'_> {
             0 | 16 | 20 => {
                 matches!(attach, Some(A::CgroupInetSockCreate | A::CgroupInetSockRelease))
             }
-            24 => attach == Some(A::CgroupInet4PostBind) && read,
+            24..28 => attach == Some(A::CgroupInet4PostBind) && read,
             28..44 => attach == Some(A::CgroupInet6PostBind) && read,
             44 => matches!(attach, Some(A::CgroupInet4PostBind | A::CgroupInet6PostBind)) && read,
             _ => read,
@@ -347,7 +347,7 @@ impl Checker<'_> {
             Kind::SockCommon if (8..24).contains(&off) => false,
             Kind::Socket | Kind::SockCommon => sock_field(off, size).is_some(),
             Kind::TcpSock => {
-                aligned && off < 112 && size == if (80..96).contains(&off) { 8 } else { 4 }
+                aligned && off < 112 && size == if matches!(off, 80 | 88) { 8 } else { 4 }
             }
             Kind::XdpSock => aligned && off < 4 && size == 4,
             _ => false,

@@ -310,7 +310,7 @@ impl Checker<'_> {
             Kind::MapPtr { map, .. } if reg.flags.is_empty() => {
                 self.access_map_struct(number, map, off, size, access.write, access.value)?;
             }
-            Kind::Buf => {
+            Kind::Buf if !reg.maybe_null() => {
                 let read_only = reg.flags.contains(Flags::RDONLY);
                 if access.write && read_only {
                     fail!(EACCES, CannotWrite { reg: number, kind: reg.type_name() });

@@ -326,10 +326,11 @@ impl Checker<'_> {
             fail!(EINVAL, KfuncArgNotCtx { arg, kind: reg.type_name() });
         }
         if call.is("bpf_cast_to_kern_ctx") {
-            let kernel = self.btf(KERNEL_BTF);
-            let id = kernel_context(self.program.kind)
-                .and_then(|name| kernel.and_then(|btf| btf.find(name, skep_btf::Kind::Struct)));
-            let Some(id) = id else { fail!(EINVAL, Silent) };
+            let Some(btf) = self.btf(KERNEL_BTF) else { fail!(EINVAL, Silent) };
+            let Some(id) = kernel_context(&btf, self.program.kind) else { fail!(EINVAL, Silent) };
+            if !btf.type_by_id(id).is_ok_and(|ty| ty.composite().is_some()) {
+                fail!(EINVAL, KernelContext { id });
+            }
             call.context = id;
         }
         Ok(())
@@ -533,32 +534,11 @@ fn is_number(btf: &Btf, id: u32) -> bool {
     matches!(btf.resolved(id), Ok(Type::Int(_) | Type::Enum(_) | Type::Enum64(_)))
 }
 
-/// The kernel's own structure of a context.
-fn kernel_context(kind: ProgType) -> Option<&'static str> {
-    Some(match kind {
-        ProgType::SocketFilter
-        | ProgType::SchedCls
-        | ProgType::SchedAct
-        | ProgType::CgroupSkb
-        | ProgType::LwtIn
-        | ProgType::LwtOut
-        | ProgType::LwtXmit
-        | ProgType::LwtSeg6local
-        | ProgType::SkSkb => "sk_buff",
-        ProgType::Xdp => "xdp_buff",
-        ProgType::CgroupSock => "sock",
-        ProgType::CgroupSockAddr => "bpf_sock_addr_kern",
-        ProgType::SockOps => "bpf_sock_ops_kern",
-        ProgType::SkMsg => "sk_msg",
-        ProgType::FlowDissector => "bpf_flow_dissector",
-        ProgType::Kprobe => "pt_regs",
-        ProgType::PerfEvent => "bpf_perf_event_data_kern",
-        ProgType::CgroupDevice => "bpf_cgroup_dev_ctx",
-        ProgType::CgroupSysctl => "bpf_sysctl_kern",
-        ProgType::CgroupSockopt => "bpf_sockopt_kern",
-        ProgType::SkReuseport => "sk_reuseport_kern",
-        ProgType::SkLookup => "bpf_sk_lookup_kern",
-        ProgType::Netfilter => "bpf_nf_ctx",
-        _ => return None,
-    })
+/// The kernel's own type for a context: there is a structure with a member for each
+/// program type.
+fn kernel_context(btf: &Btf, kind: ProgType) -> Option<u32> {
+    let all = btf.find("bpf_ctx_convert", skep_btf::Kind::Struct)?;
+    let composite = btf.type_by_id(all).ok()?.composite()?;
+    let name = format!("BPF_PROG_TYPE_{}_kern", kind.name().to_ascii_uppercase());
+    composite.members.iter().find(|member| member.name == name).map(|member| member.type_id)
 }
