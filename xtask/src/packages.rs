@@ -18,7 +18,7 @@ const fn package(name: &'static str, reason: &'static str) -> Package {
 }
 
 /// What the tests compare with and build with.
-pub const NEEDED: [Package; 14] = [
+pub const NEEDED: [Package; 17] = [
     package("gcc", "links Rust programs and builds libbpf, the loader's judge"),
     package("g++", "builds libFuzzer"),
     package("make", "builds libbpf"),
@@ -30,9 +30,12 @@ pub const NEEDED: [Package; 14] = [
     package("llvm-19", "its disassembler judges ours"),
     package("bpftool", "its dumps of types judge ours"),
     package("tcpdump", "its filters and captures judge ours"),
+    package("z3", "proves the verifier's scalar domain"),
     package("libxdp1", "its XDP objects are run and relocated"),
     package("xdp-tools", "its objects are relocated"),
     package("libbpf-tools", "its objects are relocated"),
+    package("linux-source-6.12", "its BPF selftests judge the verifier"),
+    package("xz-utils", "unpacks them"),
 ];
 
 /// Packages that may be missing from a distribution without harm.

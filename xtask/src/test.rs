@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::cargo::{self, cargo};
-use crate::{examples, fuzz, packages, parity};
+use crate::{examples, fuzz, packages, parity, prove};
 
 /// How to test.
 #[derive(Args)]
@@ -19,7 +19,7 @@ pub struct Options {
     /// Do not install packages
     #[arg(long)]
     no_install: bool,
-    /// Only what `cargo test` runs: no parity, no fuzzing
+    /// Only what `cargo test` runs: no parity, no proofs, no fuzzing
     #[arg(long)]
     quick: bool,
 }
@@ -73,11 +73,16 @@ pub fn execute(options: &Options) -> Result<bool> {
     }
     if !options.quick {
         if std::fs::exists("/sys/fs/bpf").unwrap_or(false) && bpf_is_permitted() {
-            for what in parity::What::ALL {
+            for what in parity::What::all() {
                 tally.step(&format!("parity {}", what.name()), || parity::execute(&what));
             }
         } else {
             tally.skipped.push("parity: bpf(2) is not permitted here; run as root".into());
+        }
+        if prove::is_possible() {
+            tally.step("prove --quick", || prove::execute(&prove::Options::quick()));
+        } else {
+            tally.skipped.push("prove: z3 is missing".into());
         }
         tally.step("fuzz", fuzz::short_run);
     }

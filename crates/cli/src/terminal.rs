@@ -21,6 +21,11 @@ impl Paint {
         Paint { on: io::stderr().is_terminal() && wanted() }
     }
 
+    /// Whether it colours.
+    pub fn is_on(self) -> bool {
+        self.on
+    }
+
     /// Titles.
     pub fn bold(self, text: &str) -> String {
         self.paint("1", text)

@@ -53,6 +53,18 @@ pub trait Word:
         Self::eq(one, Self::lit(u64::from(value)))
     }
 
+    /// Sets every bit below the highest that is set.
+    #[inline(always)]
+    fn smear(self) -> Self {
+        let mut word = self;
+        let mut step = 1;
+        while step < Self::BITS {
+            word = word | word.shr(Self::lit(step.into()));
+            step *= 2;
+        }
+        word
+    }
+
     /// Two's complement.
     #[inline(always)]
     fn negate(self) -> Self {
@@ -220,6 +232,10 @@ impl Word for W64 {
     #[inline(always)]
     fn bit(value: bool) -> bool {
         value
+    }
+    #[inline(always)]
+    fn smear(self) -> W64 {
+        W64(u64::MAX.checked_shr(self.0.leading_zeros()).unwrap_or(0))
     }
 }
 

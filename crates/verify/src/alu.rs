@@ -3,7 +3,7 @@
 //! `adjust_ptr_min_max_vals`, `sanitize_ptr_alu`.
 
 use skep_abi::{Errno, Reason};
-use skep_isa::{AluOp, Insn, Operand, Reg as R, Size, Width};
+use skep_isa::{AluOp, Insn, Operand, Order, Reg as R, Size, Width};
 
 use crate::checker::Checker;
 use crate::disasm::alu_text;
@@ -95,13 +95,19 @@ impl Checker<'_> {
                 *self.cur.reg_mut(dst.number().into()) = new;
                 dst
             }
-            Insn::ByteSwap { dst, .. } => {
+            Insn::ByteSwap { order, size, dst } => {
                 self.check_src(dst)?;
                 if self.is_pointer_value(dst.number().into()) {
                     fail!(EACCES, PointerArithmetic { reg: dst.number() });
                 }
                 self.check_dst(dst)?;
-                *self.cur.reg_mut(dst.number().into()) = self.unknown();
+                let reg = *self.cur.reg(dst.number().into());
+                let is_kept = (order, size) == (Order::Le, Size::DW);
+                *self.cur.reg_mut(dst.number().into()) = match reg.is_scalar() {
+                    true if is_kept => reg,
+                    true => Reg { value: reg.value.byte_swap(order, size), id: 0, off: 0, ..reg },
+                    false => self.unknown(),
+                };
                 dst
             }
             Insn::AddrSpaceCast { dst, src, to, from } => {

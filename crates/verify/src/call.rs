@@ -14,6 +14,7 @@ use crate::explore::Next;
 use crate::log::say;
 use crate::reg::{Flags, Kind, Reg};
 use crate::state::{Frame, MAX_FRAMES, RefKind, State};
+use crate::structure::subprogs::TAIL_CALL;
 
 /// `bpf_spin_unlock`, the one helper that may be called with a lock held.
 const SPIN_UNLOCK: u32 = 94;
@@ -41,7 +42,12 @@ impl Checker<'_> {
                     return self.check_exit(true).map(Some);
                 }
             }
-            Callee::Helper(id) => self.check_helper_call(id)?,
+            Callee::Helper(id) => {
+                self.check_helper_call(id)?;
+                if id == TAIL_CALL && self.cur.depth() > 0 {
+                    return self.leave_by_tail_call().map(Some);
+                }
+            }
             Callee::Register(_) => fail!(EINVAL, CallReserved),
         }
         self.touched_regs |= 1;
@@ -237,6 +243,17 @@ impl Checker<'_> {
         }
         self.check_return(0, "R0")?;
         Ok(Next::End)
+    }
+
+    /// A tail call that succeeds ends this function with whatever the other program
+    /// returns, and with packets that it may have changed. One that fails goes on here.
+    fn leave_by_tail_call(&mut self) -> Check<Next> {
+        self.fork(self.pc + 1, false, Errno::EFAULT)?;
+        self.clear_packet_pointers();
+        *self.cur.reg_mut(0) = self.unknown();
+        self.update_stack_liveness();
+        self.return_to_caller()?;
+        Ok(Next::GoPrint)
     }
 
     fn return_to_caller(&mut self) -> Check {

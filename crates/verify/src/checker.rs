@@ -13,6 +13,7 @@ use crate::Counts;
 use crate::attach::Target;
 use crate::env::{Env, Rights};
 use crate::error::{Check, VerifyError, fail};
+use crate::explain::trail::Trail;
 use crate::explore::Pending;
 use crate::facts::Facts;
 use crate::log::{Log, say};
@@ -117,6 +118,9 @@ pub(crate) struct Checker<'a> {
     pub pending: Vec<Pending>,
     pub id_gen: u32,
 
+    /// Registers along the path, where an explanation is wanted.
+    pub trail: Option<Trail>,
+
     // What was explored.
     pub nodes: Vec<Option<Node>>,
     pub free_nodes: Vec<NodeId>,
@@ -176,6 +180,7 @@ impl<'a> Checker<'a> {
             history_open: false,
             pending: Vec::new(),
             id_gen: 0,
+            trail: None,
             nodes: Vec::new(),
             free_nodes: Vec::new(),
             explored: vec![Vec::new(); len],

@@ -6,6 +6,7 @@ use skep_isa::{Insn, Operand};
 
 use crate::checker::Checker;
 use crate::error::{Check, Fault, fail};
+use crate::explain::trail::Trail;
 use crate::log::say;
 use crate::reg::{Flags, Kind, Reg};
 use crate::state::{Frame, Linked, State, Step};
@@ -22,6 +23,7 @@ pub(crate) struct Pending {
     pc: u32,
     prev: i32,
     log_pos: usize,
+    trail_len: usize,
 }
 
 /// What comes after an instruction.
@@ -111,6 +113,9 @@ impl Checker<'_> {
             self.cur.last_pc = prev;
             self.cur.pc = pc;
             self.note_edge(prev, pc);
+            if let Some(trail) = &mut self.trail {
+                trail.push(pc, &self.cur);
+            }
             if self.aux[pc as usize].prune_point && self.is_visited(pc)? {
                 self.log_safe(print);
                 if self.end_path(&mut prev)? {
@@ -237,6 +242,9 @@ impl Checker<'_> {
         if !self.log.is_full() {
             self.log.rewind(next.log_pos);
         }
+        if let Some(trail) = &mut self.trail {
+            trail.rewind(next.trail_len);
+        }
         self.cur = next.state;
         self.pc = next.pc;
         *prev = next.prev;
@@ -263,7 +271,8 @@ impl Checker<'_> {
         limit: impl Fn(u32) -> Reason,
     ) -> Check<&mut State> {
         let log_pos = self.log.position();
-        self.pending.push(Pending { state, pc, prev: self.pc as i32, log_pos });
+        let trail_len = self.trail.as_ref().map_or(0, Trail::len);
+        self.pending.push(Pending { state, pc, prev: self.pc as i32, log_pos, trail_len });
         let jumps = self.pending.len();
         if jumps > MAX_PENDING {
             return Err(Fault::new(errno, limit(jumps as u32)));

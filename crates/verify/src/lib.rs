@@ -21,16 +21,19 @@ mod disasm;
 pub mod domain;
 mod env;
 mod error;
+pub mod explain;
 mod explore;
 mod facts;
 mod format;
 mod global;
 mod helper;
+mod hook;
 mod kernel_types;
 mod kfunc;
 mod log;
 mod mem;
 mod objects;
+pub mod permission;
 mod precision;
 mod print;
 mod program;
@@ -114,6 +117,10 @@ pub fn verify(program: &Arc<Program>, env: &Env, log: &mut Log) -> Result<Verifi
     if program.slots.is_empty() || program.slots.len() > limit {
         return refuse(Errno::E2BIG);
     }
+    if !env.caps.allow(permission::needed(program.kind)) {
+        return refuse(Errno::EPERM);
+    }
+    let Some(program) = &hook::settled(program) else { return refuse(Errno::EINVAL) };
     let mut checker = checker::Checker::new(program, env, log);
     checker.run()?;
     let mut facts = std::mem::take(&mut checker.facts);

@@ -10,6 +10,7 @@ use crate::checker::Checker;
 use crate::error::{Check, bug};
 use crate::log::say;
 use crate::state::{MAX_FRAMES, NodeId, State, Step};
+use crate::structure::subprogs::TAIL_CALL;
 
 /// r1 to r5.
 const ARGS: u16 = 0x3e;
@@ -437,6 +438,13 @@ impl Checker<'_> {
         tracker.drop(R::R0);
         if *tracker.regs() & ARGS != 0 {
             bug!("backtracking call unexpected regs {:x}", *tracker.regs());
+        }
+        // What came next was the caller: the function ended here.
+        if callee == Callee::Helper(TAIL_CALL) && i64::from(pc) != i64::from(next) - 1 {
+            if tracker.frame + 1 >= MAX_FRAMES {
+                bug!("subprog enter from frame {}", tracker.frame);
+            }
+            tracker.frame += 1;
         }
         Ok(Ok(()))
     }

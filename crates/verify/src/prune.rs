@@ -542,7 +542,10 @@ impl Checker<'_> {
                     && ids.agree(old.ref_id, new.ref_id)
             }
             Kind::PacketMeta { .. } | Kind::Packet { .. } => {
-                old.range() <= new.range()
+                // What is at or past the end is so by as much; no range is below zero.
+                let (a, b) = (old.range(), new.range());
+                let has_room = if a < 0 || b < 0 { a == b } else { a <= b };
+                has_room
                     && old.off == new.off
                     && ids.agree(old.id, new.id)
                     && old.value.includes(new.value)

@@ -223,7 +223,8 @@ impl Checker<'_> {
         }
         let value = src.map(|src| *self.cur.reg(src.number().into()));
         if !self.rights.bypass_spec_v4 {
-            let bytes = &old.bytes[..size as usize];
+            let lowest = (-off - 1) % SLOT;
+            let bytes = &old.bytes[(lowest + 1 - size).max(0) as usize..=lowest as usize];
             let pointer = value.is_some_and(|value| value.is_spillable());
             if pointer || bytes.iter().any(|&byte| !matches!(byte, Byte::Misc | Byte::Zero)) {
                 self.aux().nospec_result = true;
@@ -280,11 +281,7 @@ impl Checker<'_> {
     /// Plain data, which ends whatever was spilled there.
     fn scribble(&mut self, frame: usize, index: usize, off: i32, size: i32, zero: bool) {
         let slot = &mut self.cur.frame_at_mut(frame).stack[index];
-        let special = slot.is_special();
-        slot.reg.kind = Kind::Uninit;
-        if special {
-            slot.bytes.iter_mut().for_each(Byte::scrub);
-        }
+        slot.end_special();
         for at in 0..size {
             slot.bytes[(-off - 1 - at) as usize % 8] = if zero { Byte::Zero } else { Byte::Misc };
         }
@@ -341,10 +338,10 @@ impl Checker<'_> {
             if old == Byte::Invalid && !self.rights.read_uninit_stack {
                 fail!(EINVAL, UninitInVariableWrite { pc: self.pc, off: at });
             }
-            let keeps_zero = zero && old == Byte::Zero;
-            zero_used |= keeps_zero;
             let slot = &mut self.cur.frame_at_mut(frame).stack[index];
-            slot.reg.kind = Kind::Uninit;
+            slot.end_special();
+            let keeps_zero = zero && slot.bytes[byte] == Byte::Zero;
+            zero_used |= keeps_zero;
             slot.bytes[byte] = if keeps_zero { Byte::Zero } else { Byte::Misc };
         }
         if let (true, Some(src)) = (zero_used, src) {

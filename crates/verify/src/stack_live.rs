@@ -3,9 +3,11 @@
 //! them into liveness when a path ends. Counterpart: `kernel/bpf/liveness.c`.
 
 use rustc_hash::FxHashMap;
+use skep_isa::{Callee, Insn};
 
 use crate::checker::Checker;
 use crate::state::{MAX_FRAMES, State};
+use crate::structure::subprogs::TAIL_CALL;
 
 /// Slots of one frame, by instruction.
 #[derive(Clone, Copy, Default)]
@@ -228,6 +230,10 @@ impl Checker<'_> {
         }
         if !any {
             return false;
+        }
+        if self.insn(pc) == Some(Insn::Call(Callee::Helper(TAIL_CALL))) {
+            // The function may end here, and then writes nothing more.
+            written = 0;
         }
         let own = &mut masks[(pc - start) as usize];
         written |= own.must_write;

@@ -77,6 +77,14 @@ impl Slot {
         matches!(self.bytes[7], Byte::Spill | Byte::Dynptr | Byte::Iter | Byte::IrqFlag)
     }
 
+    /// Ends whatever register or object was here; its bytes become unknown data.
+    pub(crate) fn end_special(&mut self) {
+        if self.is_special() {
+            self.bytes.iter_mut().for_each(Byte::scrub);
+        }
+        self.reg.kind = Kind::Uninit;
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Slot::INVALID;
     }

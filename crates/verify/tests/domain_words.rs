@@ -158,6 +158,21 @@ fn scalars_of_two_operands_hold_on_every_two_bits() {
     );
 }
 
+#[test]
+fn machine_words_smear_as_others_do() {
+    // The machine counts zeros where the others shift.
+    fn by_shifts<W: Word>(word: W) -> W {
+        (0..W::BITS).fold(W::lit(0), |sum, amount| sum | word.shr(W::lit(amount.into())))
+    }
+    let mut random = Random { state: 3, last: 0 };
+    let words = (0..64).map(|bit| 1 << bit).chain([0, u64::MAX]);
+    for word in words.chain(std::iter::repeat_with(|| random.draw()).take(10_000)) {
+        assert_eq!(W64(word).smear(), by_shifts(W64(word)));
+        assert_eq!(W32(word as u32).smear(), by_shifts(W32(word as u32)));
+        assert_eq!(Bits::<16>::lit(word).smear(), by_shifts(Bits::<16>::lit(word)));
+    }
+}
+
 /// Words near edges, and near words drawn before.
 struct Random {
     state: u64,

@@ -402,6 +402,9 @@ macro_rules! registers {
                     _ => Symbol::new(Term::Apply("concat", vec![upper.0, lower.0])),
                 }
             }
+            fn decided(bit: Truth) -> Option<bool> {
+                bit.value()
+            }
         }
 
         impl Source<Symbol<$bits>> for Query {
@@ -425,6 +428,7 @@ registers! {
     16 8;
     8 4;
     4 2;
+    2 1;
 }
 
 /// A question to a solver: is there a draw for which all assumptions hold and the
@@ -455,7 +459,8 @@ impl Query {
         parts.into_iter().map(|part| self.script(part)).collect()
     }
 
-    fn script(&self, claim: Truth) -> String {
+    /// The question as one script.
+    pub fn script(&self, claim: Truth) -> String {
         let claim = !claim;
         let asserted: Vec<Node> =
             self.assumptions.iter().chain([&claim]).map(|truth| truth.0).collect();

@@ -41,8 +41,6 @@ pub struct Arg {
 pub enum ArgKind {
     /// Any initialised register (`ARG_ANYTHING`).
     Anything,
-    /// A number (`ARG_SCALAR`).
-    Scalar,
     /// The program's context (`ARG_PTR_TO_CTX`).
     Context,
     /// A map (`ARG_CONST_MAP_PTR`).
@@ -263,7 +261,6 @@ impl Ret {
 }
 
 pub(super) const ANY: Arg = Arg::new(ArgKind::Anything);
-pub(super) const SCALAR: Arg = Arg::new(ArgKind::Scalar);
 pub(super) const CTX: Arg = Arg::new(ArgKind::Context);
 pub(super) const MAP: Arg = Arg::new(ArgKind::Map);
 pub(super) const MAP_KEY: Arg = Arg::new(ArgKind::MapKey);

@@ -257,7 +257,7 @@ pub(super) const HELPERS: &[Helper] = &[
         proto(&[CTX, ANY, MEM.uninit(), SIZE, ANY], INTEGER).of(&[SkFilter, Tc, SkReuseport]),
     ]),
     helper(69, "bpf_fib_lookup", (4, 18), &[
-        proto(&[CTX, MEM, SIZE, ANY], INTEGER).gpl().of(&[Tc, Xdp]),
+        proto(&[CTX, MEM.write(), SIZE, ANY], INTEGER).gpl().of(&[Tc, Xdp]),
     ]),
     helper(70, "bpf_sock_hash_update", (4, 18), &[
         proto(&[CTX, MAP, MAP_KEY, ANY], INTEGER).packet().of(&[SockOps]),
@@ -364,7 +364,7 @@ pub(super) const HELPERS: &[Helper] = &[
             .of(&[Tc, Xdp]),
     ]),
     helper(101, "bpf_sysctl_get_name", (5, 2), &[
-        proto(&[CTX, MEM, SIZE, ANY], INTEGER).of(&[CgroupSysctl]),
+        proto(&[CTX, MEM.write(), SIZE, ANY], INTEGER).of(&[CgroupSysctl]),
     ]),
     helper(102, "bpf_sysctl_get_current_value", (5, 2), &[
         proto(&[CTX, MEM.uninit(), SIZE], INTEGER).of(&[CgroupSysctl]),
@@ -427,7 +427,7 @@ pub(super) const HELPERS: &[Helper] = &[
         proto(&[], INTEGER).of(&[Bpf]),
     ]),
     helper(119, "bpf_read_branch_records", (5, 7), &[
-        proto(&[CTX, MEM.or_null(), SIZE_OR_ZERO, ANY], INTEGER).gpl().of(&[PerfEvent]),
+        proto(&[CTX, MEM.or_null().write(), SIZE_OR_ZERO, ANY], INTEGER).gpl().of(&[PerfEvent]),
     ]),
     helper(120, "bpf_get_ns_current_pid_tgid", (5, 7), &[
         proto(&[ANY, ANY, MEM.uninit(), SIZE], INTEGER).of(&[Base]),
@@ -519,7 +519,7 @@ pub(super) const HELPERS: &[Helper] = &[
         proto(&[MAP, btf("inode").or_null()], INTEGER).of(&[Lsm]),
     ]),
     helper(147, "bpf_d_path", (5, 10), &[
-        proto(&[btf("path"), MEM, SIZE_OR_ZERO], INTEGER).allowed(PathFunctions(PATH_FUNCTIONS))
+        proto(&[btf("path"), MEM.write(), SIZE_OR_ZERO], INTEGER).allowed(PathFunctions(PATH_FUNCTIONS))
             .of(&[TracingBtf]),
     ]),
     helper(148, "bpf_copy_from_user", (5, 10), &[
@@ -577,7 +577,7 @@ pub(super) const HELPERS: &[Helper] = &[
         proto(&[MAP, FUNC, STACK.or_null(), ANY], INTEGER).of(&[Bpf]),
     ]),
     helper(165, "bpf_snprintf", (5, 13), &[
-        proto(&[MEM.or_null(), SIZE_OR_ZERO, CONST_STR, MEM.or_null().read_only(), SIZE_OR_ZERO], INTEGER).gpl()
+        proto(&[MEM.or_null().write(), SIZE_OR_ZERO, CONST_STR, MEM.or_null().read_only(), SIZE_OR_ZERO], INTEGER).gpl()
             .of(&[Perfmon]),
     ]),
     helper(166, "bpf_sys_bpf", (5, 14), &[
@@ -623,13 +623,13 @@ pub(super) const HELPERS: &[Helper] = &[
         proto(&[KERNEL_SOCK], to_btf("unix_sock").or_null()).of(&[SkBasePerfmon, TracingBtf]),
     ]),
     helper(179, "bpf_kallsyms_lookup_name", (5, 16), &[
-        proto(&[MEM, SIZE_OR_ZERO, ANY, fixed(8).uninit().aligned()], INTEGER).of(&[Syscall]),
+        proto(&[MEM.read_only(), SIZE_OR_ZERO, ANY, fixed(8).uninit().aligned()], INTEGER).of(&[Syscall]),
     ]),
     helper(180, "bpf_find_vma", (5, 17), &[
         proto(&[btf("task_struct"), ANY, FUNC, STACK.or_null(), ANY], INTEGER).of(&[Perfmon]),
     ]),
     helper(181, "bpf_loop", (5, 17), &[
-        proto(&[SCALAR, FUNC, STACK.or_null(), ANY], INTEGER).of(&[Bpf]),
+        proto(&[ANY, FUNC, STACK.or_null(), ANY], INTEGER).of(&[Bpf]),
     ]),
     helper(182, "bpf_strncmp", (5, 17), &[
         proto(&[MEM.read_only(), SIZE, CONST_STR], INTEGER).of(&[Base]),
@@ -703,16 +703,16 @@ pub(super) const HELPERS: &[Helper] = &[
         proto(&[DYNPTR.read_only(), ANY, ALLOC_SIZE], TO_SLICE.or_null()).of(&[Bpf]),
     ]),
     helper(204, "bpf_tcp_raw_gen_syncookie_ipv4", (6, 0), &[
-        proto(&[fixed(20), MEM, SIZE_OR_ZERO], INTEGER).gpl().packet().of(&[Tc, Xdp]),
+        proto(&[fixed(20).read_only(), MEM.read_only(), SIZE_OR_ZERO], INTEGER).gpl().packet().of(&[Tc, Xdp]),
     ]),
     helper(205, "bpf_tcp_raw_gen_syncookie_ipv6", (6, 0), &[
-        proto(&[fixed(40), MEM, SIZE_OR_ZERO], INTEGER).gpl().packet().of(&[Tc, Xdp]),
+        proto(&[fixed(40).read_only(), MEM.read_only(), SIZE_OR_ZERO], INTEGER).gpl().packet().of(&[Tc, Xdp]),
     ]),
     helper(206, "bpf_tcp_raw_check_syncookie_ipv4", (6, 0), &[
-        proto(&[fixed(20), fixed(20)], INTEGER).gpl().packet().of(&[Tc, Xdp]),
+        proto(&[fixed(20).read_only(), fixed(20).read_only()], INTEGER).gpl().packet().of(&[Tc, Xdp]),
     ]),
     helper(207, "bpf_tcp_raw_check_syncookie_ipv6", (6, 0), &[
-        proto(&[fixed(40), fixed(20)], INTEGER).gpl().packet().of(&[Tc, Xdp]),
+        proto(&[fixed(40).read_only(), fixed(20).read_only()], INTEGER).gpl().packet().of(&[Tc, Xdp]),
     ]),
     helper(208, "bpf_ktime_get_tai_ns", (6, 1), &[
         proto(&[], INTEGER).of(&[Base]),

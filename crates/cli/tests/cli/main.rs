@@ -5,3 +5,4 @@ mod harness;
 mod raw;
 mod run;
 mod tools;
+mod verify;

@@ -1,7 +1,8 @@
-//! Truncation and sign extension: what loads and `movsx` make of a scalar
-//! (`coerce_reg_to_size`, `coerce_reg_to_size_sx`, `coerce_subreg_to_size_sx`).
+//! Truncation, sign extension and swapped bytes: what loads, `movsx` and `bswap` make
+//! of a scalar (`coerce_reg_to_size`, `coerce_reg_to_size_sx`,
+//! `coerce_subreg_to_size_sx`, `scalar_byte_swap`).
 
-use skep_isa::{Size, Width, Word};
+use skep_isa::{Order, Size, Width, Word};
 
 use super::range::{Range, Signed, Unsigned};
 use super::register::{Register, WordExt};
@@ -22,6 +23,18 @@ impl<W: Register> Scalar<W> {
         match width {
             Width::W64 => self.sign_extend(width_of::<W>(size)),
             Width::W32 => self.sign_extend32(size).sync(),
+        }
+    }
+
+    /// The lower `size` bytes in another order, zeros above, synchronised.
+    #[inline]
+    pub fn byte_swap(self, order: Order, size: Size) -> Self {
+        match order {
+            Order::Le => self.truncate(size),
+            Order::Be | Order::Swap => {
+                let swapped = Scalar::of_tnum(self.tnum.swap_bytes(size));
+                if size == Size::DW { swapped.sync() } else { swapped.truncate(size) }
+            }
         }
     }
 

@@ -26,6 +26,8 @@ pub trait Sign: Copy {
     /// Whether the bounds still enclose what lies between them, given which of
     /// them wrapped: the one nearer to the wrap first.
     fn encloses<W: Word>(near: W::Bit, far: W::Bit) -> W::Bit;
+    /// Whether the product of two words wraps.
+    fn product_wraps<W: Word>(left: W, right: W) -> W::Bit;
     /// The product of two ranges.
     fn mul<W: Word>(left: Range<W, Self>, right: Range<W, Self>) -> Range<W, Self>;
 }
@@ -95,6 +97,12 @@ impl<W: Word, S: Sign> Range<W, S> {
     #[inline(always)]
     pub fn is_constant(self) -> W::Bit {
         self.min.eq(self.max)
+    }
+
+    /// Whether the bounds are the same.
+    #[inline(always)]
+    pub fn same(self, other: Self) -> W::Bit {
+        self.min.eq(other.min) & self.max.eq(other.max)
     }
 
     /// Whether every word of this is less than every word of `other`.
@@ -279,7 +287,22 @@ impl Sign for Unsigned {
     #[inline(always)]
     fn mul<W: Word>(left: Range<W, Self>, right: Range<W, Self>) -> Range<W, Self> {
         let product = Range::new(left.min * right.min, left.max * right.max);
-        Range::pick(product_wraps(left.max, right.max), Range::full(), product)
+        Range::pick(Self::product_wraps(left.max, right.max), Range::full(), product)
+    }
+    /// By the halves of which each word consists.
+    #[inline(always)]
+    fn product_wraps<W: Word>(left: W, right: W) -> W::Bit {
+        if W::BITS == 1 {
+            return W::bit(false);
+        }
+        let half = W::BITS / 2;
+        let low = |word: W| word & W::ones().shr_by(W::BITS - half);
+        let (a, b) = (left.shr_by(half), low(left));
+        let (c, d) = (right.shr_by(half), low(right));
+        // (a * 2^half + b) * (c * 2^half + d): either a or c is zero, or it wraps.
+        let cross = a * d + b * c;
+        let carried = cross + (b * d).shr_by(half);
+        (!a.is_zero() & !c.is_zero()) | !carried.shr_by(half).is_zero()
     }
 }
 
@@ -312,7 +335,7 @@ impl Sign for Signed {
     /// The extremes are among the four products of the bounds.
     #[inline(always)]
     fn mul<W: Word>(left: Range<W, Self>, right: Range<W, Self>) -> Range<W, Self> {
-        let corner = |a: W, b: W| (Range::constant(a * b), signed_product_wraps(a, b));
+        let corner = |a: W, b: W| (Range::constant(a * b), Self::product_wraps(a, b));
         let (first, mut wraps) = corner(left.min, right.min);
         let mut hull = first;
         for (a, b) in [(left.min, right.max), (left.max, right.min), (left.max, right.max)] {
@@ -325,31 +348,12 @@ impl Sign for Signed {
         }
         Range::pick(wraps, Range::full(), hull)
     }
-}
-
-/// Whether the unsigned product of the words exceeds the width, by the halves of
-/// which each consists.
-#[inline(always)]
-fn product_wraps<W: Word>(left: W, right: W) -> W::Bit {
-    if W::BITS == 1 {
-        return W::bit(false);
+    #[inline(always)]
+    fn product_wraps<W: Word>(left: W, right: W) -> W::Bit {
+        let magnitude = left.magnitude() * right.magnitude();
+        let negative = (left ^ right).is_negative();
+        // A negative product may have one more in magnitude.
+        let room = W::pick(negative, W::sign_bit(), !W::sign_bit());
+        Unsigned::product_wraps(left.magnitude(), right.magnitude()) | room.ult(magnitude)
     }
-    let half = W::BITS / 2;
-    let low = |word: W| word & W::ones().shr_by(W::BITS - half);
-    let (a, b) = (left.shr_by(half), low(left));
-    let (c, d) = (right.shr_by(half), low(right));
-    // (a * 2^half + b) * (c * 2^half + d): either a or c is zero, or it wraps.
-    let cross = a * d + b * c;
-    let carried = cross + (b * d).shr_by(half);
-    (!a.is_zero() & !c.is_zero()) | !carried.shr_by(half).is_zero()
-}
-
-/// Whether the signed product of the words exceeds the width.
-#[inline(always)]
-fn signed_product_wraps<W: Word>(left: W, right: W) -> W::Bit {
-    let magnitude = left.magnitude() * right.magnitude();
-    let negative = (left ^ right).is_negative();
-    // A negative product may have one more in magnitude.
-    let room = W::pick(negative, W::sign_bit(), !W::sign_bit());
-    product_wraps(left.magnitude(), right.magnitude()) | room.ult(magnitude)
 }

@@ -88,18 +88,6 @@ pub(super) trait WordExt: Word {
         self.shl(Self::lit(amount.into()))
     }
 
-    /// Sets every bit below the highest that is set.
-    #[inline(always)]
-    fn smear(self) -> Self {
-        let mut word = self;
-        let mut step = 1;
-        while step < Self::BITS {
-            word = word | word.shr_by(step);
-            step *= 2;
-        }
-        word
-    }
-
     /// Whether exactly one bit is set.
     #[inline(always)]
     fn is_power_of_two(self) -> Self::Bit {
@@ -191,6 +179,10 @@ impl Word for W32 {
     fn bit(value: bool) -> bool {
         value
     }
+    #[inline(always)]
+    fn smear(self) -> W32 {
+        W32(u32::MAX.checked_shr(self.0.leading_zeros()).unwrap_or(0))
+    }
 }
 
 impl Register for W64 {
@@ -231,6 +223,9 @@ macro_rules! small_registers {
             }
             fn join(upper: Bits<$half>, lower: Bits<$half>) -> Self {
                 Bits::lit(u64::from(upper.unsigned() << $half | lower.unsigned()))
+            }
+            fn decided(bit: bool) -> Option<bool> {
+                Some(bit)
             }
         }
     )*};

@@ -16,13 +16,32 @@ impl<W: Register> Scalar<W> {
     /// nothing to learn.
     #[inline]
     pub fn sync(self) -> Self {
-        let known = self.is_constant() & self.is_consistent();
-        Scalar::choose(known, || self, || self.learn_all())
+        Scalar::choose(
+            self.is_constant(),
+            || Scalar::choose(self.is_consistent(), || self, || self.learn_all()),
+            || self.learn_all(),
+        )
     }
 
-    /// Every step, in order.
+    /// Every step, in order. A round that taught nothing need not be repeated.
     fn learn_all(self) -> Self {
-        self.learn_from_bits().deduce().deduce().deduce().learn_bits().learn_from_bits()
+        let start = self.learn_from_bits();
+        let once = start.deduce();
+        let rounds = || {
+            let twice = once.deduce();
+            Scalar::choose(twice.same_ranges(once), || twice, || twice.deduce())
+        };
+        let deduced = Scalar::choose(once.same_ranges(start), || once, rounds);
+        deduced.learn_bits().learn_from_bits()
+    }
+
+    /// Whether all ranges are the same.
+    #[inline(always)]
+    fn same_ranges(self, other: Self) -> W::Bit {
+        self.unsigned.same(other.unsigned)
+            & self.signed.same(other.signed)
+            & self.unsigned32.same(other.unsigned32)
+            & self.signed32.same(other.signed32)
     }
 
     /// The ranges learn from one another once.
@@ -37,7 +56,7 @@ impl<W: Register> Scalar<W> {
     pub(super) fn learn_from_bits(self) -> Self {
         let learnt = self.learn_ranges();
         let (found, number) = self.tnum.only_member_within(learnt.unsigned);
-        Scalar::pick(found, Scalar::constant(number), learnt)
+        Scalar::choose(found, || Scalar::constant(number), || learnt)
     }
 
     /// The ranges learn what the bits allow.
@@ -105,19 +124,21 @@ impl<W: Register> Scalar<W> {
 
         // A small signed number whose lower half is not negative is that half.
         let low = self.signed32;
-        let (min, max) = (W::sign_extend(low.min), W::sign_extend(low.max));
         let small = Range::<W, Signed>::new(
             W::sign_extend(W::Half::sign_bit()),
             W::zero_extend(!W::Half::sign_bit()),
         );
         let is_half = !low.min.is_negative() & small.includes(signed);
-        let half = Scalar {
-            tnum: learnt.tnum.meet(Tnum::range(min, max)),
-            unsigned: Range::new(min, max),
-            signed: Range::new(min, max),
-            ..learnt
+        let half = || {
+            let (min, max) = (W::sign_extend(low.min), W::sign_extend(low.max));
+            Scalar {
+                tnum: learnt.tnum.meet(Tnum::range(min, max)),
+                unsigned: Range::new(min, max),
+                signed: Range::new(min, max),
+                ..learnt
+            }
         };
-        Scalar::pick(is_half, half, learnt)
+        Scalar::choose(is_half, half, || learnt)
     }
 
     /// The bits learn from the unsigned ranges.

@@ -4,7 +4,7 @@
 //! stands for every word that agrees with `value` outside of `mask`. The operations
 //! are as precise as `kernel/bpf/tnum.c`, bit for bit.
 
-use skep_isa::Word;
+use skep_isa::{Order, Size, Word, byte_swap_on};
 
 use super::range::{Range, Signed, Unsigned};
 use super::register::{Register, WordExt};
@@ -212,6 +212,14 @@ impl<W: Word> Tnum<W> {
     #[inline(always)]
     pub fn sar(self, amount: W) -> Self {
         Tnum { value: self.value.sar(amount), mask: self.mask.sar(amount) }
+    }
+
+    /// The lower `size` bytes in reverse order, zeros above (`tnum_bswap16` and its
+    /// siblings).
+    #[inline(always)]
+    pub fn swap_bytes(self, size: Size) -> Self {
+        let swap = |word| byte_swap_on(Order::Swap, size, word);
+        Tnum { value: swap(self.value), mask: swap(self.mask) }
     }
 
     /// The lower `bits` bits, zeros above; `bits` is less than the width.

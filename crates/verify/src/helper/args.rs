@@ -414,9 +414,7 @@ fn accepted_types(kind: ArgKind) -> &'static [(Kind, Flags)] {
             (Kind::Buf, N),
             (BTF, Flags::TRUSTED),
         ],
-        ArgKind::Size | ArgKind::SizeOrZero | ArgKind::AllocSize | ArgKind::Scalar => {
-            &[(Kind::Scalar, N)]
-        }
+        ArgKind::Size | ArgKind::SizeOrZero | ArgKind::AllocSize => &[(Kind::Scalar, N)],
         ArgKind::Map => &[(Kind::MapPtr { map: 0, uid: 0 }, N)],
         ArgKind::Context => &[(Kind::Ctx, N)],
         ArgKind::SockCommon => {

@@ -76,6 +76,10 @@ pub enum Obligation {
     Truncate(Size),
     /// The same, before it is synchronised.
     Cut(Size),
+    /// [`Tnum::swap_bytes`](super::Tnum::swap_bytes).
+    SwapBytes(Size),
+    /// [`Scalar::byte_swap`](super::Scalar::byte_swap).
+    ByteSwap(Size),
     /// What is learnt where a condition holds, or where it does not, before it is
     /// synchronised.
     Learn(Cond, Width, bool),
@@ -152,6 +156,7 @@ functions! {
         Includes = "includes",
         Disjoint = "disjoint",
         Below = "below",
+        Monotone = "product_wraps",
     }
 }
 
@@ -211,6 +216,8 @@ impl Obligation {
         }
         all.extend([Size::B, Size::H, Size::W].map(O::Cut));
         all.extend([Size::B, Size::H, Size::W].map(O::Truncate));
+        all.extend([Size::H, Size::W, Size::DW].map(O::SwapBytes));
+        all.extend([Size::H, Size::W, Size::DW].map(O::ByteSwap));
         all.extend([Size::B, Size::H].map(O::SignExtend32));
         all.extend([Size::B, Size::H].map(|size| O::Movsx(Width::W32, size)));
         all.extend([Size::B, Size::H, Size::W].map(|size| O::Movsx(Width::W64, size)));
@@ -231,10 +238,38 @@ impl Obligation {
             Obligation::SignExtend32(_) => "sign_extend32",
             Obligation::Truncate(_) => "truncate",
             Obligation::Cut(_) => "cut",
+            Obligation::SwapBytes(_) => "swap_bytes",
+            Obligation::ByteSwap(_) => "byte_swap",
             Obligation::Learn(..) => "learn",
             Obligation::Refine(..) => "refine",
             Obligation::RefineSelf(..) => "refine_self",
             Obligation::Outcome(..) => "outcome_bits",
+        }
+    }
+
+    /// The file that declares the function.
+    pub fn file(self) -> &'static str {
+        match self {
+            Obligation::Tnum(_) | Obligation::SwapBytes(_) => "tnum.rs",
+            Obligation::Unsigned(_) | Obligation::Signed(_) => "range.rs",
+            Obligation::Sync(_) => "sync.rs",
+            Obligation::Transfer(..) | Obligation::Alu(..) | Obligation::Neg(_) => "alu.rs",
+            Obligation::Movsx(..)
+            | Obligation::SignExtend32(_)
+            | Obligation::Truncate(_)
+            | Obligation::Cut(_)
+            | Obligation::ByteSwap(_) => "convert.rs",
+            Obligation::Learn(..)
+            | Obligation::Refine(..)
+            | Obligation::RefineSelf(..)
+            | Obligation::Outcome(..) => "branch.rs",
+            Obligation::Scalar(
+                ScalarFn::ZeroExtend
+                | ScalarFn::OffsetAdd
+                | ScalarFn::OffsetSub
+                | ScalarFn::SignCases,
+            ) => "alu.rs",
+            Obligation::Scalar(_) => "scalar.rs",
         }
     }
 
@@ -259,6 +294,9 @@ impl Obligation {
             O::Tnum(TnumFn::Mul) => {
                 vec![O::Tnum(TnumFn::AddProduct), O::Tnum(TnumFn::LongMultiplication)]
             }
+            // One factor after the other moves to its bound.
+            O::Unsigned(RangeFn::Mul) => vec![O::Unsigned(RangeFn::Monotone)],
+            O::Signed(RangeFn::Mul) => vec![O::Signed(RangeFn::Monotone)],
             // Each view by itself.
             O::Transfer(AluOp::Mul, _) => vec![
                 O::Tnum(TnumFn::Mul),
@@ -271,6 +309,8 @@ impl Obligation {
             O::Neg(width) => vec![O::Transfer(AluOp::Sub, width), sync],
             O::Movsx(Width::W32, size) => vec![O::SignExtend32(size), sync],
             O::Truncate(size) => vec![O::Cut(size), sync],
+            O::ByteSwap(Size::DW) => vec![O::SwapBytes(Size::DW), sync],
+            O::ByteSwap(size) => vec![O::SwapBytes(size), O::Cut(size), sync],
             O::Refine(cond, width) => {
                 vec![O::Learn(cond, width, true), O::Learn(cond, width, false), sync]
             }
@@ -306,6 +346,7 @@ impl Obligation {
             | Obligation::SignExtend32(_)
             | Obligation::Truncate(_)
             | Obligation::Cut(_)
+            | Obligation::ByteSwap(_)
             | Obligation::RefineSelf(..) => true,
             Obligation::Scalar(function) => {
                 !matches!(function, ScalarFn::OffsetAdd | ScalarFn::OffsetSub | ScalarFn::Includes)
@@ -316,7 +357,13 @@ impl Obligation {
 
     /// Whether it is about whole scalars, rather than one view.
     pub fn is_about_scalars(self) -> bool {
-        !matches!(self, Obligation::Tnum(_) | Obligation::Unsigned(_) | Obligation::Signed(_))
+        !matches!(
+            self,
+            Obligation::Tnum(_)
+                | Obligation::SwapBytes(_)
+                | Obligation::Unsigned(_)
+                | Obligation::Signed(_)
+        )
     }
 
     /// The narrowest word on which it says something: one where sizes have bits.
@@ -326,6 +373,7 @@ impl Obligation {
             | Obligation::SignExtend32(size)
             | Obligation::Truncate(size)
             | Obligation::Cut(size) => 8 / size.bytes(),
+            Obligation::SwapBytes(_) | Obligation::ByteSwap(_) => 8,
             _ => 2,
         }
     }
@@ -345,11 +393,15 @@ impl Obligation {
                 | TnumFn::OnlyMemberWithin
                 | TnumFn::LongMultiplication,
             )
-            | Obligation::Unsigned(RangeFn::Includes | RangeFn::Disjoint | RangeFn::Below)
-            | Obligation::Signed(RangeFn::Includes | RangeFn::Disjoint | RangeFn::Below)
+            | Obligation::Unsigned(
+                RangeFn::Includes | RangeFn::Disjoint | RangeFn::Below | RangeFn::Monotone,
+            )
+            | Obligation::Signed(
+                RangeFn::Includes | RangeFn::Disjoint | RangeFn::Below | RangeFn::Monotone,
+            )
             | Obligation::Outcome(..)
             | Obligation::Scalar(ScalarFn::Includes) => &[Answer],
-            Obligation::Tnum(_) => &[Bits],
+            Obligation::Tnum(_) | Obligation::SwapBytes(_) => &[Bits],
             Obligation::Unsigned(_) | Obligation::Signed(_) => &[Unsigned, Signed],
             // A 32-bit quotient has no upper half, though nobody knows.
             Obligation::Transfer(op, Width::W32) | Obligation::Alu(op, Width::W32)
@@ -373,6 +425,8 @@ impl Obligation {
         let mut draw = Draw::new(source, plant);
         match self {
             Obligation::Tnum(function) => draw.tnum_claim(function),
+            Obligation::Unsigned(RangeFn::Monotone) => draw.monotone_claim::<Unsigned>(),
+            Obligation::Signed(RangeFn::Monotone) => draw.monotone_claim::<Signed>(),
             Obligation::Unsigned(function) => draw.range_claim::<Unsigned>(function),
             Obligation::Signed(function) => draw.range_claim::<Signed>(function),
             Obligation::Scalar(function) => draw.scalar_claim(function),
@@ -384,6 +438,8 @@ impl Obligation {
             Obligation::SignExtend32(size) => draw.sign_extend32_claim(size),
             Obligation::Truncate(size) => draw.truncate_claim(size),
             Obligation::Cut(size) => draw.cut_claim(size),
+            Obligation::SwapBytes(size) => draw.swap_bytes_claim(size),
+            Obligation::ByteSwap(size) => draw.byte_swap_claim(size),
             Obligation::Learn(cond, width, holds) => draw.learn_claim(cond, width, holds),
             Obligation::Refine(cond, width) => draw.refine_claim(cond, width),
             Obligation::RefineSelf(cond, width) => draw.refine_self_claim(cond, width),
@@ -399,6 +455,8 @@ impl std::fmt::Display for Obligation {
         match *self {
             Obligation::Tnum(TnumFn::LongMultiplication) => f.write_str("long multiplication"),
             Obligation::Tnum(_) => write!(f, "tnum {function}"),
+            Obligation::Unsigned(RangeFn::Monotone) => f.write_str("unsigned product is monotone"),
+            Obligation::Signed(RangeFn::Monotone) => f.write_str("signed product is monotone"),
             Obligation::Unsigned(_) => write!(f, "unsigned {function}"),
             Obligation::Signed(_) => write!(f, "signed {function}"),
             Obligation::Sync(_) | Obligation::Scalar(_) => f.write_str(function),
@@ -409,6 +467,8 @@ impl std::fmt::Display for Obligation {
             Obligation::SignExtend32(size) => write!(f, "Movsx32 from {size:?}, before sync"),
             Obligation::Truncate(size) => write!(f, "truncate to {size:?}"),
             Obligation::Cut(size) => write!(f, "truncate to {size:?}, before sync"),
+            Obligation::SwapBytes(size) => write!(f, "tnum {function} of {size:?}"),
+            Obligation::ByteSwap(size) => write!(f, "{function} of {size:?}"),
             Obligation::Learn(cond, width, holds) => {
                 let side = if holds { "holds" } else { "fails" };
                 write!(f, "{cond:?}{} {side}, before sync", bits(width))

@@ -1,6 +1,8 @@
 //! Claims about scalars: their operations, step by step and as wholes.
 
-use skep_isa::{AluOp, Cond, Size, Width, alu_on, condition_on, movsx_on, neg_on};
+use skep_isa::{
+    AluOp, Cond, Order, Size, Width, alu_on, byte_swap_on, condition_on, movsx_on, neg_on,
+};
 
 use super::draw::Draw;
 use super::{ScalarFn, Source, SyncStep};
@@ -79,6 +81,18 @@ impl<W: Register, S: Source<W>> Draw<'_, W, S> {
     pub(super) fn cut_claim(&mut self, size: Size) -> Option<W::Bit> {
         let (a, x) = self.scalar()?;
         Some(holds(self.planted(a.cut(size)), low_bytes(size, x)))
+    }
+
+    pub(super) fn swap_bytes_claim(&mut self, size: Size) -> Option<W::Bit> {
+        let (a, x) = self.tnum();
+        let swapped = self.planted_tnum(a.swap_bytes(size));
+        Some(swapped.well_formed() & swapped.contains(byte_swap_on(Order::Swap, size, x)))
+    }
+
+    pub(super) fn byte_swap_claim(&mut self, size: Size) -> Option<W::Bit> {
+        let (a, x) = self.scalar()?;
+        let swapped = self.planted(a.byte_swap(Order::Swap, size));
+        Some(settled(swapped, byte_swap_on(Order::Swap, size, x)))
     }
 
     pub(super) fn learn_claim(

@@ -2,7 +2,7 @@
 
 use super::draw::Draw;
 use super::{RangeFn, Source, TnumFn};
-use crate::domain::range::{Sign, Signed, Unsigned};
+use crate::domain::range::{Range, Sign, Signed, Unsigned};
 use crate::domain::register::Register;
 use crate::domain::tnum::Tnum;
 
@@ -114,9 +114,25 @@ impl<W: Register, S: Source<W>> Draw<'_, W, S> {
                 self.source.assume(b.contains(x))?;
                 return Some(self.answer(!a.disjoint(b)));
             }
+            // Draws other words: see `monotone_claim`.
+            RangeFn::Monotone => return None,
             RangeFn::Below => return Some(!self.answer(a.below(b)) | O::less(x, y)),
         };
         Some(self.planted_range::<O>(result).contains(word))
+    }
+
+    /// If the products of one word with two others do not wrap, then those with the words
+    /// between them do not, and lie between those products.
+    pub(super) fn monotone_claim<O: Sign>(&mut self) -> Option<W::Bit> {
+        let (factor, word) = (self.source.word(), self.source.word());
+        let range = self.range::<O>(word)?;
+        self.source.assume(!O::product_wraps(factor, range.min))?;
+        self.source.assume(!O::product_wraps(factor, range.max))?;
+        let (product, ends) = (factor * word, [factor * range.min, factor * range.max]);
+        let rising = Range::<W, O>::new(ends[0], ends[1]).contains(product);
+        let falling = Range::<W, O>::new(ends[1], ends[0]).contains(product);
+        let wraps = [O::product_wraps(factor, word), O::product_wraps(word, factor)];
+        Some(self.answer(!wraps[0] & !wraps[1] & (rising | falling)))
     }
 
     /// A shift's amount, which is less than the width.
