@@ -69,7 +69,11 @@ pub(crate) struct MapInfo {
 }
 
 impl MapInfo {
-    pub(crate) fn new(def: Arc<MapDef>, checker: &mut Checker<'_>) -> MapInfo {
+    pub(crate) fn new(mut def: Arc<MapDef>, checker: &mut Checker<'_>) -> MapInfo {
+        if matches!(def.kind, MapType::Devmap | MapType::DevmapHash) {
+            // A look-up gives a part of the kernel's own device.
+            Arc::make_mut(&mut def).flags |= flags::map::RDONLY_PROG;
+        }
         let btf = def.btf.as_ref().map_or(PROGRAM_BTF, |btf| checker.add_btf(btf));
         let record = Record::of_map(&def, btf, checker);
         MapInfo { def, record, inner: None }

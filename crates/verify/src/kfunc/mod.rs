@@ -118,7 +118,9 @@ impl Checker<'_> {
             fail!(EINVAL, KfuncNeedsDevice);
         }
         let attach = AttachType::from_number(self.program.attach_type);
-        let row = Kfunc::from_name(name).filter(|row| row.is_offered(self.program.kind, attach));
+        let row = Kfunc::from_name(name)
+            .filter(|row| row.is_offered(self.program.kind, attach))
+            .filter(|_| self.is_tagged(id as u32, module));
         self.kfuncs.insert((id, module), row);
         Ok(())
     }
@@ -130,6 +132,15 @@ impl Checker<'_> {
         }
         let fd = *self.program.fd_array.as_ref()?.get(usize::try_from(module).ok()?)?;
         self.program.modules.iter().find(|(number, _)| *number == fd).map(|(_, btf)| btf)
+    }
+
+    /// Whether the kernel was built with this function as one for programs: its BTF has
+    /// a tag for each, unless it was made by old tools.
+    fn is_tagged(&self, id: u32, module: i16) -> bool {
+        let Some(btf) = self.kfunc_btf(module) else { return false };
+        let tagged = |id| btf.decl_tags(id).any(|(name, _)| name == "bpf_kfunc");
+        let has_tags = btf.find("bpf_rcu_read_lock", skep_btf::Kind::Func).is_some_and(tagged);
+        !has_tags || tagged(id)
     }
 
     pub(crate) fn kfunc_name(&self, id: i32, module: i16) -> Option<&str> {
