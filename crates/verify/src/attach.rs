@@ -58,7 +58,7 @@ impl Checker<'_> {
         let Ok(target) = btf.type_by_id(id) else { fail!(EINVAL, AttachTypeInvalid { id }) };
         let name = target.name();
         self.target.name = name.to_string();
-        match AttachType::from_number(self.program.attach_type) {
+        match self.attach_type() {
             Some(AttachType::TraceRawTp) if self.program.kind == ProgType::Tracing => {
                 let Type::Typedef { target, .. } = target else {
                     fail!(EINVAL, AttachNotTypedef { id });
@@ -127,11 +127,18 @@ impl Checker<'_> {
         Ok(())
     }
 
+    fn attach_type(&self) -> Option<AttachType> {
+        AttachType::from_number(self.program.attach_type)
+    }
+
     fn may_be_sleepable(&self) -> bool {
+        use AttachType as A;
         match self.program.kind {
-            // Fentry, fexit, modify_return and iterators.
-            ProgType::Tracing => matches!(self.program.attach_type, 24 | 25 | 26 | 28),
-            ProgType::Lsm => self.program.attach_type != 43,
+            ProgType::Tracing => matches!(
+                self.attach_type(),
+                Some(A::TraceFentry | A::TraceFexit | A::ModifyReturn | A::TraceIter)
+            ),
+            ProgType::Lsm => self.attach_type() != Some(A::LsmCgroup),
             ProgType::Kprobe | ProgType::StructOps => true,
             _ => false,
         }
@@ -148,7 +155,9 @@ impl Checker<'_> {
     /// Whether the kernel vouches for pointers among the arguments.
     fn has_trusted_args(&self) -> bool {
         match self.program.kind {
-            ProgType::Tracing => matches!(self.program.attach_type, 23 | 28),
+            ProgType::Tracing => {
+                matches!(self.attach_type(), Some(AttachType::TraceRawTp | AttachType::TraceIter))
+            }
             ProgType::Lsm | ProgType::StructOps => true,
             _ => false,
         }
@@ -162,7 +171,8 @@ impl Checker<'_> {
         }
         let btf = self.btf(KERNEL_BTF)?;
         let Ok(Type::FuncProto(proto)) = btf.type_by_id(self.target.proto?) else { return None };
-        let tracepoint = self.program.kind == ProgType::Tracing && self.program.attach_type == 23;
+        let tracepoint = self.program.kind == ProgType::Tracing
+            && self.attach_type() == Some(AttachType::TraceRawTp);
         let index = argument_at(&btf, proto, off)?;
         let skip = usize::from(tracepoint);
         let count = proto.params.len().checked_sub(skip)?;
@@ -240,7 +250,8 @@ impl Checker<'_> {
 
     /// What an iterator hands over in this place, if that is not what its type says.
     fn iterator_argument(&self, index: usize) -> Option<IterArg> {
-        let iterates = self.program.kind == ProgType::Tracing && self.program.attach_type == 28;
+        let iterates = self.program.kind == ProgType::Tracing
+            && self.attach_type() == Some(AttachType::TraceIter);
         let name = self.target.name.strip_prefix(ITERATOR).filter(|_| iterates)?;
         IterArg::of(name, index)
     }
@@ -249,7 +260,7 @@ impl Checker<'_> {
     fn sees_return_value(&self) -> bool {
         use AttachType as A;
         matches!(
-            AttachType::from_number(self.program.attach_type),
+            self.attach_type(),
             Some(A::LsmMac | A::LsmCgroup | A::TraceFexit | A::ModifyReturn)
         ) && matches!(self.program.kind, ProgType::Tracing | ProgType::Lsm)
     }

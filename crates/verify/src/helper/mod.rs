@@ -230,7 +230,8 @@ impl Checker<'_> {
             Allowed::Everywhere => true,
             Allowed::SleepableHooks => self.is_sleepable(),
             Allowed::PathFunctions(names) => {
-                self.program.attach_type == 28 || names.contains(&target.as_str())
+                self.program.attach_type == AttachType::TraceIter as u32
+                    || names.contains(&target.as_str())
             }
             Allowed::NotTracing(prefix) => {
                 use AttachType as A;

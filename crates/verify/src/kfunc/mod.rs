@@ -1,5 +1,5 @@
 //! Calls of kernel functions, by their BTF and the table of what the BTF does not say:
-//! `args` is what a register must be, `graph` what lists and trees ask of it, `effects`
+//! `wants` is what a parameter takes, `args` whether a register is that, `graph` what lists and trees ask of it, `effects`
 //! what a call does to locks and references, `result` what it leaves in r0.
 //! Counterpart: `check_kfunc_call`.
 
@@ -7,6 +7,7 @@ mod args;
 mod effects;
 mod graph;
 mod result;
+mod wants;
 
 use std::sync::Arc;
 
