@@ -14,9 +14,11 @@ use skep_isa::{AluOp, Callee, Cond, Imm64, ImmKind, Insn, Operand, Reg, Size, Wi
 use skep_sys::{Command, Kernel, Linux, MapCreate};
 use skep_verify::{Env, Log, MapDef, MapRef, Program, verify};
 
-/// Program types, each with an attach type, and where its context has a packet's start
-/// and end, and a socket.
-const PROGRAMS: &[(ProgType, u32, Option<(i16, i16)>, Option<i16>)] = &[
+/// A program type with an attach type, and where its context has a packet's start and
+/// end, and a socket.
+type Row = (ProgType, u32, Option<(i16, i16)>, Option<i16>);
+
+const PROGRAMS: &[Row] = &[
     (ProgType::SchedCls, 0, Some((76, 80)), Some(168)),
     (ProgType::Xdp, 0, Some((0, 4)), None),
     (ProgType::Kprobe, 0, None, None),
