@@ -9,6 +9,7 @@ use crate::checker::Checker;
 use crate::ctx::Yield;
 use crate::error::{Check, ENOTSUPP, Fault, fail};
 use crate::reg::{Flags, KERNEL_BTF, Kind};
+use crate::state::RefKind;
 
 /// What precedes the name of a tracepoint in that of its type.
 const TRACEPOINT: &str = "btf_trace_";
@@ -28,6 +29,8 @@ pub(crate) struct Target {
     stub: Option<u32>,
     /// The row of its structure.
     pub ops: Option<&'static StructOps>,
+    /// Arguments that the program owns from its start, with their references.
+    owned: Vec<(usize, u32)>,
 }
 
 impl Checker<'_> {
@@ -123,8 +126,32 @@ impl Checker<'_> {
             Some(Ok(Type::Func { proto, .. })) => Some(proto),
             _ => None,
         };
-        self.target = Target { proto: Some(proto), name: member, stub, ops: row };
+        self.target =
+            Target { proto: Some(proto), name: member, stub, ops: row, owned: Vec::new() };
         Ok(())
+    }
+
+    /// Takes the references that come with arguments; the program must give them up.
+    pub(crate) fn acquire_arguments(&mut self) {
+        let stub = self.btf(KERNEL_BTF).zip(self.target.stub);
+        let owned: Vec<usize> = match stub.as_ref().map(|(btf, id)| btf.type_by_id(*id)) {
+            Some(Ok(Type::FuncProto(proto))) => {
+                let is_owned = |param: &skep_btf::Param<'_>| param.name.ends_with("__ref");
+                proto
+                    .params
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, param)| is_owned(param))
+                    .map(|(at, _)| at)
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        for index in owned {
+            let id = self.new_id();
+            self.cur.acquire(RefKind::Pointer, id, self.pc);
+            self.target.owned.push((index, id));
+        }
     }
 
     fn attach_type(&self) -> Option<AttachType> {
@@ -245,7 +272,9 @@ impl Checker<'_> {
         {
             id = btf.find(to, TypeKind::Struct)?;
         }
-        Some(Yield { kind: Kind::Btf { btf: KERNEL_BTF, id }, flags, ref_id: 0 })
+        let owned = self.target.owned.iter().find(|(at, _)| *at == index);
+        let ref_id = owned.map_or(0, |(_, id)| *id);
+        Some(Yield { kind: Kind::Btf { btf: KERNEL_BTF, id }, flags, ref_id })
     }
 
     /// What an iterator hands over in this place, if that is not what its type says.
