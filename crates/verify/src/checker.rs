@@ -228,7 +228,12 @@ impl<'a> Checker<'a> {
         if let Err(error) = &result
             && error.reason != Reason::Silent
         {
-            say!(self.log, "{}\n", error.reason);
+            // Linux forgets to end these two lines.
+            let open = matches!(
+                error.reason,
+                Reason::TailCallMap | Reason::ExceptionCallbackCalled { .. }
+            );
+            say!(self.log, "{}{}", error.reason, if open { "" } else { "\n" });
         }
         self.log_statistics();
         result

@@ -121,7 +121,7 @@ impl Checker<'_> {
         let attach = AttachType::from_number(self.program.attach_type);
         let row = Kfunc::from_name(name)
             .filter(|row| row.is_offered(self.program.kind, attach))
-            .filter(|_| self.is_tagged(id as u32, module));
+            .filter(|row| self.is_tagged(row.name, id as u32, module));
         self.kfuncs.insert((id, module), row);
         Ok(())
     }
@@ -135,9 +135,13 @@ impl Checker<'_> {
         self.program.modules.iter().find(|(number, _)| *number == fd).map(|(_, btf)| btf)
     }
 
-    /// Whether the kernel was built with this function as one for programs: its BTF has
-    /// a tag for each, unless it was made by old tools.
-    fn is_tagged(&self, id: u32, module: i16) -> bool {
+    /// Whether the kernel was built with this function as one for programs. Of most it
+    /// is enough that they exist; where the kernel has the function anyway, its BTF has
+    /// a tag, unless it was made by old tools.
+    fn is_tagged(&self, name: &str, id: u32, module: i16) -> bool {
+        if name.starts_with("bpf_") && name != "bpf_verify_pkcs7_signature" {
+            return true;
+        }
         let Some(btf) = self.kfunc_btf(module) else { return false };
         let tagged = |id| btf.decl_tags(id).any(|(name, _)| name == "bpf_kfunc");
         let has_tags = btf.find("bpf_rcu_read_lock", skep_btf::Kind::Func).is_some_and(tagged);
