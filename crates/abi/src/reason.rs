@@ -423,8 +423,9 @@ reasons! {
     PercpuObjectSize { size: u32, most: u32 } "bpf_percpu_obj_new type size ({size}) is greater than {most}";
     PercpuObjectScalars "bpf_percpu_obj_new type ID argument must be of a struct of scalars";
     PercpuObjectFields "bpf_percpu_obj_new type ID argument must not contain special fields";
+    KernelContext { id: u32 } "kern ctx type id {id} is not a struct";
     CastType "kfunc bpf_rdonly_cast type ID argument must be of a struct or void";
-    CastUnknown { id: u64 } "Unknown type ID {id} passed to kfunc bpf_rdonly_cast";
+    CastUnknown { id: i64 } "Unknown type ID {id} passed to kfunc bpf_rdonly_cast";
     SliceWrite "the prog does not allow writes to packet data";
     ExceptionCallbackArgs "exception cb only supports single integer argument";
     StructOpsNotFunc { member: String, index: u32, name: String } "attach to invalid member {member}(@idx {index}) of struct {name}";

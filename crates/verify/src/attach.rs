@@ -9,6 +9,7 @@ use crate::checker::Checker;
 use crate::ctx::Yield;
 use crate::error::{Check, ENOTSUPP, Fault, fail};
 use crate::reg::{Flags, KERNEL_BTF, Kind};
+use crate::state::RefKind;
 
 /// What precedes the name of a tracepoint in that of its type.
 const TRACEPOINT: &str = "btf_trace_";
@@ -28,6 +29,8 @@ pub(crate) struct Target {
     stub: Option<u32>,
     /// The row of its structure.
     pub ops: Option<&'static StructOps>,
+    /// Arguments that the program owns from its start, with their references.
+    owned: Vec<(usize, u32)>,
 }
 
 impl Checker<'_> {
@@ -58,7 +61,7 @@ impl Checker<'_> {
         let Ok(target) = btf.type_by_id(id) else { fail!(EINVAL, AttachTypeInvalid { id }) };
         let name = target.name();
         self.target.name = name.to_string();
-        match AttachType::from_number(self.program.attach_type) {
+        match self.attach_type() {
             Some(AttachType::TraceRawTp) if self.program.kind == ProgType::Tracing => {
                 let Type::Typedef { target, .. } = target else {
                     fail!(EINVAL, AttachNotTypedef { id });
@@ -123,15 +126,46 @@ impl Checker<'_> {
             Some(Ok(Type::Func { proto, .. })) => Some(proto),
             _ => None,
         };
-        self.target = Target { proto: Some(proto), name: member, stub, ops: row };
+        self.target =
+            Target { proto: Some(proto), name: member, stub, ops: row, owned: Vec::new() };
         Ok(())
     }
 
+    /// Takes the references that come with arguments; the program must give them up.
+    pub(crate) fn acquire_arguments(&mut self) {
+        let stub = self.btf(KERNEL_BTF).zip(self.target.stub);
+        let owned: Vec<usize> = match stub.as_ref().map(|(btf, id)| btf.type_by_id(*id)) {
+            Some(Ok(Type::FuncProto(proto))) => {
+                let is_owned = |param: &skep_btf::Param<'_>| param.name.ends_with("__ref");
+                proto
+                    .params
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, param)| is_owned(param))
+                    .map(|(at, _)| at)
+                    .collect()
+            }
+            _ => Vec::new(),
+        };
+        for index in owned {
+            let id = self.new_id();
+            self.cur.acquire(RefKind::Pointer, id, self.pc);
+            self.target.owned.push((index, id));
+        }
+    }
+
+    fn attach_type(&self) -> Option<AttachType> {
+        AttachType::from_number(self.program.attach_type)
+    }
+
     fn may_be_sleepable(&self) -> bool {
+        use AttachType as A;
         match self.program.kind {
-            // Fentry, fexit, modify_return and iterators.
-            ProgType::Tracing => matches!(self.program.attach_type, 24 | 25 | 26 | 28),
-            ProgType::Lsm => self.program.attach_type != 43,
+            ProgType::Tracing => matches!(
+                self.attach_type(),
+                Some(A::TraceFentry | A::TraceFexit | A::ModifyReturn | A::TraceIter)
+            ),
+            ProgType::Lsm => self.attach_type() != Some(A::LsmCgroup),
             ProgType::Kprobe | ProgType::StructOps => true,
             _ => false,
         }
@@ -148,7 +182,9 @@ impl Checker<'_> {
     /// Whether the kernel vouches for pointers among the arguments.
     fn has_trusted_args(&self) -> bool {
         match self.program.kind {
-            ProgType::Tracing => matches!(self.program.attach_type, 23 | 28),
+            ProgType::Tracing => {
+                matches!(self.attach_type(), Some(AttachType::TraceRawTp | AttachType::TraceIter))
+            }
             ProgType::Lsm | ProgType::StructOps => true,
             _ => false,
         }
@@ -162,7 +198,8 @@ impl Checker<'_> {
         }
         let btf = self.btf(KERNEL_BTF)?;
         let Ok(Type::FuncProto(proto)) = btf.type_by_id(self.target.proto?) else { return None };
-        let tracepoint = self.program.kind == ProgType::Tracing && self.program.attach_type == 23;
+        let tracepoint = self.program.kind == ProgType::Tracing
+            && self.attach_type() == Some(AttachType::TraceRawTp);
         let index = argument_at(&btf, proto, off)?;
         let skip = usize::from(tracepoint);
         let count = proto.params.len().checked_sub(skip)?;
@@ -235,12 +272,15 @@ impl Checker<'_> {
         {
             id = btf.find(to, TypeKind::Struct)?;
         }
-        Some(Yield { kind: Kind::Btf { btf: KERNEL_BTF, id }, flags, ref_id: 0 })
+        let owned = self.target.owned.iter().find(|(at, _)| *at == index);
+        let ref_id = owned.map_or(0, |(_, id)| *id);
+        Some(Yield { kind: Kind::Btf { btf: KERNEL_BTF, id }, flags, ref_id })
     }
 
     /// What an iterator hands over in this place, if that is not what its type says.
     fn iterator_argument(&self, index: usize) -> Option<IterArg> {
-        let iterates = self.program.kind == ProgType::Tracing && self.program.attach_type == 28;
+        let iterates = self.program.kind == ProgType::Tracing
+            && self.attach_type() == Some(AttachType::TraceIter);
         let name = self.target.name.strip_prefix(ITERATOR).filter(|_| iterates)?;
         IterArg::of(name, index)
     }
@@ -249,7 +289,7 @@ impl Checker<'_> {
     fn sees_return_value(&self) -> bool {
         use AttachType as A;
         matches!(
-            AttachType::from_number(self.program.attach_type),
+            self.attach_type(),
             Some(A::LsmMac | A::LsmCgroup | A::TraceFexit | A::ModifyReturn)
         ) && matches!(self.program.kind, ProgType::Tracing | ProgType::Lsm)
     }

@@ -69,7 +69,11 @@ pub(crate) struct MapInfo {
 }
 
 impl MapInfo {
-    pub(crate) fn new(def: Arc<MapDef>, checker: &mut Checker<'_>) -> MapInfo {
+    pub(crate) fn new(mut def: Arc<MapDef>, checker: &mut Checker<'_>) -> MapInfo {
+        if matches!(def.kind, MapType::Devmap | MapType::DevmapHash) {
+            // A look-up gives a part of the kernel's own device.
+            Arc::make_mut(&mut def).flags |= flags::map::RDONLY_PROG;
+        }
         let btf = def.btf.as_ref().map_or(PROGRAM_BTF, |btf| checker.add_btf(btf));
         let record = Record::of_map(&def, btf, checker);
         MapInfo { def, record, inner: None }
@@ -224,7 +228,12 @@ impl<'a> Checker<'a> {
         if let Err(error) = &result
             && error.reason != Reason::Silent
         {
-            say!(self.log, "{}\n", error.reason);
+            // Linux forgets to end these two lines.
+            let open = matches!(
+                error.reason,
+                Reason::TailCallMap | Reason::ExceptionCallbackCalled { .. }
+            );
+            say!(self.log, "{}{}", error.reason, if open { "" } else { "\n" });
         }
         self.log_statistics();
         result

@@ -347,7 +347,7 @@ impl Checker<'_> {
             Kind::SockCommon if (8..24).contains(&off) => false,
             Kind::Socket | Kind::SockCommon => sock_field(off, size).is_some(),
             Kind::TcpSock => {
-                aligned && off < 112 && size == if (80..96).contains(&off) { 8 } else { 4 }
+                aligned && off < 112 && size == if matches!(off, 80 | 88) { 8 } else { 4 }
             }
             Kind::XdpSock => aligned && off < 4 && size == 4,
             _ => false,

@@ -79,6 +79,7 @@ impl Checker<'_> {
         if index == 0 {
             self.check_main_signature();
             *self.cur.reg_mut(1) = Reg::pointer(Kind::Ctx, Flags::empty());
+            self.acquire_arguments();
         } else {
             let name = self.subprog_name(index);
             say!(self.log, "Validating {name}() func#{index}...\n");

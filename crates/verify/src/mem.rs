@@ -310,7 +310,7 @@ impl Checker<'_> {
             Kind::MapPtr { map, .. } if reg.flags.is_empty() => {
                 self.access_map_struct(number, map, off, size, access.write, access.value)?;
             }
-            Kind::Buf => {
+            Kind::Buf if !reg.maybe_null() => {
                 let read_only = reg.flags.contains(Flags::RDONLY);
                 if access.write && read_only {
                     fail!(EACCES, CannotWrite { reg: number, kind: reg.type_name() });
@@ -643,7 +643,7 @@ impl Checker<'_> {
                 self.check_stack_initialized(number, reg.off, size, zero_ok, write, raw)
             }
             Kind::Btf { .. } => self.access_btf(number, reg.off, size, false, None),
-            Kind::Ctx if self.program.kind == ProgType::Syscall => {
+            Kind::Ctx if self.context_is_memory() => {
                 if size == 0 {
                     if zero_ok {
                         return Ok(());
@@ -666,6 +666,23 @@ impl Checker<'_> {
                 fail!(EACCES, ArgType { reg: number, kind, expected });
             }
         }
+    }
+
+    /// Whether the context is what it seems to be, not a view that loads convert.
+    fn context_is_memory(&self) -> bool {
+        matches!(
+            self.program.kind,
+            ProgType::Syscall
+                | ProgType::Kprobe
+                | ProgType::Tracepoint
+                | ProgType::RawTracepoint
+                | ProgType::RawTracepointWritable
+                | ProgType::Tracing
+                | ProgType::Lsm
+                | ProgType::StructOps
+                | ProgType::Netfilter
+                | ProgType::LircMode2
+        )
     }
 
     /// A pointer and, in the next register, the number of bytes behind it.

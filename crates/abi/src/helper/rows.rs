@@ -250,8 +250,7 @@ pub(super) const HELPERS: &[Helper] = &[
     ]),
     helper(67, "bpf_get_stack", (4, 18), &[
         proto(&[CTX, MEM.uninit(), SIZE_OR_ZERO, ANY], INTEGER).gpl()
-            .of(&[Kprobe, Tracepoint, PerfEvent]),
-        proto(&[CTX, MEM.read_only(), SIZE_OR_ZERO, ANY], INTEGER).gpl().of(&[RawTp]),
+            .of(&[Kprobe, Tracepoint, PerfEvent, RawTp]),
     ]),
     helper(68, "bpf_skb_load_bytes_relative", (4, 18), &[
         proto(&[CTX, ANY, MEM.uninit(), SIZE, ANY], INTEGER).of(&[SkFilter, Tc, SkReuseport]),
@@ -269,16 +268,16 @@ pub(super) const HELPERS: &[Helper] = &[
         proto(&[CTX, MAP, MAP_KEY, ANY], INTEGER).of(&[SkSkb]),
     ]),
     helper(73, "bpf_lwt_push_encap", (4, 18), &[
-        proto(&[CTX, ANY, MEM.read_only()], INTEGER).of(&[LwtIn, LwtXmit]),
+        proto(&[CTX, ANY, MEM.read_only(), SIZE], INTEGER).of(&[LwtIn, LwtXmit]),
     ]),
     helper(74, "bpf_lwt_seg6_store_bytes", (4, 18), &[
-        proto(&[CTX, ANY, MEM.read_only()], INTEGER).of(&[LwtSeg6]),
+        proto(&[CTX, ANY, MEM.read_only(), SIZE], INTEGER).of(&[LwtSeg6]),
     ]),
     helper(75, "bpf_lwt_seg6_adjust_srh", (4, 18), &[
         proto(&[CTX, ANY, ANY], INTEGER).of(&[LwtSeg6]),
     ]),
     helper(76, "bpf_lwt_seg6_action", (4, 18), &[
-        proto(&[CTX, ANY, MEM.read_only()], INTEGER).of(&[LwtSeg6]),
+        proto(&[CTX, ANY, MEM.read_only(), SIZE], INTEGER).of(&[LwtSeg6]),
     ]),
     helper(77, "bpf_rc_repeat", (4, 18), &[
         proto(&[CTX], INTEGER).gpl().of(&[Lirc]),
@@ -526,7 +525,7 @@ pub(super) const HELPERS: &[Helper] = &[
         proto(&[MEM.uninit(), SIZE_OR_ZERO, ANY], INTEGER).sleeps().of(&[Perfmon]),
     ]),
     helper(149, "bpf_snprintf_btf", (5, 10), &[
-        proto(&[MEM, SIZE, MEM.read_only(), SIZE, ANY], INTEGER).of(&[Perfmon]),
+        proto(&[MEM.write(), SIZE, MEM.read_only(), SIZE, ANY], INTEGER).of(&[Perfmon]),
     ]),
     helper(150, "bpf_seq_printf_btf", (5, 10), &[
         proto(&[btf("seq_file"), MEM.read_only(), SIZE_OR_ZERO, ANY], INTEGER).gpl().when(AttachIn(ITERATOR))

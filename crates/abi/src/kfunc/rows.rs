@@ -8,7 +8,7 @@ use crate::Version;
 const COMMON: &[KfuncHook] = &[Common];
 const GENERIC: &[KfuncHook] = &[Tracing, Tc, Xdp, StructOps, Syscall, Cgroup];
 const CPUMASK: &[KfuncHook] = &[Tracing, StructOps, Syscall];
-const CRYPTO: &[KfuncHook] = &[Tc, SchedAct, Xdp, Syscall];
+const CRYPTO: &[KfuncHook] = &[Tc, SchedAct, Xdp];
 const SKB: &[KfuncHook] = &[Tc, SchedAct, SkSkb, SocketFilter, Cgroup, Lwt, Netfilter, Tracing];
 const TC: &[KfuncHook] = &[Tc, SchedAct];
 const CLS: &[KfuncHook] = &[Tc];
@@ -16,6 +16,7 @@ const XDP: &[KfuncHook] = &[Xdp];
 const XDP_CLS: &[KfuncHook] = &[Xdp, Tc];
 const CGROUP: &[KfuncHook] = &[Cgroup];
 const TRACING: &[KfuncHook] = &[Tracing];
+const TRACED: &[KfuncHook] = &[Tracing, Syscall];
 const SYSCALL: &[KfuncHook] = &[Syscall];
 const STRUCT_OPS: &[KfuncHook] = &[StructOps];
 const KPROBE: &[KfuncHook] = &[Kprobe];
@@ -170,7 +171,7 @@ pub(super) const KFUNCS: &[Kfunc] = &[
     row("bpf_res_spin_unlock", (6, 15), COMMON, &[]),
     row("bpf_res_spin_lock_irqsave", (6, 15), COMMON, &[RET_NULL]),
     row("bpf_res_spin_unlock_irqrestore", (6, 15), COMMON, &[]),
-    row("bpf_send_signal_task", (6, 13), COMMON, &[TRUSTED_ARGS]),
+    row("bpf_send_signal_task", (6, 13), TRACED, &[TRUSTED_ARGS]),
     // CPU masks: kernel/bpf/cpumask.c.
     row("bpf_cpumask_create", (6, 3), CPUMASK, &[ACQUIRE, RET_NULL]),
     row("bpf_cpumask_release", (6, 3), CPUMASK, &[RELEASE]),
@@ -219,10 +220,10 @@ pub(super) const KFUNCS: &[Kfunc] = &[
     row("bpf_sk_assign_tcp_reqsk", (6, 9), CLS, &[TRUSTED_ARGS]),
     only(KfuncFilter::Iterators, row("bpf_sock_destroy", (6, 5), TRACING, &[TRUSTED_ARGS])),
     // Connection tracking: net/netfilter/nf_conntrack_bpf.c, nf_nat_bpf.c.
-    row("bpf_xdp_ct_alloc", (6, 0), XDP, &[ACQUIRE, RET_NULL]),
-    row("bpf_xdp_ct_lookup", (5, 18), XDP, &[ACQUIRE, RET_NULL]),
-    row("bpf_skb_ct_alloc", (6, 0), CLS, &[ACQUIRE, RET_NULL]),
-    row("bpf_skb_ct_lookup", (5, 18), CLS, &[ACQUIRE, RET_NULL]),
+    row("bpf_xdp_ct_alloc", (6, 0), XDP_CLS, &[ACQUIRE, RET_NULL]),
+    row("bpf_xdp_ct_lookup", (5, 18), XDP_CLS, &[ACQUIRE, RET_NULL]),
+    row("bpf_skb_ct_alloc", (6, 0), XDP_CLS, &[ACQUIRE, RET_NULL]),
+    row("bpf_skb_ct_lookup", (5, 18), XDP_CLS, &[ACQUIRE, RET_NULL]),
     row("bpf_ct_insert_entry", (6, 0), XDP_CLS, &[ACQUIRE, RET_NULL, RELEASE]),
     row("bpf_ct_release", (5, 18), XDP_CLS, &[RELEASE]),
     row("bpf_ct_set_timeout", (6, 0), XDP_CLS, &[TRUSTED_ARGS]),

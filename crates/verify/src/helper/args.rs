@@ -8,6 +8,7 @@ use crate::checker::Checker;
 use crate::disasm::helper_name;
 use crate::error::{Check, bug, fail};
 use crate::kernel_types::AcceptedType;
+use crate::log::say;
 use crate::record::FieldKind;
 use crate::reg::{DynptrKind, Flags, KERNEL_BTF, Kind, Reg, type_name};
 use crate::state::{Byte, slot_of};
@@ -64,7 +65,14 @@ impl Checker<'_> {
                 if !reg.is_stack() {
                     fail!(EINVAL, ReleaseConstDynptr);
                 }
-                let held = self.dynptr_slot(&reg)?.is_some_and(|(frame, slot)| {
+                let place = match self.dynptr_slot(&reg) {
+                    Ok(place) => place,
+                    Err(fault) => {
+                        say!(self.log, "{}\n", fault.reason);
+                        None
+                    }
+                };
+                let held = place.is_some_and(|(frame, slot)| {
                     self.cur.frame_at(frame).stack[slot].reg.ref_id != 0
                 });
                 if !held {

@@ -51,7 +51,7 @@ pub(crate) mod id {
 
 /// Helpers after which packet pointers are worth nothing.
 const CHANGES_PACKET: &[u32] =
-    &[9, 10, 11, 13, 18, 19, 31, 38, 39, 43, 44, 54, 62, 65, 73, 74, 75, 76, 90, 91, 143, 12];
+    &[9, 10, 11, 13, 18, 19, 31, 38, 39, 43, 44, 50, 54, 62, 65, 73, 74, 75, 76, 90, 91, 143, 12];
 /// Helpers that yield a reference.
 const ACQUIRES: &[u32] = &[84, 85, 99, 131, id::KPTR_XCHG];
 /// Helpers that see the same socket as another type.
@@ -230,10 +230,16 @@ impl Checker<'_> {
             Allowed::Everywhere => true,
             Allowed::SleepableHooks => self.is_sleepable(),
             Allowed::PathFunctions(names) => {
-                self.program.attach_type == 28 || names.contains(&target.as_str())
+                self.program.attach_type == AttachType::TraceIter as u32
+                    || names.contains(&target.as_str())
             }
             Allowed::NotTracing(prefix) => {
-                self.program.kind != ProgType::Tracing || !target.starts_with(prefix)
+                use AttachType as A;
+                match AttachType::from_number(self.program.attach_type) {
+                    Some(A::TraceIter | A::TraceRawTp) => true,
+                    Some(A::TraceFentry | A::TraceFexit) => !target.starts_with(prefix),
+                    _ => false,
+                }
             }
         }
     }

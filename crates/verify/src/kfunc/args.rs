@@ -6,44 +6,13 @@ use skep_abi::{AttachType, KfuncFlags, ProgType, TypeFlags};
 use skep_btf::{Btf, Type};
 
 use super::Call;
+use super::wants::{Pointed, Wants, is_number, kernel_name};
 use crate::checker::Checker;
 use crate::error::{Check, bug, fail};
 use crate::kernel_types::AcceptedType;
 use crate::log::say;
 use crate::record::FieldKind;
 use crate::reg::{DynptrKind, Flags, IrqClass, KERNEL_BTF, Kind, Reg};
-
-/// What a parameter that is a pointer takes (`enum kfunc_ptr_arg_type`).
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wants {
-    Null,
-    Context,
-    Allocated,
-    Refcounted,
-    Dynptr,
-    Iter,
-    ListHead,
-    ListNode,
-    TreeRoot,
-    TreeNode,
-    Str,
-    Map,
-    Workqueue,
-    TaskWork,
-    IrqFlag,
-    ResSpinLock,
-    Object,
-    Callback,
-    Mem,
-    MemAndSize,
-}
-
-/// What a pointer parameter points to.
-struct Pointed {
-    id: u32,
-    name: String,
-    kind: &'static str,
-}
 
 impl Checker<'_> {
     pub(super) fn check_kfunc_args(&mut self, call: &mut Call) -> Check {
@@ -187,9 +156,6 @@ impl Checker<'_> {
 
     fn check_kfunc_number(&mut self, call: &mut Call, index: usize, reg: &Reg) -> Check {
         let n = index as u8 + 1;
-        if reg.kind == Kind::Uninit {
-            fail!(EACCES, NotReadable { reg: n });
-        }
         if !reg.is_scalar() {
             fail!(EINVAL, ArgNotScalar { reg: n });
         }
@@ -213,98 +179,14 @@ impl Checker<'_> {
         self.mark_precise(n)
     }
 
-    /// What the BTF says that this parameter takes.
-    fn kfunc_wants(
-        &self,
-        call: &Call,
-        index: usize,
-        target: u32,
-        pointed: &Pointed,
-        reg: &Reg,
-    ) -> Check<Wants> {
-        let (btf, arg) = (&call.btf, index as u32);
-        if call.is("bpf_cast_to_kern_ctx") || self.is_context_type(btf, target) {
-            return Ok(Wants::Context);
-        }
-        if call.suffix(index, "__nullable") && reg.is_null() {
-            return Ok(Wants::Null);
-        }
-        let is_struct = pointed.kind == "STRUCT";
-        let by_suffix = [
-            ("__alloc", Wants::Allocated),
-            ("__refcounted_kptr", Wants::Refcounted),
-            ("__iter", Wants::Iter),
-            ("__str", Wants::Str),
-            ("__map", Wants::Map),
-            ("__irq_flag", Wants::IrqFlag),
-        ];
-        let by_struct = [
-            ("bpf_dynptr", Wants::Dynptr),
-            ("bpf_list_head", Wants::ListHead),
-            ("bpf_list_node", Wants::ListNode),
-            ("bpf_rb_root", Wants::TreeRoot),
-            ("bpf_rb_node", Wants::TreeNode),
-            ("bpf_wq", Wants::Workqueue),
-            ("bpf_task_work", Wants::TaskWork),
-            ("bpf_res_spin_lock", Wants::ResSpinLock),
-        ];
-        if call.iterates() && index == 0 {
-            return Ok(Wants::Iter);
-        }
-        if let Some((_, wants)) = by_suffix.iter().find(|(suffix, _)| call.suffix(index, suffix)) {
-            return Ok(*wants);
-        }
-        if let Some((_, wants)) =
-            by_struct.iter().find(|(name, _)| is_struct && pointed.name == *name)
-        {
-            return Ok(*wants);
-        }
-        let ty = btf.type_by_id(pointed.id);
-        if reg.is_btf() || kernel_name(reg.kind).is_some() {
-            if !matches!(ty, Ok(Type::Struct(_) | Type::Union(_))) {
-                let (name, kind) = (call.name(), pointed.kind);
-                fail!(EINVAL, KfuncArgPointer { name, arg, kind, pointed: pointed.name.clone() });
-            }
-            return Ok(Wants::Object);
-        }
-        if matches!(ty, Ok(Type::FuncProto(_))) {
-            return Ok(Wants::Callback);
-        }
-        let sized = call.params.get(index + 1).is_some_and(|next| {
-            is_number(btf, next.type_id)
-                && self.cur.reg(index + 2).is_scalar()
-                && (call.suffix(index + 1, "__sz") || call.suffix(index + 1, "__szk"))
-        });
-        let plain = is_number(btf, pointed.id)
-            || self.is_scalar_struct(btf, pointed.id, 0)
-            || (sized && matches!(ty, Ok(Type::Void)));
-        if !plain {
-            let (kind, name) = (pointed.kind, pointed.name.clone());
-            let void = if sized { "void, " } else { "" };
-            fail!(EINVAL, KfuncArgTarget { arg, kind, name, void });
-        }
-        Ok(if sized { Wants::MemAndSize } else { Wants::Mem })
-    }
-
-    /// Whether a struct holds nothing but numbers, four levels deep.
-    pub(super) fn is_scalar_struct(&self, btf: &Btf, id: u32, depth: u32) -> bool {
-        let Ok(Type::Struct(composite) | Type::Union(composite)) = btf.resolved(id) else {
-            return false;
-        };
-        composite.members.iter().all(|member| match btf.resolved(member.type_id) {
-            Ok(Type::Struct(_) | Type::Union(_)) => {
-                depth < 3 && self.is_scalar_struct(btf, member.type_id, depth + 1)
-            }
-            Ok(Type::Array(array)) => array.len > 0 && is_number(btf, array.element),
-            _ => is_number(btf, member.type_id),
-        })
-    }
-
     fn note_kfunc_map(&mut self, call: &mut Call, n: u8, reg: &Reg) -> Check {
-        if reg.is_scalar() {
+        let Some(map) = reg.map() else {
+            // Linux sees something else in the place of a map for these.
+            if matches!(reg.kind, Kind::Btf { .. } | Kind::Mem { .. }) {
+                return Ok(());
+            }
             fail!(EINVAL, KfuncArgNotMap { reg: n });
-        }
-        let Some(map) = reg.map() else { return Ok(()) };
+        };
         let record = &self.maps[usize::from(map)].record;
         let (work, queue) = (record.has(FieldKind::TaskWork), record.has(FieldKind::Workqueue));
         if let Some((first, uid)) = call.map
@@ -326,10 +208,11 @@ impl Checker<'_> {
             fail!(EINVAL, KfuncArgNotCtx { arg, kind: reg.type_name() });
         }
         if call.is("bpf_cast_to_kern_ctx") {
-            let kernel = self.btf(KERNEL_BTF);
-            let id = kernel_context(self.program.kind)
-                .and_then(|name| kernel.and_then(|btf| btf.find(name, skep_btf::Kind::Struct)));
-            let Some(id) = id else { fail!(EINVAL, Silent) };
+            let Some(btf) = self.btf(KERNEL_BTF) else { fail!(EINVAL, Silent) };
+            let Some(id) = kernel_context(&btf, self.program.kind) else { fail!(EINVAL, Silent) };
+            if !btf.type_by_id(id).is_ok_and(|ty| ty.composite().is_some()) {
+                fail!(EINVAL, KernelContext { id });
+            }
             call.context = id;
         }
         Ok(())
@@ -498,28 +381,9 @@ impl Checker<'_> {
     }
 }
 
-impl Call {
-    /// Whether the name of a parameter ends like this.
-    fn suffix(&self, index: usize, suffix: &str) -> bool {
-        let name = &self.params[index].name;
-        name.len() > suffix.len() && name.ends_with(suffix)
-    }
-}
-
 /// An owning reference to an object of the program's.
 pub(super) fn is_owned(reg: &Reg) -> bool {
     reg.is_btf() && reg.flags == Flags::ALLOC
-}
-
-/// The kernel's structure behind what is a type of its own to the verifier.
-fn kernel_name(kind: Kind) -> Option<&'static str> {
-    Some(match kind {
-        Kind::Socket => "sock",
-        Kind::SockCommon => "sock_common",
-        Kind::TcpSock => "tcp_sock",
-        Kind::MapPtr { .. } => "bpf_map",
-        _ => return None,
-    })
 }
 
 /// `struct nf_conn` and `struct nf_conn___init` have the same layout and are yet
@@ -529,36 +393,11 @@ fn is_nocast_alias(a: &str, b: &str) -> bool {
     alias(a, b) || alias(b, a)
 }
 
-fn is_number(btf: &Btf, id: u32) -> bool {
-    matches!(btf.resolved(id), Ok(Type::Int(_) | Type::Enum(_) | Type::Enum64(_)))
-}
-
-/// The kernel's own structure of a context.
-fn kernel_context(kind: ProgType) -> Option<&'static str> {
-    Some(match kind {
-        ProgType::SocketFilter
-        | ProgType::SchedCls
-        | ProgType::SchedAct
-        | ProgType::CgroupSkb
-        | ProgType::LwtIn
-        | ProgType::LwtOut
-        | ProgType::LwtXmit
-        | ProgType::LwtSeg6local
-        | ProgType::SkSkb => "sk_buff",
-        ProgType::Xdp => "xdp_buff",
-        ProgType::CgroupSock => "sock",
-        ProgType::CgroupSockAddr => "bpf_sock_addr_kern",
-        ProgType::SockOps => "bpf_sock_ops_kern",
-        ProgType::SkMsg => "sk_msg",
-        ProgType::FlowDissector => "bpf_flow_dissector",
-        ProgType::Kprobe => "pt_regs",
-        ProgType::PerfEvent => "bpf_perf_event_data_kern",
-        ProgType::CgroupDevice => "bpf_cgroup_dev_ctx",
-        ProgType::CgroupSysctl => "bpf_sysctl_kern",
-        ProgType::CgroupSockopt => "bpf_sockopt_kern",
-        ProgType::SkReuseport => "sk_reuseport_kern",
-        ProgType::SkLookup => "bpf_sk_lookup_kern",
-        ProgType::Netfilter => "bpf_nf_ctx",
-        _ => return None,
-    })
+/// The kernel's own type for a context: there is a structure with a member for each
+/// program type.
+fn kernel_context(btf: &Btf, kind: ProgType) -> Option<u32> {
+    let all = btf.find("bpf_ctx_convert", skep_btf::Kind::Struct)?;
+    let composite = btf.type_by_id(all).ok()?.composite()?;
+    let name = format!("BPF_PROG_TYPE_{}_kern", kind.name().to_ascii_uppercase());
+    composite.members.iter().find(|member| member.name == name).map(|member| member.type_id)
 }

@@ -1,5 +1,5 @@
 //! Calls of kernel functions, by their BTF and the table of what the BTF does not say:
-//! `args` is what a register must be, `graph` what lists and trees ask of it, `effects`
+//! `wants` is what a parameter takes, `args` whether a register is that, `graph` what lists and trees ask of it, `effects`
 //! what a call does to locks and references, `result` what it leaves in r0.
 //! Counterpart: `check_kfunc_call`.
 
@@ -7,6 +7,7 @@ mod args;
 mod effects;
 mod graph;
 mod result;
+mod wants;
 
 use std::sync::Arc;
 
@@ -118,7 +119,9 @@ impl Checker<'_> {
             fail!(EINVAL, KfuncNeedsDevice);
         }
         let attach = AttachType::from_number(self.program.attach_type);
-        let row = Kfunc::from_name(name).filter(|row| row.is_offered(self.program.kind, attach));
+        let row = Kfunc::from_name(name)
+            .filter(|row| row.is_offered(self.program.kind, attach))
+            .filter(|row| self.is_tagged(row.name, id as u32, module));
         self.kfuncs.insert((id, module), row);
         Ok(())
     }
@@ -130,6 +133,19 @@ impl Checker<'_> {
         }
         let fd = *self.program.fd_array.as_ref()?.get(usize::try_from(module).ok()?)?;
         self.program.modules.iter().find(|(number, _)| *number == fd).map(|(_, btf)| btf)
+    }
+
+    /// Whether the kernel was built with this function as one for programs. Of most it
+    /// is enough that they exist; where the kernel has the function anyway, its BTF has
+    /// a tag, unless it was made by old tools.
+    fn is_tagged(&self, name: &str, id: u32, module: i16) -> bool {
+        if name.starts_with("bpf_") && name != "bpf_verify_pkcs7_signature" {
+            return true;
+        }
+        let Some(btf) = self.kfunc_btf(module) else { return false };
+        let tagged = |id| btf.decl_tags(id).any(|(name, _)| name == "bpf_kfunc");
+        let has_tags = btf.find("bpf_rcu_read_lock", skep_btf::Kind::Func).is_some_and(tagged);
+        !has_tags || tagged(id)
     }
 
     pub(crate) fn kfunc_name(&self, id: i32, module: i16) -> Option<&str> {

@@ -153,7 +153,7 @@ impl Checker<'_> {
                 Reg::pointer(Kind::Mem { size: 0, dynptr: 0 }, Flags::RDONLY | Flags::UNTRUSTED)
             }
             Some((_, Ok(_))) => fail!(EINVAL, CastType),
-            _ => fail!(EINVAL, CastUnknown { id: constant }),
+            _ => fail!(EINVAL, CastUnknown { id: constant as i64 }),
         })
     }
 
