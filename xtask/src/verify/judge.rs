@@ -214,11 +214,13 @@ impl Judge {
         };
         let mut statistics = vec![0; 4096];
         let result = load(Log::STATS, &mut statistics);
-        let (time, counts) = figures(&text(&statistics));
-        let mut log = String::new();
-        if self.logs || result.is_err() && result != Err(Errno::EPERM) {
+        let mut log = text(&statistics);
+        let (time, counts) = figures(&log);
+        if is_long(counts) {
+            // What ran for so long is not asked again; its message is there.
+        } else if self.logs || result.is_err() && result != Err(Errno::EPERM) {
             let mut buffer = vec![0; LOG_ROOM];
-            if let Ok(fd) = load(log_level(counts), &mut buffer) {
+            if let Ok(fd) = load(Log::LEVEL2, &mut buffer) {
                 self.linux.close(fd as RawFd);
             }
             log = text(&buffer);
@@ -251,19 +253,20 @@ impl Judge {
         if time > PATIENCE {
             return Err("time-out");
         }
-        let mut log = Log::silent();
-        if self.logs || result.is_err() {
-            log = Log::new(log_level(linux.counts));
+        let error = result.as_ref().err();
+        let mut text = error.map_or(String::new(), |error| error.reason.to_string());
+        if !is_long(linux.counts) && (self.logs || result.is_err()) {
+            let mut log = Log::new(Log::LEVEL2);
             if judged(&mut log)? != result {
                 return Err("another verdict with a log");
             }
+            text = log.text().to_string();
         }
-        let error = result.as_ref().err();
         Ok(Verdict {
             result: error.map_or(Ok(()), |error| Err(error.errno)),
             insn: error.and_then(|error| error.pc),
             reason: error.map_or("", |error| error.reason.name()),
-            log: log.text().to_string(),
+            log: text,
             time,
             counts: result.as_ref().map_or([0; 4], |counts| {
                 let Counts { processed, max_states_per_insn, total_states, peak_states } = *counts;
@@ -302,10 +305,10 @@ fn figures(log: &str) -> (Duration, [u32; 4]) {
     (Duration::from_micros(after("verification time ").into()), names.map(after))
 }
 
-/// The level of the log that tells why. A walk over a million instructions is not
-/// worth reading; the message is in every log.
-fn log_level([processed, ..]: [u32; 4]) -> u32 {
-    if processed > 50_000 { Log::STATS } else { Log::LEVEL2 }
+/// Whether so many instructions were followed that a log of them all is not worth its
+/// time. The message is in every log.
+fn is_long([processed, ..]: [u32; 4]) -> bool {
+    processed > 50_000
 }
 
 /// The same program, with a log if there is room for one.
