@@ -42,6 +42,18 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// What is to be expected of a program, as far as that is said.
+    fn expected(success: bool) -> Verdict {
+        Verdict {
+            result: if success { Ok(()) } else { Err(Errno::EINVAL) },
+            insn: None,
+            reason: "",
+            log: String::new(),
+            time: Duration::ZERO,
+            counts: [0; 4],
+        }
+    }
+
     /// The line that goes with the errno.
     pub fn message(&self) -> &str {
         message(&self.log)
@@ -65,6 +77,8 @@ struct Seen {
     btfs: HashMap<RawFd, Arc<Btf>>,
     contents: HashMap<RawFd, Vec<u8>>,
     cases: Vec<Case>,
+    /// What is expected of the next program, where it cannot be asked of Linux.
+    expected: Option<bool>,
 }
 
 /// Linux, with the verifier beside it.
@@ -96,6 +110,16 @@ impl Judge {
     /// Forgets all maps and types, before another object is loaded.
     pub fn forget(&self) {
         *self.seen() = Seen::default();
+    }
+
+    /// The next program is not put to Linux: whoever wrote it says whether it loads.
+    pub fn expect(&self, success: bool) {
+        self.seen().expected = Some(success);
+    }
+
+    /// Whether the last program was not put to Linux.
+    pub fn has_expectation(&self) -> bool {
+        self.seen().expected.is_some()
     }
 
     /// What was judged since the last call.
@@ -180,6 +204,16 @@ impl Judge {
             return Err(case.linux.result.err().unwrap_or(Errno::EBUSY));
         }
         let program = self.program(attr).map(Arc::new);
+        let expected = self.seen().expected;
+        if let Some(success) = expected {
+            let linux = Verdict::expected(success);
+            let ours = match &program {
+                Some(program) => self.ask_verifier(program, Privilege::All, &linux),
+                None => Err("a program type that is not known"),
+            };
+            self.seen().cases.push(Case { privilege: Privilege::All, linux, ours });
+            return Err(Errno::EOPNOTSUPP);
+        }
         let mut first = None;
         for &privilege in &self.privileges {
             let (result, linux) = self.ask_linux(attr, privilege);
