@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::cargo;
 use crate::test::succeeds;
+use crate::{cargo, verify};
 
 /// What to measure.
 #[derive(Subcommand, Clone, Copy)]
@@ -13,6 +13,8 @@ pub enum What {
     Maps,
     /// Compiled programs beside Linux's JIT, rbpf and native code
     Run,
+    /// The verifier beside Linux's, on the selftests and on Debian's objects
+    Verify,
 }
 
 /// Measures. Gives whether the goals are met.
@@ -25,6 +27,12 @@ pub fn execute(what: &What) -> Result<bool> {
     let name = match what {
         What::Maps => "maps",
         What::Run => "run",
+        What::Verify => "verify",
     };
-    succeeds(std::process::Command::new(bench).arg(name))
+    let mut command = std::process::Command::new(bench);
+    command.arg(name);
+    if let What::Verify = what {
+        command.args(verify::all_objects()?);
+    }
+    succeeds(&mut command)
 }

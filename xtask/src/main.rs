@@ -13,6 +13,7 @@ mod parity;
 mod prove;
 mod relocate;
 mod run;
+mod sound;
 mod test;
 mod verify;
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{relocate, run, verify};
+use crate::{relocate, run, sound, verify};
 
 /// What to compare.
 #[derive(Subcommand, Clone)]
@@ -14,12 +14,15 @@ pub enum What {
     Run,
     /// Verdict, message and instruction of the verifier on Linux's own tests
     Verify(verify::Options),
+    /// What the verifier accepts, on the tagged interpreter, with its facts asserted
+    Sound(sound::Options),
 }
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 3] {
-        [What::Relocate, What::Run, What::Verify(verify::Options::short())]
+    pub fn all() -> [What; 4] {
+        let (verify, sound) = (verify::Options::short(), sound::Options::short());
+        [What::Relocate, What::Run, What::Verify(verify), What::Sound(sound)]
     }
 
     /// Its name on the command line.
@@ -28,6 +31,7 @@ impl What {
             What::Relocate => "relocate",
             What::Run => "run",
             What::Verify(_) => "verify",
+            What::Sound(_) => "sound",
         }
     }
 }
@@ -42,5 +46,6 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Relocate => relocate::run(),
         What::Run => run::execute(),
         What::Verify(options) => verify::execute(options),
+        What::Sound(options) => sound::execute(options),
     }
 }

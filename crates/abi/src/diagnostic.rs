@@ -82,6 +82,11 @@ pub enum TrapKind {
         /// The region.
         region: &'static str,
     },
+    /// A load from one of the kernel's own structures, which are not here.
+    KernelMemory {
+        /// What it is a part of (`map`).
+        what: &'static str,
+    },
     /// Control left the program's instructions.
     BadJump {
         /// Target slot.
@@ -153,6 +158,9 @@ impl fmt::Display for TrapKind {
             TrapKind::Uninitialised { register } => write!(f, "R{register} !read_ok"),
             TrapKind::Stale { region } => {
                 write!(f, "access through a pointer into {region} that no longer holds")
+            }
+            TrapKind::KernelMemory { what } => {
+                write!(f, "load from the kernel's own structure of a {what}, which is not here")
             }
             TrapKind::BadJump { target } => {
                 write!(f, "jump to insn {target}, outside of the program")

@@ -161,6 +161,9 @@ impl Checker<'_> {
             }
             _ => id,
         };
+        if self.program.kind == ProgType::Kprobe && is_struct(btf, id, "bpf_user_pt_regs_t") {
+            return true;
+        }
         let name = match self.program.kind {
             ProgType::SocketFilter
             | ProgType::SchedCls
@@ -257,8 +260,15 @@ impl Checker<'_> {
                     }
                 }
                 Arg::Mem { size, flags } => {
+                    if flags.contains(Flags::UNTRUSTED) {
+                        // Read with care, whatever it is.
+                        continue;
+                    }
                     self.check_arg_offset(&reg, n, false, false)?;
-                    self.check_mem_reg(n, size)?;
+                    self.check_mem_reg(n, size).map_err(|mut fault| {
+                        fault.errno = Errno::EINVAL;
+                        fault
+                    })?;
                     let null = reg.maybe_null() || reg.is_null();
                     if !flags.contains(Flags::MAYBE_NULL) && null {
                         fail!(EINVAL, ArgNull { arg: number });
@@ -270,26 +280,43 @@ impl Checker<'_> {
                     }
                 }
                 Arg::Dynptr => {
+                    self.check_arg_offset(&reg, n, false, true)?;
                     self.process_dynptr(n, skep_abi::TypeFlags::READ_ONLY, DynptrKind::Invalid, 0)?
                 }
-                Arg::Btf { id, flags } => {
-                    let nullable = flags.contains(Flags::MAYBE_NULL);
-                    if nullable && reg.is_null() {
-                        continue;
-                    }
-                    let Kind::Btf { btf, id: own } = reg.kind else { fail!(EACCES, Silent) };
-                    if (reg.maybe_null() && !nullable) || !reg.is_trusted() {
-                        fail!(EACCES, Silent);
-                    }
-                    let wanted = AcceptedType { btf: KERNEL_BTF, id, strict: false };
-                    if !self.types_match(btf, own, reg.off, wanted) {
-                        fail!(EACCES, Silent);
-                    }
-                    self.check_arg_offset(&reg, n, false, false)?;
-                }
+                Arg::Btf { flags, .. } if flags.contains(Flags::UNTRUSTED) => {}
+                Arg::Btf { id, flags } => self.check_trusted_arg(n, id, flags)?,
             }
         }
         Ok(())
+    }
+
+    /// An argument that the called function relies on.
+    fn check_trusted_arg(&mut self, n: u8, id: u32, flags: Flags) -> Check {
+        let reg = *self.cur.reg(n.into());
+        let nullable = flags.contains(Flags::MAYBE_NULL);
+        if nullable && reg.is_null() {
+            return Ok(());
+        }
+        let bare = if nullable { reg.flags - Flags::MAYBE_NULL } else { reg.flags };
+        let known = [Flags::empty(), Flags::TRUSTED, Flags::RCU];
+        let (Kind::Btf { btf, id: own }, true) = (reg.kind, known.contains(&bare)) else {
+            let kind = reg.type_name();
+            fail!(
+                EACCES,
+                ArgType { reg: n, kind, expected: "ptr_, trusted_ptr_, rcu_ptr_".into() }
+            );
+        };
+        // Linux takes pointers without any qualifier, too; the function would rely on
+        // what nobody vouches for.
+        if bare.is_empty() && reg.ref_id == 0 {
+            fail!(EACCES, KfuncArgUntrusted { reg: n });
+        }
+        let wanted = AcceptedType { btf: KERNEL_BTF, id, strict: false };
+        if !self.types_match(btf, own, reg.off, wanted) {
+            let (name, expected) = (self.type_name(btf, own), self.type_name(KERNEL_BTF, id));
+            fail!(EACCES, BtfType { reg: n, name, expected });
+        }
+        self.check_arg_offset(&reg, n, false, false)
     }
 }
 

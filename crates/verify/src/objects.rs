@@ -172,7 +172,7 @@ impl Checker<'_> {
         if wanted != DynptrKind::Invalid && wanted != found {
             fail!(EINVAL, DynptrType { kind: wanted.name(), arg });
         }
-        if let (false, Some((frame, index))) = (constant, self.dynptr_slot(&reg)?) {
+        if !constant && let Some((frame, index)) = self.dynptr_slot(&reg)? {
             self.read_object(frame, index, 2);
         }
         Ok(())

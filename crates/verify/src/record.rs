@@ -57,21 +57,53 @@ impl FieldKind {
         matches!(self, FieldKind::KptrUnref | FieldKind::KptrRef | FieldKind::KptrPercpu)
     }
 
-    fn of_struct(name: &str) -> Option<(FieldKind, u32)> {
+    /// The kind of field that a structure of the kernel's is, with its size and
+    /// alignment.
+    fn of_struct(name: &str) -> Option<(FieldKind, u32, u32)> {
         Some(match name {
-            "bpf_spin_lock" => (FieldKind::SpinLock, 4),
-            "bpf_res_spin_lock" => (FieldKind::ResSpinLock, 8),
-            "bpf_timer" => (FieldKind::Timer, 16),
-            "bpf_wq" => (FieldKind::Workqueue, 16),
-            "bpf_task_work" => (FieldKind::TaskWork, 8),
-            "bpf_list_head" => (FieldKind::ListHead, 16),
-            "bpf_list_node" => (FieldKind::ListNode, 24),
-            "bpf_rb_root" => (FieldKind::RbRoot, 16),
-            "bpf_rb_node" => (FieldKind::RbNode, 32),
-            "bpf_refcount" => (FieldKind::Refcount, 4),
+            "bpf_spin_lock" => (FieldKind::SpinLock, 4, 4),
+            "bpf_res_spin_lock" => (FieldKind::ResSpinLock, 4, 4),
+            "bpf_timer" => (FieldKind::Timer, 16, 8),
+            "bpf_wq" => (FieldKind::Workqueue, 16, 8),
+            "bpf_task_work" => (FieldKind::TaskWork, 8, 8),
+            "bpf_list_head" => (FieldKind::ListHead, 16, 8),
+            "bpf_list_node" => (FieldKind::ListNode, 24, 8),
+            "bpf_rb_root" => (FieldKind::RbRoot, 16, 8),
+            "bpf_rb_node" => (FieldKind::RbNode, 32, 8),
+            "bpf_refcount" => (FieldKind::Refcount, 4, 4),
             _ => return None,
         })
     }
+
+    /// At most one of it in a type.
+    fn is_unique(self) -> bool {
+        use FieldKind as F;
+        matches!(
+            self,
+            F::SpinLock | F::ResSpinLock | F::Timer | F::Workqueue | F::TaskWork | F::Refcount
+        )
+    }
+
+    /// Arrays of it are fine.
+    fn may_repeat(self) -> bool {
+        self.is_kptr() || matches!(self, FieldKind::ListHead | FieldKind::RbRoot)
+    }
+
+    /// Whether it is looked for in what a program allocates, or in a map's values.
+    fn belongs_in(self, home: Home) -> bool {
+        use FieldKind as F;
+        match home {
+            Home::Map => !matches!(self, F::ListNode | F::RbNode),
+            Home::Object => !matches!(self, F::Timer | F::Workqueue | F::TaskWork | F::Uptr),
+        }
+    }
+}
+
+/// What special fields lie in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Home {
+    Map,
+    Object,
 }
 
 /// One special field.
@@ -119,132 +151,230 @@ impl Record {
         self.fields.iter().find(|field| field.kind == kind).map(|field| field.off)
     }
 
-    /// The fields of a map's values.
+    /// The fields of a map's values; none where the type breaks the rules.
     pub(crate) fn of_map(def: &MapDef, btf: BtfId, checker: &Checker<'_>) -> Record {
         match &def.btf {
             Some(types) if def.value_type != 0 => {
-                Record::of_type(types, btf, def.value_type, checker)
+                Record::of_type(types, btf, def.value_type, Home::Map, checker).unwrap_or_default()
             }
             _ => Record::default(),
         }
     }
 
-    /// The fields of a struct or of a section of variables.
-    pub(crate) fn of_type(types: &Btf, btf: BtfId, id: u32, checker: &Checker<'_>) -> Record {
-        let mut record = Record::default();
-        let mut walk = Walk { types, btf, checker, record: &mut record };
-        match types.resolved(id) {
-            Ok(Type::Struct(composite)) => {
-                for (index, member) in composite.members.iter().enumerate() {
-                    let tag = walk.contains(id, index);
-                    walk.member(member.type_id, member.bit_offset / 8, tag, 0);
-                }
-            }
-            Ok(Type::DataSec(section)) => {
+    /// The fields of a struct or of a section of variables; `None` where they break
+    /// the rules.
+    fn of_type(
+        types: &Btf,
+        btf: BtfId,
+        id: u32,
+        home: Home,
+        checker: &Checker<'_>,
+    ) -> Option<Record> {
+        let mut walk = Walk { types, btf, home, checker, fields: Vec::new() };
+        let id = types.resolve_modifiers(id).ok()?;
+        match types.type_by_id(id).ok()? {
+            Type::Struct(_) | Type::Union(_) => walk.structure(id, 0, 0)?,
+            Type::DataSec(section) => {
                 for var in section.vars.iter() {
-                    if let Ok(Type::Var { target, .. }) = types.type_by_id(var.type_id) {
-                        let tag = walk.contains_of_var(var.type_id);
-                        walk.member(target, var.offset, tag, 0);
-                    }
+                    let Ok(Type::Var { target, .. }) = types.type_by_id(var.type_id) else {
+                        return None;
+                    };
+                    walk.member((var.type_id, -1), target, var.offset, Some(var.size), 0)?;
                 }
             }
-            _ => {}
+            _ => return None,
         }
+        let mut record = Record { fields: walk.fields };
         record.fields.sort_by_key(|field| field.off);
-        record
+        let apart = |pair: &[Field]| {
+            pair[0].off.checked_add(pair[0].size).is_some_and(|end| end <= pair[1].off)
+        };
+        let plain = record.has(FieldKind::SpinLock);
+        let roots = record.has(FieldKind::ListHead) || record.has(FieldKind::RbRoot);
+        let nodes = record.has(FieldKind::ListNode) && record.has(FieldKind::RbNode);
+        let fits = record.fields.windows(2).all(apart)
+            && !(plain && record.has(FieldKind::ResSpinLock))
+            && (plain || !roots)
+            && (record.has(FieldKind::Refcount) || !nodes);
+        fits.then_some(record)
     }
 }
+
+/// Most special fields of a type.
+const MAX_FIELDS: usize = 11;
+/// Deepest nesting of structures and of arrays.
+const MAX_DEPTH: u32 = 32;
 
 struct Walk<'a, 'b> {
     types: &'a Btf,
     btf: BtfId,
+    home: Home,
     checker: &'a Checker<'b>,
-    record: &'a mut Record,
+    fields: Vec<Field>,
 }
 
 impl Walk<'_, '_> {
-    fn contains(&self, id: u32, member: usize) -> Option<String> {
-        let id = self.types.resolve_modifiers(id).ok()?;
-        self.tag(id, member as i32)
+    fn structure(&mut self, id: u32, off: u32, depth: u32) -> Option<()> {
+        let composite = self.types.type_by_id(id).ok()?.composite()?;
+        for (index, member) in composite.members.iter().enumerate() {
+            if member.bit_offset % 8 != 0 && member.bitfield_size == 0 {
+                return None;
+            }
+            let at = off.checked_add(member.bit_offset / 8)?;
+            self.member((id, index as i32), member.type_id, at, None, depth)?;
+        }
+        Some(())
     }
 
-    fn contains_of_var(&self, id: u32) -> Option<String> {
-        self.tag(id, -1)
-    }
-
-    fn tag(&self, id: u32, at: i32) -> Option<String> {
-        let mut tags = self.types.decl_tags(id).filter(|&(_, component)| component == at);
-        tags.find_map(|(name, _)| name.strip_prefix("contains:").map(str::to_string))
-    }
-
-    fn member(&mut self, type_id: u32, off: u32, contains: Option<String>, depth: u32) {
-        let (mut id, mut count) = (type_id, 1u32);
-        while let Ok(resolved) = self.types.resolve_modifiers(id) {
-            let Ok(Type::Array(array)) = self.types.type_by_id(resolved) else { break };
+    /// A member or variable, known by where its tags are; `expected` is its size where
+    /// that is said elsewhere.
+    fn member(
+        &mut self,
+        declared: (u32, i32),
+        type_id: u32,
+        off: u32,
+        expected: Option<u32>,
+        depth: u32,
+    ) -> Option<()> {
+        let (mut id, mut count, mut nesting) = (type_id, 1u32, 0);
+        while let Type::Array(array) = self.types.type_by_id(id).ok()? {
+            nesting += 1;
+            if nesting >= MAX_DEPTH {
+                return None;
+            }
             id = array.element;
-            count = count.saturating_mul(array.len);
+            count = count.checked_mul(array.len)?;
         }
-        if count == 0 || count > 64 || self.record.fields.len() > 64 {
-            return;
+        if count == 0 {
+            return Some(());
         }
-        let Ok(ty) = self.types.resolved(id) else { return };
-        match ty {
-            Type::Struct(composite) => {
-                if let Some((kind, size)) = FieldKind::of_struct(composite.name) {
-                    self.special(kind, off, size, contains);
-                } else if depth < 4 {
-                    let size = composite.size;
-                    let resolved = self.types.resolve_modifiers(id).unwrap_or(id);
-                    for element in 0..count {
-                        for (index, member) in composite.members.iter().enumerate() {
-                            let tag = self.contains(resolved, index);
-                            let at = off + element * size + member.bit_offset / 8;
-                            self.member(member.type_id, at, tag, depth + 1);
-                        }
-                    }
+        let fits =
+            |size: u32| expected.is_none_or(|expected| size.checked_mul(count) == Some(expected));
+        let first = self.fields.len();
+        let ty = self.types.type_by_id(id).ok()?;
+        let known = FieldKind::of_struct(ty.name()).filter(|(kind, ..)| kind.belongs_in(self.home));
+        let size = match (ty, known) {
+            (_, Some((kind, size, align))) => {
+                if kind.is_unique() && self.fields.iter().any(|field| field.kind == kind) {
+                    return None;
                 }
-            }
-            Type::Ptr { target } => {
-                for element in 0..count {
-                    self.pointer(target, off + element * 8);
+                if !fits(size) || !off.is_multiple_of(align) {
+                    return Some(());
                 }
+                self.special(kind, off, size, declared)?;
+                size
             }
-            _ => {}
-        }
+            (Type::Struct(composite) | Type::Union(composite), None) => {
+                if !fits(composite.size) {
+                    return Some(());
+                }
+                if depth + 1 >= MAX_DEPTH {
+                    return None;
+                }
+                self.structure(id, off, depth + 1)?;
+                composite.size
+            }
+            _ => {
+                if !fits(8) || !off.is_multiple_of(8) {
+                    return Some(());
+                }
+                self.pointer(id, off)?;
+                8
+            }
+        };
+        self.repeat(first, count, size)
     }
 
-    fn special(&mut self, kind: FieldKind, off: u32, size: u32, contains: Option<String>) {
+    /// An array's further elements have the fields of its first.
+    fn repeat(&mut self, first: usize, count: u32, size: u32) -> Option<()> {
+        let found = self.fields.len() - first;
+        if found == 0 || count == 1 {
+            return Some(());
+        }
+        let repeatable = self.fields[first..].iter().all(|field| field.kind.may_repeat());
+        let total = found.checked_mul(count as usize)?;
+        if !repeatable || first + total > MAX_FIELDS {
+            return None;
+        }
+        for element in 1..count {
+            for at in first..first + found {
+                let mut field = self.fields[at].clone();
+                field.off = field.off.checked_add(element.checked_mul(size)?)?;
+                self.fields.push(field);
+            }
+        }
+        Some(())
+    }
+
+    fn push(&mut self, field: Field) -> Option<()> {
+        if self.fields.len() >= MAX_FIELDS {
+            return None;
+        }
+        self.fields.push(field);
+        Some(())
+    }
+
+    fn special(
+        &mut self,
+        kind: FieldKind,
+        off: u32,
+        size: u32,
+        declared: (u32, i32),
+    ) -> Option<()> {
         let mut field = Field { kind, off, size, btf: self.btf, type_id: 0, node_off: 0 };
-        if matches!(kind, FieldKind::ListHead | FieldKind::RbRoot)
-            && let Some((holder, node)) = contains.as_deref().and_then(|tag| tag.split_once(':'))
-            && let Some(id) = self.types.find(holder, TypeKind::Struct)
-            && let Ok(Type::Struct(composite)) = self.types.type_by_id(id)
-            && let Some(member) = composite.members.iter().find(|member| member.name == node)
-        {
-            field.type_id = id;
-            field.node_off = member.bit_offset / 8;
+        let node_kind = match kind {
+            FieldKind::ListHead => FieldKind::ListNode,
+            FieldKind::RbRoot => FieldKind::RbNode,
+            _ => return self.push(field),
+        };
+        // A tag says which structure it holds, and by which of its members.
+        let (id, component) = declared;
+        let (holder, node) = self.types.decl_tags(id).find_map(|(name, at)| {
+            (at == component).then(|| name.strip_prefix("contains:")).flatten()?.split_once(':')
+        })?;
+        field.type_id = self.types.find(holder, TypeKind::Struct)?;
+        let composite = self.types.type_by_id(field.type_id).ok()?.composite()?;
+        let member = composite.members.iter().find(|member| member.name == node)?;
+        if self.types.type_by_id(member.type_id).ok()?.name() != node_kind.name() {
+            return None;
         }
-        self.record.fields.push(field);
+        field.node_off = member.bit_offset / 8;
+        self.push(field)
     }
 
-    fn pointer(&mut self, target: u32, off: u32) {
-        let Ok(Type::TypeTag { name, target, .. }) = self.types.type_by_id(target) else { return };
+    fn pointer(&mut self, id: u32, off: u32) -> Option<()> {
+        let mut ty = self.types.type_by_id(id).ok()?;
+        if let Type::Volatile { target } = ty {
+            ty = self.types.type_by_id(target).ok()?;
+        }
+        let Type::Ptr { target } = ty else { return Some(()) };
+        let Ok(Type::TypeTag { name, target, is_attribute: false }) = self.types.type_by_id(target)
+        else {
+            return Some(());
+        };
+        if matches!(self.types.type_by_id(target), Ok(Type::TypeTag { .. })) {
+            return None;
+        }
         let kind = match name {
             "kptr_untrusted" => FieldKind::KptrUnref,
             "kptr" => FieldKind::KptrRef,
             "percpu_kptr" => FieldKind::KptrPercpu,
             "uptr" => FieldKind::Uptr,
-            _ => return,
+            _ => return None,
         };
-        let Ok(id) = self.types.resolve_modifiers(target) else { return };
-        let Ok(ty) = self.types.type_by_id(id) else { return };
+        if !kind.belongs_in(self.home) {
+            return Some(());
+        }
+        let id = self.types.resolve_modifiers(target).ok()?;
+        let ty = self.types.type_by_id(id).ok()?;
+        ty.composite()?;
         let kernel = self.checker.btf(KERNEL_BTF);
         let in_kernel = kernel.and_then(|kernel: Arc<Btf>| kernel.find(ty.name(), ty.kind()));
         let (btf, type_id) = match in_kernel {
             Some(id) if kind != FieldKind::Uptr => (KERNEL_BTF, id),
             _ => (self.btf, id),
         };
-        self.record.fields.push(Field { kind, off, size: 8, btf, type_id, node_off: 0 });
+        self.push(Field { kind, off, size: 8, btf, type_id, node_off: 0 })
     }
 }
 
@@ -255,10 +385,29 @@ impl Checker<'_> {
             return known.clone();
         }
         let types = self.btf(btf)?;
-        let record = Record::of_type(&types, btf, id, self);
-        let record =
-            (!record.fields.is_empty() && !self.is_kernel_btf(btf)).then(|| Arc::new(record));
+        let record = if !self.is_kernel_btf(btf) && has_direct_fields(&types, id) {
+            Record::of_type(&types, btf, id, Home::Object, self)
+        } else {
+            None
+        };
+        let record = record.filter(|record| !record.fields.is_empty()).map(Arc::new);
         self.records.insert((btf, id), record.clone());
         record
     }
+}
+
+/// Whether a member of a struct is itself a special field: only then are the rest
+/// looked for.
+fn has_direct_fields(types: &Btf, id: u32) -> bool {
+    let Ok(Type::Struct(composite)) = types.type_by_id(id) else { return false };
+    composite.members.iter().any(|member| match types.type_by_id(member.type_id) {
+        Ok(Type::Ptr { target }) => matches!(
+            types.type_by_id(target),
+            Ok(Type::TypeTag { name: "kptr" | "kptr_untrusted" | "percpu_kptr", .. })
+        ),
+        Ok(ty) => {
+            FieldKind::of_struct(ty.name()).is_some_and(|(kind, ..)| kind.belongs_in(Home::Object))
+        }
+        Err(_) => false,
+    })
 }

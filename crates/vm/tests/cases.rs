@@ -13,7 +13,9 @@
 //!
 //! With a line `-- type xdp` (`socket_filter`, `sched_cls`) the input is a packet and
 //! the program runs by TEST_RUN on the embedded kernel, and on Linux where it permits
-//! and its verifier accepts; both must say the same. `SKEP_BLESS=1` rewrites `-- run`.
+//! and its verifier accepts; both must say the same. `-- verify` says what the verifiers
+//! of both say of it (`accepted`, or the errno); one that they refuse runs unverified.
+//! `SKEP_BLESS=1` rewrites `-- verify` and `-- run`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -32,6 +34,7 @@ struct Case {
     slots: Vec<Slot>,
     input: Vec<u8>,
     prog_type: Option<ProgType>,
+    verify: String,
     run: String,
 }
 
@@ -54,13 +57,19 @@ impl Case {
             .lines()
             .find_map(|line| line.strip_prefix("-- type "))
             .map(|name| ProgType::from_name(name).unwrap());
-        let run = section(&text, "run").unwrap_or_default().trim_end().to_owned();
-        Case { slots: encode(&insns), path, input, prog_type, run, text }
+        let of = |name| section(&text, name).unwrap_or_default().trim_end().to_owned();
+        let (verify, run) = (of("verify"), of("run"));
+        Case { slots: encode(&insns), path, input, prog_type, verify, run, text }
     }
 
-    fn bless(&self, outcome: &str) {
+    fn bless(&self, verdict: &str, outcome: &str) {
         let (head, _) = self.text.split_once("-- run\n").unwrap_or((&self.text, ""));
-        std::fs::write(&self.path, format!("{head}-- run\n{outcome}\n")).unwrap();
+        let (head, _) = head.split_once("-- verify\n").unwrap_or((head, ""));
+        let verify = match verdict {
+            "" => String::new(),
+            verdict => format!("-- verify\n{verdict}\n"),
+        };
+        std::fs::write(&self.path, format!("{head}{verify}-- run\n{outcome}\n")).unwrap();
     }
 }
 
@@ -147,13 +156,24 @@ fn every_case_runs_as_its_file_says() {
     for path in paths {
         let case = Case::read(path);
         let name = case.path.file_stem().unwrap().to_string_lossy().into_owned();
-        let outcome = match case.prog_type {
-            None => run_on_memory(&case),
-            Some(prog_type) => run_on_kernel(Arc::new(Vm::new()), &case, prog_type)
-                .unwrap_or_else(|errno| format!("refused: {errno:?}")),
+        let (verdict, outcome) = match case.prog_type {
+            None => (String::new(), run_on_memory(&case)),
+            Some(prog_type) => {
+                let run = |vm: Vm| run_on_kernel(Arc::new(vm), &case, prog_type);
+                let refused = |errno| format!("refused: {errno:?}");
+                match run(Vm::new()) {
+                    Ok(outcome) => ("accepted".into(), outcome),
+                    Err(errno) => {
+                        let outcome = run(Vm::new().unverified()).unwrap_or_else(refused);
+                        (refused(errno), outcome)
+                    }
+                }
+            }
         };
         if bless {
-            case.bless(&outcome);
+            case.bless(&verdict, &outcome);
+        } else if verdict != case.verify {
+            wrong.push(format!("{name}: expected\n{}\ngot\n{verdict}\n", case.verify));
         } else if outcome != case.run {
             wrong.push(format!("{name}: expected\n{}\ngot\n{outcome}\n", case.run));
         }
@@ -166,8 +186,10 @@ fn every_case_runs_as_its_file_says() {
                 }
                 Ok(_) => on_linux += 1,
                 Err(Errno::EPERM) => println!("skipped: case {name} on Linux: not permitted"),
-                // What Linux's verifier refuses, the interpreter may still show.
-                Err(_) => {}
+                Err(errno) if verdict != format!("refused: {errno:?}") => {
+                    wrong.push(format!("{name}: Linux refuses it with {errno:?}: {verdict}\n"));
+                }
+                Err(_) => on_linux += 1,
             }
         }
     }

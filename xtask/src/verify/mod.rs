@@ -6,9 +6,9 @@
 mod judge;
 mod objects;
 mod privilege;
-mod random;
+pub mod random;
 mod report;
-mod selftests;
+pub mod selftests;
 mod tables;
 
 use std::path::PathBuf;
@@ -80,7 +80,8 @@ pub enum Corpus {
 impl Corpus {
     const EACH: [Corpus; 4] = [Corpus::AVerifier, Corpus::ARest, Corpus::B, Corpus::C];
 
-    fn name(self) -> &'static str {
+    /// Its name in the figures.
+    pub fn name(self) -> &'static str {
         match self {
             Corpus::AVerifier => "A-verifier",
             Corpus::ARest => "A-rest",
@@ -98,7 +99,7 @@ impl Options {
     /// programs a few.
     pub fn short() -> Options {
         let corpus = vec![Corpus::AVerifier, Corpus::B, Corpus::C];
-        Options { corpus, count: 5_000, seed: 1, ..Options::default() }
+        Options { corpus, count: 2_000, seed: 1, ..Options::default() }
     }
 
     fn privileges(&self) -> Vec<Privilege> {
@@ -142,8 +143,21 @@ pub fn execute(options: &Options) -> Result<bool> {
     finish(report, options)
 }
 
-fn is_verifier_test(name: &str) -> bool {
+/// Whether a selftest is one of the verifier's own.
+pub fn is_verifier_test(name: &str) -> bool {
     name.starts_with("verifier_")
+}
+
+/// The objects of corpora A and B.
+///
+/// # Errors
+/// A corpus that cannot be had.
+pub fn all_objects() -> Result<Vec<PathBuf>> {
+    let raw = Linux::new().host().vmlinux_btf();
+    let raw = raw.context("/sys/kernel/btf/vmlinux cannot be read")?;
+    let mut paths = selftests::objects(&Btf::parse(raw.to_vec())?, |_| true)?;
+    paths.extend(corpus::objects()?.into_iter().map(|object| object.path));
+    Ok(paths)
 }
 
 /// Prints what came out, and writes the list.

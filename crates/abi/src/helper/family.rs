@@ -169,6 +169,10 @@ pub enum When {
     AttachNotIn(&'static [AttachType]),
     /// For programs attached to cgroups at one of these LSM hooks.
     CgroupHooks(&'static [&'static str]),
+    /// For these iterators.
+    Iterators(&'static [&'static str]),
+    /// For programs that implement something else.
+    MemberNot(&'static str),
 }
 
 impl When {
@@ -182,6 +186,11 @@ impl When {
                 caller.attach_type == AttachType::LsmCgroup
                     && caller.target.is_some_and(|target| hooks.contains(&target))
             }
+            When::Iterators(names) => {
+                caller.attach_type == AttachType::TraceIter
+                    && caller.target.is_some_and(|target| names.contains(&target))
+            }
+            When::MemberNot(name) => caller.target != Some(name),
         }
     }
 }
@@ -216,6 +225,9 @@ pub(super) const COOKIE: &[AttachType] = &[
 ];
 
 pub(super) const ITERATOR: &[AttachType] = &[AttachType::TraceIter];
+
+/// Iterators over sockets that may be changed on the way.
+pub(super) const SOCKET_ITERATORS: &[&str] = &["bpf_iter_tcp", "bpf_iter_unix"];
 
 pub(super) const SETSOCKOPT: &[AttachType] = &[AttachType::CgroupSetsockopt];
 

@@ -2,6 +2,7 @@
 //! `proto` says what can stand in a signature, `family` who may call what.
 
 mod family;
+mod maps;
 mod proto;
 mod rows;
 
@@ -33,7 +34,8 @@ pub struct Caller<'a> {
     pub attach_type: AttachType,
     /// What its loader holds.
     pub capabilities: Capabilities,
-    /// The kernel function that it is to be attached to, if there is one.
+    /// The kernel function that it is to be attached to, if there is one; the member
+    /// of a structure that it implements.
     pub target: Option<&'a str>,
 }
 

@@ -5,9 +5,10 @@
 use super::Helper;
 use super::family::Allowed::{NotTracing, PathFunctions, SleepableHooks};
 use super::family::Family::*;
-use super::family::When::{AttachIn, AttachNotIn, CgroupHooks};
+use super::family::When::{AttachIn, AttachNotIn, CgroupHooks, Iterators, MemberNot};
 use super::family::{
-    CONNECT, COOKIE, ITERATOR, NO_RETVAL, PATH_FUNCTIONS, SETSOCKOPT, SOCKET_HOOKS, TRAMPOLINE,
+    CONNECT, COOKIE, ITERATOR, NO_RETVAL, PATH_FUNCTIONS, SETSOCKOPT, SOCKET_HOOKS,
+    SOCKET_ITERATORS, TRAMPOLINE,
 };
 use super::proto::*;
 use crate::Version;
@@ -183,7 +184,10 @@ pub(super) const HELPERS: &[Helper] = &[
             .of(&[Lsm]),
         proto(&[KERNEL_SOCK, ANY, ANY, MEM.read_only(), SIZE], INTEGER).when(AttachIn(SETSOCKOPT))
             .of(&[CgroupSockopt]),
-        proto(&[KERNEL_SOCK, ANY, ANY, MEM.read_only(), SIZE], INTEGER).of(&[StructOps]),
+        proto(&[KERNEL_SOCK, ANY, ANY, MEM.read_only(), SIZE], INTEGER).when(MemberNot("release"))
+            .of(&[StructOps]),
+        proto(&[KERNEL_SOCK, ANY, ANY, MEM.read_only(), SIZE], INTEGER).when(Iterators(SOCKET_ITERATORS))
+            .of(&[TracingBtf]),
     ]),
     helper(50, "bpf_skb_adjust_room", (4, 13), &[
         proto(&[CTX, ANY, ANY, ANY], INTEGER).of(&[Tc, SkSkb]),
@@ -212,7 +216,10 @@ pub(super) const HELPERS: &[Helper] = &[
             .of(&[Lsm]),
         proto(&[KERNEL_SOCK, ANY, ANY, MEM.uninit(), SIZE], INTEGER).when(AttachIn(SETSOCKOPT))
             .of(&[CgroupSockopt]),
-        proto(&[KERNEL_SOCK, ANY, ANY, MEM.uninit(), SIZE], INTEGER).of(&[StructOps]),
+        proto(&[KERNEL_SOCK, ANY, ANY, MEM.uninit(), SIZE], INTEGER).when(MemberNot("release"))
+            .of(&[StructOps]),
+        proto(&[KERNEL_SOCK, ANY, ANY, MEM.uninit(), SIZE], INTEGER).when(Iterators(SOCKET_ITERATORS))
+            .of(&[TracingBtf]),
     ]),
     helper(58, "bpf_override_return", (4, 16), &[
         proto(&[CTX, ANY], INTEGER).gpl().of(&[Kprobe]),

@@ -66,6 +66,7 @@ impl PacketHook {
             ProgType::SchedCls | ProgType::SchedAct => {
                 Buffer::Skb(Box::new(Skb::new(SkbAccess::Tc)))
             }
+            ProgType::CgroupSkb => Buffer::Skb(Box::new(Skb::new(SkbAccess::Cgroup))),
             _ => return Err(PacketError::Program(Errno::EOPNOTSUPP)),
         };
         Ok(PacketHook { program, buffer })
@@ -85,7 +86,8 @@ impl PacketHook {
                 run(vm, &self.program, &mut **xdp, XDP_MD_SIZE)
             }
             Buffer::Skb(skb) => {
-                skb.fill(frame, true);
+                let link = self.program.prog_type != ProgType::CgroupSkb;
+                skb.fill(frame, link);
                 skb.wire_len = frame.len() as u32;
                 run(vm, &self.program, &mut **skb, SK_BUFF_SIZE)
             }

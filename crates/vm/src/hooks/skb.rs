@@ -30,6 +30,8 @@ pub enum SkbAccess {
     SocketFilter,
     /// tc classifiers and actions.
     Tc,
+    /// Programs of cgroups: packets from the network header on.
+    Cgroup,
 }
 
 /// A packet with what programs of the network stack know of it. Fields are those of
@@ -295,6 +297,8 @@ impl Skb {
             68 => self.hash,
             72 if tc => self.tc_classid.into(),
             84 => 0, // napi_id: no packet here was polled
+            // Addresses and ports of the socket; no packet here has one.
+            88..140 if self.access == SkbAccess::Cgroup => 0,
             160 if tc => self.wire_len,
             164 => self.gso_segs,
             176 => self.gso_size,
@@ -337,9 +341,10 @@ impl Context for Skb {
             return None;
         }
         let tc = self.access == SkbAccess::Tc;
+        let direct = self.access != SkbAccess::SocketFilter;
         match (offset, size) {
-            (76, Size::W) if tc => Some(self.frame.data_pointer()),
-            (80, Size::W) if tc => Some(self.frame.end_pointer()),
+            (76, Size::W) if direct => Some(self.frame.data_pointer()),
+            (80, Size::W) if direct => Some(self.frame.end_pointer()),
             (140, Size::W) if tc => Some(self.frame.metadata_pointer()),
             (48..68, _) => {
                 let start = (offset - 48) as usize;
@@ -348,10 +353,10 @@ impl Context for Skb {
                 word[..bytes.len()].copy_from_slice(bytes);
                 Some(Value::scalar(u64::from_le_bytes(word)))
             }
-            (152, Size::DW) if tc => Some(Value::scalar(self.tstamp)),
+            (152, Size::DW) if direct => Some(Value::scalar(self.tstamp)),
             (168, Size::DW) => Some(Value::scalar(0)),
             (180, Size::B) if tc => Some(Value::scalar(0)),
-            (184, Size::DW) if tc => Some(Value::scalar(self.hwtstamp)),
+            (184, Size::DW) if direct => Some(Value::scalar(self.hwtstamp)),
             (_, Size::DW) => None,
             _ => {
                 let word = self.field(offset & !3)?;
@@ -367,23 +372,24 @@ impl Context for Skb {
             return None;
         }
         let tc = self.access == SkbAccess::Tc;
+        let direct = self.access != SkbAccess::SocketFilter;
         match (offset, size) {
             (48..68, _) => {
                 let (start, len) = ((offset - 48) as usize, size.bytes() as usize);
                 let to = self.cb.get_mut(start..start + len)?;
                 to.copy_from_slice(&bits.to_le_bytes()[..len]);
             }
-            (8, Size::W) if tc => self.mark = bits as u32,
+            (8, Size::W) if direct => self.mark = bits as u32,
             (12, Size::W) if tc => {
                 // NO_QUEUE_MAPPING and above are not stored.
                 if (bits as u32) < u32::from(u16::MAX) {
                     self.queue_mapping = bits as u16;
                 }
             }
-            (32, Size::W) if tc => self.priority = bits as u32,
+            (32, Size::W) if direct => self.priority = bits as u32,
             (44, Size::W) if tc => self.tc_index = bits as u16,
             (72, Size::W) if tc => self.tc_classid = bits as u16,
-            (152, Size::DW) if tc => self.tstamp = bits,
+            (152, Size::DW) if direct => self.tstamp = bits,
             _ => return None,
         }
         Some(())

@@ -7,7 +7,7 @@ use skep_isa::{Pc, Reg};
 
 use super::registers::Registers;
 use super::{Caller, MAY_GOTO_LIMIT, Run, Stop};
-use crate::mem::stack::MAX_FRAMES;
+use crate::mem::stack::PROGRAM_FRAMES;
 use crate::mem::value::{Kind, Value};
 use crate::objects::MapHandle;
 
@@ -20,7 +20,8 @@ const FOUND_MAPS: u32 = 1 << 31;
 impl Run<'_> {
     /// Enters a subprogram that returns to `pc`.
     pub(super) fn enter(&mut self, pc: Pc) -> Result<(), Stop> {
-        if self.callers.len() + 1 >= MAX_FRAMES {
+        let most = PROGRAM_FRAMES * (1 + self.tail_calls as usize);
+        if self.callers.len() + 1 >= most {
             return Err(TrapKind::CallDepth.into());
         }
         self.spend(1)?;

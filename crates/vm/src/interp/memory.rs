@@ -114,6 +114,7 @@ impl Run<'_> {
         let register = base.number();
         match pointer.kind() {
             Kind::Uninit => TrapKind::Uninitialised { register },
+            Kind::Map if !write => TrapKind::KernelMemory { what: "map" },
             Kind::Stack | Kind::Packet | Kind::Record => {
                 TrapKind::Stale { region: pointer.kind().name() }
             }

@@ -19,7 +19,7 @@ use skep_isa::{Pc, Reg};
 
 use crate::environment::Environment;
 use crate::hooks::Context;
-use crate::mem::stack::{MAX_FRAMES, Stack};
+use crate::mem::stack::{PROGRAM_FRAMES, Stack};
 use crate::mem::value::Value;
 use crate::objects::MapHandle;
 use crate::program::Program;
@@ -105,7 +105,7 @@ impl<'r> Run<'r> {
             program,
             regs: Registers::new(),
             stack,
-            callers: Vec::with_capacity(MAX_FRAMES),
+            callers: Vec::with_capacity(PROGRAM_FRAMES),
             pc: 0,
             budget,
             tail_calls: 0,

@@ -1,4 +1,4 @@
-//! The stack of a run: 8 frames of 512 bytes, and beside them what the 8-byte slots
+//! The stack of a run: frames of 512 bytes, and beside them what the 8-byte slots
 //! hold besides bits, so that a spilled pointer is one again when it is filled.
 
 use skep_isa::Size;
@@ -7,8 +7,10 @@ use super::value::{Fault, Kind, Region, Value};
 
 /// Bytes of a frame (`MAX_BPF_STACK`).
 pub const FRAME_SIZE: u32 = 512;
-/// Most nested frames (`MAX_CALL_FRAMES`).
-pub const MAX_FRAMES: usize = 8;
+/// Most nested frames of one program (`MAX_CALL_FRAMES`).
+pub const PROGRAM_FRAMES: usize = 8;
+/// Most nested frames: each of 33 tail calls may nest as deeply again.
+pub const MAX_FRAMES: usize = PROGRAM_FRAMES * 34;
 const SLOTS: usize = FRAME_SIZE as usize / 8;
 
 /// Stack memory for one run at a time.
@@ -19,6 +21,8 @@ pub struct Stack {
     spilled: [u64; MAX_FRAMES],
     /// A word for each frame, which helpers lend to their callbacks.
     cells: Box<[u64; MAX_FRAMES]>,
+    /// Frames that were entered since it was cleared.
+    entered: usize,
 }
 
 #[repr(align(16))]
@@ -36,15 +40,16 @@ impl Default for Stack {
 impl Stack {
     /// A zeroed stack.
     pub fn new() -> Stack {
-        let mut bytes = Box::new([Aligned([0; FRAME_SIZE as usize]); MAX_FRAMES]);
+        let mut bytes = boxed([Aligned([0; FRAME_SIZE as usize]); 1]);
         bytes.as_mut_ptr().expose_provenance();
         let mut cells = Box::new([0; MAX_FRAMES]);
         cells.as_mut_ptr().expose_provenance();
         Stack {
             bytes,
             cells,
-            spills: Box::new([[Value::UNINIT; SLOTS]; MAX_FRAMES]),
+            spills: boxed([[Value::UNINIT; SLOTS]; 1]),
             spilled: [0; MAX_FRAMES],
+            entered: 0,
         }
     }
 
@@ -52,6 +57,7 @@ impl Stack {
     #[inline]
     pub fn enter(&mut self, frame: usize) -> Value {
         self.spilled[frame] = 0;
+        self.entered = self.entered.max(frame + 1);
         self.frame(frame)
     }
 
@@ -76,9 +82,9 @@ impl Stack {
         cell
     }
 
-    /// Zeroes every frame.
+    /// Zeroes every frame that was entered.
     pub fn clear(&mut self) {
-        for frame in 0..MAX_FRAMES {
+        for frame in 0..std::mem::take(&mut self.entered) {
             let start = self.enter(frame);
             for slot in 0..SLOTS as i64 {
                 let stored = start.store(slot * 8 - i64::from(FRAME_SIZE), Size::DW, 0);
@@ -139,6 +145,12 @@ impl Stack {
             self.spilled[frame] &= !(1 << slot);
         }
     }
+}
+
+/// An array of copies, made where it stays: it is too large for the host's stack.
+fn boxed<T: Copy>(one: [T; 1]) -> Box<[T; MAX_FRAMES]> {
+    let all = vec![one[0]; MAX_FRAMES].into_boxed_slice();
+    all.try_into().ok().expect("as many as the array has")
 }
 
 #[cfg(test)]

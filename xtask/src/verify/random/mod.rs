@@ -19,8 +19,9 @@ use skep_sys::{Command, Kernel, MapCreate, ProgLoad};
 use super::judge::Judge;
 use super::report::Report;
 use super::{Corpus, Options};
-use program::program;
-use writer::{Features, MapPlace};
+pub use program::program;
+use writer::Features;
+pub use writer::MapPlace;
 
 /// Programs that are judged before their results are counted.
 const BATCH: u64 = 256;
@@ -115,7 +116,10 @@ pub fn judge(vmlinux: &Arc<Btf>, options: &Options, report: &mut Report) -> Resu
 }
 
 /// The maps of all programs: an array, hashes, an array for each CPU.
-fn create_maps(judge: &Judge) -> Result<Vec<MapPlace>> {
+///
+/// # Errors
+/// One cannot be created.
+pub fn create_maps(kernel: &dyn Kernel) -> Result<Vec<MapPlace>> {
     let create = |kind: MapType, key: i16, value: i16| -> Result<MapPlace> {
         let mut command = Command::MapCreate(MapCreate {
             map_type: kind as u32,
@@ -124,7 +128,7 @@ fn create_maps(judge: &Judge) -> Result<Vec<MapPlace>> {
             max_entries: if kind == MapType::Array { 1 } else { 8 },
             ..MapCreate::default()
         });
-        let fd = judge.bpf(&mut command).context("a map cannot be created")?;
+        let fd = kernel.bpf(&mut command).context("a map cannot be created")?;
         Ok(MapPlace { fd: fd as i32, key, value, direct: kind == MapType::Array })
     };
     Ok(vec![

@@ -1,0 +1,251 @@
+//! What a call of a helper does besides its result: references that end, callbacks,
+//! what only some helpers check. Counterpart: the middle of `check_helper_call`.
+
+use skep_abi::{ArgKind, AttachType, MapType, ProgType, Proto, Reason, flags};
+
+use super::{Meta, id};
+use crate::checker::Checker;
+use crate::disasm::helper_name;
+use crate::error::{Check, ENOTSUPP, Fault, bug, fail};
+use crate::log::say;
+use crate::reg::{DynptrKind, Flags, KERNEL_BTF, Kind, Reg};
+use crate::state::Frame;
+use crate::structure::subprogs::TAIL_CALL;
+
+impl Checker<'_> {
+    pub(super) fn record_map(&mut self, number: u32, meta: &Meta) -> Check {
+        if !matches!(number, 1..=3 | TAIL_CALL | 51 | 87..=89 | id::FOR_EACH_MAP_ELEM | 195) {
+            return Ok(());
+        }
+        let Some(map) = meta.map else { bug!("expected map for helper call") };
+        let def = &self.maps[usize::from(map)].def;
+        if def.flags & flags::map::RDONLY_PROG != 0 && matches!(number, 2 | 3 | 87 | 88) {
+            fail!(EACCES, MapUpdateForbidden);
+        }
+        let (kind, max) = (def.kind, def.max_entries);
+        if !self.cur.speculative {
+            self.facts.call(self.pc, map);
+        }
+        if number == TAIL_CALL {
+            if kind != MapType::ProgArray {
+                fail!(EINVAL, TailCallMap);
+            }
+            let index = self.cur.reg(3);
+            if index.is_scalar()
+                && index.value.as_constant().is_some_and(|index| index < max.into())
+            {
+                self.mark_precise(3)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn release_argument(&mut self, number: u32, proto: &Proto, meta: &Meta) -> Check {
+        let Some(n) = meta.release else { return Ok(()) };
+        let reg = *self.cur.reg(n.into());
+        if proto.args[usize::from(n) - 1].kind == ArgKind::Dynptr {
+            return self.release_dynptr(&reg);
+        }
+        let released = if number == id::KPTR_XCHG && meta.ref_id != 0 {
+            let (in_rcu, invalid, ref_id) = (self.in_rcu(), self.invalid(), meta.ref_id);
+            let held = self.cur.release(ref_id);
+            if held {
+                self.cur.change_regs(
+                    |reg| reg.ref_id == ref_id,
+                    |reg| {
+                        if in_rcu && reg.flags.contains(Flags::ALLOC | Flags::PERCPU) {
+                            reg.ref_id = 0;
+                            reg.flags -= Flags::ALLOC;
+                            reg.flags |= Flags::RCU;
+                        } else {
+                            *reg = invalid;
+                        }
+                    },
+                );
+            }
+            held
+        } else if meta.ref_id != 0 {
+            self.release_reference(meta.ref_id)
+        } else {
+            reg.is_null()
+        };
+        if !released {
+            fail!(EINVAL, NotAcquired { name: helper_name(number).into(), id: number });
+        }
+        Ok(())
+    }
+
+    /// Ends a reference; all copies of the pointer are worth nothing then.
+    pub(crate) fn release_reference(&mut self, id: u32) -> bool {
+        if !self.cur.release(id) {
+            return false;
+        }
+        let invalid = self.invalid();
+        self.cur.change_regs(|reg| reg.ref_id == id, |reg| *reg = invalid);
+        true
+    }
+
+    /// What only some helpers do; true if packets move.
+    pub(super) fn special_effects(&mut self, number: u32, meta: &mut Meta) -> Check<bool> {
+        match number {
+            TAIL_CALL => self.check_leaks("tail_call", false, true)?,
+            id::GET_LOCAL_STORAGE if !self.cur.reg(2).is_null() => {
+                fail!(EINVAL, LocalStorageFlags);
+            }
+            id::FOR_EACH_MAP_ELEM => {
+                let Some(map) = meta.map else { bug!("no map to walk") };
+                if !self.can_iterate(map) {
+                    return Err(Fault::new(ENOTSUPP, Reason::CallbackMap));
+                }
+                self.push_callback(meta.subprog, false, false, &|_, caller, callee| {
+                    callee.regs[1] = caller.regs[1];
+                    map_arguments(callee, 2, caller.regs[1]);
+                    callee.regs[4] = caller.regs[3];
+                    callee.in_callback = true;
+                    callee.ret_range = (0, 1);
+                    Ok(())
+                })?;
+            }
+            id::TIMER_SET_CALLBACK => {
+                self.push_callback(meta.subprog, true, false, &timer_arguments)?;
+            }
+            id::FIND_VMA => {
+                let kernel = self.btf(KERNEL_BTF);
+                let vma = kernel
+                    .and_then(|btf| btf.find("vm_area_struct", skep_btf::Kind::Struct))
+                    .unwrap_or(0);
+                self.push_callback(meta.subprog, false, false, &|_, caller, callee| {
+                    callee.regs[1] = caller.regs[1];
+                    let kind = Kind::Btf { btf: KERNEL_BTF, id: vma };
+                    callee.regs[2] = Reg::pointer(kind, Flags::empty());
+                    callee.regs[3] = caller.regs[4];
+                    callee.in_callback = true;
+                    callee.ret_range = (0, 1);
+                    Ok(())
+                })?;
+            }
+            id::SNPRINTF => self.check_snprintf()?,
+            id::LOOP => self.loop_callback(meta)?,
+            id::DYNPTR_FROM_MEM if !self.cur.reg(1).is_map_value() => {
+                let kind = self.cur.reg(1).type_name();
+                fail!(EACCES, DynptrFromMem { kind });
+            }
+            id::DYNPTR_DATA => {
+                let reg = *self.cur.reg(1);
+                let (id, ref_id, _) = self.dynptr_of(&reg)?;
+                (meta.dynptr_id, meta.ref_id) = (id, ref_id);
+            }
+            id::DYNPTR_WRITE => {
+                let reg = *self.cur.reg(1);
+                let (_, _, kind) = self.dynptr_of(&reg)?;
+                return Ok(matches!(kind, DynptrKind::Skb | DynptrKind::SkbMeta));
+            }
+            id::USER_RINGBUF_DRAIN => {
+                self.push_callback(meta.subprog, false, false, &|checker, caller, callee| {
+                    let kind = Kind::Dynptr { kind: DynptrKind::Local, first: true };
+                    let id = checker.new_id();
+                    callee.regs[1] = Reg { id, ..Reg::pointer(kind, Flags::empty()) };
+                    callee.regs[2] = caller.regs[3];
+                    callee.in_callback = true;
+                    callee.ret_range = (0, 1);
+                    Ok(())
+                })?;
+            }
+            id::SET_RETVAL
+                if self.program.kind == ProgType::Lsm
+                    && self.program.attach_type == AttachType::LsmCgroup as u32
+                    && self.target_is_void() =>
+            {
+                fail!(EINVAL, LsmSetRetval);
+            }
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    fn loop_callback(&mut self, meta: &Meta) -> Check {
+        let flags = *self.cur.reg(4);
+        let subprog = meta.subprog;
+        let check_flags = match self.aux().loop_inline {
+            None => true,
+            Some((fits, _)) => fits,
+        };
+        if check_flags {
+            if flags.is_null() {
+                self.mark_precise(4)?;
+            }
+            let fits =
+                flags.is_null() && self.aux().loop_inline.is_none_or(|(_, known)| known == subprog);
+            self.aux().loop_inline = Some((fits, subprog));
+        }
+        self.mark_precise(1)?;
+        let rounds = self.cur.reg(1).value.umax();
+        if u64::from(self.cur.frame().callback_depth) < rounds {
+            return self.push_callback(subprog, false, false, &|checker, caller, callee| {
+                let _ = checker;
+                // The index is any number; Linux leaves it as imprecise as it was.
+                callee.regs[1] = Reg { precise: callee.regs[1].precise, ..Reg::UNKNOWN };
+                callee.regs[2] = caller.regs[3];
+                callee.in_callback = true;
+                callee.ret_range = (0, 1);
+                Ok(())
+            });
+        }
+        self.cur.frame_mut().callback_depth = 0;
+        if self.log.is_full() {
+            say!(self.log, "frame{} bpf_loop iteration limit reached\n", self.cur.depth());
+        }
+        Ok(())
+    }
+
+    fn check_snprintf(&mut self) -> Check {
+        let len = self.cur.reg(5).value.tnum.value.0;
+        if !len.is_multiple_of(8) {
+            fail!(EINVAL, Silent);
+        }
+        let format = self.const_str(3)?;
+        if !crate::format::is_valid(&format, (len / 8) as usize) {
+            fail!(EINVAL, FormatInvalid);
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_func_ip(&self, number: u32) -> Check {
+        let name = || helper_name(number).to_string();
+        match self.program.kind {
+            ProgType::Kprobe => Ok(()),
+            ProgType::Tracing => {
+                if matches!(self.program.attach_type, 24..=26) {
+                    return Ok(());
+                }
+                Err(Fault::new(ENOTSUPP, Reason::FuncIpTracing { name: name(), id: number }))
+            }
+            kind => Err(Fault::new(
+                ENOTSUPP,
+                Reason::FuncIp { name: name(), id: number, kind: kind as u32 },
+            )),
+        }
+    }
+}
+
+/// Arguments `key` and `value` of a callback on a map's element.
+fn map_arguments(callee: &mut Frame, first: usize, map: Reg) {
+    let (map, uid) = (map.map().unwrap_or(0), 0);
+    callee.regs[first] = Reg::pointer(Kind::MapKey { map }, Flags::empty());
+    callee.regs[first + 1] = Reg::pointer(Kind::MapValue { map, uid }, Flags::empty());
+}
+
+/// Arguments of a timer's or workqueue's callback: map, key, value.
+pub(crate) fn timer_arguments(_: &mut Checker<'_>, caller: &Frame, callee: &mut Frame) -> Check {
+    element_arguments(caller.regs[1], callee, (0, 0));
+    Ok(())
+}
+
+/// `callback(map, key, value)` for the map that a register points into.
+pub(crate) fn element_arguments(of: Reg, callee: &mut Frame, range: (i32, i32)) {
+    let map = of.map().unwrap_or(0);
+    callee.regs[1] = Reg::pointer(Kind::MapPtr { map, uid: 0 }, Flags::empty());
+    map_arguments(callee, 2, of);
+    callee.in_async_callback = true;
+    callee.ret_range = range;
+}

@@ -1,0 +1,353 @@
+//! `parity sound`: what the verifier accepts runs on the tagged interpreter, on random
+//! packets and maps, with everything that the verifier was sure of asserted at every
+//! instruction. A trap, or a fact that does not hold, is an error of the verifier.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, Result};
+use skep_abi::TrapKind;
+use skep_btf::Btf;
+use skep_isa::Slot;
+use skep_load::{Object, Options as LoadOptions, Skep, Target, load, relocate};
+use skep_sys::{Command, Kernel, Linux, MapElem, Output, ProgLoad, RawFd};
+use skep_vm::Vm;
+use skep_vm::hooks::{PacketError, PacketHook};
+
+use crate::corpus;
+use crate::verify::random::{create_maps, program};
+use crate::verify::{Corpus, is_verifier_test, selftests};
+
+/// What to run.
+#[derive(clap::Args, Clone)]
+pub struct Options {
+    /// Only this corpus
+    #[arg(long, value_enum)]
+    corpus: Vec<Corpus>,
+    /// How many random programs
+    #[arg(long, default_value_t = 200_000)]
+    count: u64,
+    /// The first random program's seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Random inputs for each program
+    #[arg(long, default_value_t = 100)]
+    inputs: u64,
+}
+
+impl Options {
+    /// What continuous integration runs.
+    pub fn short() -> Options {
+        Options { corpus: Vec::new(), count: 2_000, seed: 1, inputs: 20 }
+    }
+}
+
+/// Instructions of one run: loops may lawfully run for hours.
+const BUDGET: u64 = 1 << 16;
+
+/// What became of the programs of a corpus.
+#[derive(Default)]
+struct Tally {
+    ran: usize,
+    runs: u64,
+    out_of_budget: u64,
+    /// Programs that were not run, by reason.
+    left: BTreeMap<String, usize>,
+    /// Errors of the verifier.
+    wrong: Vec<String>,
+}
+
+impl Tally {
+    fn merge(&mut self, other: Tally) {
+        self.ran += other.ran;
+        self.runs += other.runs;
+        self.out_of_budget += other.out_of_budget;
+        for (why, count) in other.left {
+            *self.left.entry(why).or_default() += count;
+        }
+        self.wrong.extend(other.wrong);
+    }
+
+    fn leave(&mut self, why: impl Into<String>) {
+        *self.left.entry(why.into()).or_default() += 1;
+    }
+}
+
+/// Numbers that depend on a seed alone (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit.max(1)
+    }
+
+    /// Bytes, among them many zeros, small numbers and extremes.
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let mut byte = || match self.below(8) {
+            0..3 => 0,
+            3 => 0xff,
+            4 => self.below(16) as u8,
+            5 => 0x80,
+            _ => self.next() as u8,
+        };
+        (0..len).map(|_| byte()).collect()
+    }
+
+    /// A frame: short ones, and such as parsers go into.
+    fn frame(&mut self) -> Vec<u8> {
+        let len = 14 + self.below(150) as usize;
+        let mut frame = self.bytes(len);
+        let kind: [u8; 2] = match self.below(4) {
+            0 => [0x08, 0x00],
+            1 => [0x86, 0xdd],
+            2 => [0x81, 0x00],
+            _ => [self.next() as u8, self.next() as u8],
+        };
+        frame[12..14].copy_from_slice(&kind);
+        if len > 24 && self.below(2) == 0 {
+            frame[14] = 0x45;
+            frame[23] = [1, 6, 17, 58][self.below(4) as usize];
+        }
+        frame
+    }
+}
+
+/// Runs, and prints the figures. Gives whether nothing went wrong.
+///
+/// # Errors
+/// A corpus that cannot be had.
+pub fn execute(options: &Options) -> Result<bool> {
+    let raw = Linux::new().host().vmlinux_btf();
+    let vmlinux =
+        Arc::new(Btf::parse(raw.context("/sys/kernel/btf/vmlinux cannot be read")?.to_vec())?);
+    let corpora = match &options.corpus[..] {
+        [] => vec![Corpus::AVerifier, Corpus::B, Corpus::C],
+        some => some.to_vec(),
+    };
+    let mut good = true;
+    for corpus in corpora {
+        let tally = match corpus {
+            Corpus::AVerifier => {
+                objects(&selftests::objects(&vmlinux, is_verifier_test)?, options)?
+            }
+            Corpus::ARest => {
+                objects(&selftests::objects(&vmlinux, |name| !is_verifier_test(name))?, options)?
+            }
+            Corpus::B => {
+                let paths: Vec<PathBuf> =
+                    corpus::objects()?.into_iter().map(|object| object.path).collect();
+                objects(&paths, options)?
+            }
+            Corpus::C | Corpus::Tables | Corpus::Paths => random(options)?,
+        };
+        for line in tally.wrong.iter().take(50) {
+            println!("WRONG {line}");
+        }
+        for (why, count) in &tally.left {
+            println!("  not run: {count}: {why}");
+        }
+        println!(
+            "parity sound-{}: {} programs, {} runs, {} out of budget, {} wrong",
+            corpus.name(),
+            tally.ran,
+            tally.runs,
+            tally.out_of_budget,
+            tally.wrong.len()
+        );
+        good &= tally.wrong.is_empty();
+    }
+    Ok(good)
+}
+
+fn embedded() -> Arc<Vm> {
+    Arc::new(Vm::with_cpus(1).with_budget(BUDGET).asserting_facts())
+}
+
+/// Shares work between the cores; each thread gets numbers below `count`.
+fn share<S>(
+    count: usize,
+    start: impl Fn() -> Result<S> + Sync,
+    work: impl Fn(&mut S, usize, &mut Tally) + Sync,
+) -> Result<Tally> {
+    let next = AtomicUsize::new(0);
+    let run = || -> Result<Tally> {
+        let (mut state, mut tally) = (start()?, Tally::default());
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= count {
+                return Ok(tally);
+            }
+            work(&mut state, at, &mut tally);
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut all = Tally::default();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(run)).collect();
+        workers.into_iter().try_for_each(|worker| {
+            all.merge(worker.join().expect("no panic")?);
+            anyhow::Ok(())
+        })
+    })?;
+    Ok(all)
+}
+
+/// Corpus C.
+fn random(options: &Options) -> Result<Tally> {
+    let start = || {
+        let vm = embedded();
+        let maps = create_maps(&*vm)?;
+        Ok((vm, maps))
+    };
+    share(options.count as usize, start, |(vm, maps), at, tally| {
+        let seed = options.seed + at as u64;
+        let random = program(seed, maps);
+        let mut command = Command::ProgLoad(Box::new(ProgLoad {
+            prog_type: random.kind as u32,
+            insn_cnt: random.slots.len() as u32,
+            insns: Some(Slot::join(&random.slots).into()),
+            license: Some(b"GPL\0".to_vec().into()),
+            ..ProgLoad::default()
+        }));
+        match vm.bpf(&mut command) {
+            Err(errno) => tally.leave(format!("refused: {errno}")),
+            Ok(fd) => {
+                let sizes: Vec<(RawFd, usize, usize)> =
+                    maps.iter().map(|map| (map.fd, map.key as usize, map.value as usize)).collect();
+                let name = format!("seed {seed}");
+                run(vm, fd as RawFd, &name, &sizes, seed, options.inputs, tally);
+                vm.close(fd as RawFd);
+            }
+        }
+    })
+}
+
+/// Corpora A and B: each program of each object, loaded on its own.
+fn objects(paths: &[PathBuf], options: &Options) -> Result<Tally> {
+    share(
+        paths.len(),
+        || Ok(()),
+        |(), at, tally| {
+            let Ok(object) = Object::open(&paths[at]) else {
+                return tally.leave("an object that the loader does not read");
+            };
+            let file = paths[at].file_name().unwrap_or_default().to_string_lossy().into_owned();
+            for def in &object.programs {
+                let name = format!("{file}:{}", def.name);
+                match load_one(&object, &def.name) {
+                    Err(why) => tally.leave(why),
+                    Ok((vm, skep)) => {
+                        let Some(loaded) = skep.program(&def.name) else { continue };
+                        let sizes: Vec<(RawFd, usize, usize)> = skep
+                            .maps()
+                            .map(|map| {
+                                let def = map.def();
+                                (map.fd().raw(), def.key_size as usize, def.value_size as usize)
+                            })
+                            .collect();
+                        run(
+                            &vm,
+                            loaded.fd().raw(),
+                            &name,
+                            &sizes,
+                            at as u64,
+                            options.inputs,
+                            tally,
+                        );
+                    }
+                }
+            }
+        },
+    )
+}
+
+fn load_one(object: &Object, name: &str) -> Result<(Arc<Vm>, Skep), String> {
+    let mut object = object.clone();
+    object.select(|def| def.name == name);
+    let vm = embedded();
+    let kernel: Arc<dyn Kernel> = vm.clone();
+    let target = Target::of(&*kernel);
+    let linked = relocate(&object, &target).map_err(|_| "it does not relocate")?;
+    let skep =
+        load(&linked, &target, &kernel, &LoadOptions::default()).map_err(|error| {
+            match error.kind() {
+                skep_load::LoadErrorKind::Program { .. } => "refused".to_owned(),
+                skep_load::LoadErrorKind::Map { .. } => {
+                    "a map that the embedded kernel lacks".into()
+                }
+                _ => "its types or target".into(),
+            }
+        })?;
+    Ok((vm, skep))
+}
+
+/// Runs a program on random packets, with random elements in its maps.
+fn run(
+    vm: &Vm,
+    fd: RawFd,
+    name: &str,
+    maps: &[(RawFd, usize, usize)],
+    seed: u64,
+    inputs: u64,
+    tally: &mut Tally,
+) {
+    let mut random = Random(seed);
+    let Ok(mut hook) = PacketHook::new(vm, fd) else {
+        return tally.leave("a program type that the embedded kernel does not run");
+    };
+    vm.environment().seed(seed);
+    for _ in 0..inputs {
+        for &(fd, key, value) in maps {
+            fill(vm, fd, key, value, &mut random);
+        }
+        match hook.run(vm, &random.frame()) {
+            Ok(_) => {}
+            Err(PacketError::OutOfBudget) => tally.out_of_budget += 1,
+            Err(PacketError::Trapped(trap)) => match trap.kind {
+                TrapKind::UnknownHelper { .. } | TrapKind::UnknownKfunc { .. } => {
+                    return tally.leave("a function that the embedded kernel lacks");
+                }
+                TrapKind::KernelMemory { .. } => {
+                    return tally.leave("a structure of the kernel that is not here");
+                }
+                _ => {
+                    tally.wrong.push(format!("{name}: {trap}"));
+                    break;
+                }
+            },
+            Err(PacketError::Program(_) | PacketError::TooShort(_)) => {}
+        }
+        tally.runs += 1;
+    }
+    tally.ran += 1;
+}
+
+/// Puts an element into a map, where it takes one.
+fn fill(vm: &Vm, fd: RawFd, key: usize, value: usize, random: &mut Random) {
+    if key > 64 || value > 4096 {
+        return;
+    }
+    let mut bytes = random.bytes(key);
+    // Small keys are those that programs look up.
+    bytes.iter_mut().skip(1).for_each(|byte| *byte = 0);
+    if let Some(first) = bytes.first_mut() {
+        *first &= 7;
+    }
+    // A per-CPU map's values are rounded up to 8 bytes.
+    let value = random.bytes(value.next_multiple_of(8));
+    let _ = vm.bpf(&mut Command::MapUpdate(MapElem {
+        map_fd: fd as u32,
+        key: Some(bytes.into()),
+        value: Output::Slice(&mut value.clone()),
+        ..MapElem::default()
+    }));
+}
