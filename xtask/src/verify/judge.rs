@@ -42,6 +42,18 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// What is to be expected of a program, as far as that is said.
+    fn expected(success: bool) -> Verdict {
+        Verdict {
+            result: if success { Ok(()) } else { Err(Errno::EINVAL) },
+            insn: None,
+            reason: "",
+            log: String::new(),
+            time: Duration::ZERO,
+            counts: [0; 4],
+        }
+    }
+
     /// The line that goes with the errno.
     pub fn message(&self) -> &str {
         message(&self.log)
@@ -65,6 +77,8 @@ struct Seen {
     btfs: HashMap<RawFd, Arc<Btf>>,
     contents: HashMap<RawFd, Vec<u8>>,
     cases: Vec<Case>,
+    /// What is expected of the next program, where it cannot be asked of Linux.
+    expected: Option<bool>,
 }
 
 /// Linux, with the verifier beside it.
@@ -96,6 +110,16 @@ impl Judge {
     /// Forgets all maps and types, before another object is loaded.
     pub fn forget(&self) {
         *self.seen() = Seen::default();
+    }
+
+    /// The next program is not put to Linux: whoever wrote it says whether it loads.
+    pub fn expect(&self, success: bool) {
+        self.seen().expected = Some(success);
+    }
+
+    /// Whether the last program was not put to Linux.
+    pub fn has_expectation(&self) -> bool {
+        self.seen().expected.is_some()
     }
 
     /// What was judged since the last call.
@@ -180,6 +204,16 @@ impl Judge {
             return Err(case.linux.result.err().unwrap_or(Errno::EBUSY));
         }
         let program = self.program(attr).map(Arc::new);
+        let expected = self.seen().expected;
+        if let Some(success) = expected {
+            let linux = Verdict::expected(success);
+            let ours = match &program {
+                Some(program) => self.ask_verifier(program, Privilege::All, &linux),
+                None => Err("a program type that is not known"),
+            };
+            self.seen().cases.push(Case { privilege: Privilege::All, linux, ours });
+            return Err(Errno::EOPNOTSUPP);
+        }
         let mut first = None;
         for &privilege in &self.privileges {
             let (result, linux) = self.ask_linux(attr, privilege);
@@ -214,11 +248,13 @@ impl Judge {
         };
         let mut statistics = vec![0; 4096];
         let result = load(Log::STATS, &mut statistics);
-        let (time, counts) = figures(&text(&statistics));
-        let mut log = String::new();
-        if self.logs || result.is_err() && result != Err(Errno::EPERM) {
+        let mut log = text(&statistics);
+        let (time, counts) = figures(&log);
+        if is_long(counts) {
+            // What ran for so long is not asked again; its message is there.
+        } else if self.logs || result.is_err() && result != Err(Errno::EPERM) {
             let mut buffer = vec![0; LOG_ROOM];
-            if let Ok(fd) = load(log_level(counts), &mut buffer) {
+            if let Ok(fd) = load(Log::LEVEL2, &mut buffer) {
                 self.linux.close(fd as RawFd);
             }
             log = text(&buffer);
@@ -251,19 +287,20 @@ impl Judge {
         if time > PATIENCE {
             return Err("time-out");
         }
-        let mut log = Log::silent();
-        if self.logs || result.is_err() {
-            log = Log::new(log_level(linux.counts));
+        let error = result.as_ref().err();
+        let mut text = error.map_or(String::new(), |error| error.reason.to_string());
+        if !is_long(linux.counts) && (self.logs || result.is_err()) {
+            let mut log = Log::new(Log::LEVEL2);
             if judged(&mut log)? != result {
                 return Err("another verdict with a log");
             }
+            text = log.text().to_string();
         }
-        let error = result.as_ref().err();
         Ok(Verdict {
             result: error.map_or(Ok(()), |error| Err(error.errno)),
             insn: error.and_then(|error| error.pc),
             reason: error.map_or("", |error| error.reason.name()),
-            log: log.text().to_string(),
+            log: text,
             time,
             counts: result.as_ref().map_or([0; 4], |counts| {
                 let Counts { processed, max_states_per_insn, total_states, peak_states } = *counts;
@@ -302,10 +339,10 @@ fn figures(log: &str) -> (Duration, [u32; 4]) {
     (Duration::from_micros(after("verification time ").into()), names.map(after))
 }
 
-/// The level of the log that tells why. A walk over a million instructions is not
-/// worth reading; the message is in every log.
-fn log_level([processed, ..]: [u32; 4]) -> u32 {
-    if processed > 50_000 { Log::STATS } else { Log::LEVEL2 }
+/// Whether so many instructions were followed that a log of them all is not worth its
+/// time. The message is in every log.
+fn is_long([processed, ..]: [u32; 4]) -> bool {
+    processed > 50_000
 }
 
 /// The same program, with a log if there is room for one.

@@ -20,7 +20,7 @@ use skep_sys::{Kernel, Linux};
 
 use crate::corpus;
 use privilege::Privilege;
-use report::Report;
+use report::{Report, Tally};
 
 /// Where the list of what differs is written.
 const LIST: &str = "target/parity/verify.txt";
@@ -69,6 +69,9 @@ pub enum Corpus {
     /// corpora unless asked for
     #[value(name = "tables")]
     Tables,
+    /// Programs of A that cannot be put to Linux here, by what they say of themselves
+    #[value(skip)]
+    Trampolines,
     /// What the command line names
     #[value(skip)]
     Paths,
@@ -85,6 +88,7 @@ impl Corpus {
             Corpus::B => "B",
             Corpus::C => "C",
             Corpus::Tables => "tables",
+            Corpus::Trampolines => "trampolines",
             Corpus::Paths => "paths",
         }
     }
@@ -123,6 +127,7 @@ pub fn execute(options: &Options) -> Result<bool> {
             Corpus::ARest => selftests::objects(&vmlinux, |name| !is_verifier_test(name))?,
             Corpus::B => corpus::objects()?.into_iter().map(|object| object.path).collect(),
             Corpus::Paths => objects::expand(&options.paths)?,
+            Corpus::Trampolines => Vec::new(),
             Corpus::Tables => {
                 let judge = judge::Judge::new(Some(Arc::clone(&vmlinux)), options);
                 tables::judge(&judge, options, &mut report)?;
@@ -187,6 +192,10 @@ fn finish(mut report: Report, options: &Options) -> Result<bool> {
             agree += tally.verdicts;
             of += tally.judged;
         }
+    }
+    let trampolines = (Corpus::Trampolines as usize, Privilege::All as usize);
+    if let Some(Tally { verdicts, judged, .. }) = report.tallies.get(&trampolines) {
+        println!("parity verify-trampolines: {verdicts} of {judged} as their authors expect");
     }
     println!("parity verify: agree {agree} of {of}");
     Ok(met)

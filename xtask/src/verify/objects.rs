@@ -18,6 +18,8 @@ use super::{Corpus, Options};
 /// What became of one program.
 struct Outcome {
     name: String,
+    /// Whether it ran only here, beside what is expected of it.
+    expected: bool,
     /// With each set of capabilities, or why there is no verdict.
     cases: Result<Vec<Case>, String>,
 }
@@ -77,6 +79,7 @@ pub fn judge(
     for outcome in outcomes.into_iter().flat_map(|(_, outcomes)| outcomes) {
         match outcome.cases {
             Ok(cases) => {
+                let corpus = if outcome.expected { Corpus::Trampolines } else { corpus };
                 for case in &cases {
                     report.add(corpus, &outcome.name, case, options.logs);
                 }
@@ -97,13 +100,14 @@ fn judge_object(
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     let Ok(object) = Object::open(path) else {
         let cases = Err("objects that the loader does not read".into());
-        return vec![Outcome { name: file.into_owned(), cases }];
+        return vec![Outcome { name: file.into_owned(), expected: false, cases }];
     };
     let names = object.programs.iter().map(|def| def.name.clone());
     let wanted =
         |name: &String| options.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
     let outcome = |name: String| Outcome {
         cases: judge_program(&object, &name, judge, kernel, target),
+        expected: judge.has_expectation(),
         name: format!("{file}:{name}"),
     };
     names.filter(wanted).map(outcome).collect()
@@ -118,15 +122,16 @@ fn judge_program(
 ) -> Result<Vec<Case>, String> {
     let mut object = object.clone();
     object.select(|def| def.name == name);
+    judge.forget();
     let annotation = object.btf.as_ref().map(|btf| Annotation::of(btf, name)).unwrap_or_default();
     if let Some(def) = object.program_mut(name) {
         def.flags = (def.flags | annotation.flags) & !annotation.cleared;
         let attach = def.attach_type.map_or(0, |of| of as u32);
         if def.prog_type.is_some_and(|kind| needs_trampoline(kind, attach)) {
-            return Err("programs that run from trampolines".into());
+            let without = "programs that run from trampolines, of which nothing is expected";
+            judge.expect(annotation.success.ok_or(without)?);
         }
     }
-    judge.forget();
     let linked = relocate(&object, target).map_err(|_| "programs that do not relocate")?;
     let loaded = load(&linked, target, kernel, &LoadOptions::default());
     let cases = judge.take_cases();

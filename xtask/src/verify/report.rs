@@ -42,7 +42,7 @@ impl Tally {
             (Corpus::AVerifier, Privilege::Reduced) => {
                 share(self.verdicts, self.judged, 93) && share(self.messages, self.rejected, 85)
             }
-            (Corpus::ARest, _) => true,
+            (Corpus::ARest | Corpus::Trampolines, _) => true,
             (Corpus::B, _) => self.too_strict == 0,
             (Corpus::C, _) => share(self.verdicts, self.judged, 99),
             (Corpus::Tables | Corpus::Paths, _) => self.verdicts == self.judged,

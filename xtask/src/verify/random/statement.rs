@@ -70,6 +70,8 @@ impl Writer<'_> {
             58..=64 => self.spill(),
             65..=71 => self.repeat(),
             72..=79 => self.call(),
+            // Choices in loops double the paths with each round.
+            80..=88 if self.loops > 0 && self.dice.percent(70) => self.arithmetic(),
             80..=88 => self.choice(),
             89..=92 => self.helper_with_memory(),
             93..=95 => self.atomic(),
