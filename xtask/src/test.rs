@@ -29,6 +29,8 @@ pub struct Options {
 struct Tally {
     passed: u64,
     failed: u64,
+    /// What failed, by name.
+    failures: Vec<String>,
     skipped: Vec<String>,
 }
 
@@ -39,16 +41,16 @@ impl Tally {
         let started = Instant::now();
         match check() {
             Ok(true) => self.passed += 1,
-            Ok(false) => {
-                println!("FAILED: {name}");
-                self.failed += 1;
-            }
-            Err(error) => {
-                println!("FAILED: {name}: {error:#}");
-                self.failed += 1;
-            }
+            Ok(false) => self.failure(name.to_owned()),
+            Err(error) => self.failure(format!("{name}: {error:#}")),
         }
         println!("== {name}: {:.0} s", started.elapsed().as_secs_f64());
+    }
+
+    fn failure(&mut self, what: String) {
+        println!("FAILED: {what}");
+        self.failures.push(what);
+        self.failed += 1;
     }
 }
 
@@ -89,6 +91,9 @@ pub fn execute(options: &Options) -> Result<bool> {
     println!();
     for what in &tally.skipped {
         println!("skipped: {what}");
+    }
+    for what in &tally.failures {
+        println!("failed: {what}");
     }
     println!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped.len());
     Ok(tally.failed == 0)
@@ -154,6 +159,9 @@ fn cargo_test(tally: &mut Tally, arguments: &[&str]) -> Result<()> {
             if let Some(what) = line.strip_prefix("skipped: ") {
                 tally.skipped.push(what.to_owned());
             }
+            if let Some(name) = failed_test(&line) {
+                tally.failures.push(name.to_owned());
+            }
             if let Some((passed, failed)) = test_result(&line) {
                 tally.passed += passed;
                 counted_failures += failed;
@@ -162,8 +170,16 @@ fn cargo_test(tally: &mut Tally, arguments: &[&str]) -> Result<()> {
     }
     // A test program that does not build or dies counts as one failure.
     let status = child.wait()?;
+    if !status.success() && counted_failures == 0 {
+        tally.failures.push("cargo test: a test program did not build, or died".into());
+    }
     tally.failed += counted_failures.max(u64::from(!status.success()));
     Ok(())
+}
+
+/// The name in a line `test name ... FAILED`.
+fn failed_test(line: &str) -> Option<&str> {
+    line.strip_prefix("test ")?.strip_suffix(" ... FAILED")
 }
 
 /// The counts in a line `test result: ok. 3 passed; 0 failed; ...`.
@@ -185,12 +201,14 @@ pub fn succeeds(command: &mut Command) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::test_result;
+    use super::{failed_test, test_result};
 
     #[test]
     fn counts_are_read_from_the_closing_lines_of_cargo_test() {
         let line = "test result: FAILED. 3 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out";
         assert_eq!(test_result(line), Some((3, 1)));
         assert_eq!(test_result("running 3 tests"), None);
+        assert_eq!(failed_test("test log::tests::it ... FAILED"), Some("log::tests::it"));
+        assert_eq!(failed_test("test log::tests::it ... ok"), None);
     }
 }

@@ -109,6 +109,7 @@ impl Checker<'_> {
             }
             self.processed += 1;
             if self.processed > MAX_PROCESSED {
+                self.log.end_line();
                 fail!(E2BIG, TooLarge { processed: self.processed });
             }
             self.cur.last_pc = prev;

@@ -111,16 +111,7 @@ pub struct Counts {
 /// # Errors
 /// The first fault, with the errno of `BPF_PROG_LOAD` and the line of Linux's log.
 pub fn verify(program: &Arc<Program>, env: &Env, log: &mut Log) -> Result<Verified, VerifyError> {
-    let refuse = |errno| Err(VerifyError::silent(errno));
-    let privileged = env.caps.allow(Capabilities::BPF);
-    let limit = if privileged { MAX_INSNS } else { MAX_INSNS_UNPRIVILEGED };
-    if program.slots.is_empty() || program.slots.len() > limit {
-        return refuse(Errno::E2BIG);
-    }
-    if !env.caps.allow(permission::needed(program.kind)) {
-        return refuse(Errno::EPERM);
-    }
-    let Some(program) = &hook::settled(program) else { return refuse(Errno::EINVAL) };
+    let program = &admit(program, env)?;
     let mut checker = checker::Checker::new(program, env, log);
     checker.run()?;
     let mut facts = std::mem::take(&mut checker.facts);
@@ -131,4 +122,18 @@ pub fn verify(program: &Arc<Program>, env: &Env, log: &mut Log) -> Result<Verifi
         counts: checker.counts(),
         stack_depths: checker.subprogs.iter().map(|sub| sub.stack_depth as u32).collect(),
     })
+}
+
+/// What is looked at before the program itself; gives it with its attach type settled.
+fn admit(program: &Arc<Program>, env: &Env) -> Result<Arc<Program>, VerifyError> {
+    let refuse = |errno| Err(VerifyError::silent(errno));
+    let privileged = env.caps.allow(Capabilities::BPF);
+    let limit = if privileged { MAX_INSNS } else { MAX_INSNS_UNPRIVILEGED };
+    if program.slots.is_empty() || program.slots.len() > limit {
+        return refuse(Errno::E2BIG);
+    }
+    if !env.caps.allow(permission::needed(program.kind)) {
+        return refuse(Errno::EPERM);
+    }
+    hook::settled(program).ok_or(VerifyError::silent(Errno::EINVAL))
 }

@@ -66,6 +66,13 @@ impl Log {
         self.dropped = self.dropped.min(position);
     }
 
+    /// Ends a line that was begun, so that what comes next stands alone.
+    pub(crate) fn end_line(&mut self) {
+        if !self.text.is_empty() && !self.text.ends_with('\n') {
+            self.text.push('\n');
+        }
+    }
+
     pub(crate) fn write(&mut self, arguments: fmt::Arguments<'_>) {
         if self.level == 0 {
             return;
@@ -123,12 +130,16 @@ fn is_message(line: &str) -> bool {
         "Validating ",
         "func#",
         "Live regs before insn:",
-        "frame ",
         "force_precise: ",
         "SCC ",
         "propagating ",
     ];
     if statistics.iter().chain(&notes).any(|start| line.starts_with(start)) {
+        return false;
+    }
+    // `frame 0: ...`, but not `frame pointer is read only`.
+    let numbered = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    if line.strip_prefix("frame ").is_some_and(numbered) {
         return false;
     }
     if line.starts_with('R') && line.as_bytes().get(1).is_some_and(u8::is_ascii_digit) {
@@ -171,6 +182,15 @@ mod tests {
         let log = "0: R1=ctx() R10=fp0\n0: (61) r0 = *(u32 *)(r1 +0)\n\
                    R1 invalid mem access 'scalar'\nprocessed 1 insns (limit 1000000) x\n";
         assert_eq!(message(log), "R1 invalid mem access 'scalar'");
+    }
+
+    #[test]
+    fn a_sentence_about_frames_is_a_message() {
+        assert_eq!(
+            message("0: R1=ctx()\nframe pointer is read only\n"),
+            "frame pointer is read only"
+        );
+        assert_eq!(message("div by zero\nframe 0: regs=r1\n"), "div by zero");
     }
 
     #[test]

@@ -75,6 +75,10 @@ pub struct Event {
 
 /// Verifies a program again, and explains why it is refused; `None` if it is not.
 pub fn explain(program: &Arc<Program>, env: &Env) -> Option<(VerifyError, Explanation)> {
+    let program = &match crate::admit(program, env) {
+        Ok(program) => program,
+        Err(error) => return Some((error, Explanation::default())),
+    };
     let mut log = Log::silent();
     let mut checker = Checker::new(program, env, &mut log);
     checker.trail = Some(Trail::default());
