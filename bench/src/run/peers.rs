@@ -176,6 +176,11 @@ impl Skep {
         Ok(Skep { code: compile(&insns(code)?, passes)?, stack: Stack::new() })
     }
 
+    /// Its machine code.
+    pub fn bytes(&self) -> &[u8] {
+        self.code.bytes()
+    }
+
     /// Microseconds to compile without checks, the least of a few, decoding excluded;
     /// and bytes of code.
     pub fn compile_cost(&self, code: &[u8], passes: Passes) -> (f64, usize) {
