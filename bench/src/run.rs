@@ -116,7 +116,8 @@ fn measure(arguments: &[String]) -> Result<bool> {
         }
     }
     anyhow::ensure!(!rows.is_empty(), "nothing was measured");
-    let over_native = |row: &Row| row.times[1].zip(row.times[3]).map(|(skep, native)| skep / native);
+    let over_native =
+        |row: &Row| row.times[1].zip(row.times[3]).map(|(skep, native)| skep / native);
     rows.sort_by(|a, b| over_native(a).partial_cmp(&over_native(b)).unwrap_or(Ordering::Equal));
     rows.iter().for_each(|row| println!("{}", line(row)));
     Ok(report(&rows, target)? && refused.is_empty())
@@ -137,7 +138,8 @@ fn program(source: &Path, target: &Path, plan: &Plan) -> Result<Row> {
     let (compile_us, bytes) = skep.compile_cost(&code, passes);
     if plan.dump {
         let file = target.join(source.file_name().unwrap_or_default()).with_extension("bin");
-        std::fs::write(file, skep.bytes())?;
+        std::fs::write(&file, skep.bytes())?;
+        std::fs::write(file.with_extension("ssa"), peers::form(&code, passes)?)?;
     }
     let mut engines: Vec<Option<Box<dyn Engine + '_>>> = vec![
         Some(Box::new(peers::Linux::new(&code, memory.packet())?)),

@@ -20,8 +20,9 @@ use super::ir::Module;
 use super::{Checks, JitError};
 use code::CodeMemory;
 
-/// Functions start at multiples of this.
-const ALIGNMENT: usize = 32;
+/// Functions start at multiples of this, and the machine reads code in such lines.
+const ALIGNMENT: usize = 16;
+const LINE: usize = 64;
 
 fn backend(error: impl std::fmt::Display) -> JitError {
     JitError::Backend(error.to_string())
@@ -38,6 +39,8 @@ fn host() -> Result<&'static OwnedTargetIsa, JitError> {
             ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
             ("enable_probestack", "false"),
             ("unwind_info", "false"),
+            // Says where loops are.
+            ("machine_code_cfg_info", "true"),
         ] {
             flags.set(name, value).map_err(backend)?;
         }
@@ -61,7 +64,7 @@ fn signature() -> Signature {
 /// The back end gave up, or there is no memory for code.
 pub fn lower(module: &Module, checks: Checks) -> Result<CodeMemory, JitError> {
     let isa = host()?;
-    let mut code = Vec::new();
+    let (mut code, mut lead) = (Vec::new(), 0);
     let (mut starts, mut calls) = (Vec::new(), Vec::new());
     let mut builders = FunctionBuilderContext::new();
     let mut context = Context::new();
@@ -86,8 +89,15 @@ pub fn lower(module: &Module, checks: Checks) -> Result<CodeMemory, JitError> {
         );
         let compiled = context
             .compile(isa.as_ref(), &mut ControlPlane::default())
-            .map_err(|error| backend(error.inner))?;
+            .map_err(|error| backend(format!("{:?}", error.inner)))?;
         code.resize(code.len().next_multiple_of(ALIGNMENT), 0);
+        let pad = aligned(lead + code.len(), &compiled.bb_edges);
+        // The entry is the first byte; what is before it is no part of the code.
+        if index == 0 {
+            lead = pad;
+        } else {
+            code.resize(code.len() + pad, 0);
+        }
         let start = code.len();
         starts.push(start);
         code.extend_from_slice(compiled.buffer.data());
@@ -104,7 +114,21 @@ pub fn lower(module: &Module, checks: Checks) -> Result<CodeMemory, JitError> {
         let target = starts[callee as usize] as i64 + addend;
         patch(&mut code, at, kind, target - at as i64)?;
     }
-    CodeMemory::new(&code).map_err(|error| JitError::Memory(error.kind()))
+    CodeMemory::new(&code, lead).map_err(|error| JitError::Memory(error.kind()))
+}
+
+/// How far on from `start` a function is placed best: where most loops, those that go
+/// back the least first, start at the start of a line.
+fn aligned(start: usize, edges: &[(u32, u32)]) -> usize {
+    let back = edges.iter().filter(|(from, to)| to <= from);
+    let loops: Vec<(usize, usize)> =
+        back.map(|&(from, to)| (to as usize, (from - to) as usize)).collect();
+    let cost = |pad: &usize| -> usize {
+        let lost =
+            |&(head, len): &(usize, usize)| ((start + pad + head) % LINE) * LINE / (len + LINE);
+        loops.iter().map(lost).sum()
+    };
+    (0..LINE).step_by(ALIGNMENT).min_by_key(cost).unwrap_or(0)
 }
 
 /// Writes the distance of a call into it.
