@@ -89,8 +89,8 @@ impl Bin {
             }
             Bin::MulHigh => {
                 return match width {
-                    Width::W64 => (u128::from(left) * u128::from(right) >> 64) as u64,
-                    Width::W32 => u64::from(left as u32) * u64::from(right as u32) >> 32,
+                    Width::W64 => ((u128::from(left) * u128::from(right)) >> 64) as u64,
+                    Width::W32 => (u64::from(left as u32) * u64::from(right as u32)) >> 32,
                 };
             }
             Bin::Rotl => {
