@@ -216,6 +216,7 @@ fn random(options: &Options) -> Result<Tally> {
             insn_cnt: random.slots.len() as u32,
             insns: Some(Slot::join(&random.slots).into()),
             license: Some(b"GPL\0".to_vec().into()),
+            prog_flags: random.flags,
             ..ProgLoad::default()
         }));
         match vm.bpf(&mut command) {

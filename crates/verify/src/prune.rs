@@ -78,7 +78,9 @@ impl IdMap {
         true
     }
 
-    /// For scalars no id is as good as an id of one's own.
+    /// For scalars no id is as good as an id of one's own. Where a scalar is linked
+    /// at an offset, the scalars without one must stand for each other, too: else a
+    /// branch on the one would say less of the other now than it did then.
     fn scalars_agree(&mut self, old: u32, new: u32) -> bool {
         let mut own = |id: u32| {
             if id == 0 {
@@ -90,6 +92,8 @@ impl IdMap {
         };
         let (old, new) = (own(old), own(new));
         self.agree(old, new)
+            && (old & ID_PLUS_OFFSET == 0
+                || self.agree(old & !ID_PLUS_OFFSET, new & !ID_PLUS_OFFSET))
     }
 
     pub(crate) fn exact(&mut self, old: &Reg, new: &Reg) -> bool {

@@ -70,6 +70,7 @@ pub fn judge(vmlinux: &Arc<Btf>, options: &Options, report: &mut Report) -> Resu
                     insn_cnt: random.slots.len() as u32,
                     insns: Some(Slot::join(&random.slots).into()),
                     license: Some(b"GPL\0".to_vec().into()),
+                    prog_flags: random.flags,
                     ..ProgLoad::default()
                 }));
                 if let Ok(fd) = judge.bpf(&mut command) {
