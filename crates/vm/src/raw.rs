@@ -66,7 +66,6 @@ pub fn run_raw(vm: &Vm, slots: &[Slot], memory: &mut RawMemory) -> Result<Outcom
     vcpu.stack.clear();
     let mut context = NoContext;
     let memory = Some(pointer.region()).filter(|_| memory.len > 0);
-    let arguments = [pointer, length];
     // What runs once is not worth compiling unless that is asked for.
     let how = vm.how().filter(|how| how.guarded);
     let program = Arc::new(program);
