@@ -94,7 +94,8 @@ pub fn execute() -> Result<bool> {
     Ok(complete)
 }
 
-fn pin_to_cpu_0() -> Result<()> {
+/// Keeps this thread on the CPU that the embedded kernel numbers 0.
+pub fn pin_to_cpu_0() -> Result<()> {
     let mut cpus = rustix::thread::CpuSet::new();
     cpus.set(0);
     rustix::thread::sched_setaffinity(None, &cpus).context("sched_setaffinity")

@@ -19,7 +19,7 @@ use skep_sys::{Command, Kernel, MapCreate, ProgLoad};
 use super::judge::Judge;
 use super::report::Report;
 use super::{Corpus, Options};
-pub use program::program;
+pub use program::{RandomProgram, program};
 use writer::Features;
 pub use writer::MapPlace;
 
