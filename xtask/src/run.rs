@@ -1,6 +1,6 @@
-//! `parity run`: packet programs on a capture, by TEST_RUN on the embedded kernel and on
-//! Linux. For each packet the verdict and the packet's bytes must be the same, and the
-//! maps: small ones after each packet, all of them at the end.
+//! `parity run`: packet programs on a capture, by TEST_RUN on the embedded kernel, with
+//! each of its engines, and on Linux. For each packet the verdict and the packet's bytes
+//! must be the same, and the maps: small ones after each packet, all of them at the end.
 //!
 //! Both sides see the same clock and the same random numbers: calls of such helpers are
 //! replaced by a call of a function that loads from a hidden map, which is set before
@@ -20,7 +20,7 @@ use skep_load::{
     load, relocate,
 };
 use skep_sys::{Kernel, Linux, TestRun};
-use skep_vm::Vm;
+use skep_vm::{Engine, Vm};
 
 /// What the programs run on.
 const CAPTURE: &str = "examples/mixed.pcapng";
@@ -39,9 +39,16 @@ struct Packet {
     data: Vec<u8>,
 }
 
+/// The embedded kernel's engines by name.
+const ENGINES: [(&str, Engine); 3] =
+    [("interpreter", Engine::Interpreter), ("guarded", Engine::Guarded), ("elided", Engine::Auto)];
+
 #[derive(Default)]
 struct Tally {
-    agree: usize,
+    /// Programs that each engine agrees with Linux on.
+    agree: [usize; ENGINES.len()],
+    /// Programs that were not compiled for each engine.
+    interpreted: [usize; ENGINES.len()],
     judged: usize,
     not_judgeable: usize,
     packets: usize,
@@ -75,11 +82,20 @@ pub fn execute() -> Result<bool> {
     );
     println!("parity run: {} runs compared", tally.packets);
     println!("parity run: not judgeable {}", tally.not_judgeable);
-    println!("parity run: agree {} of {}", tally.agree, tally.judged);
-    Ok(tally.agree == tally.judged && share <= 1.0 && tally.judged > 0)
+    let mut complete = share <= 1.0 && tally.judged > 0;
+    for (index, (engine, _)) in ENGINES.into_iter().enumerate() {
+        let (agree, interpreted) = (tally.agree[index], tally.interpreted[index]);
+        println!("parity run: {engine}: agree {agree} of {}", tally.judged);
+        if interpreted > 0 && engine != "interpreter" {
+            println!("parity run: {engine}: {interpreted} were interpreted");
+        }
+        complete &= agree == tally.judged;
+    }
+    Ok(complete)
 }
 
-fn pin_to_cpu_0() -> Result<()> {
+/// Keeps this thread on the CPU that the embedded kernel numbers 0.
+pub fn pin_to_cpu_0() -> Result<()> {
     let mut cpus = rustix::thread::CpuSet::new();
     cpus.set(0);
     rustix::thread::sched_setaffinity(None, &cpus).context("sched_setaffinity")
@@ -152,45 +168,81 @@ fn compare_object(
             }
         };
         tally.judged += 1;
-        let vm: Arc<dyn Kernel> = Arc::new(Vm::new());
-        let difference = match load(&linked, target, &vm, &Options::default()) {
-            Ok(ours) => compare_program(&object.programs[index].name, &judge, &ours, packets)?,
-            Err(error) => Some(format!("does not load: {error}")),
-        };
-        tally.packets += packets.len();
-        match difference {
-            None => tally.agree += 1,
-            Some(what) => {
-                println!("{name}: {what}");
-                writeln!(tally.report, "{name}: {what}")?;
+        let mut ours = Vec::new();
+        for (_, engine) in ENGINES {
+            let vm = Arc::new(Vm::new().with_engine(engine));
+            let kernel: Arc<dyn Kernel> = vm.clone();
+            ours.push(load(&linked, target, &kernel, &Options::default()).map(|skep| (vm, skep)));
+        }
+        let found = compare_program(&object.programs[index].name, &judge, &ours, packets)?;
+        for (engine, difference) in found.into_iter().enumerate() {
+            tally.packets += packets.len();
+            let name = format!("{name}, {}", ENGINES[engine].0);
+            match difference {
+                None => tally.agree[engine] += 1,
+                Some(what) => {
+                    println!("{name}: {what}");
+                    writeln!(tally.report, "{name}: {what}")?;
+                }
             }
+            let Ok((vm, skep)) = &ours[engine] else { continue };
+            let fd = skep.program(&object.programs[index].name).map(|program| program.fd().raw());
+            let loaded = fd.and_then(|fd| vm.program(fd).ok());
+            if let Some(error) = loaded.as_ref().and_then(|program| program.compile_error()) {
+                writeln!(tally.report, "{name}: interpreted: {error}")?;
+            }
+            tally.interpreted[engine] +=
+                usize::from(loaded.is_some_and(|program| program.compiled().is_none()));
         }
     }
     Ok(())
 }
 
-/// Runs both on every packet; gives the first difference.
+/// A kernel of ours with the object loaded.
+type Loaded = std::result::Result<(Arc<Vm>, Skep), skep_load::LoadError>;
+
+/// Runs all on every packet; gives the first difference of each to Linux.
 fn compare_program(
     name: &str,
     judge: &Skep,
-    ours: &Skep,
+    ours: &[Loaded],
     packets: &[&Packet],
-) -> Result<Option<String>> {
-    let mut rings = Rings::new(judge, ours)?;
+) -> Result<Vec<Option<String>>> {
+    let mut differences: Vec<Option<String>> = ours
+        .iter()
+        .map(|loaded| loaded.as_ref().err().map(|error| format!("does not load: {error}")))
+        .collect();
+    let sides: Vec<Option<&Skep>> =
+        ours.iter().map(|loaded| loaded.as_ref().ok().map(|(_, skep)| skep)).collect();
+    let mut rings = AllRings::new(judge, &sides)?;
     for (number, packet) in packets.iter().enumerate() {
         set_clocks(judge, packet)?;
-        set_clocks(ours, packet)?;
-        let (linux, embedded) = (run(judge, name, packet)?, run(ours, name, packet)?);
-        if linux != embedded {
-            return Ok(Some(format!("packet {number}: linux {linux}\n  embedded {embedded}")));
-        }
-        let difference =
-            rings.compare()?.or(compare_maps(judge, ours, |map| map.max_entries <= SMALL)?);
-        if let Some(difference) = difference {
-            return Ok(Some(format!("packet {number}: {difference}")));
+        let linux = run(judge, name, packet)?;
+        let records = rings.judge.read();
+        let small = snapshot(judge, |map| map.max_entries <= SMALL)?;
+        for (index, side) in sides.iter().enumerate() {
+            let Some(side) = side.filter(|_| differences[index].is_none()) else { continue };
+            set_clocks(side, packet)?;
+            let embedded = run(side, name, packet)?;
+            let what = if linux != embedded {
+                Some(format!("linux {linux}\n  embedded {embedded}"))
+            } else {
+                let ring = rings.ours[index].as_mut().map(Rings::read);
+                let ring = ring
+                    .filter(|ring| *ring != records)
+                    .map(|ring| format!("ring buffer: linux {records:02x?}, embedded {ring:02x?}"));
+                ring.or(compare_maps(judge, &small, side)?)
+            };
+            differences[index] = what.map(|what| format!("packet {number}: {what}"));
         }
     }
-    compare_maps(judge, ours, |_| true)
+    let all = snapshot(judge, |_| true)?;
+    for (index, side) in sides.iter().enumerate() {
+        if let Some(side) = side.filter(|_| differences[index].is_none()) {
+            differences[index] = compare_maps(judge, &all, side)?;
+        }
+    }
+    Ok(differences)
 }
 
 /// What a run gave, as text that says where two differ.
@@ -217,49 +269,50 @@ fn run(skep: &Skep, name: &str, packet: &Packet) -> Result<String> {
     })
 }
 
-/// Ring buffers of both sides, in the order of their maps.
-struct Rings(Vec<(RingBuffer, RingBuffer)>);
+/// Ring buffers of all sides.
+struct AllRings {
+    judge: Rings,
+    ours: Vec<Option<Rings>>,
+}
 
-impl Rings {
-    fn new(judge: &Skep, ours: &Skep) -> Result<Rings> {
-        let mut rings = Vec::new();
-        for (linux, embedded) in judge.maps().zip(ours.maps()) {
-            if linux.def().kind() == Some(MapType::Ringbuf) {
-                rings.push((RingBuffer::new(linux)?, RingBuffer::new(embedded)?));
-            }
-        }
-        Ok(Rings(rings))
-    }
+/// Ring buffers of a side, in the order of its maps.
+struct Rings(Vec<RingBuffer>);
 
-    fn compare(&mut self) -> Result<Option<String>> {
-        for (linux, embedded) in &mut self.0 {
-            loop {
-                let (left, right) = (linux.next_record(), embedded.next_record());
-                if left != right {
-                    return Ok(Some(format!(
-                        "ring buffer: linux {left:02x?}, embedded {right:02x?}"
-                    )));
-                }
-                if left.is_none() {
-                    break;
-                }
-            }
-        }
-        Ok(None)
+impl AllRings {
+    fn new(judge: &Skep, ours: &[Option<&Skep>]) -> Result<AllRings> {
+        let ours = ours.iter().map(|side| side.map(Rings::new).transpose());
+        Ok(AllRings { judge: Rings::new(judge)?, ours: ours.collect::<Result<_>>()? })
     }
 }
 
-/// The first map that differs.
-fn compare_maps(
-    judge: &Skep,
-    ours: &Skep,
-    wanted: impl Fn(&MapDef) -> bool,
-) -> Result<Option<String>> {
-    for (linux, embedded) in judge.maps().zip(ours.maps()) {
-        if !wanted(linux.def()) {
-            continue;
-        }
-        let (left, right) = (contents(linux)?, contents(embedded)?);
+impl Rings {
+    fn new(side: &Skep) -> Result<Rings> {
+        let rings = side.maps().filter(|map| map.def().kind() == Some(MapType::Ringbuf));
+        Ok(Rings(rings.map(RingBuffer::new).collect::<std::result::Result<_, _>>()?))
+    }
+
+    /// The records since it was read before, of one buffer after the other.
+    fn read(&mut self) -> Vec<Vec<Vec<u8>>> {
+        let records = |ring: &mut RingBuffer| {
+            std::iter::from_fn(|| ring.next_record().map(|record| record.to_vec())).collect()
+        };
+        self.0.iter_mut().map(records).collect()
+    }
+}
+
+/// Elements by key.
+type Elements = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// The elements of those maps that are wanted.
+fn snapshot(side: &Skep, wanted: impl Fn(&MapDef) -> bool) -> Result<Vec<Option<Elements>>> {
+    side.maps().map(|map| wanted(map.def()).then(|| contents(map)).transpose()).collect()
+}
+
+/// The first map that differs from the judge's, of which `left` are the elements.
+fn compare_maps(judge: &Skep, left: &[Option<Elements>], ours: &Skep) -> Result<Option<String>> {
+    for ((linux, embedded), left) in judge.maps().zip(ours.maps()).zip(left) {
+        let Some(left) = left else { continue };
+        let right = contents(embedded)?;
         let lru = matches!(linux.def().kind(), Some(MapType::LruHash | MapType::LruPercpuHash));
         // Linux evicts up to 128 entries early; beyond half, only the limit holds.
         if lru && left.len().max(right.len()) * 2 > linux.def().max_entries as usize {
@@ -268,7 +321,7 @@ fn compare_maps(
             }
             continue;
         }
-        if left != right {
+        if *left != right {
             let differs = left
                 .keys()
                 .chain(right.keys())
@@ -287,7 +340,7 @@ fn compare_maps(
 }
 
 /// The elements of a map that holds values; nothing of others. Queues are emptied.
-fn contents(map: &Map) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+fn contents(map: &Map) -> Result<Elements> {
     use MapType::{
         Array, Hash, LpmTrie, LruHash, LruPercpuHash, PercpuArray, PercpuHash, Queue, Stack,
     };

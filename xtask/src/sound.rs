@@ -17,6 +17,7 @@ use skep_vm::Vm;
 use skep_vm::hooks::{PacketError, PacketHook};
 
 use crate::corpus;
+use crate::inputs::Random;
 use crate::verify::random::{create_maps, program};
 use crate::verify::{Corpus, is_verifier_test, selftests};
 
@@ -72,52 +73,6 @@ impl Tally {
 
     fn leave(&mut self, why: impl Into<String>) {
         *self.left.entry(why.into()).or_default() += 1;
-    }
-}
-
-/// Numbers that depend on a seed alone (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
-    }
-
-    /// Bytes, among them many zeros, small numbers and extremes.
-    fn bytes(&mut self, len: usize) -> Vec<u8> {
-        let mut byte = || match self.below(8) {
-            0..3 => 0,
-            3 => 0xff,
-            4 => self.below(16) as u8,
-            5 => 0x80,
-            _ => self.next() as u8,
-        };
-        (0..len).map(|_| byte()).collect()
-    }
-
-    /// A frame: short ones, and such as parsers go into.
-    fn frame(&mut self) -> Vec<u8> {
-        let len = 14 + self.below(150) as usize;
-        let mut frame = self.bytes(len);
-        let kind: [u8; 2] = match self.below(4) {
-            0 => [0x08, 0x00],
-            1 => [0x86, 0xdd],
-            2 => [0x81, 0x00],
-            _ => [self.next() as u8, self.next() as u8],
-        };
-        frame[12..14].copy_from_slice(&kind);
-        if len > 24 && self.below(2) == 0 {
-            frame[14] = 0x45;
-            frame[23] = [1, 6, 17, 58][self.below(4) as usize];
-        }
-        frame
     }
 }
 
@@ -216,6 +171,7 @@ fn random(options: &Options) -> Result<Tally> {
             insn_cnt: random.slots.len() as u32,
             insns: Some(Slot::join(&random.slots).into()),
             license: Some(b"GPL\0".to_vec().into()),
+            prog_flags: random.flags,
             ..ProgLoad::default()
         }));
         match vm.bpf(&mut command) {
@@ -300,7 +256,7 @@ fn run(
     inputs: u64,
     tally: &mut Tally,
 ) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let Ok(mut hook) = PacketHook::new(vm, fd) else {
         return tally.leave("a program type that the embedded kernel does not run");
     };

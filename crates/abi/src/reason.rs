@@ -123,6 +123,7 @@ reasons! {
 
     // Limits.
     TooLarge { processed: u32 } "BPF program is too large. Processed {processed} insn";
+    TooMuchMemory { mib: u32 } "the states of the program take more than {mib} MiB";
     TooManyJumps { jumps: u32 } "The sequence of {jumps} jumps is too complex.";
     TooManyJumpsAsync { jumps: u32 } "The sequence of {jumps} jumps is too complex for async cb.";
     InfiniteLoop { pc: u32 } "infinite loop detected at insn {pc}";

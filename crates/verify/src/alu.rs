@@ -6,7 +6,7 @@ use skep_abi::{Errno, Reason};
 use skep_isa::{AluOp, Insn, Operand, Order, Reg as R, Size, Width};
 
 use crate::checker::Checker;
-use crate::disasm::alu_text;
+use crate::disasm::{alu_text, unsigned_text};
 use crate::domain::{Scalar, Scalar64};
 use crate::error::{Check, Fault, fail};
 use crate::log::say;
@@ -212,7 +212,7 @@ impl Checker<'_> {
                 self.assign_id(from);
             }
             let reg = *self.cur.reg(from);
-            Reg { id: if fits { reg.id } else { 0 }, ..reg }
+            if fits { reg } else { Reg { id: 0, off: 0, ..reg } }
         } else {
             self.unknown()
         };
@@ -238,7 +238,7 @@ impl Checker<'_> {
             }
             let reg = *self.cur.reg(from);
             let value = reg.value.movsx(width, size);
-            Reg { id: if unchanged { reg.id } else { 0 }, value, ..reg }
+            if unchanged { Reg { value, ..reg } } else { Reg { id: 0, off: 0, value, ..reg } }
         } else {
             let unknown = self.unknown();
             Reg { value: unknown.value.alu(AluOp::Mov, width, unknown.value), ..unknown }
@@ -421,7 +421,7 @@ impl Checker<'_> {
             AluOp::And | AluOp::Or | AluOp::Xor => {
                 fail!(EACCES, BitwiseOnPointer { reg, op: alu_text(op) })
             }
-            _ => fail!(EACCES, OperatorOnPointer { reg, op: alu_text(op) }),
+            _ => fail!(EACCES, OperatorOnPointer { reg, op: unsigned_text(op) }),
         };
         (new.value, new.off) = (combined.0, combined.1);
         new.kind = ptr.kind;

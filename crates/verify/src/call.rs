@@ -104,7 +104,7 @@ impl Checker<'_> {
         if depth >= MAX_FRAMES {
             fail!(E2BIG, FramesTooDeep { frames: depth as u32 + 1 });
         }
-        Ok(Frame::new(self.pc as i32, depth as u8, index as u32))
+        Ok(Frame::new(&self.meter, self.pc as i32, depth as u8, index as u32))
     }
 
     fn check_global_call(&mut self, index: usize, args: Check) -> Check {
@@ -171,7 +171,7 @@ impl Checker<'_> {
         let caller = self.cur.frame().clone();
         if asynchronous {
             self.subprogs[subprog].is_async_callback = true;
-            let mut frame = Frame::new(-1, 0, index);
+            let mut frame = Frame::new(&self.meter, -1, 0, index);
             frame.async_entries = caller.async_entries + 1;
             setup(self, &caller, &mut frame)?;
             let mut state = State::new(frame, 0);

@@ -17,6 +17,7 @@ use crate::explain::trail::Trail;
 use crate::explore::Pending;
 use crate::facts::Facts;
 use crate::log::{Log, say};
+use crate::memory::Meter;
 use crate::program::{MapDef, Program};
 use crate::prune::{Node, Visit};
 use crate::record::Record;
@@ -132,6 +133,8 @@ pub(crate) struct Checker<'a> {
     pub visits: FxHashMap<(u32, [u32; 8]), Visit>,
     pub stack_live: StackLiveness,
     pub explore_alu_limits: bool,
+    /// Memory of all states.
+    pub meter: Meter,
 
     // Counts.
     pub processed: u32,
@@ -191,6 +194,7 @@ impl<'a> Checker<'a> {
             visits: FxHashMap::default(),
             stack_live: StackLiveness::default(),
             explore_alu_limits: false,
+            meter: Meter::default(),
             processed: 0,
             jumps: 0,
             prev_processed: 0,

@@ -25,6 +25,15 @@ pub(crate) fn alu_text(op: AluOp) -> &'static str {
     }
 }
 
+/// The operator without its sign, as the messages about pointers have it.
+pub(crate) fn unsigned_text(op: AluOp) -> &'static str {
+    match op {
+        AluOp::SDiv => alu_text(AluOp::Div),
+        AluOp::SMod => alu_text(AluOp::Mod),
+        _ => alu_text(op),
+    }
+}
+
 fn cond_text(cond: Cond) -> &'static str {
     match cond {
         Cond::Eq => "==",

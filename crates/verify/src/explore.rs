@@ -8,6 +8,7 @@ use crate::checker::Checker;
 use crate::error::{Check, Fault, fail};
 use crate::explain::trail::Trail;
 use crate::log::say;
+use crate::memory::MAX_MEMORY;
 use crate::reg::{Flags, Kind, Reg};
 use crate::state::{Frame, Linked, State, Step};
 use crate::structure::shape;
@@ -74,7 +75,7 @@ impl Checker<'_> {
         self.prev_line = None;
         let start = self.subprogs[index].start;
         self.pc = start;
-        self.cur = State::new(Frame::new(-1, 0, index as u32), start);
+        self.cur = State::new(Frame::new(&self.meter, -1, 0, index as u32), start);
         self.forget_untouched();
         if index == 0 {
             self.check_main_signature();
@@ -111,6 +112,10 @@ impl Checker<'_> {
             if self.processed > MAX_PROCESSED {
                 self.log.end_line();
                 fail!(E2BIG, TooLarge { processed: self.processed });
+            }
+            if self.meter.bytes() > MAX_MEMORY {
+                self.log.end_line();
+                fail!(ENOMEM, TooMuchMemory { mib: MAX_MEMORY as u32 >> 20 });
             }
             self.cur.last_pc = prev;
             self.cur.pc = pc;

@@ -32,6 +32,7 @@ mod kernel_types;
 mod kfunc;
 mod log;
 mod mem;
+mod memory;
 mod objects;
 pub mod permission;
 mod precision;

@@ -78,18 +78,23 @@ impl IdMap {
         true
     }
 
-    /// For scalars no id is as good as an id of one's own.
+    /// For scalars: what was linked to nothing may be linked now, which only adds
+    /// knowledge; no id now is as good as an id of one's own. Where a scalar was linked
+    /// at an offset, the scalars without one must stand for each other, too: else a
+    /// branch on the one would say less of the other now than it did then.
     fn scalars_agree(&mut self, old: u32, new: u32) -> bool {
-        let mut own = |id: u32| {
-            if id == 0 {
-                self.next += 1;
-                self.next
-            } else {
-                id
-            }
+        if old == 0 {
+            return true;
+        }
+        let new = if new == 0 {
+            self.next += 1;
+            self.next
+        } else {
+            new
         };
-        let (old, new) = (own(old), own(new));
         self.agree(old, new)
+            && (old & ID_PLUS_OFFSET == 0
+                || self.agree(old & !ID_PLUS_OFFSET, new & !ID_PLUS_OFFSET))
     }
 
     pub(crate) fn exact(&mut self, old: &Reg, new: &Reg) -> bool {
@@ -525,8 +530,8 @@ impl Checker<'_> {
                     return true;
                 }
                 let linked = old.id & ID_PLUS_OFFSET;
-                linked == new.id & ID_PLUS_OFFSET
-                    && (linked == 0 || old.off == new.off)
+                let alike = linked == new.id & ID_PLUS_OFFSET;
+                (old.id == 0 || alike && (linked == 0 || old.off == new.off))
                     && old.value.includes(new.value)
                     && ids.scalars_agree(old.id, new.id)
             }

@@ -37,7 +37,7 @@ impl Checker<'_> {
             return;
         }
         let frame = self.cur.frame_at_mut(frame);
-        frame.stack.resize(slots, Slot::INVALID);
+        frame.grow(slots);
         let subprog = frame.subprog as usize;
         let depth = &mut self.subprogs[subprog].stack_depth;
         *depth = (*depth).max(slots as i32 * SLOT);

@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 
+use crate::memory::{Meter, Share};
 use crate::reg::{BtfId, Kind, MapId, Reg};
 
 /// Deepest chain of calls.
@@ -114,11 +115,13 @@ pub(crate) struct Frame {
     pub in_callback: bool,
     pub in_async_callback: bool,
     pub in_exception_callback: bool,
+    /// What it takes of the memory for states.
+    pub memory: Share,
 }
 
 impl Frame {
     /// A frame at the entry of a subprogram: only the frame pointer is known.
-    pub(crate) fn new(callsite: i32, number: u8, subprog: u32) -> Frame {
+    pub(crate) fn new(meter: &Meter, callsite: i32, number: u8, subprog: u32) -> Frame {
         let mut regs = [Reg::UNINIT; 11];
         regs[10] = Reg::pointer(Kind::Stack { frame: number }, Default::default());
         Frame {
@@ -133,7 +136,15 @@ impl Frame {
             in_callback: false,
             in_async_callback: false,
             in_exception_callback: false,
+            memory: meter.share(size_of::<Frame>()),
         }
+    }
+
+    /// Has this many slots of stack, at least.
+    pub(crate) fn grow(&mut self, slots: usize) {
+        let more = slots.saturating_sub(self.stack.len());
+        self.stack.resize(self.stack.len() + more, Slot::INVALID);
+        self.memory.grow(more * size_of::<Slot>());
     }
 
     /// Bytes of stack that were touched.
@@ -263,8 +274,13 @@ pub(crate) struct State {
 impl State {
     /// A state with one frame.
     pub(crate) fn new(frame: Frame, first_pc: u32) -> State {
+        State { frames: vec![Rc::new(frame)], first_pc, pc: first_pc, ..State::empty() }
+    }
+
+    /// A state without any frame, which stands for none.
+    pub(crate) fn empty() -> State {
         State {
-            frames: vec![Rc::new(frame)],
+            frames: Vec::new(),
             refs: Vec::new(),
             active_locks: 0,
             preempt_locks: 0,
@@ -274,19 +290,14 @@ impl State {
             speculative: false,
             sleepable: false,
             parent: None,
-            first_pc,
+            first_pc: 0,
             last_pc: -1,
-            pc: first_pc,
+            pc: 0,
             dfs_depth: 0,
             callback_unroll_depth: 0,
             may_goto_depth: 0,
             history: Vec::new(),
         }
-    }
-
-    /// A state without any frame, which stands for none.
-    pub(crate) fn empty() -> State {
-        State { frames: Vec::new(), ..State::new(Frame::new(-1, 0, 0), 0) }
     }
 
     /// Index of the current frame.

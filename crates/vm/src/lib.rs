@@ -2,12 +2,13 @@
 //! [`skep_sys::Kernel`] interface as Linux, and the engines that run programs.
 //!
 //! ```text
-//!   syscall  ->  objects  ->  program  ->  interp  ->  helpers, maps
+//!   syscall  ->  objects  ->  program  ->  engine: jit or interp  ->  helpers, maps
 //!                                            ^
 //!                                          hooks (contexts, events)
 //! ```
 #![deny(unsafe_code)]
 
+mod engine;
 pub mod environment;
 pub mod helpers;
 pub mod hooks;
@@ -21,6 +22,7 @@ mod raw;
 mod syscall;
 mod vm;
 
+pub use engine::Engine;
 pub use objects::{MapHandle, Object};
 pub use raw::{RawError, RawMemory, run_raw};
 pub use vm::{DEFAULT_BUDGET, HeldVcpu, Vcpu, Vm};

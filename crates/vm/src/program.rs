@@ -1,12 +1,13 @@
 //! A loaded program: decoded instructions and everything that they refer to.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use skep_abi::{Errno, ProgType};
 use skep_isa::{Callee, DecodeError, Imm64, ImmKind, Insn, Slot, decode};
 
 use skep_verify::Verified;
 
+use crate::jit::{Code, JitError};
 use crate::objects::MapHandle;
 
 /// What PROG_LOAD made.
@@ -29,6 +30,8 @@ pub struct Program {
     pub btf_id: u32,
     /// What the verifier proved of it; `None` for a program that was never verified.
     pub proof: Option<Proof>,
+    /// Its compiled code, or why there is none; made at its first run.
+    pub(crate) code: OnceLock<Result<Arc<Code>, JitError>>,
 }
 
 /// What the verifier proved, and the maps that it speaks of.

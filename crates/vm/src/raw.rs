@@ -1,13 +1,14 @@
 //! Bare instructions on bare memory: what conformance suites run.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use skep_abi::{Errno, ProgType};
 use skep_isa::Slot;
 
 use crate::Vm;
+use crate::engine::Runner;
 use crate::hooks::NoContext;
-use crate::interp::{Outcome, Run};
+use crate::interp::Outcome;
 use crate::mem::packet::PacketMemory;
 use crate::mem::value::{Kind, Value};
 use crate::program::{Program, ProgramError, link};
@@ -53,22 +54,21 @@ pub fn run_raw(vm: &Vm, slots: &[Slot], memory: &mut RawMemory) -> Result<Outcom
         id: 0,
         btf_id: 0,
         proof: None,
+        code: OnceLock::new(),
     };
     let pointer = match memory.len {
         0 => Value::scalar(0),
         len => memory.memory.region(0, len, true).with_kind(Kind::Memory).pointer(0),
     };
+    let length = Value::scalar(memory.len as u64);
     let mut vcpu = vm.vcpu();
     let vcpu = &mut *vcpu;
     vcpu.stack.clear();
     let mut context = NoContext;
-    let run = Run::new(
-        vm.environment(),
-        Arc::new(program),
-        &mut vcpu.stack,
-        &mut context,
-        vcpu.id,
-        vm.budget(),
-    );
-    Ok(run.execute(&[pointer, Value::scalar(memory.len as u64)]))
+    let memory = Some(pointer.region()).filter(|_| memory.len > 0);
+    // What runs once is not worth compiling unless that is asked for.
+    let how = vm.how().filter(|how| how.guarded);
+    let program = Arc::new(program);
+    let runner = Runner::new(vm, how, &program, vcpu, &mut context, [pointer, length]);
+    Ok(runner.with_memory(memory).run())
 }

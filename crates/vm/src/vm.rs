@@ -7,7 +7,9 @@ use skep_abi::Capabilities;
 use skep_btf::Btf;
 use skep_sys::{Command, Errno, Host, Kernel, Mapping, RawFd};
 
+use crate::engine::{Engine, How};
 use crate::environment::Environment;
+use crate::jit::Passes;
 use crate::mem::stack::Stack;
 use crate::objects::{Object, Objects};
 use crate::program::Program;
@@ -30,6 +32,8 @@ pub struct Vm {
     caps: Capabilities,
     verifies: bool,
     asserts: bool,
+    engine: Engine,
+    passes: Passes,
     types: OnceLock<Option<Arc<Btf>>>,
 }
 
@@ -75,6 +79,8 @@ impl Vm {
             caps: Capabilities::all(),
             verifies: true,
             asserts: false,
+            engine: Engine::Auto,
+            passes: Passes::ALL,
             types: OnceLock::new(),
         }
     }
@@ -86,10 +92,22 @@ impl Vm {
         self
     }
 
-    /// Loads programs without verifying them. They run in the interpreter, which stops
-    /// them before they do harm.
+    /// Loads programs without verifying them. They run with all checks, which stop them
+    /// before they do harm.
     pub fn unverified(mut self) -> Vm {
         self.verifies = false;
+        self
+    }
+
+    /// Runs programs with this engine.
+    pub fn with_engine(mut self, engine: Engine) -> Vm {
+        self.engine = engine;
+        self
+    }
+
+    /// Compiles programs with these passes.
+    pub fn with_passes(mut self, passes: Passes) -> Vm {
+        self.passes = passes;
         self
     }
 
@@ -133,6 +151,21 @@ impl Vm {
     /// Whether programs are verified when they are loaded.
     pub fn verifies(&self) -> bool {
         self.verifies
+    }
+
+    /// What runs programs. Only the interpreter compares with the verifier's facts.
+    pub fn engine(&self) -> Engine {
+        if self.asserts { Engine::Interpreter } else { self.engine }
+    }
+
+    /// How programs are compiled, if they are.
+    pub(crate) fn how(&self) -> Option<How> {
+        let guarded = match self.engine() {
+            Engine::Auto => false,
+            Engine::Guarded => true,
+            Engine::Interpreter => return None,
+        };
+        Some(How { guarded, passes: self.passes })
     }
 
     pub(crate) fn asserts(&self) -> bool {

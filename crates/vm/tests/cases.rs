@@ -15,7 +15,10 @@
 //! the program runs by TEST_RUN on the embedded kernel, and on Linux where it permits
 //! and its verifier accepts; both must say the same. `-- verify` says what the verifiers
 //! of both say of it (`accepted`, or the errno); one that they refuse runs unverified.
-//! `SKEP_BLESS=1` rewrites `-- verify` and `-- run`.
+//!
+//! Each case runs on the interpreter, as guarded code, and, where it is accepted, as
+//! elided code. All must say the same, unless a section `-- jit` says what guarded code
+//! does differently. `SKEP_BLESS=1` rewrites `-- verify`, `-- run` and `-- jit`.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -25,7 +28,7 @@ use skep_abi::{Errno, ProgType};
 use skep_isa::{Slot, assemble, encode};
 use skep_sys::{Command, Fd, Kernel, Linux, ProgLoad, TestRun};
 use skep_vm::interp::Outcome;
-use skep_vm::{RawMemory, Vm, run_raw};
+use skep_vm::{Engine, RawMemory, Vm, run_raw};
 
 /// A case file.
 struct Case {
@@ -36,6 +39,7 @@ struct Case {
     prog_type: Option<ProgType>,
     verify: String,
     run: String,
+    jit: String,
 }
 
 fn section<'t>(text: &'t str, name: &str) -> Option<&'t str> {
@@ -58,24 +62,65 @@ impl Case {
             .find_map(|line| line.strip_prefix("-- type "))
             .map(|name| ProgType::from_name(name).unwrap());
         let of = |name| section(&text, name).unwrap_or_default().trim_end().to_owned();
-        let (verify, run) = (of("verify"), of("run"));
-        Case { slots: encode(&insns), path, input, prog_type, verify, run, text }
+        let (verify, run, jit) = (of("verify"), of("run"), of("jit"));
+        Case { slots: encode(&insns), path, input, prog_type, verify, run, jit, text }
     }
 
-    fn bless(&self, verdict: &str, outcome: &str) {
+    fn bless(&self, found: &Found) {
         let (head, _) = self.text.split_once("-- run\n").unwrap_or((&self.text, ""));
         let (head, _) = head.split_once("-- verify\n").unwrap_or((head, ""));
-        let verify = match verdict {
-            "" => String::new(),
-            verdict => format!("-- verify\n{verdict}\n"),
-        };
-        std::fs::write(&self.path, format!("{head}{verify}-- run\n{outcome}\n")).unwrap();
+        let mut text = head.to_owned();
+        if !found.verdict.is_empty() {
+            text += &format!("-- verify\n{}\n", found.verdict);
+        }
+        text += &format!("-- run\n{}\n", found.interpreted);
+        if found.guarded != found.interpreted {
+            text += &format!("-- jit\n{}\n", found.guarded);
+        }
+        std::fs::write(&self.path, text).unwrap();
+    }
+
+    /// What guarded code is to say.
+    fn expected_guarded(&self) -> &str {
+        if self.jit.is_empty() { &self.run } else { &self.jit }
+    }
+}
+
+/// What the engines say of a case.
+struct Found {
+    verdict: String,
+    interpreted: String,
+    guarded: String,
+    /// Where the verifier accepts it.
+    elided: Option<String>,
+}
+
+fn run_on_all(case: &Case) -> Found {
+    let Some(prog_type) = case.prog_type else {
+        let [interpreted, guarded] =
+            [Engine::Interpreter, Engine::Guarded].map(|engine| run_on_memory(case, engine));
+        return Found { verdict: String::new(), interpreted, guarded, elided: None };
+    };
+    let run = |vm: Vm| run_on_kernel(Arc::new(vm), case, prog_type);
+    let refused = |errno| format!("refused: {errno:?}");
+    let unverified =
+        |engine| run(Vm::new().unverified().with_engine(engine)).unwrap_or_else(refused);
+    let guarded = unverified(Engine::Guarded);
+    match run(Vm::new().with_engine(Engine::Interpreter)) {
+        Ok(interpreted) => {
+            let elided = Some(run(Vm::new()).unwrap_or_else(refused));
+            Found { verdict: "accepted".into(), interpreted, guarded, elided }
+        }
+        Err(errno) => {
+            let interpreted = unverified(Engine::Interpreter);
+            Found { verdict: refused(errno), interpreted, guarded, elided: None }
+        }
     }
 }
 
 /// Runs a case on bare memory.
-fn run_on_memory(case: &Case) -> String {
-    let vm = Vm::with_cpus(1).with_budget(1 << 20);
+fn run_on_memory(case: &Case, engine: Engine) -> String {
+    let vm = Vm::with_cpus(1).with_budget(1 << 20).with_engine(engine);
     let mut memory = RawMemory::new(&case.input);
     match run_raw(&vm, &case.slots, &mut memory) {
         Ok(Outcome::Returned(r0)) => {
@@ -156,27 +201,23 @@ fn every_case_runs_as_its_file_says() {
     for path in paths {
         let case = Case::read(path);
         let name = case.path.file_stem().unwrap().to_string_lossy().into_owned();
-        let (verdict, outcome) = match case.prog_type {
-            None => (String::new(), run_on_memory(&case)),
-            Some(prog_type) => {
-                let run = |vm: Vm| run_on_kernel(Arc::new(vm), &case, prog_type);
-                let refused = |errno| format!("refused: {errno:?}");
-                match run(Vm::new()) {
-                    Ok(outcome) => ("accepted".into(), outcome),
-                    Err(errno) => {
-                        let outcome = run(Vm::new().unverified()).unwrap_or_else(refused);
-                        (refused(errno), outcome)
-                    }
-                }
-            }
-        };
+        let found = run_on_all(&case);
         if bless {
-            case.bless(&verdict, &outcome);
-        } else if verdict != case.verify {
-            wrong.push(format!("{name}: expected\n{}\ngot\n{verdict}\n", case.verify));
-        } else if outcome != case.run {
-            wrong.push(format!("{name}: expected\n{}\ngot\n{outcome}\n", case.run));
+            case.bless(&found);
         }
+        let elided = found.elided.as_deref().unwrap_or(&case.run);
+        let said = [
+            ("verdict", &*case.verify, &*found.verdict),
+            ("interpreter", &*case.run, &*found.interpreted),
+            ("guarded code", case.expected_guarded(), &*found.guarded),
+            ("elided code", &*case.run, elided),
+        ];
+        for (what, expected, got) in said.into_iter().filter(|_| !bless) {
+            if expected != got {
+                wrong.push(format!("{name}: {what}: expected\n{expected}\ngot\n{got}\n"));
+            }
+        }
+        let (verdict, outcome) = (found.verdict, found.interpreted);
         if let Some(prog_type) = case.prog_type {
             match run_on_kernel(Arc::new(Linux::new()), &case, prog_type) {
                 Ok(linux) if linux != outcome => {

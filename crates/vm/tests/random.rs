@@ -1,4 +1,4 @@
-//! Random programs that Linux accepts return the same on the interpreter. They compute
+//! Random programs that Linux accepts return the same on every engine. They compute
 //! on numbers and on the stack, with branches, bounded loops, calls and atomics.
 //! `SKEP_RANDOM` sets how many, `SKEP_SEED` where the random numbers start.
 
@@ -10,7 +10,7 @@ use skep_isa::{
     disassemble, encode,
 };
 use skep_sys::{Command, Fd, Kernel, Linux, ProgLoad, TestRun};
-use skep_vm::Vm;
+use skep_vm::{Engine, Vm};
 
 /// xorshift64*.
 struct Random(u64);
@@ -206,13 +206,16 @@ fn run(kernel: &Arc<dyn Kernel>, slots: &[Slot]) -> Result<u32, Errno> {
 }
 
 #[test]
-fn programs_that_linux_accepts_return_the_same_on_the_interpreter() {
+fn programs_that_linux_accepts_return_the_same_on_every_engine() {
     let number = |name: &str, default: u64| {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
     };
     let mut random = Random(number("SKEP_SEED", 0x5eed) | 1);
     let linux: Arc<dyn Kernel> = Arc::new(Linux::new());
-    let vm: Arc<dyn Kernel> = Arc::new(Vm::new());
+    let engines = [Engine::Interpreter, Engine::Guarded, Engine::Auto];
+    let kernels = engines.map(|engine| -> (Engine, Arc<dyn Kernel>) {
+        (engine, Arc::new(Vm::new().with_engine(engine)))
+    });
     let (mut accepted, count) = (0, number("SKEP_RANDOM", 3000));
     for _ in 0..count {
         let insns = program(&mut random);
@@ -225,9 +228,11 @@ fn programs_that_linux_accepts_return_the_same_on_the_interpreter() {
             Err(_) => {}
             Ok(expected) => {
                 accepted += 1;
-                let found = run(&vm, &slots);
-                let text = disassemble(&insns, Style::Linux);
-                assert_eq!(found, Ok(expected), "Linux returns {expected:#x}\n{text}");
+                for (engine, kernel) in &kernels {
+                    let found = run(kernel, &slots);
+                    let text = disassemble(&insns, Style::Linux);
+                    assert_eq!(found, Ok(expected), "{engine:?}, Linux: {expected:#x}\n{text}");
+                }
             }
         }
     }

@@ -5,7 +5,7 @@
 
 mod judge;
 mod objects;
-mod privilege;
+pub mod privilege;
 pub mod random;
 mod report;
 pub mod selftests;

@@ -45,7 +45,7 @@ pub(super) fn of(reason: &Reason) -> Option<&'static str> {
         R::BackEdge { .. } => {
             "loops need CAP_BPF; unroll this one (`#pragma unroll`) or load with CAP_BPF"
         }
-        R::TooLarge { .. } | R::TooManyJumps { .. } => {
+        R::TooLarge { .. } | R::TooManyJumps { .. } | R::TooMuchMemory { .. } => {
             "there are too many paths: fewer branches in the loop, a smaller bound, bpf_loop(), or \
              static functions made global (`__noinline`, without `static`), which are verified once"
         }

@@ -10,6 +10,7 @@ mod memory;
 mod misc;
 mod packet;
 mod ring;
+pub(crate) mod tags;
 
 use skep_abi::TrapKind;
 

@@ -3,7 +3,7 @@
 use skep_isa::Reg;
 
 use super::{Function, status};
-use crate::interp::{Run, Stop};
+use crate::interp::{Record, Run, Stop};
 use crate::mem::value::{Kind, Value};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
@@ -38,8 +38,9 @@ fn ringbuf_reserve(run: &mut Run<'_>) -> Result<Value, Stop> {
     // A run that reserves more than this has forgotten to give back.
     let Ok(number) = u16::try_from(run.records.len()) else { return Ok(Value::scalar(0)) };
     let Some(region) = map.map.reserve_record(size, flags) else { return Ok(Value::scalar(0)) };
-    run.records.push(Some(map));
-    Ok(region.with_epoch(number).pointer(0))
+    let region = region.with_epoch(number);
+    run.records.push(Some(Record { map, region }));
+    Ok(region.pointer(0))
 }
 
 fn ringbuf_submit(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -57,7 +58,7 @@ fn give_back(name: &'static str, run: &mut Run<'_>, discard: bool) -> Result<Val
         return Err(run.bad_argument(name, 1, "is no ring buffer record"));
     }
     let open = run.records.get_mut(usize::from(record.epoch())).and_then(Option::take);
-    let Some(map) = open else {
+    let Some(Record { map, .. }) = open else {
         return Err(run.bad_argument(name, 1, "was given back already"));
     };
     map.map.commit_record(record.region(), flags, discard);

@@ -13,7 +13,7 @@ pub use xdp::Xdp;
 
 use skep_isa::Size;
 
-use crate::mem::value::Value;
+use crate::mem::value::{Region, Value};
 
 /// What r1 of a program points to, and what its helpers work on.
 pub trait Context {
@@ -26,6 +26,11 @@ pub trait Context {
     /// Counts the moves of the packet: pointers of an earlier epoch no longer hold.
     fn epoch(&self) -> u16 {
         0
+    }
+
+    /// The packet and its metadata, as far as programs have pointers to them.
+    fn packet(&self) -> [Option<Region>; 2] {
+        [None; 2]
     }
 
     /// The legacy packet loads (`ld_abs`, `ld_ind`): a word in host order, `None`

@@ -9,7 +9,8 @@ use skep_sys::{Errno, RawFd};
 
 use super::{Context, Skb, SkbAccess, Xdp};
 use crate::Vm;
-use crate::interp::{Outcome, Run};
+use crate::engine::Runner;
+use crate::interp::Outcome;
 use crate::mem::value::Value;
 use crate::program::Program;
 
@@ -108,6 +109,26 @@ impl PacketHook {
     }
 }
 
+/// Runs a program on a context, as often as `again` says; gives how the last run ended.
+pub(crate) fn run_while(
+    vm: &Vm,
+    program: &Arc<Program>,
+    context: &mut dyn Context,
+    context_size: u32,
+    mut again: impl FnMut(&Outcome) -> bool,
+) -> Outcome {
+    let mut vcpu = vm.vcpu();
+    let vcpu = &mut *vcpu;
+    let arguments = [Value::context(context_size), Value::UNINIT];
+    let mut runner = Runner::new(vm, vm.how(), program, vcpu, context, arguments);
+    loop {
+        let outcome = runner.run();
+        if !again(&outcome) {
+            return outcome;
+        }
+    }
+}
+
 /// Runs a program once on a context.
 pub(crate) fn run(
     vm: &Vm,
@@ -115,9 +136,5 @@ pub(crate) fn run(
     context: &mut dyn Context,
     context_size: u32,
 ) -> Outcome {
-    let mut vcpu = vm.vcpu();
-    let vcpu = &mut *vcpu;
-    let run =
-        Run::new(vm.environment(), program.clone(), &mut vcpu.stack, context, vcpu.id, vm.budget());
-    run.asserting_facts(vm.asserts()).execute(&[Value::context(context_size)])
+    run_while(vm, program, context, context_size, |_| false)
 }

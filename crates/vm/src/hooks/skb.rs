@@ -5,7 +5,7 @@ use skep_abi::Errno;
 use skep_isa::Size;
 
 use super::{Context, Frame};
-use crate::mem::value::Value;
+use crate::mem::value::{Region, Value};
 
 /// Bytes before a packet (`NET_SKB_PAD`).
 const HEADROOM: usize = 64;
@@ -410,6 +410,15 @@ impl Context for Skb {
         let len = size.bytes() as usize;
         self.read(offset, &mut bytes[4 - len..])?;
         Some(u32::from_be_bytes(bytes))
+    }
+
+    fn packet(&self) -> [Option<Region>; 2] {
+        let direct = self.access != SkbAccess::SocketFilter;
+        let metadata = self.access == SkbAccess::Tc;
+        [
+            direct.then(|| self.frame.data_pointer().region()),
+            metadata.then(|| self.frame.metadata_pointer().region()),
+        ]
     }
 
     fn skb(&mut self) -> Option<&mut Skb> {

@@ -5,7 +5,7 @@ use skep_abi::Errno;
 use skep_isa::Size;
 
 use super::{Context, Frame};
-use crate::mem::value::Value;
+use crate::mem::value::{Region, Value};
 
 /// Bytes before a frame (`XDP_PACKET_HEADROOM`).
 pub const HEADROOM: usize = 256;
@@ -131,6 +131,10 @@ impl Context for Xdp {
 
     fn epoch(&self) -> u16 {
         self.frame.epoch()
+    }
+
+    fn packet(&self) -> [Option<Region>; 2] {
+        [self.frame.data_pointer(), self.frame.metadata_pointer()].map(|value| Some(value.region()))
     }
 
     fn xdp(&mut self) -> Option<&mut Xdp> {

@@ -7,9 +7,11 @@ use skep_isa::{Pc, Reg};
 
 use super::registers::Registers;
 use super::{Caller, MAY_GOTO_LIMIT, Run, Stop};
+use crate::jit::host::Native;
 use crate::mem::stack::PROGRAM_FRAMES;
 use crate::mem::value::{Kind, Value};
 use crate::objects::MapHandle;
+use crate::program::Program;
 
 /// Most tail calls in a row (`MAX_TAIL_CALL_CNT`).
 const MAX_TAIL_CALLS: u32 = 33;
@@ -50,6 +52,9 @@ impl Run<'_> {
     /// # Errors
     /// Whatever stopped it.
     pub(crate) fn call_back(&mut self, function: Value, arguments: &[Value]) -> Result<u64, Stop> {
+        if self.native.is_some() {
+            return self.call_back_native(function, arguments);
+        }
         let return_pc = self.pc + 1;
         self.enter(return_pc)?;
         self.regs.forget_arguments();
@@ -67,15 +72,7 @@ impl Run<'_> {
         if context.kind() == Kind::Uninit || index.kind() == Kind::Uninit {
             return Err(TrapKind::Uninitialised { register: 1 }.into());
         }
-        let map = match map.kind() {
-            Kind::Map => self.map(map),
-            _ => return Err(self.bad_argument("bpf_tail_call", 2, "is no map")),
-        };
-        if self.tail_calls >= MAX_TAIL_CALLS {
-            return Ok(false);
-        }
-        let Some(target) = map.program(index.bits as u32) else { return Ok(false) };
-        self.tail_calls += 1;
+        let Some(target) = self.tail_target(map, index.bits as u32)? else { return Ok(false) };
         self.program = Arc::clone(&target);
         let frame_pointer = self.stack.enter(self.callers.len());
         self.regs = Registers::new();
@@ -83,6 +80,34 @@ impl Run<'_> {
         self.regs.set(Reg::R10, frame_pointer);
         self.may_goto = MAY_GOTO_LIMIT;
         Ok(true)
+    }
+
+    /// The program that a tail call leads to; counts the call.
+    pub(crate) fn tail_target(
+        &mut self,
+        map: Value,
+        index: u32,
+    ) -> Result<Option<Arc<Program>>, Stop> {
+        let map = match map.kind() {
+            Kind::Map => self.map(map),
+            _ => return Err(self.bad_argument("bpf_tail_call", 2, "is no map")),
+        };
+        if self.tail_calls >= MAX_TAIL_CALLS {
+            return Ok(None);
+        }
+        let target = map.program(index);
+        self.tail_calls += u32::from(target.is_some());
+        Ok(target)
+    }
+
+    /// A word that compiled code knows a map by.
+    pub(crate) fn map_of(&self, word: u64) -> Option<Value> {
+        let index = Value::map_number(word)?;
+        let known = match index.checked_sub(FOUND_MAPS) {
+            Some(found) => (found as usize) < self.found_maps.len(),
+            None => (index as usize) < self.program.maps.len(),
+        };
+        known.then(|| Value::map(index))
     }
 
     /// The map that a value names.
@@ -106,7 +131,8 @@ impl Run<'_> {
 
     /// A word in memory for a callback of the helper that runs.
     pub(crate) fn lend(&mut self, word: u32) -> Value {
-        self.stack.cell(self.callers.len(), word)
+        let depth = self.native.as_ref().map_or(self.callers.len(), Native::depth);
+        self.stack.cell(depth, word)
     }
 
     /// The stop of a helper that got an argument it cannot use.

@@ -69,7 +69,9 @@ impl Run<'_> {
     #[inline(always)]
     pub(crate) fn holds(&self, pointer: &Value) -> bool {
         match pointer.kind() {
-            Kind::Stack => usize::from(pointer.epoch()) <= self.callers.len(),
+            Kind::Stack => {
+                usize::from(pointer.epoch()) <= self.callers.len() || self.native.is_some()
+            }
             Kind::Packet => pointer.epoch() == self.context.epoch(),
             Kind::Record => matches!(self.records.get(usize::from(pointer.epoch())), Some(Some(_))),
             _ => true,

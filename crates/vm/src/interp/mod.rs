@@ -19,8 +19,9 @@ use skep_isa::{Pc, Reg};
 
 use crate::environment::Environment;
 use crate::hooks::Context;
-use crate::mem::stack::{PROGRAM_FRAMES, Stack};
-use crate::mem::value::Value;
+use crate::jit::host::Native;
+use crate::mem::stack::Stack;
+use crate::mem::value::{Region, Value};
 use crate::objects::MapHandle;
 use crate::program::Program;
 use registers::Registers;
@@ -72,16 +73,28 @@ pub struct Run<'r> {
     stack: &'r mut Stack,
     callers: Vec<Caller>,
     /// The instruction that runs, for traps.
-    pc: Pc,
-    budget: u64,
-    tail_calls: u32,
+    pub(crate) pc: Pc,
+    pub(crate) budget: u64,
+    pub(crate) tail_calls: u32,
     may_goto: u32,
     /// Whether to compare with what the verifier was sure of.
     asserts: bool,
     /// Ring buffer records handed out; `None` once they were given back.
-    pub(crate) records: Vec<Option<Arc<MapHandle>>>,
+    pub(crate) records: Vec<Option<Record>>,
     /// Maps found in maps of maps.
     found_maps: Vec<Arc<MapHandle>>,
+    /// Memory that the program got besides its context and its maps.
+    pub(crate) memory: Option<Region>,
+    /// What compiled code needs, while it runs the program.
+    pub(crate) native: Option<Native<'r>>,
+}
+
+/// A ring buffer record that was reserved.
+pub(crate) struct Record {
+    /// The ring buffer.
+    pub map: Arc<MapHandle>,
+    /// Where it is.
+    pub region: Region,
 }
 
 /// Times that a `may_goto` lets a loop go on (`BPF_MAX_LOOPS`).
@@ -105,7 +118,7 @@ impl<'r> Run<'r> {
             program,
             regs: Registers::new(),
             stack,
-            callers: Vec::with_capacity(PROGRAM_FRAMES),
+            callers: Vec::new(),
             pc: 0,
             budget,
             tail_calls: 0,
@@ -113,6 +126,8 @@ impl<'r> Run<'r> {
             asserts: false,
             records: Vec::new(),
             found_maps: Vec::new(),
+            memory: None,
+            native: None,
         }
     }
 
@@ -123,8 +138,13 @@ impl<'r> Run<'r> {
         self
     }
 
-    /// Runs the program with these in r1 to r5.
+    /// Runs the program with these in r1 and on.
     pub fn execute(mut self, arguments: &[Value]) -> Outcome {
+        self.interpret(arguments)
+    }
+
+    /// Runs the program with these in r1 and on; the run is new, or was begun anew.
+    pub(crate) fn interpret(&mut self, arguments: &[Value]) -> Outcome {
         self.regs.set_arguments(arguments);
         self.regs.set(Reg::R10, self.stack.enter(0));
         match self.run_from(0, 0) {
@@ -133,6 +153,60 @@ impl<'r> Run<'r> {
             Err(Stop::Budget) => Outcome::OutOfBudget,
             Err(Stop::Trap(kind)) => Outcome::Trapped(self.trap(kind)),
         }
+    }
+
+    /// Begins anew, with this program.
+    pub(crate) fn restart(&mut self, program: &Arc<Program>, budget: u64) {
+        if !Arc::ptr_eq(&self.program, program) {
+            self.program = program.clone();
+        }
+        self.regs = Registers::new();
+        self.callers.clear();
+        self.may_goto = MAY_GOTO_LIMIT;
+        self.budget = budget;
+        self.forget_found();
+    }
+
+    /// What a run was given by helpers is gone with it.
+    #[inline]
+    pub(crate) fn forget_found(&mut self) {
+        self.tail_calls = 0;
+        self.records.clear();
+        self.found_maps.clear();
+    }
+
+    /// Runs the run's program, which compiled code went on to, on the frame that this many
+    /// frames of it lie below.
+    pub(crate) fn continue_with(&mut self, context: Value, depth: usize) -> Result<u64, Stop> {
+        let program = self.program.clone();
+        let saved = [Value::UNINIT; 4];
+        let below = || Caller { program: program.clone(), pc: 0, saved, may_goto: 0 };
+        self.callers.clear();
+        self.callers.resize_with(depth, below);
+        self.regs = Registers::new();
+        self.regs.set(Reg::R1, context);
+        self.regs.set(Reg::R10, self.stack.enter(depth));
+        self.may_goto = MAY_GOTO_LIMIT;
+        let result = self.run_from(0, depth);
+        self.callers.clear();
+        result.map(|value| value.bits)
+    }
+
+    /// First address of the stack.
+    pub(crate) fn stack_start(&self) -> u64 {
+        self.stack.start()
+    }
+
+    /// A frame as a region.
+    pub(crate) fn stack_frame(&self, frame: usize) -> Region {
+        self.stack.region(frame)
+    }
+
+    /// The number of the ring buffer record at an address, as a pointer to it.
+    pub(crate) fn record_at(&self, address: u64) -> Option<Value> {
+        let mut open = self.records.iter().flatten();
+        let record = open.find(|record| record.region.start() == address)?;
+        Some(record.region.pointer(0))
     }
 
     /// Runs from `entry` until the frame at `depth` exits; gives its r0.

@@ -10,23 +10,31 @@
 //! be done leaves the run through an ordinary return with the reason in [`State`], no
 //! signals involved. Elided code does what it is told; it is for verified programs.
 //!
-//! The memory of a run is two ranges: its stack (8 frames) and the memory that r1
-//! points to. Addresses are plain numbers, so a pointer of a guarded program that was
-//! moved from one range into the other is let through, where the interpreter, whose
-//! pointers remember their region, traps. Neither touches anything else. Accesses
-//! through r10 at constant offsets are checked when the program is compiled.
+//! Addresses are plain numbers. Guarded code compares them with two ranges: the stack,
+//! and the region that was used last; what is in neither goes to [`host`], which knows
+//! every region that the run was given pointers to. A pointer that was moved from one
+//! region into another is let through, where the interpreter, whose pointers remember
+//! their region, traps. Nothing outside of the run's regions is ever touched.
 #![allow(unsafe_code, reason = "runs machine code; each block says why it may")]
 
+pub(crate) mod host;
 pub mod ir;
 mod lower;
 pub mod passes;
+mod regions;
 mod run;
 
 pub use passes::Passes;
 pub use run::State;
 
-use skep_isa::{Insn, Pc};
+use std::sync::Arc;
 
+use skep_isa::{Callee, Insn, Pc, Size};
+use skep_verify::Facts;
+
+use crate::helpers::tags;
+use crate::objects::MapHandle;
+use crate::program::Program;
 use ir::Module;
 use lower::code::CodeMemory;
 
@@ -37,6 +45,26 @@ pub enum Checks {
     Guarded,
     /// None: a verifier proved that they are not needed.
     Elided,
+}
+
+/// What is compiled.
+#[derive(Clone, Copy)]
+pub struct Source<'s> {
+    /// Instructions, one for each slot.
+    pub insns: &'s [Insn],
+    /// The maps that they name by index.
+    pub maps: &'s [Arc<MapHandle>],
+    /// What a verifier knows of them; only of code without checks.
+    pub facts: Option<&'s Facts>,
+    /// Whether there is a kernel around the run: without one, there are no helpers.
+    pub hosted: bool,
+}
+
+impl<'s> Source<'s> {
+    /// Instructions that know nothing but their memory.
+    pub fn bare(insns: &'s [Insn]) -> Source<'s> {
+        Source { insns, maps: &[], facts: None, hosted: false }
+    }
 }
 
 /// How to compile.
@@ -85,15 +113,19 @@ pub enum JitError {
 pub struct Code {
     memory: CodeMemory,
     checks: Checks,
+    /// Where the functions start that helpers call: by their first slots, sorted.
+    callbacks: Vec<(Pc, u32)>,
+    /// The fields of the context that it loads from cells.
+    cells: Vec<(u32, Size)>,
 }
 
 /// Builds and optimises the SSA form of a program.
 ///
 /// # Errors
 /// Something that is not compiled.
-pub fn optimise(insns: &[Insn], options: Options) -> Result<Module, JitError> {
+pub fn optimise(source: Source<'_>, options: Options) -> Result<Module, JitError> {
     let guarded = options.checks == Checks::Guarded;
-    let mut module = ir::build::build(insns, guarded)?;
+    let mut module = ir::build::build(source, guarded)?;
     passes::run(&mut module, options.passes, options.checks)?;
     Ok(module)
 }
@@ -103,7 +135,7 @@ pub fn optimise(insns: &[Insn], options: Options) -> Result<Module, JitError> {
 /// # Errors
 /// Something that is not compiled.
 pub fn compile(insns: &[Insn], passes: Passes) -> Result<Code, JitError> {
-    generate(insns, Options { checks: Checks::Guarded, passes })
+    generate(Source::bare(insns), Options { checks: Checks::Guarded, passes })
 }
 
 /// Compiles without checks.
@@ -115,13 +147,35 @@ pub fn compile(insns: &[Insn], passes: Passes) -> Result<Code, JitError> {
 /// # Errors
 /// Something that is not compiled.
 pub unsafe fn compile_unchecked(insns: &[Insn], passes: Passes) -> Result<Code, JitError> {
-    generate(insns, Options { checks: Checks::Elided, passes })
+    generate(Source::bare(insns), Options { checks: Checks::Elided, passes })
 }
 
-fn generate(insns: &[Insn], options: Options) -> Result<Code, JitError> {
-    let module = optimise(insns, options)?;
-    let memory = lower::lower(&module, options.checks)?;
-    Ok(Code { memory, checks: options.checks })
+/// Compiles a loaded program: without checks where the verifier accepted it and every
+/// check is vouched for by that, unless they are `guarded` all the same.
+///
+/// # Errors
+/// Something that is not compiled.
+pub(crate) fn compile_program(
+    program: &Program,
+    guarded: bool,
+    passes: Passes,
+) -> Result<Code, JitError> {
+    // What these helpers read is checked, and only checked code tells where things are.
+    let wild = program.insns.iter().any(|insn| match insn {
+        Insn::Call(Callee::Helper(id)) => tags::reads_any_address(*id),
+        _ => false,
+    });
+    let facts = program.proof.as_ref().map(|proof| proof.verified.facts());
+    let facts = facts.filter(|_| !guarded && !wild);
+    let checks = if facts.is_some() { Checks::Elided } else { Checks::Guarded };
+    let source = Source { insns: &program.insns, maps: &program.maps, facts, hosted: true };
+    generate(source, Options { checks, passes })
+}
+
+fn generate(source: Source<'_>, options: Options) -> Result<Code, JitError> {
+    let module = optimise(source, options)?;
+    let (memory, callbacks) = lower::lower(&module, options.checks)?;
+    Ok(Code { memory, checks: options.checks, callbacks, cells: module.cells })
 }
 
 impl Code {

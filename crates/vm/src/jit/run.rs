@@ -1,13 +1,15 @@
-//! Entering compiled code and leaving it.
+//! What compiled code shares with the kernel around it, and how it is entered.
 
 use std::marker::PhantomData;
+use std::ptr::null_mut;
 
 use skep_abi::{Frame, Trap, TrapKind};
 
 use super::Code;
 use super::ir::Exit;
-use crate::interp::Outcome;
-use crate::mem::stack::{FRAME_SIZE, MAX_FRAMES, Stack};
+use super::ir::build::CELLS;
+use crate::interp::{Outcome, Run};
+use crate::mem::stack::{FRAME_SIZE, MAX_FRAMES, PROGRAM_FRAMES, Stack};
 use crate::mem::value::Region;
 
 /// What compiled code shares with the kernel around it. Code accesses the fields by
@@ -15,20 +17,28 @@ use crate::mem::value::Region;
 #[repr(C)]
 pub struct State<'r> {
     /// Instructions left.
-    budget: u64,
+    pub(super) budget: u64,
     /// An [`Exit`] as a number.
-    exit: u32,
+    pub(super) exit: u32,
     /// The instruction that it left at.
-    pc: u32,
-    /// End of the current function's frame.
-    frame: u64,
-    /// First address of the stack; it is 8 frames long.
-    stack: u64,
-    /// First address of the memory that r1 points to.
-    memory: u64,
+    pub(super) pc: u32,
+    /// End of the current function's frame; of guarded code.
+    pub(super) frame: u64,
+    /// First address of the stack.
+    pub(super) stack: u64,
+    /// The last address that may be the end of a frame.
+    pub(super) limit: u64,
+    /// First address of a region that may be read and written.
+    pub(super) memory: u64,
     /// For accesses of 1, 2, 4 and 8 bytes: at how many places they fit into it.
-    places: [u64; 4],
-    run: PhantomData<&'r mut Stack>,
+    pub(super) places: [u64; 4],
+    /// What the program returned that a nested tail call ran.
+    pub(super) answer: u64,
+    /// The run that this is a part of; null where no kernel is around it.
+    pub(super) run: *mut Run<'r>,
+    /// Fields of the context.
+    pub(super) cells: [u64; CELLS],
+    stack_of: PhantomData<&'r mut Stack>,
 }
 
 /// Where fields of [`State`] are.
@@ -41,63 +51,125 @@ pub(super) mod offset {
     pub const PC: i32 = offset_of!(State, pc) as i32;
     pub const FRAME: i32 = offset_of!(State, frame) as i32;
     pub const STACK: i32 = offset_of!(State, stack) as i32;
+    pub const LIMIT: i32 = offset_of!(State, limit) as i32;
     pub const MEMORY: i32 = offset_of!(State, memory) as i32;
     pub const PLACES: i32 = offset_of!(State, places) as i32;
+    pub const ANSWER: i32 = offset_of!(State, answer) as i32;
+    pub const CELLS: i32 = offset_of!(State, cells) as i32;
 }
 
 /// Bytes of all frames.
 pub(super) const STACK_SIZE: u64 = FRAME_SIZE as u64 * MAX_FRAMES as u64;
 
-/// The signature of every compiled function: state, r1 to r5; gives r0.
-type Entry = unsafe extern "C" fn(*mut State<'_>, u64, u64, u64, u64, u64) -> u64;
+/// The signature of every function that is entered: state, r1 to r5; gives r0.
+pub(super) type Entry = unsafe extern "C" fn(*mut State<'_>, u64, u64, u64, u64, u64) -> u64;
 
 impl<'r> State<'r> {
     /// For a run on this stack and, where there is some, this memory.
     pub fn new(stack: &'r mut Stack, memory: Option<Region>, budget: u64) -> State<'r> {
+        let mut state = State::on(stack);
+        state.favour(memory);
+        state.budget = budget;
+        state
+    }
+
+    /// For runs on this stack.
+    pub(crate) fn on(stack: &mut Stack) -> State<'r> {
         let start = stack.frame(0).region().start();
-        let (memory, len) = memory.map_or((0, 0), |region| (region.start(), region.size()));
-        let places = [1, 2, 4, 8].map(|size| (u64::from(len) + 1).saturating_sub(size));
-        let frame = start + u64::from(FRAME_SIZE);
-        State {
-            budget,
-            exit: Exit::None as u32,
+        let mut state = State {
+            budget: 0,
+            exit: 0,
             pc: 0,
-            frame,
+            frame: 0,
             stack: start,
-            memory,
-            places,
-            run: PhantomData,
-        }
+            limit: 0,
+            memory: 0,
+            places: [0; 4],
+            answer: 0,
+            run: null_mut(),
+            cells: [0; CELLS],
+            stack_of: PhantomData,
+        };
+        state.begin(0);
+        state
+    }
+
+    /// Everything as it is before a run.
+    #[inline]
+    pub(super) fn begin(&mut self, budget: u64) {
+        self.budget = budget;
+        self.exit = Exit::None as u32;
+        self.frame = self.stack + u64::from(FRAME_SIZE);
+        self.allow_tail_calls(0);
+        self.favour(None);
+    }
+
+    /// Lets frames nest as deeply as they may after so many tail calls.
+    pub(super) fn allow_tail_calls(&mut self, tail_calls: u32) {
+        let programs = u64::from(tail_calls) + 1;
+        self.limit = self.stack + programs * PROGRAM_FRAMES as u64 * u64::from(FRAME_SIZE);
+    }
+
+    /// The region that code accesses by itself besides the stack.
+    pub(super) fn favour(&mut self, region: Option<Region>) {
+        let (memory, len) = region.map_or((0, 0), |region| (region.start(), region.size()));
+        let places = [1, 2, 4, 8].map(|size| (u64::from(len) + 1).saturating_sub(size));
+        (self.memory, self.places) = (memory, places);
     }
 }
 
 impl Code {
-    /// Runs the program with these in r1 and r2.
+    /// Runs the program with these in r1 and r2. Code that needs a kernel around it stops
+    /// where it asks for that.
     pub fn run(&self, state: &mut State<'_>, r1: u64, r2: u64) -> Outcome {
-        let address = self.memory.entry();
-        // SAFETY: the address of a function with this signature; code memory lives as
-        // long as `self`.
-        let entry = unsafe { std::mem::transmute::<*const u8, Entry>(address) };
         // SAFETY: guarded code stays within the ranges of the state, which its maker
         // vouches for; for other code, the caller of `compile_unchecked` did.
-        let r0 = unsafe { entry(state, r1, r2, 0, 0, 0) };
+        let r0 = unsafe { (self.entry())(state, r1, r2, 0, 0, 0) };
         if state.exit == Exit::None as u32 { Outcome::Returned(r0) } else { state.outcome() }
+    }
+
+    /// The program's first function.
+    #[inline]
+    pub(super) fn entry(&self) -> Entry {
+        self.function(0)
+    }
+
+    /// The function that starts this many bytes into the code.
+    #[inline]
+    fn function(&self, offset: u32) -> Entry {
+        // SAFETY: offsets of functions lie inside of the code.
+        let address = unsafe { self.memory.entry().add(offset as usize) };
+        // SAFETY: the address of a function with this signature; code memory lives as
+        // long as `self`.
+        unsafe { std::mem::transmute::<*const u8, Entry>(address) }
+    }
+
+    /// The function for helpers to call that starts at a slot.
+    pub(super) fn callback(&self, pc: u64) -> Option<Entry> {
+        let at = self.callbacks.binary_search_by_key(&pc, |&(known, _)| known.into()).ok()?;
+        Some(self.function(self.callbacks[at].1))
     }
 }
 
 impl State<'_> {
     fn outcome(&self) -> Outcome {
+        if self.exit == Exit::Budget as u32 {
+            return Outcome::OutOfBudget;
+        }
         let pc = self.pc;
-        let kind = match self.exit {
-            exit if exit == Exit::Budget as u32 => return Outcome::OutOfBudget,
+        Outcome::Trapped(Trap { pc, kind: self.trap_kind(), frames: vec![Frame { pc }] })
+    }
+
+    /// What code that left by itself trapped at.
+    pub(super) fn trap_kind(&self) -> TrapKind {
+        match self.exit {
             exit if exit == Exit::Memory as u32 => {
                 TrapKind::NotAPointer { register: 0, value: 0, write: false }
             }
             exit if exit == Exit::CallDepth as u32 => TrapKind::CallDepth,
-            exit if exit == Exit::BadJump as u32 => TrapKind::BadJump { target: pc.into() },
+            exit if exit == Exit::BadJump as u32 => TrapKind::BadJump { target: self.pc.into() },
             exit if exit == Exit::UnknownCall as u32 => TrapKind::UnknownKfunc { btf_id: 0 },
             _ => TrapKind::BadInstruction,
-        };
-        Outcome::Trapped(Trap { pc, kind, frames: vec![Frame { pc }] })
+        }
     }
 }

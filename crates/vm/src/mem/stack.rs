@@ -64,11 +64,22 @@ impl Stack {
     /// r10 of a frame.
     #[inline]
     pub fn frame(&mut self, frame: usize) -> Value {
-        let start = (&raw mut self.bytes[frame]).cast();
+        self.region(frame).pointer(FRAME_SIZE.into())
+    }
+
+    /// First address of all frames.
+    pub fn start(&self) -> u64 {
+        (&raw const self.bytes[0]).addr() as u64
+    }
+
+    /// A frame as a region.
+    #[inline]
+    pub fn region(&self, frame: usize) -> Region {
+        let start = (&raw const self.bytes[frame]).cast_mut().cast();
         // SAFETY: the memory lives in a box of the stack, which outlives the run, and
-        // nothing but values of the run accesses it.
+        // nothing but values of the run accesses it, by address.
         let region = unsafe { Region::new(start, FRAME_SIZE, Kind::Stack, true) };
-        region.with_epoch(frame as u16).pointer(FRAME_SIZE.into())
+        region.with_epoch(frame as u16)
     }
 
     /// A word of a frame as memory that programs may read.

@@ -100,6 +100,16 @@ impl Region {
         Region { kind, ..self }
     }
 
+    /// What starts at an address that a verifier vouches for, however long it is.
+    pub(crate) fn vouched(start: u64) -> Region {
+        Region { start, len: u32::MAX, epoch: 0, kind: Kind::Memory, writable: true }
+    }
+
+    /// Whether it may be written.
+    pub fn is_writable(&self) -> bool {
+        self.writable
+    }
+
     /// The first address.
     pub fn start(&self) -> u64 {
         self.start
@@ -151,6 +161,11 @@ impl Value {
     pub fn map(index: u32) -> Value {
         let bits = MAP_ADDRESS + u64::from(index);
         Value { bits, region: Region { kind: Kind::Map, start: index.into(), ..Region::NONE } }
+    }
+
+    /// The number of a map that has these bits, if it is one.
+    pub(crate) fn map_number(bits: u64) -> Option<u32> {
+        u32::try_from(bits.checked_sub(MAP_ADDRESS)?).ok()
     }
 
     /// The number of a map.

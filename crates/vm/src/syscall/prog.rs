@@ -1,6 +1,6 @@
 //! PROG_LOAD.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use skep_abi::flags::prog as prog_flags;
 use skep_abi::{Diagnostic, ProgType};
@@ -118,6 +118,7 @@ fn publish(
         id,
         btf_id,
         proof,
+        code: OnceLock::new(),
     });
     if !program.maps.iter().all(|map| map.admits(&program)) {
         return Err(Errno::EINVAL);

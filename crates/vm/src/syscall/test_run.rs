@@ -81,19 +81,22 @@ fn repeat(
 ) -> Result<(), Errno> {
     let times = attr.repeat.max(1);
     let started = Instant::now();
-    for _ in 0..times {
-        match packets::run(vm, program, context, size as u32) {
-            Outcome::Returned(bits) => attr.retval = bits as u32,
-            Outcome::Trapped(trap) => {
-                let message = trap.to_string();
-                attr.diagnostic = Some(Diagnostic { pc: Some(trap.pc), message, trap: Some(trap) });
-                return Err(Errno::EFAULT);
-            }
-            Outcome::OutOfBudget => {
-                let message = "the budget of instructions is used up".to_owned();
-                attr.diagnostic = Some(Diagnostic { pc: None, message, trap: None });
-                return Err(Errno::ETIMEDOUT);
-            }
+    let mut left = times;
+    let outcome = packets::run_while(vm, program, context, size as u32, |outcome| {
+        left -= 1;
+        left > 0 && matches!(outcome, Outcome::Returned(_))
+    });
+    match outcome {
+        Outcome::Returned(bits) => attr.retval = bits as u32,
+        Outcome::Trapped(trap) => {
+            let message = trap.to_string();
+            attr.diagnostic = Some(Diagnostic { pc: Some(trap.pc), message, trap: Some(trap) });
+            return Err(Errno::EFAULT);
+        }
+        Outcome::OutOfBudget => {
+            let message = "the budget of instructions is used up".to_owned();
+            attr.diagnostic = Some(Diagnostic { pc: None, message, trap: None });
+            return Err(Errno::ETIMEDOUT);
         }
     }
     let mean = started.elapsed().as_nanos() / u128::from(times);

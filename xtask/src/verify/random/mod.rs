@@ -19,7 +19,7 @@ use skep_sys::{Command, Kernel, MapCreate, ProgLoad};
 use super::judge::Judge;
 use super::report::Report;
 use super::{Corpus, Options};
-pub use program::program;
+pub use program::{RandomProgram, program};
 use writer::Features;
 pub use writer::MapPlace;
 
@@ -70,6 +70,7 @@ pub fn judge(vmlinux: &Arc<Btf>, options: &Options, report: &mut Report) -> Resu
                     insn_cnt: random.slots.len() as u32,
                     insns: Some(Slot::join(&random.slots).into()),
                     license: Some(b"GPL\0".to_vec().into()),
+                    prog_flags: random.flags,
                     ..ProgLoad::default()
                 }));
                 if let Ok(fd) = judge.bpf(&mut command) {

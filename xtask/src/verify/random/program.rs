@@ -1,6 +1,6 @@
 //! A whole random program from a seed.
 
-use skep_abi::ProgType;
+use skep_abi::{ProgType, flags};
 use skep_isa::{AluOp, Callee, Insn, Operand, Reg, Slot, encode};
 
 use super::dice::Dice;
@@ -12,6 +12,8 @@ use super::writer::{Features, Held, MapPlace, Writer};
 pub struct RandomProgram {
     /// Its type.
     pub kind: ProgType,
+    /// `prog_flags` of its load.
+    pub flags: u32,
     /// Its instructions.
     pub slots: Vec<Slot>,
     /// What is in it.
@@ -82,7 +84,9 @@ pub fn program(seed: u64, maps: &[MapPlace]) -> RandomProgram {
             mutate(dice, &mut insns);
         }
     }
-    RandomProgram { kind, slots: encode(&insns), features }
+    // States are kept and compared more often.
+    let flags = if dice.percent(25) { flags::prog::TEST_STATE_FREQ } else { 0 };
+    RandomProgram { kind, flags, slots: encode(&insns), features }
 }
 
 /// What a function takes.

@@ -61,7 +61,7 @@ impl Writer<'_> {
             return;
         }
         self.left -= 1;
-        match self.dice.range(0, 99) {
+        match self.dice.range(0, 104) {
             0..=17 => self.arithmetic(),
             18..=25 => self.source(),
             26..=43 => self.guarded_access(),
@@ -76,7 +76,8 @@ impl Writer<'_> {
             89..=92 => self.helper_with_memory(),
             93..=95 => self.atomic(),
             96 => self.early_exit(),
-            _ => self.pointers(),
+            97..=99 => self.pointers(),
+            _ => self.linked(),
         }
     }
 
@@ -350,6 +351,75 @@ impl Writer<'_> {
         self.features.guarded = true;
         self.place(out);
         self.merge(&regs, &slots);
+    }
+
+    /// Numbers that one path links to each other, and another perhaps otherwise: a
+    /// branch on one of them says something of the others, of which one is an index.
+    fn linked(&mut self) {
+        if self.loops > 0 {
+            return self.arithmetic();
+        }
+        let out = self.label();
+        let (regs, slots) = (self.regs, self.slots);
+        let Some((value, room)) = self.value(out) else { return };
+        let size = self.size();
+        let room = i64::from(room) - i64::from(size.bytes());
+        let numbers = [Reg::R3, Reg::R4, Reg::R5];
+        for reg in [Reg::R3, Reg::R5] {
+            let from = self.number();
+            self.mov(reg, from);
+            if self.dice.percent(80) {
+                // Without this a sum may wrap, and Linux does not follow it back.
+                self.alu(AluOp::And, reg, Operand::Imm(0xff));
+            }
+        }
+        let (otherwise, join) = (self.label(), self.label());
+        let (cond, number, imm) = (self.dice.pick(&CONDS), self.number(), self.imm());
+        self.branch(cond, Width::W64, number, Operand::Imm(imm), otherwise);
+        let delta = self.dice.pick(&[0, 1, 1, 2, 4]);
+        self.link(Reg::R3, delta);
+        self.jump(join);
+        self.place(otherwise);
+        let (from, delta) = match self.dice.range(0, 5) {
+            0 | 1 => (Reg::R5, delta),
+            2 => (Reg::R3, delta + 1),
+            _ => (Reg::R3, delta),
+        };
+        self.link(from, delta);
+        self.place(join);
+        for reg in [Reg::R0, Reg::R1, Reg::R2].into_iter().filter(|reg| *reg != value) {
+            if self.dice.percent(30) {
+                let from = self.dice.pick(&numbers);
+                self.mov(reg, from);
+            }
+        }
+        let asked = self.dice.pick(&[Reg::R3, Reg::R3, Reg::R4, Reg::R5]);
+        let most = room - i64::from(delta) + self.slack();
+        self.guard(asked, most.max(0), out);
+        let index = self.dice.pick(&[Reg::R3, Reg::R4, Reg::R4]);
+        self.mov(Reg::R2, value);
+        self.alu(AluOp::Add, Reg::R2, Operand::Reg(index));
+        self.access(size, Reg::R2, 0);
+        self.features.guarded = true;
+        self.place(out);
+        self.merge(&regs, &slots);
+    }
+
+    /// Makes r4, and perhaps another number, what `from` is, and a little more.
+    fn link(&mut self, from: Reg, delta: i32) {
+        self.mov(Reg::R4, from);
+        if self.dice.percent(25) {
+            let twin = self.dice.pick(&[from, Reg::R4]);
+            self.mov(Reg::R5, twin);
+        }
+        let width = self.width();
+        for step in [delta / 2, delta - delta / 2].into_iter().filter(|step| *step != 0) {
+            let src = Operand::Imm(step);
+            self.put(Insn::Alu { op: AluOp::Add, width, dst: Reg::R4, src });
+        }
+        if self.dice.percent(15) {
+            self.set(from, 3);
+        }
     }
 
     /// Mostly nothing; sometimes a byte too much.

@@ -6,9 +6,13 @@
 
 use skep_isa::{AluOp, Callee, ImmKind, Insn, Operand, Order, Pc, Reg, Size, Width};
 
+use skep_verify::{Edges, Region};
+
 use super::{Bin, Blk, Block, Edge, Exit, Func, Module, Op, Term, Val};
+use crate::helpers::{TAIL_CALL, tags};
 use crate::interp::MAY_GOTO_LIMIT;
-use crate::jit::JitError;
+use crate::jit::{JitError, Source};
+use crate::mem::value::Value;
 
 /// Registers and the counter of `may_goto`; r10 never changes.
 const REGS: usize = 12;
@@ -19,21 +23,29 @@ const MAY_GOTO: usize = 11;
 /// that share code are built once for each.
 const SHARING: usize = 4;
 
+/// Most fields of the context that a program may load.
+pub const CELLS: usize = 64;
+
 /// Builds the program and the subprograms that it calls. With `budget`, backward
 /// jumps and calls spend from it.
 ///
 /// # Errors
 /// An instruction that is not compiled, or code shared between too many functions.
-pub fn build(insns: &[Insn], budget: bool) -> Result<Module, JitError> {
+pub fn build(source: Source<'_>, budget: bool) -> Result<Module, JitError> {
+    let insns = source.insns;
     let mut builder = Builder {
+        source,
         insns,
         budget,
+        changes_context: changes_context(source),
         starts: vec![None; insns.len()],
         seen: vec![false; insns.len()],
         funcs: vec![None; insns.len()],
-        entries: Vec::new(),
+        // The program itself; who calls its first slot calls a function of its own.
+        entries: vec![0],
+        callbacks: Vec::new(),
+        cells: Vec::new(),
     };
-    builder.function(0);
     let (mut funcs, mut total) = (Vec::new(), 0);
     while let Some(&entry) = builder.entries.get(funcs.len()) {
         let plan = builder.plan(entry)?;
@@ -41,15 +53,29 @@ pub fn build(insns: &[Insn], budget: bool) -> Result<Module, JitError> {
         if total > SHARING * insns.len().max(1024) {
             return Err(JitError::TooLarge { what: "instructions of all functions" });
         }
-        funcs.push(builder.fill(entry, &plan)?);
+        funcs.push(builder.fill(entry, &plan, !funcs.is_empty())?);
         builder.forget(&plan);
     }
-    Ok(Module { funcs })
+    Ok(Module { funcs, callbacks: builder.callbacks, cells: builder.cells })
+}
+
+/// Whether something in the program may change what a load of the context gives.
+fn changes_context(source: Source<'_>) -> bool {
+    source.insns.iter().zip(0..).any(|(insn, pc)| match *insn {
+        Insn::Call(Callee::Helper(id)) => tags::takes_context(id),
+        Insn::Store { .. } | Insn::StoreRelease { .. } | Insn::Atomic { .. } => {
+            source.facts.is_some_and(|facts| facts.at(pc).region == Region::Context)
+        }
+        _ => false,
+    })
 }
 
 struct Builder<'i> {
+    source: Source<'i>,
     insns: &'i [Insn],
     budget: bool,
+    /// Whether cells of the context do not keep their values.
+    changes_context: bool,
     /// The block that starts at a slot, in the function at hand.
     starts: Vec<Option<Blk>>,
     /// Slots that were seen in the function at hand.
@@ -57,6 +83,8 @@ struct Builder<'i> {
     /// The function that starts at a slot.
     funcs: Vec<Option<u32>>,
     entries: Vec<Pc>,
+    callbacks: Vec<(Pc, u32)>,
+    cells: Vec<(u32, Size)>,
 }
 
 /// The blocks of a function before they are filled. Block 0 is the entry, which only
@@ -72,20 +100,46 @@ struct Plan {
 }
 
 impl Builder<'_> {
-    /// The number of the function that starts at a slot.
+    /// The number of the function that starts at a slot, which exists.
     fn function(&mut self, entry: Pc) -> u32 {
         let entries = &mut self.entries;
-        match self.funcs.get_mut(entry as usize) {
-            Some(known) => *known.get_or_insert_with(|| {
-                entries.push(entry);
-                entries.len() as u32 - 1
-            }),
-            // Only an empty program has no slot 0.
-            None => {
-                entries.push(entry);
-                entries.len() as u32 - 1
-            }
+        *self.funcs[entry as usize].get_or_insert_with(|| {
+            entries.push(entry);
+            entries.len() as u32 - 1
+        })
+    }
+
+    /// The function that a slot starts becomes one that helpers call.
+    fn callback(&mut self, entry: Pc) {
+        if self.callbacks.iter().all(|&(known, _)| known != entry) {
+            let func = self.function(entry);
+            self.callbacks.push((entry, func));
         }
+    }
+
+    /// The cell of a field of the context.
+    fn cell(&mut self, off: i32, size: Size) -> Option<u16> {
+        let field = (u32::try_from(off).ok()?, size);
+        let known = self.cells.iter().position(|&known| known == field);
+        let at = known.unwrap_or(self.cells.len());
+        if known.is_none() && at < CELLS {
+            self.cells.push(field);
+        }
+        (at < CELLS).then_some(at as u16)
+    }
+
+    /// What the verifier knows of a place that it reached; all that may be, without it.
+    fn is_reached(&self, pc: Pc) -> bool {
+        self.source.facts.is_none_or(|facts| facts.at(pc).reached)
+    }
+
+    fn edges(&self, pc: Pc) -> Edges {
+        let both = Edges { falls: true, jumps: true };
+        self.source.facts.map_or(both, |facts| facts.at(pc).edges)
+    }
+
+    fn is_context(&self, pc: Pc) -> bool {
+        self.source.facts.is_some_and(|facts| facts.at(pc).region == Region::Context)
     }
 
     fn insn(&self, pc: i64) -> Option<&Insn> {
@@ -115,7 +169,9 @@ impl Builder<'_> {
                     if insn.falls_through() {
                         self.start(&mut plan, &mut outside, after);
                     }
-                } else if insn.falls_through() && self.insn(after).is_none() {
+                } else if insn == Insn::Call(Callee::Helper(TAIL_CALL))
+                    || insn.falls_through() && self.insn(after).is_none()
+                {
                     self.start(&mut plan, &mut outside, after);
                 }
                 if !insn.falls_through() || matches!(insn, Insn::Hole) {
@@ -219,7 +275,7 @@ impl Builder<'_> {
         summary
     }
 
-    fn fill(&mut self, entry: Pc, plan: &Plan) -> Result<Func, JitError> {
+    fn fill(&mut self, entry: Pc, plan: &Plan, is_subprogram: bool) -> Result<Func, JitError> {
         let count = plan.first.len();
         let empty = Block { params: vec![], insts: vec![], term: Term::Trap(Exit::BadJump, entry) };
         let mut func = Func {
@@ -250,8 +306,8 @@ impl Builder<'_> {
                 continue;
             }
             let Some(regs) = states[blk.at()] else { continue };
-            let mut filler =
-                Filler { builder: self, plan, func: &mut func, states: &mut states, regs, blk };
+            let (func, states) = (&mut func, &mut states);
+            let mut filler = Filler { builder: self, plan, func, states, regs, blk, is_subprogram };
             filler.block()?;
             let from = work.len();
             // Blocks that only spend stand between.
@@ -302,6 +358,12 @@ fn registers(insn: Insn) -> (u16, u16) {
         Insn::Branch { dst, src, .. } => (one(dst) | operand(src), 0),
         Insn::MayGoto { .. } => (1 << MAY_GOTO, 1 << MAY_GOTO),
         Insn::Call(Callee::Register(reg)) => (arguments | one(reg), arguments | 1),
+        // A tail call without a target leaves r0 as it was.
+        Insn::Call(Callee::Helper(TAIL_CALL)) => (0b1110, arguments),
+        Insn::Call(Callee::Helper(id)) => {
+            let used = tags::count(id);
+            (arguments & ((1 << (used + 1)) - 1), arguments | 1)
+        }
         Insn::Call(_) => (arguments, arguments | 1),
         Insn::Exit => (1, 0),
         Insn::Hole | Insn::Ja { .. } | Insn::Gotol { .. } => (0, 0),
@@ -348,6 +410,7 @@ struct Filler<'f, 'i> {
     states: &'f mut [Option<[Val; REGS]>],
     regs: [Val; REGS],
     blk: Blk,
+    is_subprogram: bool,
 }
 
 impl Filler<'_, '_> {
@@ -429,8 +492,84 @@ impl Filler<'_, '_> {
         }
     }
 
+    /// A helper's call; the program goes on behind it unless it was the tail of a
+    /// subprogram.
+    fn helper(&mut self, pc: Pc, id: u32) -> Option<Term> {
+        if self.builder.budget {
+            self.emit(pc, Op::Spend(1));
+        }
+        let zero = self.func.zero();
+        if id == TAIL_CALL {
+            let nested = self.is_subprogram;
+            let args = [self.regs[1], self.regs[2], self.regs[3]];
+            let ran = self.emit(pc, Op::TailCall { nested, depth: 0, args });
+            self.regs[1..=5].fill(zero);
+            if !nested {
+                return None;
+            }
+            let answer = self.func.push(Op::Answer, pc);
+            let (insts, term) = (vec![answer], Term::Return(answer));
+            self.func.blocks.push(Block { params: vec![], insts, term });
+            let yes = Edge { to: Blk(self.func.blocks.len() as u32 - 1), args: vec![] };
+            let no = self.target(pc, 0);
+            let (cond, width) = (skep_isa::Cond::Ne, Width::W64);
+            return Some(Term::Branch { cond, width, left: ran, right: zero, yes, no });
+        }
+        let used = tags::count(id);
+        let args = std::array::from_fn(|arg| if arg < used { self.regs[arg + 1] } else { zero });
+        let result = self.emit(pc, Op::Helper { helper: id, depth: 0, args });
+        self.returned(result);
+        None
+    }
+
+    /// After a call: r0 is its result, r1 to r5 are gone.
+    fn returned(&mut self, result: Val) {
+        self.set(Reg::R0, result);
+        let zero = self.func.zero();
+        self.regs[1..=5].fill(zero);
+    }
+
+    fn legacy(&mut self, pc: Pc, size: Size, at: Val) {
+        let result = self.emit(pc, Op::Legacy { size, at });
+        self.returned(result);
+    }
+
+    /// A load from the context, of code that knows that it is one.
+    fn context(&mut self, pc: Pc, size: Size, off: i16) -> Result<Val, JitError> {
+        let cell = self.builder.cell(off.into(), size);
+        let cell = cell.ok_or(JitError::TooLarge { what: "fields of the context" })?;
+        let fixed = !self.builder.changes_context;
+        Ok(self.emit(pc, Op::Context { cell, fixed }))
+    }
+
+    /// The number that an immediate of 64 bits stands for.
+    fn imm64(&mut self, pc: Pc, imm: skep_isa::Imm64) -> Option<u64> {
+        let source = self.builder.source;
+        Some(match imm.kind {
+            ImmKind::Const => imm.value(),
+            ImmKind::MapIdx => {
+                source.maps.get(imm.lo as usize)?;
+                Value::map(imm.lo).bits
+            }
+            ImmKind::MapIdxValue => {
+                let region = source.maps.get(imm.lo as usize)?.map.direct_region()?;
+                region.pointer(imm.hi.into()).bits
+            }
+            ImmKind::Func => {
+                let target = i64::from(pc) + 1 + i64::from(imm.lo as i32);
+                self.builder.insn(target)?;
+                self.builder.callback(target as Pc);
+                target as u64
+            }
+            ImmKind::MapFd | ImmKind::MapValue | ImmKind::BtfId => return None,
+        })
+    }
+
     /// Translates an instruction; gives the block's end where it ends one.
     fn insn(&mut self, pc: Pc, insn: Insn) -> Result<Option<Term>, JitError> {
+        if !self.builder.is_reached(pc) {
+            return Ok(Some(Term::Trap(Exit::BadInstruction, pc)));
+        }
         let fetched = matches!(insn, Insn::Atomic { src: Reg::R10, .. });
         if fetched || registers(insn).1 >> FRAME_POINTER & 1 == 1 {
             return Err(JitError::Unsupported { pc, what: "writes to r10" });
@@ -491,13 +630,28 @@ impl Filler<'_, '_> {
                 };
                 self.set(dst, val);
             }
+            Insn::AddrSpaceCast { .. } if self.builder.source.facts.is_some() => {
+                return Err(JitError::Unsupported { pc, what: "casts of addresses" });
+            }
             Insn::AddrSpaceCast { dst, src, .. } => self.set(dst, self.get(src)),
-            Insn::LoadImm64 { dst, imm } => {
-                if imm.kind != ImmKind::Const {
-                    return Err(JitError::Unsupported { pc, what: "references to maps" });
+            Insn::LoadImm64 { dst, imm } => match self.imm64(pc, imm) {
+                Some(number) => {
+                    let val = self.constant(pc, number);
+                    self.set(dst, val);
                 }
-                let val = self.constant(pc, imm.value());
+                None => return Ok(Some(Term::Trap(Exit::BadInstruction, pc))),
+            },
+            Insn::Load { size, signed, dst, off, .. } if self.builder.is_context(pc) => {
+                let mut val = self.context(pc, size, off)?;
+                if signed {
+                    let bits = size.bits() as u8;
+                    val = self.emit(pc, Op::Ext { bits, signed, of: val });
+                }
                 self.set(dst, val);
+            }
+            Insn::Store { size, off, src, .. } if self.builder.is_context(pc) => {
+                let value = self.operand(pc, src);
+                self.emit(pc, Op::StoreContext { size, off: off.into(), value });
             }
             Insn::Load { size, signed, dst, base, off } => {
                 let op = Op::Load { size, signed, base: self.get(base), off: off.into() };
@@ -529,6 +683,10 @@ impl Filler<'_, '_> {
                     _ => self.set(src, old),
                 }
             }
+            Insn::Branch { off, .. } if !self.builder.edges(pc).falls => {
+                return Ok(Some(Term::Jump(self.jump(pc, off.into()))));
+            }
+            Insn::Branch { .. } if !self.builder.edges(pc).jumps => {}
             Insn::Branch { cond, width, dst, src, off } => {
                 let (left, right) = (self.get(dst), self.operand(pc, src));
                 let yes = self.jump(pc, off.into());
@@ -558,15 +716,29 @@ impl Filler<'_, '_> {
                 let func = self.builder.function(entry);
                 let args = std::array::from_fn(|arg| self.regs[arg + 1]);
                 let result = self.emit(pc, Op::Call { func, depth: 0, args });
-                self.set(Reg::R0, result);
-                let zero = self.func.zero();
-                self.regs[1..=5].fill(zero);
+                self.returned(result);
             }
             Insn::Call(Callee::Kfunc { .. }) => {
                 return Ok(Some(Term::Trap(Exit::UnknownCall, pc)));
             }
-            Insn::Call(_) | Insn::LoadAbs { .. } | Insn::LoadInd { .. } => {
+            Insn::Call(Callee::Register(_)) => {
+                return Err(JitError::Unsupported { pc, what: "calls through registers" });
+            }
+            Insn::Call(_) | Insn::LoadAbs { .. } | Insn::LoadInd { .. }
+                if !self.builder.source.hosted =>
+            {
                 return Err(JitError::Unsupported { pc, what: "calls of helpers" });
+            }
+            Insn::Call(Callee::Helper(id)) => return Ok(self.helper(pc, id)),
+            Insn::LoadAbs { size, offset } => {
+                let at = self.constant(pc, offset as u32 as u64);
+                self.legacy(pc, size, at);
+            }
+            Insn::LoadInd { size, src, offset } => {
+                let offset = self.constant(pc, offset as u32 as u64);
+                let at = Op::Bin(Bin::Add, Width::W32, self.get(src), offset);
+                let at = self.emit(pc, at);
+                self.legacy(pc, size, at);
             }
             Insn::Exit => return Ok(Some(Term::Return(self.get(Reg::R0)))),
             Insn::Hole => return Ok(Some(Term::Trap(Exit::BadInstruction, pc))),

@@ -219,6 +219,50 @@ pub enum Op {
         /// r1 to r5.
         args: [Val; 5],
     },
+    /// A call of a helper; it may change any memory, the context's cells included.
+    Helper {
+        /// Its number.
+        helper: u32,
+        /// The frame that it is called from, above the function's own.
+        depth: u32,
+        /// r1 to r5.
+        args: [Val; 5],
+    },
+    /// `bpf_tail_call`. The program itself is left for the other one; a subprogram gets
+    /// 1 where the other one ran, and its result as [`Op::Answer`]. 0 where there is none.
+    TailCall {
+        /// Whether it is a subprogram's, or a callback's.
+        nested: bool,
+        /// The frame that it is called from, above the function's own.
+        depth: u32,
+        /// Context, map, index.
+        args: [Val; 3],
+    },
+    /// What the program returned that the last nested tail call ran.
+    Answer,
+    /// A legacy load from the packet, at a 32-bit offset.
+    Legacy {
+        /// Bytes.
+        size: Size,
+        /// Offset.
+        at: Val,
+    },
+    /// A field of the context, by its cell.
+    Context {
+        /// Index of the cell.
+        cell: u16,
+        /// Whether nothing in the program can change it.
+        fixed: bool,
+    },
+    /// A store to a field of the context; no value.
+    StoreContext {
+        /// Bytes.
+        size: Size,
+        /// Offset of the field.
+        off: i32,
+        /// What is stored.
+        value: Val,
+    },
     /// Takes this much from the budget; leaves the run where it is used up.
     Spend(u32),
     /// Enters the frame this far above the function's own, where a subprogram was
@@ -231,7 +275,10 @@ impl Op {
     pub fn map(&mut self, mut change: impl FnMut(Val) -> Val) {
         match self {
             Op::Const(_) | Op::Param | Op::Frame(_) | Op::Spend(_) | Op::Enter(_) => {}
+            Op::Context { .. } | Op::Answer => {}
             Op::Ext { of, .. } | Op::Swap(_, of) | Op::Ones(of) => *of = change(*of),
+            Op::Legacy { at, .. } => *at = change(*at),
+            Op::StoreContext { value, .. } => *value = change(*value),
             Op::Bin(_, _, left, right) | Op::Cmp(_, _, left, right) => {
                 *left = change(*left);
                 *right = change(*right);
@@ -251,7 +298,10 @@ impl Op {
                 *value = change(*value);
                 *expected = change(*expected);
             }
-            Op::Call { args, .. } => args.iter_mut().for_each(|arg| *arg = change(*arg)),
+            Op::Call { args, .. } | Op::Helper { args, .. } => {
+                args.iter_mut().for_each(|arg| *arg = change(*arg));
+            }
+            Op::TailCall { args, .. } => args.iter_mut().for_each(|arg| *arg = change(*arg)),
         }
     }
 
@@ -272,14 +322,30 @@ impl Op {
                 | Op::Acquire { .. }
                 | Op::Release { .. }
                 | Op::Call { .. }
+                | Op::Helper { .. }
+                | Op::TailCall { .. }
+                | Op::Legacy { .. }
+                | Op::StoreContext { .. }
                 | Op::Spend(_)
                 | Op::Enter(_)
         )
     }
 
+    /// Whether it is done by the kernel around the run.
+    pub fn calls_host(&self) -> bool {
+        matches!(
+            self,
+            Op::Helper { .. } | Op::TailCall { .. } | Op::Legacy { .. } | Op::StoreContext { .. }
+        )
+    }
+
     /// Whether it depends on its operands alone.
     pub fn is_pure(&self) -> bool {
-        !self.has_effect() && !matches!(self, Op::Load { .. } | Op::Param)
+        let varies = matches!(
+            self,
+            Op::Load { .. } | Op::Param | Op::Answer | Op::Context { fixed: false, .. }
+        );
+        !self.has_effect() && !varies
     }
 }
 
@@ -308,8 +374,12 @@ pub enum Exit {
     BadJump = 4,
     /// An instruction without meaning.
     BadInstruction = 5,
-    /// A helper or kernel function that does not exist.
+    /// A kernel function: none exists.
     UnknownCall = 6,
+    /// The kernel around it knows why.
+    Host = 7,
+    /// Another program goes on in its place.
+    TailCall = 8,
 }
 
 /// How a block ends.
@@ -491,6 +561,20 @@ impl Func {
 pub struct Module {
     /// Functions.
     pub funcs: Vec<Func>,
+    /// Functions that helpers call: their first slots and numbers.
+    pub callbacks: Vec<(Pc, u32)>,
+    /// Offset and size of the context's fields that are kept in cells.
+    pub cells: Vec<(u32, Size)>,
+}
+
+impl Module {
+    /// Whether something in it calls the kernel around the run.
+    pub fn calls_host(&self) -> bool {
+        self.funcs.iter().any(|func| {
+            let mut blocks = func.order.iter().map(|blk| &func.blocks[blk.at()]);
+            blocks.any(|block| block.insts.iter().any(|&inst| func.op(inst).calls_host()))
+        })
+    }
 }
 
 /// Which value each value was replaced by: a forest with path compression.

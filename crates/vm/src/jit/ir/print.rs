@@ -95,6 +95,19 @@ impl Func {
                 format!("release.{size:?} {} {off:+}, {}", name(base), name(value))
             }
             Op::Call { func, args, .. } => format!("{inst} = call {func}({})", self.list(&args)),
+            Op::Helper { helper, args, .. } => {
+                format!("{inst} = helper {helper}({})", self.list(&args))
+            }
+            Op::TailCall { nested, args, .. } => {
+                let how = if nested { "nested " } else { "" };
+                format!("{inst} = {how}tail call({})", self.list(&args))
+            }
+            Op::Answer => format!("{inst} = answer"),
+            Op::Legacy { size, at } => format!("{inst} = packet.{size:?} {}", name(at)),
+            Op::Context { cell, .. } => format!("{inst} = context {cell}"),
+            Op::StoreContext { size, off, value } => {
+                format!("store.{size:?} context {off:+}, {}", name(value))
+            }
             Op::Enter(depth) => format!("enter {depth}"),
             Op::Spend(cost) => format!("spend {cost}"),
         }

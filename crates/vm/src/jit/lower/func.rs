@@ -5,14 +5,14 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    AtomicRmwOp, Block, BlockArg, ExtFuncData, ExternalName, Function, InstBuilder, JumpTableData,
-    MemFlagsData, StackSlot, StackSlotData, StackSlotKind, Type, UserExternalName, Value, types::*,
+    Block, BlockArg, ExtFuncData, ExternalName, Function, InstBuilder, JumpTableData, StackSlot,
+    StackSlotData, StackSlotKind, Type, UserExternalName, Value, types::*,
 };
-use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
+use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
-use skep_isa::{AtomicOp, Cond, Size, Width};
+use skep_isa::{Cond, Size, Width};
 
-use super::memory::plain;
+use super::memory::{Access, plain};
 use crate::jit::Checks;
 use crate::jit::ir::{Bin, Blk, Edge, Func, Op, Term, Val};
 use crate::jit::run::offset;
@@ -21,14 +21,25 @@ use crate::mem::stack::FRAME_SIZE;
 /// Cases of a switch that lie within this many numbers become a table.
 const TABLE_SPAN: u64 = 1024;
 
+/// What code is made for.
+#[derive(Clone, Copy)]
+pub struct Target<'t> {
+    /// The machine.
+    pub isa: &'t dyn TargetIsa,
+    /// Which functions are entered from outside.
+    pub entered: &'t [bool],
+    /// Which checks code makes.
+    pub checks: Checks,
+    /// Whether functions ask the kernel around them, which may end the run.
+    pub hosted: bool,
+}
+
 /// Lowers `func` into `into`.
 pub fn lower(
     func: &Func,
-    checks: Checks,
-    entry_conv: CallConv,
+    target: Target<'_>,
     into: &mut Function,
     builders: &mut FunctionBuilderContext,
-    config: TargetFrontendConfig,
 ) {
     let mut builder = FunctionBuilder::new(into, builders);
     let blocks = func.blocks.iter().map(|_| builder.create_block()).collect();
@@ -40,20 +51,19 @@ pub fn lower(
         narrow: vec![None; func.ops.len()],
         uses: func.uses(),
         exit: None,
-        entry_conv,
         builder,
         blocks,
         func,
-        checks,
+        target,
     };
     lowering.run();
     lowering.builder.seal_all_blocks();
-    lowering.builder.finalize(config);
+    lowering.builder.finalize(target.isa.frontend_config());
 }
 
 pub struct Lowering<'f, 'b> {
     pub func: &'f Func,
-    pub checks: Checks,
+    pub target: Target<'f>,
     pub builder: FunctionBuilder<'b>,
     /// The run's [`State`](crate::jit::State).
     pub state: Value,
@@ -66,7 +76,6 @@ pub struct Lowering<'f, 'b> {
     narrow: Vec<Option<Value>>,
     uses: Vec<u32>,
     exit: Option<Block>,
-    entry_conv: CallConv,
 }
 
 impl Lowering<'_, '_> {
@@ -88,7 +97,7 @@ impl Lowering<'_, '_> {
         }
         for &blk in &self.func.order {
             self.builder.switch_to_block(self.blocks[blk.at()]);
-            if blk == Blk::ENTRY && self.checks == Checks::Guarded {
+            if blk == Blk::ENTRY && self.target.checks == Checks::Guarded {
                 self.frame_pointer = Some(self.field(I64, offset::FRAME));
             }
             let block = &self.func.blocks[blk.at()];
@@ -123,7 +132,7 @@ impl Lowering<'_, '_> {
         }
     }
 
-    fn sized(&mut self, width: Width, val: Val) -> Value {
+    pub fn sized(&mut self, width: Width, val: Val) -> Value {
         match width {
             Width::W64 => self.value(val),
             Width::W32 => self.half(val),
@@ -209,73 +218,30 @@ impl Lowering<'_, '_> {
                 self.builder.ins().select(test, yes, no)
             }
             Op::Load { size, signed, base, off } => {
-                let (at, off) = self.access(inst, base, off, size);
-                let ins = self.builder.ins();
-                match (size, signed) {
-                    (Size::DW, _) => ins.load(I64, plain(), at, off),
-                    (Size::W, false) => ins.uload32(plain(), at, off),
-                    (Size::H, false) => ins.uload16(I64, plain(), at, off),
-                    (Size::B, false) => ins.uload8(I64, plain(), at, off),
-                    (Size::W, true) => ins.sload32(plain(), at, off),
-                    (Size::H, true) => ins.sload16(I64, plain(), at, off),
-                    (Size::B, true) => ins.sload8(I64, plain(), at, off),
-                }
+                self.load(Access { pc, size, base, off }, signed)
             }
             Op::Store { size, base, off, value } => {
-                let (at, off) = self.access(inst, base, off, size);
-                let value = self.value(value);
-                let ins = self.builder.ins();
-                match size {
-                    Size::DW => ins.store(plain(), value, at, off),
-                    Size::W => ins.istore32(plain(), value, at, off),
-                    Size::H => ins.istore16(plain(), value, at, off),
-                    Size::B => ins.istore8(plain(), value, at, off),
-                };
-                return;
+                return self.store(Access { pc, size, base, off }, value);
             }
-            Op::Acquire { size, base, off } => {
-                let at = self.address(inst, base, off, size);
-                let ty = sized_type(size);
-                let value = self.builder.ins().atomic_load(ty, plain(), at);
-                if size == Size::DW { value } else { self.builder.ins().uextend(I64, value) }
-            }
+            Op::Acquire { size, base, off } => self.acquire(Access { pc, size, base, off }),
             Op::Release { size, base, off, value } => {
-                let at = self.address(inst, base, off, size);
-                let mut value = self.value(value);
-                if size != Size::DW {
-                    value = self.builder.ins().ireduce(sized_type(size), value);
-                }
-                self.builder.ins().atomic_store(plain(), value, at);
-                return;
+                return self.release(Access { pc, size, base, off }, value);
             }
             Op::Atomic { op, size, base, off, value, expected } => {
-                let at = self.address(inst, base, off, size);
-                let width = if size == Size::DW { Width::W64 } else { Width::W32 };
-                let operand = self.sized(width, value);
-                let flags = MemFlagsData::trusted();
-                let op = match op {
-                    AtomicOp::Add { .. } => Some(AtomicRmwOp::Add),
-                    AtomicOp::Or { .. } => Some(AtomicRmwOp::Or),
-                    AtomicOp::And { .. } => Some(AtomicRmwOp::And),
-                    AtomicOp::Xor { .. } => Some(AtomicRmwOp::Xor),
-                    AtomicOp::Xchg => Some(AtomicRmwOp::Xchg),
-                    AtomicOp::Cmpxchg => None,
-                };
-                let old = match op {
-                    Some(op) => {
-                        self.builder.ins().atomic_rmw(sized_type(size), flags, op, at, operand)
-                    }
-                    None => {
-                        let expected = self.sized(width, expected);
-                        self.builder.ins().atomic_cas(flags, at, expected, operand)
-                    }
-                };
-                if size == Size::DW { old } else { self.builder.ins().uextend(I64, old) }
+                self.atomic(Access { pc, size, base, off }, op, value, expected)
             }
             Op::Call { func, depth, args } => self.call(inst, func, depth, args),
+            Op::Helper { helper, depth, args } => self.helper(pc, helper, depth, args),
+            Op::TailCall { nested, depth, args } => self.tail_call(pc, nested, depth, args),
+            Op::Answer => self.field(I64, offset::ANSWER),
+            Op::Legacy { size, at } => self.legacy(pc, size, at),
+            Op::Context { cell, .. } => self.field(I64, offset::CELLS + 8 * i32::from(cell)),
+            Op::StoreContext { size, off, value } => {
+                return self.store_context(pc, size, off, value);
+            }
             Op::Spend(cost) => return self.spend(cost, pc),
             Op::Enter(depth) => {
-                if self.checks == Checks::Guarded {
+                if self.target.checks == Checks::Guarded {
                     self.enter(depth, pc);
                 }
                 return;
@@ -284,21 +250,10 @@ impl Lowering<'_, '_> {
         self.wide[inst.at()] = Some(value);
     }
 
-    fn address(&mut self, inst: Val, base: Val, off: i32, size: Size) -> Value {
-        let (at, off) = self.access(inst, base, off, size);
-        if off == 0 {
-            return at;
-        }
-        let off = self.builder.ins().iconst(I64, i64::from(off));
-        self.builder.ins().iadd(at, off)
-    }
-
     fn call(&mut self, inst: Val, callee: u32, depth: u32, args: [Val; 5]) -> Value {
         let pc = self.func.pcs[inst.at()];
-        let mut signature = super::signature();
-        if callee == 0 {
-            signature.call_conv = self.entry_conv;
-        }
+        let entered = self.target.entered[callee as usize];
+        let signature = super::signature(self.target.isa, entered);
         let signature = self.builder.import_signature(signature);
         let name = UserExternalName { namespace: 0, index: callee };
         let name = self.builder.func.declare_imported_user_function(name);
@@ -310,7 +265,7 @@ impl Lowering<'_, '_> {
         });
         let mut values = vec![self.state];
         values.extend(args.map(|arg| self.value(arg)));
-        let guarded = self.checks == Checks::Guarded;
+        let guarded = self.target.checks == Checks::Guarded;
         if guarded {
             let frame = self.enter(depth + 1, pc);
             self.builder.ins().store(plain(), frame, self.state, offset::FRAME);
@@ -320,16 +275,22 @@ impl Lowering<'_, '_> {
         if guarded {
             let frame = self.frame(0);
             self.builder.ins().store(plain(), frame, self.state, offset::FRAME);
-            // A callee that left the run takes its callers along.
-            let exit = self.field(I32, offset::EXIT);
-            let next = self.builder.create_block();
-            let pc = self.field(I32, offset::PC);
-            let leave = self.exit_block();
-            let args = [BlockArg::Value(exit), BlockArg::Value(pc)];
-            self.builder.ins().brif(exit, leave, &args, next, &[]);
-            self.builder.switch_to_block(next);
+        }
+        if guarded || self.target.hosted {
+            self.leave_if_over();
         }
         result
+    }
+
+    /// A callee or a helper that ended the run takes its callers along.
+    pub fn leave_if_over(&mut self) {
+        let exit = self.field(I32, offset::EXIT);
+        let next = self.builder.create_block();
+        let pc = self.field(I32, offset::PC);
+        let leave = self.exit_block();
+        let args = [BlockArg::Value(exit), BlockArg::Value(pc)];
+        self.builder.ins().brif(exit, leave, &args, next, &[]);
+        self.builder.switch_to_block(next);
     }
 
     fn term(&mut self, term: &Term) {
@@ -564,7 +525,7 @@ impl Lowering<'_, '_> {
     }
 }
 
-fn sized_type(size: Size) -> Type {
+pub fn sized_type(size: Size) -> Type {
     match size {
         Size::B => I8,
         Size::H => I16,

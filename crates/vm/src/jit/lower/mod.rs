@@ -3,6 +3,7 @@
 
 pub mod code;
 mod func;
+mod hosted;
 mod memory;
 
 use cranelift_codegen::binemit::Reloc;
@@ -10,10 +11,11 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{
     AbiParam, ExternalName, Function, Signature, UserExternalName, UserFuncName, types::I64,
 };
-use cranelift_codegen::isa::{CallConv, OwnedTargetIsa};
+use cranelift_codegen::isa::{CallConv, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, FinalizedRelocTarget};
 use cranelift_frontend::FunctionBuilderContext;
+use skep_isa::Pc;
 use std::sync::OnceLock;
 
 use super::ir::Module;
@@ -50,45 +52,42 @@ fn host() -> Result<&'static OwnedTargetIsa, JitError> {
     made.as_ref().map_err(Clone::clone)
 }
 
-/// Signature of every function: state, r1 to r5, gives r0.
-fn signature() -> Signature {
-    let mut signature = Signature::new(CallConv::Fast);
+/// Signature of every function: state, r1 to r5, gives r0. Rust calls those that are
+/// `entered` from outside.
+fn signature(isa: &dyn TargetIsa, entered: bool) -> Signature {
+    let convention = if entered { isa.default_call_conv() } else { CallConv::Fast };
+    let mut signature = Signature::new(convention);
     signature.params = vec![AbiParam::new(I64); 6];
     signature.returns = vec![AbiParam::new(I64)];
     signature
 }
 
-/// Compiles a module; its first function is the entry.
+/// Compiles a module; its first function is the entry. Gives also where the functions
+/// start that helpers call.
 ///
 /// # Errors
 /// The back end gave up, or there is no memory for code.
-pub fn lower(module: &Module, checks: Checks) -> Result<CodeMemory, JitError> {
-    let isa = host()?;
+pub fn lower(module: &Module, checks: Checks) -> Result<(CodeMemory, Vec<(Pc, u32)>), JitError> {
+    let isa = host()?.as_ref();
+    let mut entered = vec![false; module.funcs.len()];
+    entered[0] = true;
+    let hosted = module.calls_host();
+    for &(_, func) in &module.callbacks {
+        entered[func as usize] = true;
+    }
     let (mut code, mut lead) = (Vec::new(), 0);
     let (mut starts, mut calls) = (Vec::new(), Vec::new());
     let mut builders = FunctionBuilderContext::new();
     let mut context = Context::new();
     for (index, source) in module.funcs.iter().enumerate() {
         context.clear();
-        let mut signature = signature();
-        if index == 0 {
-            // Called from Rust.
-            signature.call_conv = isa.default_call_conv();
-        }
+        let signature = signature(isa, entered[index]);
         context.func =
             Function::with_name_signature(UserFuncName::user(0, index as u32), signature);
-        // A recursive program calls its first function under the signature of others.
-        let entry_conv = isa.default_call_conv();
-        func::lower(
-            source,
-            checks,
-            entry_conv,
-            &mut context.func,
-            &mut builders,
-            isa.frontend_config(),
-        );
+        let target = func::Target { isa, entered: &entered, checks, hosted };
+        func::lower(source, target, &mut context.func, &mut builders);
         let compiled = context
-            .compile(isa.as_ref(), &mut ControlPlane::default())
+            .compile(isa, &mut ControlPlane::default())
             .map_err(|error| backend(format!("{:?}", error.inner)))?;
         code.resize(code.len().next_multiple_of(ALIGNMENT), 0);
         let pad = aligned(lead + code.len(), &compiled.bb_edges);
@@ -114,7 +113,11 @@ pub fn lower(module: &Module, checks: Checks) -> Result<CodeMemory, JitError> {
         let target = starts[callee as usize] as i64 + addend;
         patch(&mut code, at, kind, target - at as i64)?;
     }
-    CodeMemory::new(&code, lead).map_err(|error| JitError::Memory(error.kind()))
+    let mut callbacks: Vec<(Pc, u32)> =
+        module.callbacks.iter().map(|&(pc, func)| (pc, starts[func as usize] as u32)).collect();
+    callbacks.sort_unstable();
+    let memory = CodeMemory::new(&code, lead).map_err(|error| JitError::Memory(error.kind()))?;
+    Ok((memory, callbacks))
 }
 
 /// How far on from `start` a function is placed best: where most loops, those that go

@@ -93,7 +93,10 @@ fn copy(func: &mut Func, body: &Func, blk: Blk, at: usize, checks: Checks) {
         op.map(name);
         match &mut op {
             Op::Frame(index) => *index += frame,
-            Op::Enter(depth) | Op::Call { depth, .. } => *depth += frame,
+            Op::Enter(depth)
+            | Op::Call { depth, .. }
+            | Op::Helper { depth, .. }
+            | Op::TailCall { depth, .. } => *depth += frame,
             _ => {}
         }
         func.push(op, pc);
@@ -116,6 +119,7 @@ fn copy(func: &mut Func, body: &Func, blk: Blk, at: usize, checks: Checks) {
 fn drop_uncalled(module: &mut Module) {
     let mut kept = vec![false; module.funcs.len()];
     let mut work = vec![0];
+    work.extend(module.callbacks.iter().map(|&(_, func)| func as usize));
     while let Some(func) = work.pop() {
         if std::mem::replace(&mut kept[func], true) {
             continue;
@@ -136,6 +140,9 @@ fn drop_uncalled(module: &mut Module) {
         .collect();
     let mut at = kept.iter();
     module.funcs.retain(|_| at.next().is_some_and(|&keep| keep));
+    for (_, func) in &mut module.callbacks {
+        *func = number[*func as usize];
+    }
     for func in &mut module.funcs {
         for op in &mut func.ops {
             if let Op::Call { func, .. } = op {

@@ -73,6 +73,9 @@ impl Passes {
     /// All of them.
     pub const ALL: Passes = Passes((1 << NAMES.len()) - 1);
 
+    /// Those that take little time in programs of any size.
+    pub const CHEAP: Passes = CLEAN.with(PROMOTE);
+
     /// Names of all passes.
     pub fn names() -> &'static [&'static str] {
         &NAMES
@@ -89,8 +92,13 @@ impl Passes {
     }
 
     /// These and those.
-    pub fn with(self, those: Passes) -> Passes {
+    pub const fn with(self, those: Passes) -> Passes {
         Passes(self.0 | those.0)
+    }
+
+    /// Those of these that are among those.
+    pub fn only(self, those: Passes) -> Passes {
+        Passes(self.0 & those.0)
     }
 
     fn name(self) -> &'static str {

@@ -32,7 +32,10 @@ fn loops(func: &mut Func, parts: bool) {
         }
         let Some(found) = loops::counted(func, &preds, blk) else { continue };
         let size = func.blocks[blk.at()].insts.len() as u64;
-        let calls = |inst: &Val| matches!(func.op(*inst), Op::Call { .. });
+        let calls = |inst: &Val| {
+            let op = func.op(*inst);
+            matches!(op, Op::Call { .. }) || op.calls_host()
+        };
         if func.blocks[blk.at()].insts.iter().any(calls) {
             continue;
         }

@@ -6,7 +6,7 @@ use skep_isa::{ImmKind, Insn};
 
 use super::{Bed, configurations};
 use crate::interp::Outcome;
-use crate::jit::{Checks, JitError, generate};
+use crate::jit::{Checks, JitError, Source, generate};
 
 /// Bytes that the program may use, amid others that it may not.
 const MEMORY: usize = 64;
@@ -31,7 +31,7 @@ fn hostile_programs_stay_in_their_memory() {
         u.fill_buffer(&mut bytes)?;
         let expected = bed.interpret(&program.0, &bytes);
         for &options in &guarded[..2] {
-            let code = match generate(&program.0, options) {
+            let code = match generate(Source::bare(&program.0), options) {
                 Ok(code) => code,
                 Err(JitError::Unsupported { .. } | JitError::TooLarge { .. }) => continue,
                 Err(error) => panic!("{error}"),

@@ -8,12 +8,12 @@ mod arbitrary;
 mod hostile;
 mod vectors;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use skep_abi::ProgType;
 use skep_isa::Insn;
 
-use super::{Checks, Code, JitError, Options, Passes, State, generate, optimise};
+use super::{Checks, Code, JitError, Options, Passes, Source, State, generate, optimise};
 use crate::Vm;
 use crate::hooks::NoContext;
 use crate::interp::{Outcome, Run};
@@ -52,6 +52,7 @@ impl Bed {
             id: 0,
             btf_id: 0,
             proof: None,
+            code: OnceLock::new(),
         };
         self.memory.bytes_mut(0, bytes.len()).copy_from_slice(bytes);
         let pointer = match bytes.len() {
@@ -97,14 +98,14 @@ impl Bed {
             if options.checks == Checks::Elided && !returned {
                 continue;
             }
-            let code = match generate(insns, options) {
+            let code = match generate(Source::bare(insns), options) {
                 Ok(code) => code,
                 Err(JitError::Unsupported { .. } | JitError::TooLarge { .. }) => return Ok(false),
                 Err(error) => return Err(format!("{options:?}: {error}")),
             };
             let actual = self.compiled(&code, bytes);
             if returned && actual != expected {
-                let form = optimise(insns, options).map(|module| module.to_string());
+                let form = optimise(Source::bare(insns), options).map(|module| module.to_string());
                 return Err(format!(
                     "{options:?}: expected {expected:x?}\ngot {actual:x?}\n{}\n{}",
                     form.unwrap_or_default(),

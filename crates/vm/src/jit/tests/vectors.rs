@@ -6,7 +6,7 @@ use skep_isa::vector::{self, Expected};
 
 use super::{Bed, configurations};
 use crate::interp::Outcome;
-use crate::jit::{Checks, JitError, generate};
+use crate::jit::{Checks, JitError, Source, generate};
 
 #[test]
 fn every_published_vector_gives_its_result_when_compiled() {
@@ -21,7 +21,7 @@ fn every_published_vector_gives_its_result_when_compiled() {
     for (name, vector) in &vectors {
         let Expected::Result(expected) = vector.expected else { continue };
         for options in configurations() {
-            let code = match generate(&vector.insns, options) {
+            let code = match generate(Source::bare(&vector.insns), options) {
                 Ok(code) => code,
                 Err(JitError::Unsupported { what, .. }) => {
                     left.push(format!("{name}: {what}"));

@@ -1,0 +1,559 @@
+//! The kernel around compiled code: what code asks for while it runs.
+//!
+//! Code computes on plain 64-bit words. Helpers get values again: a map's word is its
+//! number, the context's is known, a subprogram's is its first slot. Memory of elided
+//! code is vouched for by the verifier, so that its region only says where it starts;
+//! memory of guarded code is looked up among all regions that the run was given
+//! pointers to (see [`regions`](super::regions)).
+//!
+//! A run is reached through [`State::run`]. While compiled code runs, nobody holds a
+//! reference to it: whoever enters code lends his own for that time.
+
+use std::sync::Arc;
+
+use skep_abi::{Frame, Trap, TrapKind};
+use skep_isa::{AluOp, AtomicOp, Insn, Pc, Reg, Size, Width, alu, movsx};
+
+use super::ir::Exit;
+use super::regions::Given;
+use super::run::{Entry, State};
+use super::{Checks, Code};
+use crate::engine::How;
+use crate::helpers::{self, tags};
+use crate::interp::{Outcome, Run, Stop};
+use crate::mem::stack::FRAME_SIZE;
+use crate::mem::value::{Kind, Region, Value};
+use crate::program::Program;
+
+/// What a run knows while compiled code runs it.
+pub(crate) struct Native<'r> {
+    state: *mut State<'r>,
+    /// Of the program that runs.
+    pub(super) code: Arc<Code>,
+    /// How programs are compiled that it calls.
+    how: How,
+    /// The context as programs see it.
+    pub(super) context: Value,
+    /// Regions that guarded code was given pointers to.
+    pub(super) given: Given,
+    /// Callbacks that run.
+    depth: usize,
+    /// The program that goes on in the place of this one.
+    next: Option<Arc<Program>>,
+    /// Why the run is to end, and where, innermost first.
+    stop: Option<Stop>,
+    frames: Vec<Frame>,
+}
+
+impl<'r> Native<'r> {
+    /// For runs of a program with this context.
+    pub fn new(code: Arc<Code>, how: How, context: Value) -> Native<'r> {
+        Native {
+            state: std::ptr::null_mut(),
+            code,
+            how,
+            context,
+            given: Given::default(),
+            depth: 0,
+            next: None,
+            stop: None,
+            frames: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_guarded(&self) -> bool {
+        self.code.checks == Checks::Guarded
+    }
+
+    /// Frames of callbacks, for words that helpers lend to them.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+}
+
+/// Runs a program from its start; `None` where it has to be interpreted, since it loads
+/// a field of the context that there is none of.
+pub(crate) fn execute<'r>(
+    run: &mut Run<'r>,
+    state: &mut State<'r>,
+    arguments: [Value; 2],
+    budget: u64,
+) -> Option<Outcome> {
+    state.begin(budget);
+    if !fill(run, state) {
+        return None;
+    }
+    let first = drive(run, state, arguments.map(|value| value.bits));
+    Some(match first {
+        Ok(r0) | Err(Stop::Return(r0)) => Outcome::Returned(r0),
+        Err(Stop::Budget) => Outcome::OutOfBudget,
+        Err(Stop::Trap(kind)) => {
+            let native = run.native.as_mut();
+            let mut frames = native.map(|native| std::mem::take(&mut native.frames));
+            let frames = frames.take().filter(|frames| !frames.is_empty());
+            let frames = frames.unwrap_or_else(|| vec![Frame { pc: run.pc }]);
+            Outcome::Trapped(Trap { pc: frames[0].pc, kind, frames })
+        }
+    })
+}
+
+/// After a run: the program and its code as they were, and nothing that it was given.
+#[inline]
+pub(crate) fn tidy(run: &mut Run<'_>, program: &Arc<Program>, code: &Arc<Code>) {
+    if !Arc::ptr_eq(&run.program, program) {
+        run.program = program.clone();
+    }
+    run.forget_found();
+    let Some(native) = &mut run.native else { return };
+    if !Arc::ptr_eq(&native.code, code) {
+        native.code = code.clone();
+    }
+    native.given.clear();
+}
+
+/// Puts the context's fields into their cells.
+fn fill(run: &mut Run<'_>, state: &mut State<'_>) -> bool {
+    let Some(native) = &run.native else { return false };
+    for (&(offset, size), cell) in native.code.cells.iter().zip(&mut state.cells) {
+        match run.context.load(offset, size) {
+            Some(value) => *cell = value.bits,
+            None => return false,
+        }
+    }
+    true
+}
+
+/// Runs the run's program, and those that go on in its place, until one returns. Its
+/// cells are filled.
+fn drive<'r>(run: &mut Run<'r>, state: &mut State<'r>, [r1, r2]: [u64; 2]) -> Result<u64, Stop> {
+    let Some(native) = &run.native else { return Err(TrapKind::BadInstruction.into()) };
+    let entry = native.code.entry();
+    let r0 = enter(run, state, entry, [r1, r2, 0, 0, 0]);
+    if state.exit == Exit::None as u32 { Ok(r0) } else { go_on(run, state) }
+}
+
+/// Enters code of the run's.
+#[inline]
+fn enter<'r>(run: &mut Run<'r>, state: &mut State<'r>, entry: Entry, args: [u64; 5]) -> u64 {
+    let state: *mut State<'r> = state;
+    // SAFETY: a state is valid while it is lent to this function.
+    let before = unsafe { std::mem::replace(&mut (*state).run, run) };
+    if let Some(native) = &mut run.native {
+        native.state = state;
+    }
+    let [r1, r2, r3, r4, r5] = args;
+    // SAFETY: guarded code accesses what it finds in the state or asks for; elided code is
+    // a verified program's, with the maps, the context and the arguments that it was
+    // verified for. Both call the functions below, which reach the run through the state.
+    let r0 = unsafe { entry(state, r1, r2, r3, r4, r5) };
+    // SAFETY: as above.
+    unsafe { (*state).run = before };
+    r0
+}
+
+/// After code left: with the next program, or with the reason.
+#[cold]
+fn go_on<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Result<u64, Stop> {
+    loop {
+        if state.exit != Exit::TailCall as u32 {
+            return Err(reason(run, state));
+        }
+        state.exit = Exit::None as u32;
+        let native = run.native.as_mut();
+        let Some(target) = native.and_then(|native| native.next.take()) else {
+            return Err(TrapKind::BadInstruction.into());
+        };
+        run.program = target;
+        state.allow_tail_calls(run.tail_calls);
+        match run_program(run, state) {
+            Some(r0) if state.exit == Exit::None as u32 => return Ok(r0),
+            Some(_) => {}
+            None => return interpret(run, state),
+        }
+    }
+}
+
+/// Enters the run's program; `None` where it has no code.
+fn run_program<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Option<u64> {
+    let native = run.native.as_mut()?;
+    native.code = Arc::clone(run.program.code(native.how)?);
+    native.given.clear();
+    state.favour(None);
+    let (entry, r1) = (native.code.entry(), native.context.bits);
+    fill(run, state).then(|| enter(run, state, entry, [r1, 0, 0, 0, 0]))
+}
+
+/// Runs the run's program in the interpreter, on the frame that compiled code is at.
+fn interpret<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Result<u64, Stop> {
+    let native = run.native.take();
+    let context = native.as_ref().map_or(Value::scalar(0), |native| native.context);
+    let depth = (state.frame - state.stack) / u64::from(FRAME_SIZE);
+    run.budget = state.budget;
+    let result = run.continue_with(context, depth.saturating_sub(1) as usize);
+    state.budget = run.budget;
+    run.native = native;
+    result
+}
+
+/// Why code left.
+fn reason(run: &mut Run<'_>, state: &mut State<'_>) -> Stop {
+    let exit = std::mem::replace(&mut state.exit, Exit::None as u32);
+    let Some(native) = &mut run.native else { return TrapKind::BadInstruction.into() };
+    if exit == Exit::Host as u32 {
+        return native.stop.take().unwrap_or(TrapKind::BadInstruction.into());
+    }
+    if exit == Exit::Budget as u32 {
+        return Stop::Budget;
+    }
+    native.frames.push(Frame { pc: state.pc });
+    state.exit = exit;
+    let kind = match (state.trap_kind(), run.program.insns.get(state.pc as usize)) {
+        (
+            TrapKind::UnknownKfunc { .. },
+            Some(Insn::Call(skep_isa::Callee::Kfunc { btf_id, .. })),
+        ) => TrapKind::UnknownKfunc { btf_id: *btf_id as u32 },
+        (kind, _) => kind,
+    };
+    state.exit = Exit::None as u32;
+    kind.into()
+}
+
+/// The run that a state belongs to.
+///
+/// # Safety
+/// `state` is what compiled code got, and nobody else uses the run meanwhile.
+unsafe fn run_of<'s, 'r>(state: *mut State<'r>) -> Option<&'s mut Run<'r>> {
+    // SAFETY: a state is valid while its code runs.
+    let run = unsafe { (*state).run };
+    // SAFETY: null, or lent by `enter` for as long as the code runs.
+    unsafe { run.as_mut() }
+}
+
+/// Lets code leave at an instruction.
+fn leave(state: *mut State<'_>, exit: Exit, pc: Pc) {
+    // SAFETY: a state is valid while its code runs.
+    let state = unsafe { &mut *state };
+    (state.exit, state.pc) = (exit as u32, pc);
+}
+
+/// Lets code leave at an instruction, for this reason.
+fn stop(run: &mut Run<'_>, state: *mut State<'_>, pc: Pc, why: Stop) -> u64 {
+    if let Some(native) = &mut run.native {
+        if matches!(why, Stop::Trap(_)) {
+            native.frames.push(Frame { pc });
+        }
+        native.stop = Some(why);
+    }
+    leave(state, Exit::Host, pc);
+    0
+}
+
+/// What a word of a call site says: the instruction, and what it is about.
+fn site(word: u64) -> (Pc, u32) {
+    ((word >> 32) as u32, word as u32)
+}
+
+/// Calls a helper.
+pub extern "C" fn helper(
+    state: *mut State<'_>,
+    call: u64,
+    r1: u64,
+    r2: u64,
+    r3: u64,
+    r4: u64,
+    r5: u64,
+) -> u64 {
+    let (pc, id) = site(call);
+    // SAFETY: compiled code passes on its state.
+    let Some(run) = (unsafe { run_of(state) }) else {
+        leave(state, Exit::UnknownCall, pc);
+        return 0;
+    };
+    run.pc = pc;
+    run.take_words(id, [r1, r2, r3, r4, r5]);
+    let result = helpers::call(run, id);
+    // SAFETY: a state is valid while its code runs.
+    run.after_helper(unsafe { &mut *state }, id);
+    match result {
+        Ok(value) => {
+            // SAFETY: as above.
+            run.give(unsafe { &mut *state }, value);
+            value.bits
+        }
+        Err(why) => stop(run, state, pc, why),
+    }
+}
+
+impl<'r> Run<'r> {
+    /// Puts words into r1 to r5, as the values that a helper takes.
+    fn take_words(&mut self, id: u32, words: [u64; 5]) {
+        for ((reg, tag), word) in ARGUMENTS.into_iter().zip(tags::tags(id)).zip(words) {
+            let value = self.value_of(tag, word);
+            self.regs.set(reg, value);
+        }
+    }
+
+    /// A helper with the context may have changed it; one that gives a record back has
+    /// ended it.
+    fn after_helper(&mut self, state: &mut State<'r>, id: u32) {
+        const GIVE_BACK: [u32; 2] = [132, 133];
+        if tags::takes_context(id) {
+            fill(self, state);
+            state.favour(None);
+        }
+        if GIVE_BACK.contains(&id)
+            && let Some(native) = &mut self.native
+        {
+            native.given.take(self.regs.bits(Reg::R1));
+            state.favour(None);
+        }
+    }
+
+    /// Guarded code gets a value: what it points into is the program's from now on.
+    fn give(&mut self, state: &mut State<'r>, value: Value) {
+        let Some(native) = &mut self.native else { return };
+        let memory = matches!(value.kind(), Kind::MapValue | Kind::Record | Kind::Memory);
+        if native.is_guarded() && memory {
+            native.given.add(value.region());
+            self.favour(state, value.region());
+        }
+    }
+
+    fn favour(&self, state: &mut State<'r>, region: Region) {
+        if region.is_writable() {
+            state.favour(Some(region));
+        }
+    }
+
+    /// Calls a subprogram from a helper.
+    pub(crate) fn call_back_native(
+        &mut self,
+        function: Value,
+        arguments: &[Value],
+    ) -> Result<u64, Stop> {
+        let Some(native) = &mut self.native else { return Err(TrapKind::BadInstruction.into()) };
+        let Some(entry) = native.code.callback(function.bits) else {
+            return Err(TrapKind::BadJump { target: function.bits as i64 }.into());
+        };
+        let guarded = native.is_guarded();
+        let pointer = native.state;
+        // SAFETY: the state of the code that called the helper; it waits meanwhile.
+        let state = unsafe { &mut *pointer };
+        state.budget = state.budget.checked_sub(1).ok_or(Stop::Budget)?;
+        let frame = state.frame;
+        if guarded {
+            state.frame += u64::from(FRAME_SIZE);
+            if state.frame > state.limit {
+                state.frame = frame;
+                return Err(TrapKind::CallDepth.into());
+            }
+        }
+        native.depth += 1;
+        let mut words = [0; 5];
+        for (word, &value) in words.iter_mut().zip(arguments) {
+            *word = value.bits;
+            self.give(state, value);
+        }
+        let pc = self.pc;
+        let r0 = enter(self, state, entry, words);
+        self.pc = pc;
+        state.frame = frame;
+        if let Some(native) = &mut self.native {
+            native.depth -= 1;
+        }
+        if state.exit == Exit::None as u32 { Ok(r0) } else { Err(reason(self, state)) }
+    }
+
+    /// Runs another program in the place of a subprogram.
+    fn nest(&mut self, state: &mut State<'r>, target: Arc<Program>) -> Result<u64, Stop> {
+        let Some(native) = &mut self.native else { return Err(TrapKind::BadInstruction.into()) };
+        let code = native.code.clone();
+        let given = std::mem::take(&mut native.given);
+        let (program, frame) = (std::mem::replace(&mut self.program, target), state.frame);
+        state.allow_tail_calls(self.tail_calls);
+        let result = match run_program(self, state) {
+            Some(r0) if state.exit == Exit::None as u32 => Ok(r0),
+            Some(_) => go_on(self, state),
+            None => interpret(self, state),
+        };
+        (self.program, state.frame) = (program, frame);
+        if let Some(native) = &mut self.native {
+            (native.code, native.given) = (code, given);
+        }
+        fill(self, state);
+        state.favour(None);
+        result
+    }
+}
+
+const ARGUMENTS: [Reg; 5] = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
+
+/// `bpf_tail_call(ctx, map, index)`: 1 where another program goes on.
+pub extern "C" fn tail_call(
+    state: *mut State<'_>,
+    call: u64,
+    context: u64,
+    map: u64,
+    index: u64,
+) -> u64 {
+    let (pc, nested) = site(call);
+    // SAFETY: compiled code passes on its state.
+    let Some(run) = (unsafe { run_of(state) }) else {
+        leave(state, Exit::UnknownCall, pc);
+        return 0;
+    };
+    run.pc = pc;
+    // Whatever else it is, the next program gets the run's own context.
+    let _ = context;
+    let map = run.value_of(tags::Tag::Map, map);
+    let target = match run.tail_target(map, index as u32) {
+        Ok(Some(target)) => target,
+        Ok(None) => return 0,
+        Err(why) => return stop(run, state, pc, why),
+    };
+    if nested == 0 {
+        if let Some(native) = &mut run.native {
+            native.next = Some(target);
+        }
+        leave(state, Exit::TailCall, pc);
+        return 1;
+    }
+    // SAFETY: a state is valid while its code runs, which waits meanwhile.
+    let shared = unsafe { &mut *state };
+    match run.nest(shared, target) {
+        Ok(answer) => {
+            shared.answer = answer;
+            1
+        }
+        Err(why) => stop(run, state, pc, why),
+    }
+}
+
+/// A legacy packet load: outside of the packet the program returns 0.
+pub extern "C" fn legacy(state: *mut State<'_>, access: u64, at: u64) -> u64 {
+    let (pc, bytes) = site(access);
+    // SAFETY: compiled code passes on its state.
+    let Some(run) = (unsafe { run_of(state) }) else {
+        leave(state, Exit::UnknownCall, pc);
+        return 0;
+    };
+    match run.context.load_legacy(i64::from(at as u32 as i32), size_of(bytes)) {
+        Some(word) => word.into(),
+        None => stop(run, state, pc, Stop::Return(0)),
+    }
+}
+
+/// A store to a field of the context.
+pub extern "C" fn store_context(state: *mut State<'_>, access: u64, offset: u64, bits: u64) {
+    let (pc, bytes) = site(access);
+    // SAFETY: compiled code passes on its state.
+    let Some(run) = (unsafe { run_of(state) }) else { return leave(state, Exit::Memory, pc) };
+    let (offset, size) = (offset as i64, size_of(bytes));
+    let stored = u32::try_from(offset).ok().and_then(|at| run.context.store(at, size, bits));
+    match stored {
+        Some(()) => {
+            // SAFETY: a state is valid while its code runs.
+            fill(run, unsafe { &mut *state });
+        }
+        None => {
+            let kind = TrapKind::BadContextAccess { offset, size: size.bytes(), write: true };
+            stop(run, state, pc, kind.into());
+        }
+    }
+}
+
+/// A load that the fast checks did not let through.
+pub extern "C" fn load(state: *mut State<'_>, access: u64, address: u64) -> u64 {
+    let (pc, what) = site(access);
+    // SAFETY: compiled code passes on its state.
+    let Some(run) = (unsafe { run_of(state) }) else {
+        leave(state, Exit::Memory, pc);
+        return 0;
+    };
+    let (size, signed) = (size_of(what & 0xff), what >> 8 != 0);
+    match run.load_at(pc, address, size) {
+        Ok((bits, region)) => {
+            if let Some(region) = region {
+                // SAFETY: a state is valid while its code runs.
+                run.favour(unsafe { &mut *state }, region);
+            }
+            if signed { movsx(Width::W64, size, bits) } else { bits }
+        }
+        Err(kind) => stop(run, state, pc, kind.into()),
+    }
+}
+
+/// A store that the fast checks did not let through.
+pub extern "C" fn store(state: *mut State<'_>, access: u64, address: u64, bits: u64) {
+    let (pc, what) = site(access);
+    // SAFETY: compiled code passes on its state.
+    let Some(run) = (unsafe { run_of(state) }) else { return leave(state, Exit::Memory, pc) };
+    match run.store_at(pc, address, size_of(what), bits) {
+        Ok(region) => {
+            // SAFETY: a state is valid while its code runs.
+            let state = unsafe { &mut *state };
+            match region {
+                Some(region) => run.favour(state, region),
+                None => {
+                    fill(run, state);
+                }
+            }
+        }
+        Err(kind) => {
+            stop(run, state, pc, kind.into());
+        }
+    }
+}
+
+/// An atomic operation that the fast checks did not let through; gives the old word.
+pub extern "C" fn atomic(
+    state: *mut State<'_>,
+    access: u64,
+    address: u64,
+    operand: u64,
+    expected: u64,
+) -> u64 {
+    let (pc, what) = site(access);
+    // SAFETY: compiled code passes on its state.
+    let Some(run) = (unsafe { run_of(state) }) else {
+        leave(state, Exit::Memory, pc);
+        return 0;
+    };
+    let size = size_of(what & 0xff);
+    let width = if size == Size::DW { Width::W64 } else { Width::W32 };
+    let cut = |bits: u64| if size == Size::DW { bits } else { bits as u32 as u64 };
+    let updated = run.update_at(pc, address, size, |old| match what >> 8 {
+        0 => alu(AluOp::Add, width, old, operand),
+        1 => alu(AluOp::Or, width, old, operand),
+        2 => alu(AluOp::And, width, old, operand),
+        3 => alu(AluOp::Xor, width, old, operand),
+        4 => cut(operand),
+        _ if old == cut(expected) => cut(operand),
+        _ => old,
+    });
+    match updated {
+        Ok(old) => old,
+        Err(kind) => stop(run, state, pc, kind.into()),
+    }
+}
+
+/// An atomic operation as a number.
+pub fn atomic_code(op: AtomicOp) -> u32 {
+    match op {
+        AtomicOp::Add { .. } => 0,
+        AtomicOp::Or { .. } => 1,
+        AtomicOp::And { .. } => 2,
+        AtomicOp::Xor { .. } => 3,
+        AtomicOp::Xchg => 4,
+        AtomicOp::Cmpxchg => 5,
+    }
+}
+
+fn size_of(bytes: u32) -> Size {
+    match bytes {
+        1 => Size::B,
+        2 => Size::H,
+        4 => Size::W,
+        _ => Size::DW,
+    }
+}

@@ -1,0 +1,120 @@
+//! What compiled code asks the kernel around it to do: helpers, tail calls, legacy
+//! packet loads, stores to the context, and accesses that the fast checks do not let
+//! through. Each is a call of one of [`host`]'s functions.
+
+use cranelift_codegen::ir::{AbiParam, InstBuilder, Signature, Value, condcodes::IntCC, types::*};
+use skep_isa::{Pc, Size};
+
+use super::func::Lowering;
+use super::memory::plain;
+use crate::jit::Checks;
+use crate::jit::host;
+use crate::jit::ir::Val;
+use crate::jit::run::offset;
+
+impl Lowering<'_, '_> {
+    /// Calls a function of the host with the state and these arguments.
+    pub fn host(&mut self, function: usize, arguments: &[Value]) -> Value {
+        let mut signature = Signature::new(self.target.isa.default_call_conv());
+        signature.params = vec![AbiParam::new(I64); arguments.len() + 1];
+        signature.returns = vec![AbiParam::new(I64)];
+        let signature = self.builder.import_signature(signature);
+        let callee = self.builder.ins().iconst(I64, function as i64);
+        let mut all = vec![self.state];
+        all.extend(arguments);
+        let call = self.builder.ins().call_indirect(signature, callee, &all);
+        self.builder.inst_results(call)[0]
+    }
+
+    /// An instruction and what it is about, as one word.
+    pub fn site(&mut self, pc: Pc, what: u32) -> Value {
+        self.builder.ins().iconst(I64, (u64::from(pc) << 32 | u64::from(what)) as i64)
+    }
+
+    pub fn helper(&mut self, pc: Pc, helper: u32, depth: u32, args: [Val; 5]) -> Value {
+        let mut values = vec![self.site(pc, helper)];
+        values.extend(args.map(|arg| self.value(arg)));
+        self.in_frame(depth, |this| this.host(host::helper as *const () as usize, &values))
+    }
+
+    pub fn tail_call(&mut self, pc: Pc, nested: bool, depth: u32, args: [Val; 3]) -> Value {
+        let mut values = vec![self.site(pc, nested.into())];
+        values.extend(args.map(|arg| self.value(arg)));
+        self.in_frame(depth, |this| this.host(host::tail_call as *const () as usize, &values))
+    }
+
+    pub fn legacy(&mut self, pc: Pc, size: Size, at: Val) -> Value {
+        let values = [self.site(pc, size.bytes()), self.value(at)];
+        self.in_frame(0, |this| this.host(host::legacy as *const () as usize, &values))
+    }
+
+    pub fn store_context(&mut self, pc: Pc, size: Size, off: i32, value: Val) {
+        let site = self.site(pc, size.bytes());
+        let off = self.builder.ins().iconst(I64, i64::from(off));
+        let value = self.value(value);
+        let values = [site, off, value];
+        self.in_frame(0, |this| this.host(host::store_context as *const () as usize, &values));
+    }
+
+    /// Does something that may call functions of the program, from the frame this far
+    /// above the function's own, and that may end the run.
+    fn in_frame(&mut self, depth: u32, done: impl FnOnce(&mut Self) -> Value) -> Value {
+        let above = depth > 0 && self.target.checks == Checks::Guarded;
+        if above {
+            let frame = self.frame(depth);
+            self.builder.ins().store(plain(), frame, self.state, offset::FRAME);
+        }
+        let result = done(self);
+        if above {
+            let frame = self.frame(0);
+            self.builder.ins().store(plain(), frame, self.state, offset::FRAME);
+        }
+        self.leave_if_over();
+        result
+    }
+
+    /// An access at an address that nothing is known of: `fast` where it is in the stack
+    /// or in the region that was used last, else `slow`, which looks further. Either
+    /// gives the value, where there is one.
+    pub fn guarded(
+        &mut self,
+        address: Value,
+        size: Size,
+        stack_first: bool,
+        fast: impl FnOnce(&mut Self) -> Option<Value>,
+        slow: impl FnOnce(&mut Self) -> Option<Value>,
+    ) -> Option<Value> {
+        let (second, inside) = (self.builder.create_block(), self.builder.create_block());
+        let (outside, after) = (self.builder.create_block(), self.builder.create_block());
+        self.builder.set_cold_block(outside);
+        let first = self.within(address, size, stack_first);
+        self.builder.ins().brif(first, inside, &[], second, &[]);
+        self.builder.switch_to_block(second);
+        let fits = self.within(address, size, !stack_first);
+        self.builder.ins().brif(fits, inside, &[], outside, &[]);
+        self.builder.switch_to_block(inside);
+        let result = fast(self);
+        let args: Vec<_> = result.into_iter().map(Into::into).collect();
+        self.builder.ins().jump(after, &args);
+        self.builder.switch_to_block(outside);
+        let found = slow(self);
+        self.leave_if_over();
+        let args: Vec<_> = found.into_iter().map(Into::into).collect();
+        self.builder.ins().jump(after, &args);
+        self.builder.switch_to_block(after);
+        result.map(|_| self.builder.append_block_param(after, I64))
+    }
+
+    fn within(&mut self, address: Value, size: Size, stack: bool) -> Value {
+        let (start, places) = if stack {
+            let start = self.field(I64, offset::STACK);
+            let places = crate::jit::run::STACK_SIZE + 1 - u64::from(size.bytes());
+            (start, self.builder.ins().iconst(I64, places as i64))
+        } else {
+            let start = self.field(I64, offset::MEMORY);
+            (start, self.field(I64, offset::PLACES + 8 * size as i32))
+        };
+        let within = self.builder.ins().isub(address, start);
+        self.builder.ins().icmp(IntCC::UnsignedLessThan, within, places)
+    }
+}

@@ -1,0 +1,173 @@
+//! Where a word of compiled code points: guarded code's addresses are looked up among
+//! everything that the run was given pointers to, and only there.
+
+use std::collections::BTreeMap;
+
+use skep_abi::TrapKind;
+use skep_isa::{Insn, Pc, Size};
+
+use super::run::STACK_SIZE;
+use crate::helpers::tags::Tag;
+use crate::interp::{Run, describe};
+use crate::mem::stack::FRAME_SIZE;
+use crate::mem::value::{Kind, Region, Value};
+
+/// Regions that helpers gave pointers to: map values, records, words lent to callbacks.
+/// By their first address.
+#[derive(Default)]
+pub(super) struct Given(BTreeMap<u64, Region>);
+
+impl Given {
+    pub fn add(&mut self, region: Region) {
+        self.0.insert(region.start(), region);
+    }
+
+    /// The region that starts there is the program's no more.
+    pub fn take(&mut self, start: u64) {
+        self.0.remove(&start);
+    }
+
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The region that an address is in, or right behind.
+    fn at(&self, address: u64) -> Option<Region> {
+        let (_, region) = self.0.range(..=address).next_back()?;
+        (address - region.start() <= region.size().into()).then_some(*region)
+    }
+}
+
+impl Run<'_> {
+    /// A word of compiled code as what a helper takes.
+    pub(super) fn value_of(&self, tag: Tag, word: u64) -> Value {
+        let Some(native) = &self.native else { return Value::scalar(word) };
+        let number = Value::scalar(word);
+        match tag {
+            Tag::Scalar => number,
+            Tag::Map => self.map_of(word).unwrap_or(number),
+            Tag::Context if word == native.context.bits => native.context,
+            Tag::Function if native.code.callback(word).is_some() => Value::function(word as Pc),
+            Tag::Record => self.record_at(word).unwrap_or(number),
+            Tag::Memory if !native.is_guarded() && word != 0 => Region::vouched(word).pointer(0),
+            Tag::Memory | Tag::Address if native.is_guarded() => self.locate(word),
+            _ => number,
+        }
+    }
+
+    /// What guarded code's address points into; a number where it is nowhere.
+    fn locate(&self, address: u64) -> Value {
+        let region = self.region_at(address);
+        region.map_or(Value::scalar(address), |region| region.value(address))
+    }
+
+    fn region_at(&self, address: u64) -> Option<Region> {
+        let native = self.native.as_ref()?;
+        let inside =
+            |region: &Region| address.wrapping_sub(region.start()) <= u64::from(region.size());
+        let start = self.stack_start();
+        if address.wrapping_sub(start) < STACK_SIZE {
+            let frame = (address - start) / u64::from(FRAME_SIZE);
+            return Some(self.stack_frame(frame as usize));
+        }
+        let mut packet = self.context.packet().into_iter().flatten();
+        let at_end = |region: Region| address - region.start() == u64::from(region.size());
+        let found = packet.find(inside).or(self.memory.filter(inside));
+        match found.or(native.given.at(address)) {
+            // What starts where another thing ends counts more.
+            Some(region) if !at_end(region) => Some(region),
+            other => self.direct_values().find(inside).or(other),
+        }
+    }
+
+    /// Values of maps that the program has the address of from the start.
+    fn direct_values(&self) -> impl Iterator<Item = Region> {
+        self.program.maps.iter().filter_map(|map| map.map.direct_region())
+    }
+
+    /// A load of guarded code; gives also the region, where it is memory.
+    pub(super) fn load_at(
+        &mut self,
+        pc: Pc,
+        address: u64,
+        size: Size,
+    ) -> Result<(u64, Option<Region>), TrapKind> {
+        if let Some(offset) = self.context_offset(address) {
+            let loaded = u32::try_from(offset).ok().and_then(|at| self.context.load(at, size));
+            let size = size.bytes();
+            let trap = TrapKind::BadContextAccess { offset, size, write: false };
+            return loaded.map(|value| (value.bits, None)).ok_or(trap);
+        }
+        let pointer = self.locate(address);
+        match pointer.load(0, size) {
+            Ok(bits) => Ok((bits, Some(pointer.region()))),
+            Err(fault) => Err(self.trap_at(pc, pointer, fault, size, false)),
+        }
+    }
+
+    /// A store of guarded code; gives the region, where it is memory.
+    pub(super) fn store_at(
+        &mut self,
+        pc: Pc,
+        address: u64,
+        size: Size,
+        bits: u64,
+    ) -> Result<Option<Region>, TrapKind> {
+        if let Some(offset) = self.context_offset(address) {
+            let at = u32::try_from(offset).ok();
+            let stored = at.and_then(|at| self.context.store(at, size, bits));
+            let size = size.bytes();
+            let trap = TrapKind::BadContextAccess { offset, size, write: true };
+            return stored.map(|()| None).ok_or(trap);
+        }
+        let pointer = self.locate(address);
+        match pointer.store(0, size, bits) {
+            Ok(()) => Ok(Some(pointer.region())),
+            Err(fault) => Err(self.trap_at(pc, pointer, fault, size, true)),
+        }
+    }
+
+    /// An atomic operation of guarded code.
+    pub(super) fn update_at(
+        &mut self,
+        pc: Pc,
+        address: u64,
+        size: Size,
+        change: impl FnMut(u64) -> u64,
+    ) -> Result<u64, TrapKind> {
+        let pointer = self.locate(address);
+        let updated = pointer.update(0, size, change);
+        updated.map_err(|fault| self.trap_at(pc, pointer, fault, size, true))
+    }
+
+    /// Offset into the context, of an address in it.
+    fn context_offset(&self, address: u64) -> Option<i64> {
+        let context = self.native.as_ref()?.context;
+        let offset = address.wrapping_sub(context.bits);
+        let is_context = context.kind() == Kind::Context;
+        (is_context && offset < context.region().size().into()).then_some(offset as i64)
+    }
+
+    fn trap_at(
+        &self,
+        pc: Pc,
+        pointer: Value,
+        fault: crate::mem::value::Fault,
+        size: Size,
+        write: bool,
+    ) -> TrapKind {
+        let (base, off) = match self.program.insns.get(pc as usize) {
+            Some(
+                Insn::Load { base, off, .. }
+                | Insn::Store { base, off, .. }
+                | Insn::LoadAcquire { base, off, .. }
+                | Insn::StoreRelease { base, off, .. }
+                | Insn::Atomic { base, off, .. },
+            ) => (base.number(), *off),
+            _ => (0, 0),
+        };
+        let off = i64::from(off);
+        let base_pointer = pointer.with_bits(pointer.bits.wrapping_sub(off as u64));
+        describe(fault, base_pointer, base, off, size.bytes().into(), write)
+    }
+}
