@@ -10,7 +10,9 @@ use anyhow::{Context, Result, bail, ensure};
 use object::{Object, ObjectSection};
 use skep_isa::{Insn, Slot, decode};
 use skep_vm::interp::Outcome;
-use skep_vm::jit::{Checks, Code, Options, Passes, State, compile, compile_unchecked, optimise};
+use skep_vm::jit::{
+    Checks, Code, Options, Passes, Source, State, compile, compile_unchecked, optimise,
+};
 use skep_vm::mem::stack::Stack;
 use skep_vm::mem::value::{Kind, Region};
 
@@ -129,7 +131,7 @@ fn insns(code: &[u8]) -> Result<Vec<Insn>> {
 
 /// The optimised form of a program as text.
 pub fn form(code: &[u8], passes: Passes) -> Result<String> {
-    let module = optimise(&insns(code)?, Options { checks: Checks::Elided, passes })?;
+    let module = optimise(Source::bare(&insns(code)?), Options { checks: Checks::Elided, passes })?;
     Ok(module.to_string())
 }
 

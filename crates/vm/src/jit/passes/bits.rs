@@ -233,35 +233,41 @@ fn shift_right(zeros: u64, upper: u64, number: Option<u64>, bits: u32) -> (u64, 
 /// constant on every way round; `u64::MAX` for all others.
 fn counters(func: &Func, preds: &Preds, dominators: &Dominators) -> Vec<u64> {
     let mut bounds = vec![u64::MAX; func.ops.len()];
-    for &header in &func.order {
-        let &[first, second] = preds.of(header) else { continue };
-        if first == second {
-            continue;
-        }
+    for &header in func.order.iter().filter(|&&header| header != Blk::ENTRY) {
         for (index, &param) in func.blocks[header.at()].params.iter().enumerate() {
-            for (start, latch) in [(first, second), (second, first)] {
-                let arg = |from: Blk| {
-                    let mut edges = func.blocks[from.at()].term.edges();
-                    edges.find(|edge| edge.to == header).map(|edge| edge.args[index])
-                };
-                let (Some(start), Some(next)) = (arg(start), arg(latch)) else { continue };
-                let Some(start) = func.number(start).filter(|start| *start < 1 << 31) else {
-                    continue;
-                };
-                // Bounds are small enough for steps of either width.
-                let Op::Bin(Bin::Add, _, of, step) = func.op(next) else { continue };
-                let Some(step @ 1..0x4000_0000) = func.number(step) else { continue };
-                if of != param {
-                    continue;
-                }
-                let counter = Counter { header, param, next, start, step };
-                if let Some(bound) = counter.bound(func, preds, dominators, latch) {
-                    bounds[param.at()] = bound;
-                }
-            }
+            let counter = counter(func, preds, header, index);
+            let bound =
+                counter.and_then(|(counter, latch)| counter.bound(func, preds, dominators, latch));
+            bounds[param.at()] = bound.unwrap_or(u64::MAX);
         }
     }
     bounds
+}
+
+/// The counter that a parameter is, and where it steps: it starts at one number
+/// wherever its block is entered, steps in one place, and else stays as it is.
+fn counter(func: &Func, preds: &Preds, header: Blk, index: usize) -> Option<(Counter, Blk)> {
+    let param = func.blocks[header.at()].params[index];
+    let (mut start, mut step) = (None, None);
+    for &pred in preds.of(header) {
+        for edge in func.blocks[pred.at()].term.edges().filter(|edge| edge.to == header) {
+            let arg = edge.args[index];
+            match func.number(arg) {
+                _ if arg == param => {}
+                Some(number) if number < 1 << 31 && start.is_none_or(|start| start == number) => {
+                    start = Some(number);
+                }
+                Some(_) => return None,
+                None if step.is_none_or(|step| step == (arg, pred)) => step = Some((arg, pred)),
+                None => return None,
+            }
+        }
+    }
+    let (start, (next, latch)) = start.zip(step)?;
+    // Bounds are small enough for steps of either width.
+    let Op::Bin(Bin::Add, _, of, step) = func.op(next) else { return None };
+    let step = func.number(step).filter(|step| (1..0x4000_0000).contains(step))?;
+    (of == param).then_some((Counter { header, param, next, start, step }, latch))
 }
 
 struct Counter {

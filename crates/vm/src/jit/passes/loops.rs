@@ -29,15 +29,21 @@ pub fn counted(func: &Func, preds: &Preds, blk: Blk) -> Option<Loop> {
         (false, true) => (no, yes, false),
         _ => return None,
     };
-    let before = match *preds.of(blk) {
-        [one, other] if one == blk && other != blk => other,
-        [one, other] if other == blk && one != blk => one,
-        _ => return None,
-    };
-    let entry = func.blocks[before.at()].term.edges().find(|edge| edge.to == blk)?;
+    // Loops around this one may enter at the same place.
+    let entries: Vec<&Edge> = preds
+        .of(blk)
+        .iter()
+        .filter(|&&pred| pred != blk)
+        .flat_map(|pred| func.blocks[pred.at()].term.edges().filter(|edge| edge.to == blk))
+        .collect();
     let test = Test { cond: *cond, width: *width, limit: func.number(*right)?, goes_on };
     let rounds = block.params.iter().enumerate().find_map(|(index, &param)| {
-        let (start, next) = (func.number(entry.args[index])?, round.args[index]);
+        let next = round.args[index];
+        let mut starts = entries.iter().map(|entry| func.number(entry.args[index]));
+        let start = starts.next()??;
+        if !starts.all(|other| other == Some(start)) {
+            return None;
+        }
         let Op::Bin(Bin::Add, step_width, of, by) = func.op(next) else { return None };
         let by = func.number(by)?;
         let tests_next = *left == next;

@@ -6,6 +6,7 @@
 
 mod arbitrary;
 mod hostile;
+mod idioms;
 mod vectors;
 
 use std::sync::{Arc, OnceLock};
