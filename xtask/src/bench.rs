@@ -7,12 +7,16 @@ use crate::test::succeeds;
 use crate::{cargo, verify};
 
 /// What to measure.
-#[derive(Subcommand, Clone, Copy)]
+#[derive(Subcommand, Clone)]
 pub enum What {
     /// The embedded maps beside Linux's
     Maps,
     /// Compiled programs beside Linux's JIT, rbpf and native code
-    Run,
+    Run {
+        /// `--quick`, `--only PART`, `--write docs/performance.md`: see `bench/src/run.rs`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// The verifier beside Linux's, on the selftests and on Debian's objects
     Verify,
 }
@@ -26,13 +30,19 @@ pub fn execute(what: &What) -> Result<bool> {
     let bench = cargo::build("skep-bench")?;
     let name = match what {
         What::Maps => "maps",
-        What::Run => "run",
+        What::Run { .. } => "run",
         What::Verify => "verify",
     };
     let mut command = std::process::Command::new(bench);
     command.arg(name);
-    if let What::Verify = what {
-        command.args(verify::all_objects()?);
+    match what {
+        What::Maps => {}
+        What::Run { arguments } => {
+            command.args(arguments);
+        }
+        What::Verify => {
+            command.args(verify::all_objects()?);
+        }
     }
     succeeds(&mut command)
 }

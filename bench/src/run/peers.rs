@@ -121,7 +121,8 @@ pub fn compile_bpf(source: &Path, target: &Path) -> Result<Vec<u8>> {
     Ok(section.data()?.to_vec())
 }
 
-fn insns(code: &[u8]) -> Result<Vec<Insn>> {
+/// Decodes instructions.
+pub fn insns(code: &[u8]) -> Result<Vec<Insn>> {
     let slots: Vec<Slot> = code
         .chunks_exact(8)
         .filter_map(|bytes| bytes.try_into().ok().map(Slot::from_bytes))

@@ -1,0 +1,176 @@
+//! The report as a document in Markdown, with a picture beside it: everything in
+//! `docs/performance.md` that is a figure comes from here.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::measure::{Row, quotient};
+use super::report::{Figure, HEADLINE_NS, Report, slowest_peer};
+use super::{GUARDED, INTERPRETER, LINUX, NAMES, NATIVE, RBPF_INTERPRETER, SKEP};
+
+/// What stands before the figures.
+const HEAD: &str = "\
+# How fast
+
+Written by `cargo xtask bench run --write docs/performance.md`, which measures all of it
+(root, clang-19 and a quiet machine are needed); change `bench/src/run`, not this file.
+
+The suite is 43 small XDP programs in C (`bench/programs`): hashes, ciphers, parsers, sorts,
+counters. None uses maps or helpers, so that every engine runs the same bytes (`clang-19 -O2
+-mcpu=v3`); *native* is the same C compiled for this machine by `clang-19 -O2`. Results are
+compared before anything is timed. Engines take turns of a millisecond on one CPU; a figure
+is the median of the turns, in CPU time of the thread; Linux's is what
+`BPF_PROG_TEST_RUN` says of as many repetitions. Linux's JIT is 1.00; smaller is faster.
+
+- **skep** is compiled code of verified programs, without checks; **guarded** is the same
+  compiler for programs that nobody verified: each access is checked, loops spend a budget.
+- **rbpf** is measured with its interpreter, its JIT and its Cranelift back end.
+  solana-sbpf cannot run these programs: its input lies at 0x400000000, which the 32-bit
+  addresses of an XDP context do not reach.
+";
+
+/// What stands behind the figures of the passes.
+const PASSES: &str = "
+The figure is the geometric mean over the headline programs of the time without the pass
+by the time with all; a pass that does nothing for most programs is near 1.00 and does much
+for a few. What each does stands at the top of its file in `crates/vm/src/jit/passes`.
+`latches` and `unroll` pay with code size, the others do not.
+";
+
+/// What stands at the end.
+const TAIL: &str = "
+## What is left
+
+Code without checks is behind native code where clang uses vectors of four or eight
+numbers (`dot_product`, `xor_copy`, `compare`, `sum_signed`, `min_max`, `life`, `digits`):
+Cranelift has vector operations, but nothing makes them of loops yet. `token_bucket` chooses
+by selections what a predictor learns by heart in a benchmark that always sees the same
+packet. `tcp_flow`, `hex` and `sort_network` take a few nanoseconds, of which entering is a
+large part. It is ahead of native code where bytes are put together, bits are counted, or
+sums are long.
+";
+
+/// Writes the document and, beside it, its picture.
+pub fn write(report: &Report<'_>, path: &Path) -> Result<()> {
+    let picture = path.with_extension("svg");
+    std::fs::write(&picture, draw(&report.headline))?;
+    let name = picture.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    std::fs::write(path, text(report, &name)?)?;
+    Ok(())
+}
+
+fn text(report: &Report<'_>, picture: &str) -> Result<String> {
+    let mut out = String::from(HEAD);
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    writeln!(
+        out,
+        "\nThis run: {}, Linux {}, load {} when it began.\n",
+        cpu.trim_start_matches(['\t', ' ', ':']),
+        kernel.trim(),
+        report.load
+    )?;
+    writeln!(out, "![Run time beside Linux's JIT]({picture})\n")?;
+    writeln!(
+        out,
+        "## In short\n\nGeometric means over the {} programs that take Linux at least {HEADLINE_NS} ns:\n",
+        report.headline.len()
+    )?;
+    writeln!(out, "| engine | by Linux's JIT | by native | programs |\n|---|--:|--:|--:|")?;
+    for (at, name) in NAMES.iter().enumerate() {
+        let (linux, native) = (report.mean(at, LINUX), report.mean(at, NATIVE));
+        writeln!(out, "| {name} | {linux:.2} | {native:.2} | {} |", report.ran(at))?;
+    }
+    writeln!(out, "\n| figure | value | goal |\n|---|--:|--:|")?;
+    for figure in report.figures() {
+        let Figure { name, value, goal, .. } = figure;
+        let mark = if figure.holds() { "" } else { " (short)" };
+        writeln!(out, "| {name} | {value:.2}{mark} | {goal} |")?;
+    }
+    if let Some(times) = slowest_peer(report.rows) {
+        writeln!(
+            out,
+            "\nrbpf's Cranelift back end takes {times:.1} times as long to compile, in the median."
+        )?;
+    }
+    writeln!(
+        out,
+        "\n## Program by program\n\nTimes by Linux's JIT; compile time of code without checks; bytes of that code.\n"
+    )?;
+    writeln!(
+        out,
+        "| program | Linux, ns | skep | guarded | native | skep by native | interpreter by rbpf's | insns | compile, us | code |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    )?;
+    for row in report.rows {
+        let over = |engine, other| {
+            quotient(&row.times, engine, other).map_or("-".into(), |over| format!("{over:.2}"))
+        };
+        writeln!(
+            out,
+            "| {} | {:.0} | {} | {} | {} | {} | {} | {} | {:.0} | {} |",
+            row.name,
+            row.times[LINUX].unwrap_or(f64::NAN),
+            over(SKEP, LINUX),
+            over(GUARDED, LINUX),
+            over(NATIVE, LINUX),
+            over(SKEP, NATIVE),
+            over(INTERPRETER, RBPF_INTERPRETER),
+            row.insns,
+            row.compile_us,
+            row.code
+        )?;
+    }
+    writeln!(out, "\n## What each pass brings\n")?;
+    writeln!(out, "| pass | time without it | most for | there |\n|---|--:|---|--:|")?;
+    for (name, mean, program, most) in report.passes() {
+        writeln!(out, "| {name} | {mean:.3} | {program} | {most:.2} |")?;
+    }
+    out.push_str(PASSES);
+    out.push_str(TAIL);
+    Ok(out)
+}
+
+/// A bar for each program, as long as its time by Linux's, and a mark for native code.
+fn draw(rows: &[&Row]) -> String {
+    const ROW: usize = 15;
+    const LEFT: usize = 120;
+    const UNIT: f64 = 400.0;
+    let height = ROW * rows.len() + 45;
+    let mut out = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"640\" height=\"{height}\" \
+         font-family=\"sans-serif\" font-size=\"11\">\n\
+         <rect width=\"640\" height=\"{height}\" fill=\"white\"/>\n\
+         <text x=\"{LEFT}\" y=\"14\">time by Linux's JIT: bars are skep, marks native code</text>\n"
+    );
+    let mut add = |line: String| {
+        out.push_str(&line);
+        out.push('\n');
+    };
+    for (index, row) in rows.iter().enumerate() {
+        let y = 24 + ROW * index;
+        let (skep, native) = (row.over(SKEP, LINUX), row.over(NATIVE, LINUX));
+        let (length, mark) = (skep * UNIT, LEFT as f64 + native * UNIT);
+        add(format!(
+            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>",
+            LEFT - 6,
+            y + 10,
+            row.name
+        ));
+        add(format!(
+            "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{length:.1}\" height=\"{}\" fill=\"#4878a8\"/>",
+            ROW - 4
+        ));
+        add(format!(
+            "<path d=\"M{mark:.1} {y}v{}\" stroke=\"#d08020\" stroke-width=\"3\"/>",
+            ROW - 4
+        ));
+    }
+    let (one, end) = (LEFT as f64 + UNIT, height - 18);
+    add(format!("<path d=\"M{one} 20V{end}\" stroke=\"black\" stroke-dasharray=\"3 3\"/>"));
+    add(format!("<text x=\"{one}\" y=\"{}\" text-anchor=\"middle\">1.0</text>", height - 5));
+    add("</svg>".into());
+    out
+}
