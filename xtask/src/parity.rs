@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{relocate, run, sound, verify};
+use crate::{engines, relocate, run, sound, verify};
 
 /// What to compare.
 #[derive(Subcommand, Clone)]
@@ -16,13 +16,22 @@ pub enum What {
     Verify(verify::Options),
     /// What the verifier accepts, on the tagged interpreter, with its facts asserted
     Sound(sound::Options),
+    /// What the verifier accepts, on every engine of the embedded kernel
+    Engines(engines::Options),
 }
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 4] {
+    pub fn all() -> [What; 5] {
         let (verify, sound) = (verify::Options::short(), sound::Options::short());
-        [What::Relocate, What::Run, What::Verify(verify), What::Sound(sound)]
+        let engines = engines::Options::short();
+        [
+            What::Relocate,
+            What::Run,
+            What::Verify(verify),
+            What::Sound(sound),
+            What::Engines(engines),
+        ]
     }
 
     /// Its name on the command line.
@@ -32,6 +41,7 @@ impl What {
             What::Run => "run",
             What::Verify(_) => "verify",
             What::Sound(_) => "sound",
+            What::Engines(_) => "engines",
         }
     }
 }
@@ -47,5 +57,6 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Run => run::execute(),
         What::Verify(options) => verify::execute(options),
         What::Sound(options) => sound::execute(options),
+        What::Engines(options) => engines::execute(options),
     }
 }

@@ -49,14 +49,14 @@ const BUDGET: u64 = 1 << 16;
 
 /// What became of the programs of a corpus.
 #[derive(Default)]
-struct Tally {
-    ran: usize,
-    runs: u64,
-    out_of_budget: u64,
+pub struct Tally {
+    pub ran: usize,
+    pub runs: u64,
+    pub out_of_budget: u64,
     /// Programs that were not run, by reason.
-    left: BTreeMap<String, usize>,
+    pub left: BTreeMap<String, usize>,
     /// Errors of the verifier.
-    wrong: Vec<String>,
+    pub wrong: Vec<String>,
 }
 
 impl Tally {
@@ -70,15 +70,19 @@ impl Tally {
         self.wrong.extend(other.wrong);
     }
 
-    fn leave(&mut self, why: impl Into<String>) {
+    pub fn leave(&mut self, why: impl Into<String>) {
         *self.left.entry(why.into()).or_default() += 1;
     }
 }
 
 /// Numbers that depend on a seed alone (SplitMix64).
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -103,7 +107,7 @@ impl Random {
     }
 
     /// A frame: short ones, and such as parsers go into.
-    fn frame(&mut self) -> Vec<u8> {
+    pub fn frame(&mut self) -> Vec<u8> {
         let len = 14 + self.below(150) as usize;
         let mut frame = self.bytes(len);
         let kind: [u8; 2] = match self.below(4) {
@@ -173,7 +177,7 @@ fn embedded() -> Arc<Vm> {
 }
 
 /// Shares work between the cores; each thread gets numbers below `count`.
-fn share<S>(
+pub fn share<S>(
     count: usize,
     start: impl Fn() -> Result<S> + Sync,
     work: impl Fn(&mut S, usize, &mut Tally) + Sync,
@@ -333,7 +337,7 @@ fn run(
 }
 
 /// Puts an element into a map, where it takes one.
-fn fill(vm: &Vm, fd: RawFd, key: usize, value: usize, random: &mut Random) {
+pub fn fill(vm: &Vm, fd: RawFd, key: usize, value: usize, random: &mut Random) {
     if key > 64 || value > 4096 {
         return;
     }
