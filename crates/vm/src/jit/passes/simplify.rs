@@ -118,7 +118,7 @@ impl Simplify<'_> {
             while let Op::Bin(Bin::Add, Width::W64, of, more) = self.func.op(*base)
                 && let Some(more) = self.func.number(more)
                 && let Ok(more) = i32::try_from(more as i64)
-                && let Some(sum) = off.checked_add(more).filter(|sum| sum.abs() < 1 << 30)
+                && let Some(sum) = off.checked_add(more).filter(|sum| sum.unsigned_abs() < 1 << 30)
             {
                 (*base, *off) = (of, sum);
             }
