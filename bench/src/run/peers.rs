@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use object::{Object, ObjectSection};
 use skep_isa::{Insn, Slot, decode};
 use skep_vm::interp::Outcome;
-use skep_vm::jit::{Code, Passes, State, compile, compile_unchecked};
+use skep_vm::jit::{Checks, Code, Options, Passes, State, compile, compile_unchecked, optimise};
 use skep_vm::mem::stack::Stack;
 use skep_vm::mem::value::{Kind, Region};
 
@@ -127,6 +127,12 @@ fn insns(code: &[u8]) -> Result<Vec<Insn>> {
     Ok(decode(&slots)?)
 }
 
+/// The optimised form of a program as text.
+pub fn form(code: &[u8], passes: Passes) -> Result<String> {
+    let module = optimise(&insns(code)?, Options { checks: Checks::Elided, passes })?;
+    Ok(module.to_string())
+}
+
 /// The running kernel.
 pub struct Linux {
     program: OwnedFd,
@@ -174,6 +180,11 @@ impl Skep {
     /// With every check.
     pub fn guarded(code: &[u8], passes: Passes) -> Result<Skep> {
         Ok(Skep { code: compile(&insns(code)?, passes)?, stack: Stack::new() })
+    }
+
+    /// Its machine code.
+    pub fn bytes(&self) -> &[u8] {
+        self.code.bytes()
     }
 
     /// Microseconds to compile without checks, the least of a few, decoding excluded;

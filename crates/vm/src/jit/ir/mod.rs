@@ -57,6 +57,12 @@ pub enum Bin {
     Sar,
     /// Rotates left; the amount counts modulo the width.
     Rotl,
+    /// The upper half of the product, of the width given.
+    MulHigh,
+    /// The lesser, unsigned.
+    Min,
+    /// The greater, unsigned.
+    Max,
 }
 
 impl Bin {
@@ -76,6 +82,18 @@ impl Bin {
             Bin::Shl => AluOp::Lsh,
             Bin::Shr => AluOp::Rsh,
             Bin::Sar => AluOp::Arsh,
+            Bin::Min | Bin::Max => {
+                let cut =
+                    |number: u64| if width == Width::W64 { number } else { number as u32 as u64 };
+                let (left, right) = (cut(left), cut(right));
+                return if (left < right) == (self == Bin::Min) { left } else { right };
+            }
+            Bin::MulHigh => {
+                return match width {
+                    Width::W64 => ((u128::from(left) * u128::from(right)) >> 64) as u64,
+                    Width::W32 => (u64::from(left as u32) * u64::from(right as u32)) >> 32,
+                };
+            }
             Bin::Rotl => {
                 return match width {
                     Width::W64 => left.rotate_left(right as u32 & 63),
@@ -88,7 +106,17 @@ impl Bin {
 
     /// Whether the operands may change places.
     pub fn commutes(self) -> bool {
-        matches!(self, Bin::Add | Bin::Mul | Bin::And | Bin::Or | Bin::Xor)
+        matches!(
+            self,
+            Bin::Add
+                | Bin::Mul
+                | Bin::MulHigh
+                | Bin::Min
+                | Bin::Max
+                | Bin::And
+                | Bin::Or
+                | Bin::Xor
+        )
     }
 
     /// Whether the right operand is an amount of bits.
@@ -120,6 +148,8 @@ pub enum Op {
     },
     /// The lower 16, 32 or 64 bits with their bytes reversed, zero-extended.
     Swap(u8, Val),
+    /// How many of the 64 bits are 1.
+    Ones(Val),
     /// 1 where the condition holds, else 0.
     Cmp(Cond, Width, Val, Val),
     /// The second where the first is not 0, else the third.
@@ -249,7 +279,7 @@ impl Op {
         match self {
             Op::Const(_) | Op::Param | Op::Frame(_) | Op::Spend(_) | Op::Enter(_) => {}
             Op::Context { .. } | Op::Answer | Op::Cpu => {}
-            Op::Ext { of, .. } | Op::Swap(_, of) => *of = change(*of),
+            Op::Ext { of, .. } | Op::Swap(_, of) | Op::Ones(of) => *of = change(*of),
             Op::Legacy { at, .. } => *at = change(*at),
             Op::StoreContext { value, .. } => *value = change(*value),
             Op::Bin(_, _, left, right) | Op::Cmp(_, _, left, right) => {

@@ -67,6 +67,7 @@ impl Func {
             Op::Ext { bits, signed, of } => {
                 format!("{inst} = {}{bits} {}", if signed { 's' } else { 'u' }, name(of))
             }
+            Op::Ones(of) => format!("{inst} = ones {}", name(of)),
             Op::Swap(bits, of) => format!("{inst} = swap{bits} {}", name(of)),
             Op::Cmp(cond, width, left, right) => {
                 format!("{inst} = {cond:?}.{width:?} {}, {}", name(left), name(right))

@@ -11,6 +11,8 @@ pub struct CodeMemory {
     start: *mut c_void,
     mapped: usize,
     page: usize,
+    /// Bytes of the first page that are left out.
+    lead: usize,
     len: usize,
 }
 
@@ -20,34 +22,36 @@ unsafe impl Send for CodeMemory {}
 unsafe impl Sync for CodeMemory {}
 
 impl CodeMemory {
-    /// A copy of `code`, executable.
+    /// A copy of `code`, executable, `lead` bytes behind the start of a page.
     ///
     /// # Errors
     /// The system has no memory, or does not let it be executed.
-    pub fn new(code: &[u8]) -> io::Result<CodeMemory> {
+    pub fn new(code: &[u8], lead: usize) -> io::Result<CodeMemory> {
         let page = rustix::param::page_size();
-        let inner = code.len().next_multiple_of(page);
+        let inner = (lead + code.len()).next_multiple_of(page);
         let mapped = inner + 2 * page;
         // SAFETY: a new mapping; nothing else lies there.
         let start = unsafe {
             mmap_anonymous(std::ptr::null_mut(), mapped, ProtFlags::empty(), MapFlags::PRIVATE)?
         };
-        let memory = CodeMemory { start, mapped, page, len: code.len() };
+        let memory = CodeMemory { start, mapped, page, lead, len: code.len() };
         let inside = memory.entry().cast_mut();
-        // SAFETY: `inner` bytes from `inside` on are this mapping's own, and nobody
+        // SAFETY: `entry` lies `lead` bytes behind the start of the page.
+        let first = unsafe { inside.sub(lead) };
+        // SAFETY: `inner` bytes from `first` on are this mapping's own, and nobody
         // else knows of them yet.
         unsafe {
-            mprotect(inside.cast(), inner, MprotectFlags::READ | MprotectFlags::WRITE)?;
+            mprotect(first.cast(), inner, MprotectFlags::READ | MprotectFlags::WRITE)?;
             std::ptr::copy_nonoverlapping(code.as_ptr(), inside, code.len());
-            mprotect(inside.cast(), inner, MprotectFlags::READ | MprotectFlags::EXEC)?;
+            mprotect(first.cast(), inner, MprotectFlags::READ | MprotectFlags::EXEC)?;
         }
         Ok(memory)
     }
 
     /// The first byte, where the entry is.
     pub fn entry(&self) -> *const u8 {
-        // SAFETY: the page before the code is part of the mapping.
-        unsafe { self.start.cast::<u8>().add(self.page) }
+        // SAFETY: the page before the code is part of the mapping, and so is the lead.
+        unsafe { self.start.cast::<u8>().add(self.page + self.lead) }
     }
 
     /// The code.

@@ -196,6 +196,10 @@ impl Lowering<'_, '_> {
                     self.builder.ins().uextend(I64, low)
                 }
             }
+            Op::Ones(of) => {
+                let of = self.value(of);
+                self.builder.ins().popcnt(of)
+            }
             Op::Swap(64, of) => {
                 let of = self.value(of);
                 self.builder.ins().bswap(of)
@@ -425,17 +429,31 @@ impl Lowering<'_, '_> {
     }
 
     fn binary(&mut self, op: Bin, width: Width, left: Val, right: Val) -> Value {
+        let apart = self.is_double_shift(width, left, right);
         let divisor = self.func.number(right).map(|number| match width {
             Width::W64 => number as i64,
             Width::W32 => number as i32 as i64,
         });
         let (left, right) = (self.sized(width, left), self.sized(width, right));
         let safe = divisor.is_some_and(|divisor| divisor != 0 && divisor != -1);
+        // A double shift is one instruction, but a slow one.
+        let op = if op == Bin::Or && apart { Bin::Add } else { op };
         let ins = self.builder.ins();
         match op {
             Bin::Add => ins.iadd(left, right),
             Bin::Sub => ins.isub(left, right),
-            Bin::Mul => ins.imul(left, right),
+            Bin::Mul => match divisor {
+                // An address computation, or two steps: shorter than a multiplication.
+                Some(factor @ (3 | 5 | 9)) => {
+                    let shifted = ins.ishl_imm_u(left, i64::from((factor - 1).trailing_zeros()));
+                    self.builder.ins().iadd(left, shifted)
+                }
+                Some(factor) if factor > 2 && (factor + 1).count_ones() == 1 => {
+                    let shifted = ins.ishl_imm_u(left, i64::from((factor + 1).trailing_zeros()));
+                    self.builder.ins().isub(shifted, left)
+                }
+                _ => ins.imul(left, right),
+            },
             Bin::And => ins.band(left, right),
             Bin::Or => ins.bor(left, right),
             Bin::Xor => ins.bxor(left, right),
@@ -443,12 +461,37 @@ impl Lowering<'_, '_> {
             Bin::Shr => ins.ushr(left, right),
             Bin::Sar => ins.sshr(left, right),
             Bin::Rotl => ins.rotl(left, right),
+            Bin::MulHigh => ins.umulhi(left, right),
+            Bin::Min | Bin::Max => {
+                let cond = if op == Bin::Min {
+                    IntCC::UnsignedLessThan
+                } else {
+                    IntCC::UnsignedGreaterThan
+                };
+                let test = self.builder.ins().icmp(cond, left, right);
+                self.builder.ins().select(test, left, right)
+            }
             Bin::Div if safe => ins.udiv(left, right),
             Bin::Mod if safe => ins.urem(left, right),
             Bin::SDiv if safe => ins.sdiv(left, right),
             Bin::SMod if safe => ins.srem(left, right),
             Bin::Div | Bin::Mod | Bin::SDiv | Bin::SMod => self.divide(op, width, left, right),
         }
+    }
+
+    /// Whether one operand is shifted up and the other down, so that they have no bit
+    /// in common.
+    fn is_double_shift(&self, width: Width, left: Val, right: Val) -> bool {
+        let bits = if width == Width::W64 { 64 } else { 32 };
+        let amount = |val: Val, wanted: Bin| match self.func.op(val) {
+            Op::Bin(op, of, _, by) if op == wanted && of == width => self.func.number(by),
+            _ => None,
+        };
+        let fits = |up: Val, down: Val| {
+            let sum = amount(up, Bin::Shl).zip(amount(down, Bin::Shr));
+            sum.is_some_and(|(up, down)| up & (bits - 1) != 0 && up + down == bits)
+        };
+        fits(left, right) || fits(right, left)
     }
 
     /// Division by what may be 0 (gives 0; a remainder, the left operand) or, signed,

@@ -23,8 +23,9 @@ use super::{Checks, JitError};
 use crate::objects::MapHandle;
 use code::CodeMemory;
 
-/// Functions start at multiples of this.
-const ALIGNMENT: usize = 32;
+/// Functions start at multiples of this, and the machine reads code in such lines.
+const ALIGNMENT: usize = 16;
+const LINE: usize = 64;
 
 fn backend(error: impl std::fmt::Display) -> JitError {
     JitError::Backend(error.to_string())
@@ -41,6 +42,8 @@ fn host() -> Result<&'static OwnedTargetIsa, JitError> {
             ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
             ("enable_probestack", "false"),
             ("unwind_info", "false"),
+            // Says where loops are.
+            ("machine_code_cfg_info", "true"),
         ] {
             flags.set(name, value).map_err(backend)?;
         }
@@ -77,7 +80,7 @@ pub fn lower(
     for &(_, func) in &module.callbacks {
         entered[func as usize] = true;
     }
-    let mut code = Vec::new();
+    let (mut code, mut lead) = (Vec::new(), 0);
     let (mut starts, mut calls) = (Vec::new(), Vec::new());
     let mut builders = FunctionBuilderContext::new();
     let mut context = Context::new();
@@ -90,8 +93,15 @@ pub fn lower(
         func::lower(source, target, &mut context.func, &mut builders);
         let compiled = context
             .compile(isa, &mut ControlPlane::default())
-            .map_err(|error| backend(error.inner))?;
+            .map_err(|error| backend(format!("{:?}", error.inner)))?;
         code.resize(code.len().next_multiple_of(ALIGNMENT), 0);
+        let pad = aligned(lead + code.len(), &compiled.bb_edges);
+        // The entry is the first byte; what is before it is no part of the code.
+        if index == 0 {
+            lead = pad;
+        } else {
+            code.resize(code.len() + pad, 0);
+        }
         let start = code.len();
         starts.push(start);
         code.extend_from_slice(compiled.buffer.data());
@@ -111,8 +121,22 @@ pub fn lower(
     let mut callbacks: Vec<(Pc, u32)> =
         module.callbacks.iter().map(|&(pc, func)| (pc, starts[func as usize] as u32)).collect();
     callbacks.sort_unstable();
-    let memory = CodeMemory::new(&code).map_err(|error| JitError::Memory(error.kind()))?;
+    let memory = CodeMemory::new(&code, lead).map_err(|error| JitError::Memory(error.kind()))?;
     Ok((memory, callbacks))
+}
+
+/// How far on from `start` a function is placed best: where most loops, those that go
+/// back the least first, start at the start of a line.
+fn aligned(start: usize, edges: &[(u32, u32)]) -> usize {
+    let back = edges.iter().filter(|(from, to)| to <= from);
+    let loops: Vec<(usize, usize)> =
+        back.map(|&(from, to)| (to as usize, (from - to) as usize)).collect();
+    let cost = |pad: &usize| -> usize {
+        let lost =
+            |&(head, len): &(usize, usize)| ((start + pad + head) % LINE) * LINE / (len + LINE);
+        loops.iter().map(lost).sum()
+    };
+    (0..LINE).step_by(ALIGNMENT).min_by_key(cost).unwrap_or(0)
 }
 
 /// Writes the distance of a call into it.

@@ -11,8 +11,9 @@ use crate::jit::ir::flow::{Dominators, Preds};
 use crate::jit::ir::{Bin, Blk, Func, Op, Term, Val};
 
 /// Rounds until the analysis gives up, and those before parameters are widened.
-const ROUNDS: u32 = 10;
+const ROUNDS: u32 = 12;
 const EXACT_ROUNDS: u32 = 3;
+const HALF_ROUNDS: u32 = 6;
 
 /// Known bits and bounds of all values.
 pub struct Bits {
@@ -92,7 +93,10 @@ impl Bits {
         let old = (self.zeros[param.at()], self.upper[param.at()]);
         let mut new = (old.0 & zeros, old.1.max(upper));
         if new != old && round >= EXACT_ROUNDS {
-            new = (mask((!new.0).trailing_zeros()), u64::MAX);
+            // First to all of the lower half, which counters of 32 bits do not leave.
+            let half = new.1 >> 32 == 0 && round < HALF_ROUNDS;
+            let low = mask((!new.0).trailing_zeros());
+            new = if half { (low | !mask(32), mask(32)) } else { (low, u64::MAX) };
         }
         new.1 = new.1.min(bound);
         if bound != u64::MAX {
@@ -107,6 +111,11 @@ impl Bits {
         let (zeros, upper) = self.eval(ops, op);
         self.zeros.push(zeros);
         self.upper.push(upper);
+    }
+
+    /// Whether a value existed when this was computed.
+    pub fn knows(&self, val: Val) -> bool {
+        val.at() < self.zeros.len()
     }
 
     /// Bits of a value that are surely 0.
@@ -138,6 +147,7 @@ impl Bits {
             }
             Op::Swap(bits, _) => (!mask(bits.into()), u64::MAX),
             Op::Cmp(..) => (!1, 1),
+            Op::Ones(_) => (!127, 64),
             Op::Select(_, yes, no) => {
                 (self.zeros(yes) & self.zeros(no), self.upper(yes).max(self.upper(no)))
             }
@@ -192,6 +202,8 @@ impl Bits {
             Bin::Sar if left_zeros >> (bits - 1) & 1 == 1 => {
                 shift_right(left_zeros, left_upper, number, bits)
             }
+            Bin::Min => (left_zeros & right_zeros, left_upper.min(right_upper)),
+            Bin::Max => (left_zeros & right_zeros, left_upper.max(right_upper)),
             Bin::Div => match number {
                 Some(divisor) if divisor != 0 => (0, left_upper / divisor),
                 _ => (0, left_upper),
@@ -236,7 +248,8 @@ fn counters(func: &Func, preds: &Preds, dominators: &Dominators) -> Vec<u64> {
                 let Some(start) = func.number(start).filter(|start| *start < 1 << 31) else {
                     continue;
                 };
-                let Op::Bin(Bin::Add, Width::W64, of, step) = func.op(next) else { continue };
+                // Bounds are small enough for steps of either width.
+                let Op::Bin(Bin::Add, _, of, step) = func.op(next) else { continue };
                 let Some(step @ 1..0x4000_0000) = func.number(step) else { continue };
                 if of != param {
                     continue;

@@ -1,18 +1,29 @@
 //! Branches that only choose between values become selections: both sides lead to the
 //! same block, over at most a few cheap operations. Data decides such branches, so
 //! that they are predicted badly, and a selection costs little.
+//!
+//! Sums that only one side adds to are added to on both: 0 where the other side was to
+//! be taken. What is carried round a loop then still passes through one addition, so
+//! that more operations are worth it.
 
-use crate::jit::ir::flow::Preds;
+use skep_isa::Width;
+
+use super::bits::Bits;
+use crate::jit::ir::flow::{Dominators, Preds};
 use crate::jit::ir::{Bin, Blk, Edge, Exit, Func, Op, Term, Val};
 
 /// Operations that are done although the other side might be taken.
 const EXTRA: usize = 1;
 /// Values that are selected.
 const SELECTED: usize = 1;
+/// The same where all values are sums, and how many there may be.
+const SUMS_EXTRA: usize = 10;
+const SUMS: usize = 4;
 
 /// Converts what it finds, inner branches first.
 pub fn run(func: &mut Func) {
     let preds = func.preds();
+    let bits = Bits::compute(func, &preds, &Dominators::new(func, &preds));
     for blk in func.order.clone().into_iter().rev() {
         let Term::Branch { cond, width, left, right, yes, no } = &func.blocks[blk.at()].term else {
             continue;
@@ -20,8 +31,13 @@ pub fn run(func: &mut Func) {
         let (cond, width, left, right) = (*cond, *width, *left, *right);
         let Some((yes, no)) = meet(func, &preds, yes, no) else { continue };
         let extra = yes.0.iter().chain(&no.0).map(|arm| func.blocks[arm.at()].insts.len());
-        let differing = yes.1.args.iter().zip(&no.1.args).filter(|(yes, no)| yes != no).count();
-        if extra.sum::<usize>() > EXTRA || !(1..=SELECTED).contains(&differing) {
+        let extra = extra.sum::<usize>();
+        let pairs: Vec<(Val, Val)> = yes.1.args.into_iter().zip(no.1.args).collect();
+        let differing = || pairs.iter().filter(|(yes, no)| yes != no);
+        let plain = differing().filter(|(yes, no)| sum(func, &bits, *yes, *no).is_none()).count();
+        let few = extra <= EXTRA && (1..=SELECTED).contains(&differing().count());
+        let sums = extra <= SUMS_EXTRA && plain == 0 && (1..=SUMS).contains(&differing().count());
+        if !few && !sums {
             continue;
         }
         for arm in yes.0.into_iter().chain(no.0) {
@@ -31,20 +47,58 @@ pub fn run(func: &mut Func) {
         }
         let test = func.push(Op::Cmp(cond, width, left, right), 0);
         func.blocks[blk.at()].insts.push(test);
-        let pairs: Vec<(Val, Val)> = yes.1.args.into_iter().zip(no.1.args).collect();
         let mut args = Vec::with_capacity(pairs.len());
         for (yes, no) in pairs {
-            args.push(if yes == no {
-                yes
-            } else {
-                let val = func.push(Op::Select(test, yes, no), 0);
-                func.blocks[blk.at()].insts.push(val);
-                val
+            args.push(match sum(func, &bits, yes, no) {
+                _ if yes == no => yes,
+                Some(Sum { of, width, added, if_holds }) => {
+                    let zero = func.push(Op::Const(0), 0);
+                    let (yes, no) = if if_holds { (added, zero) } else { (zero, added) };
+                    let added = emit(func, blk, Op::Select(test, yes, no));
+                    emit(func, blk, Op::Bin(Bin::Add, width, of, added))
+                }
+                None => emit(func, blk, Op::Select(test, yes, no)),
             });
         }
         func.blocks[blk.at()].term = Term::Jump(Edge { to: yes.1.to, args });
     }
     func.compute_order();
+}
+
+fn emit(func: &mut Func, blk: Blk, op: Op) -> Val {
+    let val = func.push(op, 0);
+    func.blocks[blk.at()].insts.push(val);
+    val
+}
+
+/// A value that one side adds to, and the other leaves as it is.
+struct Sum {
+    of: Val,
+    width: Width,
+    added: Val,
+    if_holds: bool,
+}
+
+fn sum(func: &Func, bits: &Bits, yes: Val, no: Val) -> Option<Sum> {
+    let more = |more: Val, than: Val| match func.op(more) {
+        Op::Bin(Bin::Add, width, left, right) if width == Width::W64 || bits.is_half(than) => {
+            match (left == than, right == than) {
+                (true, _) => Some((width, right)),
+                (_, true) => Some((width, left)),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    // Values that were made here are not known to the analysis.
+    let known = |val: Val| bits.knows(val);
+    if known(no)
+        && let Some((width, added)) = more(yes, no)
+    {
+        return Some(Sum { of: no, width, added, if_holds: true });
+    }
+    let (width, added) = more(no, yes).filter(|_| known(yes))?;
+    Some(Sum { of: yes, width, added, if_holds: false })
 }
 
 /// A side of a branch: a block of its own, if there is one, and the edge to where both
@@ -74,7 +128,7 @@ fn meet(func: &Func, preds: &Preds, yes: &Edge, no: &Edge) -> Option<(Side, Side
 fn is_cheap(op: Op) -> bool {
     match op {
         Op::Bin(op, ..) => !matches!(op, Bin::Mul | Bin::Div | Bin::Mod | Bin::SDiv | Bin::SMod),
-        Op::Ext { .. } | Op::Swap(..) | Op::Cmp(..) => true,
+        Op::Ext { .. } | Op::Swap(..) | Op::Cmp(..) | Op::Select(..) => true,
         _ => false,
     }
 }

@@ -2,9 +2,13 @@
 
 mod bits;
 mod clean;
+mod constants;
+mod halves;
 mod if_convert;
 mod inline;
+mod latches;
 mod load_cse;
+mod loops;
 mod promote;
 mod ranges;
 mod reassociate;
@@ -12,12 +16,14 @@ mod rules;
 mod simplify;
 mod steps;
 mod switches;
+mod twins;
+mod unroll;
 mod wide_loads;
 mod wide_stores;
 
 #[cfg(debug_assertions)]
 use super::ir::check::check_module;
-use super::ir::{Func, Module};
+use super::ir::{Func, Module, Op};
 use super::{Checks, JitError};
 
 /// Which passes run.
@@ -25,7 +31,7 @@ use super::{Checks, JitError};
 pub struct Passes(u32);
 
 /// The passes by name, each at its bit.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 16] = [
     "clean",
     "inline",
     "promote",
@@ -38,6 +44,10 @@ const NAMES: [&str; 12] = [
     "reassociate",
     "steps",
     "if-convert",
+    "twins",
+    "latches",
+    "unroll",
+    "constants",
 ];
 
 const CLEAN: Passes = Passes(1);
@@ -52,6 +62,10 @@ const SWITCHES: Passes = Passes(1 << 8);
 const REASSOCIATE: Passes = Passes(1 << 9);
 const STEPS: Passes = Passes(1 << 10);
 const IF_CONVERT: Passes = Passes(1 << 11);
+const TWINS: Passes = Passes(1 << 12);
+const LATCHES: Passes = Passes(1 << 13);
+const UNROLL: Passes = Passes(1 << 14);
+const CONSTANTS: Passes = Passes(1 << 15);
 
 impl Passes {
     /// None but what the rest cannot do without.
@@ -116,6 +130,19 @@ pub fn run(module: &mut Module, passes: Passes, checks: Checks) -> Result<(), Ji
     }
     apply(module, PROMOTE, promote::run)?;
     apply(module, CLEAN, clean::run)?;
+    apply(module, TWINS, twins::run)?;
+    if passes.contains(UNROLL) && module.funcs.iter().any(keeps_frame) {
+        // Arrays on the stack become values once their loops are written out.
+        apply(module, SIMPLIFY, simplify::run)?;
+        apply(module, IF_CONVERT, if_convert::run)?;
+        apply(module, CLEAN, clean::run)?;
+        apply(module, SIMPLIFY, simplify::run)?;
+        apply(module, UNROLL, unroll::whole)?;
+        apply(module, CLEAN, clean::run)?;
+        apply(module, SIMPLIFY, simplify::run)?;
+        apply(module, PROMOTE, promote::run)?;
+        apply(module, CLEAN, clean::run)?;
+    }
     for _ in 0..2 {
         apply(module, SIMPLIFY, simplify::run)?;
         apply(module, RANGES, ranges::run)?;
@@ -124,14 +151,35 @@ pub fn run(module: &mut Module, passes: Passes, checks: Checks) -> Result<(), Ji
         apply(module, WIDE_STORES, wide_stores::run)?;
         apply(module, CLEAN, clean::run)?;
     }
+    apply(module, TWINS, twins::run)?;
+    apply(module, IF_CONVERT, if_convert::run)?;
+    apply(module, CLEAN, clean::run)?;
     apply(module, SIMPLIFY, simplify::run)?;
     apply(module, CLEAN, clean::run)?;
+    if passes.contains(UNROLL) {
+        apply(module, UNROLL, unroll::run)?;
+        apply(module, CLEAN, clean::run)?;
+        apply(module, SIMPLIFY, simplify::run)?;
+        apply(module, PROMOTE, promote::run)?;
+        apply(module, LOAD_CSE, load_cse::run)?;
+        apply(module, CLEAN, clean::run)?;
+    }
+    apply(module, SIMPLIFY, simplify::last)?;
+    apply(module, CLEAN, clean::run)?;
+    // From here on the form is the machine's: a switch's edges carry no arguments.
     apply(module, SWITCHES, switches::run)?;
-    apply(module, IF_CONVERT, if_convert::run)?;
     apply(module, REASSOCIATE, reassociate::run)?;
+    apply(module, LATCHES, latches::run)?;
     apply(module, STEPS, steps::run)?;
     apply(module, CLEAN, clean::dead)?;
+    apply(module, CONSTANTS, constants::run)?;
     Ok(())
+}
+
+/// Whether a function has memory on its stack that did not become values.
+fn keeps_frame(func: &Func) -> bool {
+    let mut insts = func.order.iter().flat_map(|blk| &func.blocks[blk.at()].insts);
+    insts.any(|&inst| matches!(func.op(inst), Op::Frame(_)))
 }
 
 #[cfg(debug_assertions)]

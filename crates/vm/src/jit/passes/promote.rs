@@ -29,8 +29,13 @@ pub fn run(func: &mut Func) {
     let frames = func.frames as usize;
     let mut escaped = vec![false; frames];
     let mut accesses: Vec<(u32, i32, u32)> = Vec::new();
-    let frame_of = frames_of(func);
+    let mut frame_of = frames_of(func);
     survey(func, &frame_of, &mut escaped, &mut accesses);
+    if super::halves::split(func, &frame_of, &escaped, &accesses) {
+        frame_of = frames_of(func);
+        accesses.clear();
+        survey(func, &frame_of, &mut escaped, &mut accesses);
+    }
     let slots = slots(accesses, &escaped);
     if slots.is_empty() {
         return;
@@ -54,7 +59,8 @@ pub fn run(func: &mut Func) {
     rewrite(func, &slots, slot_at, &frame_of);
 }
 
-type Frames = Vec<Option<(u32, i32)>>;
+/// The frame and the offset from its end of each value that is such an address.
+pub type Frames = Vec<Option<(u32, i32)>>;
 
 /// Which values are addresses in a frame at a constant offset from its end.
 fn frames_of(func: &Func) -> Frames {

@@ -100,13 +100,15 @@ fn block(func: &mut Func, uses: &[u32], depth: &[u32], insts: &[Val]) -> Vec<Val
 
 /// A sum as operation, carried operand (the later one) and term.
 fn split(func: &Func, depth: &[u32], val: Val) -> Option<(Bin, Val, Val)> {
-    let Op::Bin(op @ (Bin::Add | Bin::Xor), Width::W64, left, right) = func.op(val) else {
+    let Op::Bin(op @ (Bin::Add | Bin::Xor | Bin::Min | Bin::Max), Width::W64, left, right) =
+        func.op(val)
+    else {
         return None;
     };
     if func.number(right).is_some() || func.number(left).is_some() {
         return None;
     }
-    let sum = |val: Val| matches!(func.op(val), Op::Bin(Bin::Add | Bin::Xor, Width::W64, ..));
+    let sum = |val: Val| matches!(func.op(val), Op::Bin(inner, Width::W64, ..) if inner == op || matches!((op, inner), (Bin::Add, Bin::Xor) | (Bin::Xor, Bin::Add)));
     let order = |val: Val| {
         let at = depth.get(val.at()).copied().unwrap_or(0);
         (sum(val) && at > 0, func.op(val) == Op::Param, at)

@@ -4,7 +4,7 @@
 
 use skep_isa::{Cond, Width};
 
-use super::bits::{bits_of, mask};
+use super::bits::{bits_of, mask, negate};
 use super::simplify::Simplify;
 use crate::jit::ir::{Bin, Op, Val};
 
@@ -29,15 +29,62 @@ impl Simplify<'_> {
                 match self.func.number(test) {
                     Some(0) => Ok(no),
                     Some(_) => Ok(yes),
-                    None => Err(op),
+                    None => self.choice(test, yes, no).ok_or(op),
                 }
             }
+            Op::Ones(of) => match self.func.number(of) {
+                Some(number) => Ok(self.constant(number.count_ones().into())),
+                None => Err(op),
+            },
             Op::Swap(bits, of) => match self.func.number(of) {
                 Some(number) => Ok(self.constant(number.swap_bytes() >> (64 - bits))),
                 None => Err(op),
             },
             op => Err(op),
         }
+    }
+
+    /// Selections that are arithmetic with the condition: 1 or 0, `x + 1` or `x`.
+    fn choice(&mut self, test: Val, yes: Val, no: Val) -> Option<Val> {
+        let Op::Cmp(cond, width, left, right) = self.func.op(test) else { return None };
+        if (self.func.number(yes), self.func.number(no)) == (Some(1), Some(0)) {
+            return Some(test);
+        }
+        if (self.func.number(yes), self.func.number(no)) == (Some(0), Some(1)) {
+            let cond = negate(cond)?;
+            return Some(self.make(Op::Cmp(cond, width, left, right)));
+        }
+        let more = |simplify: &Self, more: Val, than: Val| match simplify.func.op(more) {
+            Op::Bin(Bin::Add, width, of, by)
+                if of == than
+                    && simplify.func.number(by) == Some(1)
+                    && (width == Width::W64 || simplify.bits.is_half(than)) =>
+            {
+                Some(width)
+            }
+            _ => None,
+        };
+        if let Some(width) = more(self, yes, no) {
+            return Some(self.bin(Bin::Add, width, no, test));
+        }
+        // One condition and another.
+        if self.func.number(no) == Some(0) && self.bits.upper(yes) <= 1 {
+            return Some(self.bin(Bin::And, Width::W64, test, yes));
+        }
+        let whole = width == Width::W64 || self.bits.is_half(yes) && self.bits.is_half(no);
+        if whole && ((left, right) == (yes, no) || (left, right) == (no, yes)) {
+            let op = match (cond, left == yes) {
+                (Cond::Lt | Cond::Le, true) | (Cond::Gt | Cond::Ge, false) => Some(Bin::Min),
+                (Cond::Gt | Cond::Ge, true) | (Cond::Lt | Cond::Le, false) => Some(Bin::Max),
+                _ => None,
+            };
+            if let Some(op) = op {
+                return Some(self.bin(op, Width::W64, yes, no));
+            }
+        }
+        let (add, cond) = more(self, no, yes).zip(negate(cond))?;
+        let test = self.make(Op::Cmp(cond, width, left, right));
+        Some(self.bin(Bin::Add, add, yes, test))
     }
 
     fn bin(&mut self, op: Bin, width: Width, left: Val, right: Val) -> Val {
@@ -184,14 +231,19 @@ impl Simplify<'_> {
             }
             _ => {}
         }
+        if op == Bin::Shr
+            && let Some(val) = self.ones(width, left, number)
+        {
+            return Ok(val);
+        }
         if op == Bin::Shr && width == Width::W64 && number < 32 && self.bits.is_half(left) {
             return Ok(self.bin(Bin::Shr, Width::W32, left, right));
         }
         Err(Op::Bin(op, width, left, right))
     }
 
-    /// Division by a constant as a multiplication by its reciprocal, where the product
-    /// of both fits into 64 bits.
+    /// Division by a constant as a multiplication by its reciprocal, in 64 bits where
+    /// the product fits and by the product's upper half where it does not.
     ///
     /// With `m = 2^p / d + 1` (rounded down) and `e = m * d - 2^p`, `x * m >> p` is `x / d`
     /// for every `x` with `x * e < 2^p`.
@@ -199,21 +251,92 @@ impl Simplify<'_> {
         if by < 2 {
             return None;
         }
+        // Of a quotient: that of the first dividend, which may be needed itself too.
+        if let Op::Bin(Bin::Div, inner, of, first) = self.func.op(left)
+            && inner == width
+            && let Some(first) = self.func.number(first).filter(|&first| first > 1)
+            && let Some(both) =
+                by.checked_mul(first).filter(|both| both & !mask(bits_of(width)) == 0)
+        {
+            let quotient = self.with_number(Bin::Div, width, of, both);
+            if op == Bin::Div {
+                return Some(quotient);
+            }
+            let whole = self.with_number(Bin::Mul, width, quotient, by);
+            return Some(self.bin(Bin::Sub, width, left, whole));
+        }
+        if !self.last {
+            return None;
+        }
         let left = self.as_result(width, left);
         let most = u128::from(self.bits.upper(left));
-        let (factor, shift) = (0..64).find_map(|shift| {
+        let exact = |shift: u32| {
             let factor = (1u128 << shift) / u128::from(by) + 1;
-            let error = factor * u128::from(by) - (1 << shift);
-            let fits = most * factor <= u64::MAX.into() && most * error < 1 << shift;
+            let error = factor.checked_mul(by.into())? - (1 << shift);
+            let fits = factor <= u64::MAX.into() && most * error < 1 << shift;
             fits.then_some((factor as u64, shift))
-        })?;
-        let product = self.with_number(Bin::Mul, Width::W64, left, factor);
-        let quotient = self.with_number(Bin::Shr, Width::W64, product, shift);
+        };
+        let short = |&(factor, _): &(u64, u32)| most * u128::from(factor) <= u64::MAX.into();
+        let quotient =
+            if let Some((factor, shift)) = (0..64).find_map(|shift| exact(shift).filter(short)) {
+                let product = self.with_number(Bin::Mul, Width::W64, left, factor);
+                self.with_number(Bin::Shr, Width::W64, product, shift.into())
+            } else {
+                let (factor, shift) = (64..127).find_map(exact)?;
+                let product = self.with_number(Bin::MulHigh, Width::W64, left, factor);
+                self.with_number(Bin::Shr, Width::W64, product, u64::from(shift) - 64)
+            };
         if op == Bin::Div {
             return Some(quotient);
         }
         let whole = self.with_number(Bin::Mul, Width::W64, quotient, by);
         Some(self.bin(Bin::Sub, Width::W64, left, whole))
+    }
+
+    /// Counting ones in pairs, nibbles and bytes, whose sums a multiplication adds up:
+    /// what compilers make of a population count, which eBPF has no instruction for.
+    fn ones(&mut self, width: Width, product: Val, shift: u64) -> Option<Val> {
+        let all = mask(bits_of(width));
+        let with = |simplify: &Self, val: Val, wanted: Bin, number: u64| match simplify.func.op(val)
+        {
+            Op::Bin(op, inner, of, with) if op == wanted && (inner == width || op == Bin::And) => {
+                let with = simplify.func.number(with)?;
+                (with & all == number & all).then_some(of)
+            }
+            _ => None,
+        };
+        let shifted = |simplify: &Self, val: Val, of: Val, by: u64| {
+            with(simplify, val, Bin::Shr, by).is_some_and(|from| from == of)
+        };
+        let sum = |simplify: &Self, val: Val| match simplify.func.op(val) {
+            Op::Bin(Bin::Add, inner, left, right) if inner == width => Some((left, right)),
+            _ => None,
+        };
+        if shift != u64::from(bits_of(width)) - 8 {
+            return None;
+        }
+        let bytes = with(self, product, Bin::Mul, 0x0101_0101_0101_0101)?;
+        let nibbles = with(self, bytes, Bin::And, 0x0f0f_0f0f_0f0f_0f0f)?;
+        let (left, right) = sum(self, nibbles)?;
+        let nibble = if shifted(self, right, left, 4) { left } else { right };
+        if !shifted(self, left, nibble, 4) && !shifted(self, right, nibble, 4) {
+            return None;
+        }
+        let (left, right) = sum(self, nibble)?;
+        let pairs = 0x3333_3333_3333_3333;
+        let low = with(self, left, Bin::And, pairs)?;
+        let high = with(self, right, Bin::And, pairs)?;
+        let pair = if shifted(self, high, low, 2) { low } else { high };
+        if !shifted(self, low, pair, 2) && !shifted(self, high, pair, 2) {
+            return None;
+        }
+        let Op::Bin(Bin::Sub, inner, of, odd) = self.func.op(pair) else { return None };
+        let half = with(self, odd, Bin::And, 0x5555_5555_5555_5555)?;
+        if inner != width || !shifted(self, half, of, 1) {
+            return None;
+        }
+        let of = self.as_result(width, of);
+        Some(self.make(Op::Ones(of)))
     }
 
     /// Two operations with constants in a row as one.
@@ -234,6 +357,15 @@ impl Simplify<'_> {
                     return Some(self.constant(0));
                 }
                 number + with
+            }
+            (Bin::Sar, Bin::Shl) if width == Width::W32 && with == number => {
+                let kept = match with {
+                    16 => 16,
+                    24 => 8,
+                    _ => return None,
+                };
+                let of = self.make(Op::Ext { bits: kept, signed: true, of });
+                return Some(self.zero_extend(32, of));
             }
             // Up and down again: an extension, shifted by the difference.
             (Bin::Shr, Bin::Shl) | (Bin::Sar, Bin::Shl) if width == Width::W64 => {
@@ -283,9 +415,12 @@ impl Simplify<'_> {
             }
         }
         // Constants go to the end of a sum, where addresses take them in.
+        // (In 32 bits, which no address is, not if the sum is needed by itself too.)
         let sum = |simplify: &Self, val: Val| match simplify.func.op(val) {
             Op::Bin(Bin::Add, inner, of, with)
-                if inner == width && simplify.func.number(with).is_some() =>
+                if inner == width
+                    && simplify.func.number(with).is_some()
+                    && (width == Width::W64 || simplify.uses[val.at()] <= 1) =>
             {
                 Some((of, with))
             }
@@ -314,7 +449,9 @@ impl Simplify<'_> {
         let disjoint = self.bits.zeros(left) | self.bits.zeros(right) == u64::MAX;
         if op == Bin::Or || matches!(op, Bin::Add | Bin::Xor) && disjoint {
             let rotated = self.rotation(width, left, right);
-            if let Some(val) = rotated.or_else(|| self.rotation(width, right, left)) {
+            let rotated = rotated.or_else(|| self.rotation(width, right, left));
+            let rotated = rotated.or_else(|| self.rotated_product(width, left, right));
+            if let Some(val) = rotated.or_else(|| self.rotated_product(width, right, left)) {
                 return Ok(val);
             }
         }
@@ -339,6 +476,22 @@ impl Simplify<'_> {
             _ => false,
         };
         complement.then(|| self.bin(Bin::Rotl, up_width, of, left))
+    }
+
+    /// `x * (c << n) | x * c >> (bits - n)`: compilers put the shift into the factor.
+    fn rotated_product(&mut self, width: Width, up: Val, down: Val) -> Option<Val> {
+        let Op::Bin(Bin::Mul, up_width, of, high) = self.func.op(up) else { return None };
+        let Op::Bin(Bin::Shr, down_width, product, right) = self.func.op(down) else { return None };
+        let Op::Bin(Bin::Mul, inner, same, low) = self.func.op(product) else { return None };
+        let bits = u64::from(bits_of(width));
+        let (high, low) = (self.func.number(high)?, self.func.number(low)?);
+        let left = bits.checked_sub(self.func.number(right)?)?;
+        let shifted = low.checked_shl(left as u32).unwrap_or(0);
+        let fits = [up_width, down_width, inner] == [width; 3]
+            && of == same
+            && (1..bits).contains(&left)
+            && (high ^ shifted) & mask(bits as u32) == 0;
+        fits.then(|| self.with_number(Bin::Rotl, width, product, left))
     }
 
     /// Whether `right` is surely `-left`, modulo the width.

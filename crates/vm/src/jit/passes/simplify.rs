@@ -13,6 +13,16 @@ use crate::jit::ir::{Bin, Blk, Forward, Func, Op, Term, Val};
 
 /// Simplifies every value and branch.
 pub fn run(func: &mut Func) {
+    simplify(func, false);
+}
+
+/// The same, and divisions by constants become what the machine does faster. Before,
+/// divisions are easier to compare.
+pub fn last(func: &mut Func) {
+    simplify(func, true);
+}
+
+fn simplify(func: &mut Func, last: bool) {
     let preds = func.preds();
     let dominators = Dominators::new(func, &preds);
     let bits = Bits::compute(func, &preds, &dominators);
@@ -34,6 +44,7 @@ pub fn run(func: &mut Func) {
         blk: Blk::ENTRY,
         pc: 0,
         out: Vec::new(),
+        last,
     };
     for index in 0..simplify.func.ops.len() as u32 {
         if let Op::Const(number) = simplify.func.op(Val(index)) {
@@ -63,6 +74,8 @@ pub struct Simplify<'f> {
     blk: Blk,
     pc: Pc,
     out: Vec<Val>,
+    /// Whether divisions by constants are written out.
+    pub last: bool,
 }
 
 impl Simplify<'_> {
@@ -212,6 +225,14 @@ impl Simplify<'_> {
             && let Some(test) = if cond == Cond::Ne { Some(test) } else { negate(test) }
         {
             return (test, width, left, right);
+        }
+        // The sign of a sign-extended number is one bit of it.
+        if let (Some(0), Cond::Slt | Cond::Sge) = (number, cond)
+            && let Op::Ext { bits: bits @ (8 | 16), signed: true, of } = self.func.op(left)
+        {
+            let sign = self.constant(1 << (bits - 1));
+            let bit = self.make(Op::Bin(Bin::And, Width::W64, of, sign));
+            return (if cond == Cond::Slt { Cond::Ne } else { Cond::Eq }, Width::W32, bit, right);
         }
         if let (Width::W64, Some(number)) = (width, number) {
             match self.func.op(left) {

@@ -18,7 +18,7 @@ pub fn run(func: &mut Func) {
 
 /// The counter and the step, if a value is a counter plus a constant.
 fn step(func: &Func, val: Val) -> Option<(Val, u64)> {
-    let Op::Bin(Bin::Add, Width::W64, of, by) = func.op(val) else { return None };
+    let Op::Bin(Bin::Add, _, of, by) = func.op(val) else { return None };
     let by = func.number(by)?;
     (func.op(of) == Op::Param).then_some((of, by))
 }
@@ -28,24 +28,27 @@ fn compare_next(func: &mut Func) {
     let preds = func.preds();
     let dominators = Dominators::new(func, &preds);
     let bits = Bits::compute(func, &preds, &dominators);
+    let uses = func.uses();
     for blk in func.order.clone() {
         let block = &func.blocks[blk.at()];
         let &Term::Branch { cond, width, left, right, .. } = &block.term else { continue };
         let Some(limit) = func.number(right).filter(|limit| *limit <= LIMIT) else { continue };
         let ordered =
             matches!(cond, Cond::Eq | Cond::Ne | Cond::Lt | Cond::Le | Cond::Gt | Cond::Ge);
-        let most = if width == Width::W64 { 1 << 60 } else { LIMIT };
-        if !ordered || func.op(left) != Op::Param || bits.upper(left) > most {
+        if !ordered || func.op(left) != Op::Param {
             continue;
         }
         let next = block.insts.iter().copied().find_map(|inst| {
             let (of, by) = step(func, inst)?;
-            (of == left && (1..LIMIT).contains(&by)).then_some((inst, by))
+            let wide = width == Width::W64 && matches!(func.op(inst), Op::Bin(_, Width::W64, ..));
+            let fits = bits.upper(left) <= if wide { 1 << 60 } else { LIMIT };
+            (of == left && (1..LIMIT).contains(&by) && fits).then_some((inst, by))
         });
         let Some((next, by)) = next else { continue };
         // Only where it is the counter of a loop that goes on from here.
         let passed = block.term.edges().any(|edge| edge.args.contains(&next));
-        if !passed {
+        // Or where nothing else needs the old value.
+        if !passed && uses[left.at()] != 2 {
             continue;
         }
         let pc = func.pcs[next.at()];

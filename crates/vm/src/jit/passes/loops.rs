@@ -1,0 +1,69 @@
+//! Loops of one block that run a number of times which is known beforehand: what the
+//! passes over loops start from.
+
+use skep_isa::{Cond, Width, condition};
+
+use crate::jit::ir::flow::Preds;
+use crate::jit::ir::{Bin, Blk, Edge, Func, Op, Term};
+
+/// Most rounds that are counted.
+const MOST_ROUNDS: u64 = 1 << 14;
+
+/// A block that branches to itself, and what is known of its rounds.
+pub struct Loop {
+    /// The block.
+    pub blk: Blk,
+    /// How often the block is run whenever it is entered.
+    pub rounds: u64,
+    /// The edge that goes round, and the one that leaves.
+    pub round: Edge,
+    pub exit: Edge,
+}
+
+/// The loop that a block is, if its rounds are known.
+pub fn counted(func: &Func, preds: &Preds, blk: Blk) -> Option<Loop> {
+    let block = &func.blocks[blk.at()];
+    let Term::Branch { cond, width, left, right, yes, no } = &block.term else { return None };
+    let (round, exit, goes_on) = match (yes.to == blk, no.to == blk) {
+        (true, false) => (yes, no, true),
+        (false, true) => (no, yes, false),
+        _ => return None,
+    };
+    let before = match *preds.of(blk) {
+        [one, other] if one == blk && other != blk => other,
+        [one, other] if other == blk && one != blk => one,
+        _ => return None,
+    };
+    let entry = func.blocks[before.at()].term.edges().find(|edge| edge.to == blk)?;
+    let test = Test { cond: *cond, width: *width, limit: func.number(*right)?, goes_on };
+    let rounds = block.params.iter().enumerate().find_map(|(index, &param)| {
+        let (start, next) = (func.number(entry.args[index])?, round.args[index]);
+        let Op::Bin(Bin::Add, step_width, of, by) = func.op(next) else { return None };
+        let by = func.number(by)?;
+        let tests_next = *left == next;
+        if of != param || !(tests_next || *left == param) {
+            return None;
+        }
+        test.rounds(start, by, step_width, tests_next)
+    })?;
+    Some(Loop { blk, rounds, round: round.clone(), exit: exit.clone() })
+}
+
+struct Test {
+    cond: Cond,
+    width: Width,
+    limit: u64,
+    goes_on: bool,
+}
+
+impl Test {
+    /// Counts until the test leaves the loop.
+    fn rounds(&self, mut counter: u64, by: u64, width: Width, tests_next: bool) -> Option<u64> {
+        (1..=MOST_ROUNDS).find(|_| {
+            let next = Bin::Add.eval(width, counter, by);
+            let tested = if tests_next { next } else { counter };
+            counter = next;
+            condition(self.cond, self.width, tested, self.limit) != self.goes_on
+        })
+    }
+}
