@@ -1,29 +1,27 @@
-//! `parity engines`: random programs on the interpreter, on guarded and on elided code,
-//! on elided code that one pass did not work on, the pass rotating, and on Linux. For
-//! each input what is returned, the packet and the maps must be the same on all.
+//! `parity engines`: what the verifier accepts gives the same on every engine of the
+//! embedded kernel: the interpreter, code with all checks, code without any, and code
+//! that one pass was left out of. Compared are verdict, packet and maps, on random
+//! packets and maps. Programs that the verifier refuses run with all checks, and
+//! nothing is asked of them but that they stay in their memory.
 //!
-//! Programs are those that load without CAP_PERFMON: others may show addresses, or
-//! what was left on the stack. All see the same clock and the same random numbers (see
-//! [`clocks`]), and run on CPU 0.
+//! Addresses are others on each engine, so that random programs are judged as of a
+//! loader without CAP_PERFMON: what they compute may not depend on addresses, nor on
+//! what nobody wrote.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use skep_abi::MapType;
-use skep_isa::{
-    Callee, Imm64, ImmKind, Insn, Operand, Reg, Size, Slot, Style, decode, disassemble, encode,
-};
-use skep_sys::{
-    Command, Errno, Kernel, Linux, MapCreate, MapDelete, MapElem, MapNextKey, ProgLoad, RawFd,
-    TestRun,
-};
+use anyhow::Result;
+use skep_abi::{Capabilities, Errno, TrapKind};
+use skep_isa::Slot;
+use skep_load::{Object, Options as LoadOptions, Target, load, relocate};
+use skep_sys::{Command, Kernel, MapDelete, MapElem, MapNextKey, Output, ProgLoad, RawFd};
+use skep_vm::hooks::{PacketError, PacketHook};
 use skep_vm::jit::Passes;
 use skep_vm::{Engine, Vm};
 
+use crate::corpus;
 use crate::inputs::Random;
-use crate::run::pin_to_cpu_0;
-use crate::verify::privilege::Privilege;
+use crate::sound::{Tally, fill, share};
 use crate::verify::random::{MapPlace, RandomProgram, create_maps, program};
 
 /// What to run.
@@ -36,370 +34,350 @@ pub struct Options {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Random inputs for each program
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 8)]
     inputs: u64,
 }
 
 impl Options {
     /// What continuous integration runs.
     pub fn short() -> Options {
-        Options { count: 4_000, seed: 1, inputs: 4 }
+        Options { count: 10_000, seed: 1, inputs: 4 }
     }
 }
 
-/// A kernel, with maps of its own.
+/// Instructions of one run.
+const BUDGET: u64 = 1 << 16;
+
+/// A map and the sizes that system calls give for its keys and values.
+#[derive(Clone, Copy)]
+struct Place {
+    fd: RawFd,
+    key: usize,
+    value: usize,
+}
+
+/// A kernel, and a name for what it does.
 struct Side {
     name: String,
-    kernel: Arc<dyn Kernel>,
-    privilege: Privilege,
-    maps: Vec<MapPlace>,
-    clock: RawFd,
+    vm: Arc<Vm>,
 }
 
-impl Side {
-    fn new(name: &str, kernel: Arc<dyn Kernel>, privilege: Privilege) -> Result<Side> {
-        let mut maps = create_maps(&*kernel)?;
-        // Linux evicts early from an LRU map; what is in it is not comparable.
-        maps.pop();
-        let mut command = Command::MapCreate(MapCreate {
-            map_type: MapType::Array as u32,
-            key_size: 4,
-            value_size: 16,
-            max_entries: 1,
-            ..MapCreate::default()
-        });
-        let clock = kernel.bpf(&mut command).context("a map cannot be created")? as RawFd;
-        Ok(Side { name: name.to_owned(), kernel, privilege, maps, clock })
-    }
-
-    fn embedded(name: &str, vm: Vm) -> Result<Side> {
-        let vm = vm.with_capabilities(Privilege::Reduced.set());
-        Side::new(name, Arc::new(vm), Privilege::All)
-    }
-
-    /// The program of a seed, with the maps of this side.
-    fn program(&self, seed: u64) -> RandomProgram {
-        let random = program(seed, &self.maps);
-        let Ok(mut insns) = decode(&random.slots) else { return random };
-        clear_stack(&mut insns);
-        clocks(&mut insns, self.clock);
-        RandomProgram { slots: encode(&insns), ..random }
-    }
-
-    fn load(&self, seed: u64) -> Result<RawFd, Errno> {
-        let random = self.program(seed);
-        let mut command = Command::ProgLoad(Box::new(ProgLoad {
-            prog_type: random.kind as u32,
-            insn_cnt: random.slots.len() as u32,
-            insns: Some(Slot::join(&random.slots).into()),
-            license: Some(b"GPL\0".to_vec().into()),
-            prog_flags: random.flags,
-            ..ProgLoad::default()
-        }));
-        let loaded = self.privilege.during(|| self.kernel.bpf(&mut command));
-        loaded.unwrap_or(Err(Errno::EPERM)).map(|fd| fd as RawFd)
-    }
-
-    /// Runs a program on an input.
-    fn run(&self, fd: RawFd, input: &Input) -> Result<Outcome> {
-        self.prepare(input)?;
-        let mut out = vec![0; 1 << 13];
-        let room = out.len();
-        let mut command = Command::TestRun(Box::new(TestRun {
-            prog_fd: fd as u32,
-            data_size_in: input.frame.len() as u32,
-            data_in: Some((&input.frame[..]).into()),
-            data_size_out: room as u32,
-            data_out: (&mut out[..]).into(),
-            ..TestRun::default()
-        }));
-        let result = self.kernel.bpf(&mut command);
-        let Command::TestRun(run) = command else { unreachable!("as it was made") };
-        let (retval, size) = (run.retval, run.data_size_out as usize);
-        let why = run.diagnostic.as_ref().map(|diagnostic| diagnostic.message.clone());
-        drop(run);
-        Ok(match result {
-            Ok(_) => {
-                out.truncate(size);
-                Outcome::Returned { retval, packet: out, maps: self.contents() }
-            }
-            Err(errno) => Outcome::Failed(errno, why.unwrap_or_default()),
-        })
-    }
-
-    /// Maps and clock as the input has them.
-    fn prepare(&self, input: &Input) -> Result<()> {
-        let now = [input.now.to_ne_bytes(), input.random.to_ne_bytes()].concat();
-        self.update(self.clock, &[0; 4], &now).context("the clock's map")?;
-        for (map, elements) in self.maps.iter().zip(&input.maps) {
-            for key in self.keys(map).into_iter().filter(|key| !elements.contains_key(key)) {
-                let delete = MapDelete {
-                    map_fd: map.fd as u32,
-                    key: Some(key.into()),
-                    ..MapDelete::default()
-                };
-                // Those of arrays stay.
-                let _ = self.kernel.bpf(&mut Command::MapDelete(delete));
-            }
-            for (key, value) in elements {
-                self.update(map.fd, key, value).context("a map")?;
-            }
-        }
-        Ok(())
-    }
-
-    fn update(&self, fd: RawFd, key: &[u8], value: &[u8]) -> Result<(), Errno> {
-        let mut value = value.to_vec();
-        let element = MapElem {
-            map_fd: fd as u32,
-            key: Some(key.into()),
-            value: (&mut value[..]).into(),
-            ..MapElem::default()
-        };
-        self.kernel.bpf(&mut Command::MapUpdate(element)).map(drop)
-    }
-
-    fn keys(&self, map: &MapPlace) -> Vec<Vec<u8>> {
-        let mut keys: Vec<Vec<u8>> = Vec::new();
-        loop {
-            let mut next = vec![0; map.key as usize];
-            let command = MapNextKey {
-                map_fd: map.fd as u32,
-                key: keys.last().map(|key| (&key[..]).into()),
-                next_key: (&mut next[..]).into(),
-                ..MapNextKey::default()
-            };
-            if self.kernel.bpf(&mut Command::MapNextKey(command)).is_err() {
-                return keys;
-            }
-            keys.push(next);
-        }
-    }
-
-    fn contents(&self) -> Vec<Elements> {
-        let lookup = |map: &MapPlace, key: Vec<u8>| {
-            let mut value = vec![0; 4096];
-            let element = MapElem {
-                map_fd: map.fd as u32,
-                key: Some((&key[..]).into()),
-                value: (&mut value[..]).into(),
-                ..MapElem::default()
-            };
-            let _ = self.kernel.bpf(&mut Command::MapLookup(element));
-            // Of values that each CPU has one of, CPU 0's stands first.
-            value.truncate(map.value as usize);
-            (key, value)
-        };
-        let of = |map: &MapPlace| self.keys(map).into_iter().map(|key| lookup(map, key)).collect();
-        self.maps.iter().map(of).collect()
-    }
+fn kernel(engine: Engine, passes: Passes, caps: Capabilities) -> Vm {
+    let vm = Vm::with_cpus(1).with_budget(BUDGET).with_capabilities(caps);
+    vm.with_engine(engine).with_passes(passes)
 }
 
-type Elements = BTreeMap<Vec<u8>, Vec<u8>>;
-
-/// What a run gave.
-#[derive(PartialEq, Eq)]
-enum Outcome {
-    Returned { retval: u32, packet: Vec<u8>, maps: Vec<Elements> },
-    Failed(Errno, String),
-}
-
-impl Outcome {
-    /// Where it differs from what was expected.
-    fn difference(&self, expected: &Outcome) -> String {
-        let (found, expected) = match (self, expected) {
-            (
-                Outcome::Returned { retval, packet, maps },
-                Outcome::Returned { retval: wanted, packet: other, maps: others },
-            ) => {
-                if retval != wanted {
-                    return format!("returns {retval:#x}, not {wanted:#x}");
-                }
-                if packet != other {
-                    let at = packet.iter().zip(other).position(|(a, b)| a != b);
-                    let (len, wanted) = (packet.len(), other.len());
-                    return format!("packet of {len} bytes, not {wanted}; differs at {at:?}");
-                }
-                let number = maps.iter().zip(others).position(|(a, b)| a != b).unwrap_or(0);
-                let only = |a: &Elements, b: &Elements| {
-                    let differs = a.iter().filter(|(key, value)| b.get(*key) != Some(*value));
-                    differs.map(|element| format!("{element:02x?} ")).collect::<String>()
-                };
-                let (a, b) = (&maps[number], &others[number]);
-                return format!("map {number} holds {}, not {}", only(a, b), only(b, a));
-            }
-            (Outcome::Failed(errno, why), _) => (format!("{errno:?} {why}"), expected),
-            (Outcome::Returned { retval, .. }, _) => (format!("returns {retval:#x}"), expected),
-        };
-        match expected {
-            Outcome::Failed(errno, why) => format!("{found}, not {errno:?} {why}"),
-            Outcome::Returned { retval, .. } => format!("{found}, not {retval:#x}"),
-        }
+/// The interpreter, then what is compared with it; the last ones without a pass each.
+fn sides(caps: Capabilities) -> Vec<Side> {
+    let kernel = |engine, passes| kernel(engine, passes, caps);
+    let mut all = vec![
+        ("interpreter".to_owned(), kernel(Engine::Interpreter, Passes::NONE)),
+        ("guarded".to_owned(), kernel(Engine::Guarded, Passes::ALL)),
+        ("elided".to_owned(), kernel(Engine::Auto, Passes::ALL)),
+    ];
+    for name in Passes::names() {
+        let off = Passes::named(name).unwrap_or(Passes::NONE);
+        let passes = Passes::ALL.without(off);
+        all.push((format!("elided without {name}"), kernel(Engine::Auto, passes)));
     }
+    all.into_iter().map(|(name, vm)| Side { name, vm: Arc::new(vm) }).collect()
 }
 
-/// What a run starts from.
-struct Input {
-    frame: Vec<u8>,
-    now: u64,
-    random: u64,
-    maps: Vec<Elements>,
+/// Sides that a program runs on: all engines, and one pass left out, in turn.
+fn chosen(count: usize, turn: u64) -> [usize; 4] {
+    const ENGINES: usize = 3;
+    [0, 1, 2, ENGINES + (turn % (count - ENGINES) as u64) as usize]
 }
 
-impl Input {
-    fn new(random: &mut Random, maps: &[MapPlace], cpus: usize) -> Input {
-        let mut frame = random.frame();
-        // TEST_RUN wants more than a link header.
-        frame.extend(random.bytes(8));
-        let elements = |(number, map): (usize, &MapPlace)| {
-            let (is_array, per_cpu) = (map.direct, number == 3);
-            let keys = if is_array { 1 } else { 8 };
-            let mut elements = Elements::new();
-            for key in 0..keys {
-                if is_array || per_cpu || random.below(3) == 0 {
-                    let mut bytes = vec![0; map.key as usize];
-                    bytes[0] = key;
-                    let mut value = random.bytes(map.value as usize);
-                    if per_cpu {
-                        value.resize(value.len().next_multiple_of(8), 0);
-                        value = value.repeat(cpus);
-                    }
-                    elements.insert(bytes, value);
-                }
-            }
-            elements
-        };
-        let maps = maps.iter().enumerate().map(elements).collect();
-        Input { frame, now: random.next() >> 2, random: random.next(), maps }
-    }
-}
-
-/// Has each function write its stack first: a store of a part of a slot lets Linux
-/// take the rest of it for written, too, and what is there is anything.
-fn clear_stack(insns: &mut Vec<Insn>) {
-    const SLOTS: i16 = 16;
-    let callee = |pc: usize, insn: &Insn| match insn {
-        Insn::Call(Callee::Local(off)) => Some(pc as i64 + 1 + i64::from(*off)),
-        _ => None,
-    };
-    let calls = insns.iter().enumerate().filter_map(|(pc, insn)| callee(pc, insn));
-    let starts: BTreeSet<i64> = calls.chain([0]).collect();
-    // A call of a function goes to its first store; everything else moves behind them.
-    let stores = i64::from(SLOTS);
-    let moved = |pc: i64| pc + stores * starts.range(..=pc).count() as i64;
-    let entry = |pc: i64| pc + stores * starts.range(..pc).count() as i64;
-    let mut all = Vec::with_capacity(insns.len() + starts.len() * SLOTS as usize);
-    for (pc, insn) in insns.iter().enumerate() {
-        if starts.contains(&(pc as i64)) {
-            all.extend((1..=SLOTS).map(|slot| Insn::Store {
-                size: Size::DW,
-                base: Reg::R10,
-                off: -8 * slot,
-                src: Operand::Imm(0),
-            }));
-        }
-        all.push(match callee(pc, insn) {
-            Some(to) => {
-                let off = entry(to) - moved(pc as i64) - 1;
-                Insn::Call(Callee::Local(off as i32))
-            }
-            None => *insn,
-        });
-    }
-    *insns = all;
-}
-
-/// Has a program load the time and random numbers from a map, where it asks a helper:
-/// such calls become calls of a function at its end.
-fn clocks(insns: &mut Vec<Insn>, map: RawFd) {
-    const TIME: u32 = 5;
-    const RANDOM: u32 = 7;
-    for (helper, off, size) in [(TIME, 0, Size::DW), (RANDOM, 8, Size::W)] {
-        let start = insns.len();
-        let mut called = false;
-        for (pc, insn) in insns.iter_mut().enumerate() {
-            if *insn == Insn::Call(Callee::Helper(helper)) {
-                *insn = Insn::Call(Callee::Local((start - pc - 1) as i32));
-                called = true;
-            }
-        }
-        if called {
-            let imm = Imm64 { kind: ImmKind::MapValue, lo: map as u32, hi: 0 };
-            insns.extend([
-                Insn::LoadImm64 { dst: Reg::R0, imm },
-                Insn::Hole,
-                Insn::Load { size, signed: false, dst: Reg::R0, base: Reg::R0, off },
-                Insn::Exit,
-            ]);
-        }
-    }
-}
-
-/// Runs, and prints the figures. Gives whether all agree.
+/// Runs, and prints the figures. Gives whether nothing differs.
 ///
 /// # Errors
-/// Maps that cannot be created or filled.
+/// A corpus that cannot be had.
 pub fn execute(options: &Options) -> Result<bool> {
-    pin_to_cpu_0()?;
-    let linux = Side::new("Linux", Arc::new(Linux::new()), Privilege::Reduced)?;
-    let cpus = skep_sys::possible_cpus() as usize;
-    let always = [
-        Side::embedded("interpreter", Vm::new().with_engine(Engine::Interpreter))?,
-        Side::embedded("guarded", Vm::new().with_engine(Engine::Guarded).unverified())?,
-        Side::embedded("elided", Vm::new())?,
-    ];
-    let without = |name: &&str| {
-        let off = Passes::named(name).unwrap_or(Passes::NONE);
-        Side::embedded(
-            &format!("elided without {name}"),
-            Vm::new().with_passes(Passes::ALL.without(off)),
-        )
+    let mut good = true;
+    for (name, tally) in [("random", random(options)?), ("objects", objects(options)?)] {
+        for line in tally.wrong.iter().take(50) {
+            println!("DIFFERS {line}");
+        }
+        for (why, count) in &tally.left {
+            println!("  not compared: {count}: {why}");
+        }
+        println!(
+            "parity engines-{name}: {} programs, {} runs, {} out of budget, {} differ",
+            tally.ran,
+            tally.runs,
+            tally.out_of_budget,
+            tally.wrong.len()
+        );
+        good &= tally.wrong.is_empty() && tally.ran > 0;
+    }
+    Ok(good)
+}
+
+/// A worker's kernels: judged ones, each with its maps, and one that takes everything.
+struct Worker {
+    sides: Vec<(Side, Vec<MapPlace>)>,
+    wild: (Arc<Vm>, Vec<MapPlace>),
+}
+
+fn random(options: &Options) -> Result<Tally> {
+    let caps = Capabilities::BPF | Capabilities::NET_ADMIN;
+    let start = || {
+        let with_maps = |side: Side| {
+            let maps = create_maps(&*side.vm)?;
+            anyhow::Ok((side, maps))
+        };
+        let wild = Arc::new(kernel(Engine::Guarded, Passes::ALL, caps).unverified());
+        let maps = create_maps(&*wild)?;
+        let sides = sides(caps).into_iter().map(with_maps).collect::<Result<_>>()?;
+        Ok(Worker { sides, wild: (wild, maps) })
     };
-    let without: Vec<Side> = Passes::names().iter().map(without).collect::<Result<_>>()?;
-    let (mut accepted, mut on_linux, mut not_run) = (0u64, 0u64, 0u64);
-    let (mut runs, mut differ) = (0u64, 0u64);
-    for seed in options.seed..options.seed + options.count {
-        let Ok(first) = always[0].load(seed) else { continue };
-        accepted += 1;
-        let rotating = &without[seed as usize % without.len()];
-        let mut sides = vec![(&always[0], first)];
-        for side in always[1..].iter().chain([rotating]) {
-            sides.push((side, side.load(seed).with_context(|| format!("seed {seed}"))?));
-        }
-        if let Ok(fd) = linux.load(seed) {
-            on_linux += 1;
-            sides.push((&linux, fd));
-        }
-        let mut random = Random::new(seed);
-        'inputs: for number in 0..options.inputs {
-            let input = Input::new(&mut random, &linux.maps, cpus);
-            let expected = sides[0].0.run(sides[0].1, &input)?;
-            if matches!(expected, Outcome::Failed(Errno::ENOTSUPP, _)) {
-                not_run += 1;
-                break;
-            }
-            for (side, fd) in &sides[1..] {
-                runs += 1;
-                let found = side.run(*fd, &input)?;
-                if found != expected {
-                    differ += 1;
-                    let what = found.difference(&expected);
-                    println!("seed {seed}, input {number}: {}: {what}", side.name);
-                    let insns = decode(&linux.program(seed).slots)?;
-                    println!("{}", disassemble(&insns, Style::Linux));
-                    break 'inputs;
+    share(options.count as usize, start, |worker, at, tally| {
+        let seed = options.seed + at as u64;
+        let mut loaded = Vec::new();
+        for index in chosen(worker.sides.len(), seed) {
+            let (side, maps) = &worker.sides[index];
+            let random = program(seed, maps);
+            match load_random(&side.vm, &random) {
+                Ok(fd) => loaded.push(Loaded { side, fd, maps: places(maps) }),
+                Err(errno) => {
+                    tally.leave(format!("refused: {errno}"));
+                    break;
                 }
             }
         }
-        for (side, fd) in sides {
-            side.kernel.close(fd);
+        if loaded.len() == 4 {
+            compare(&loaded, &format!("seed {seed}"), seed, options.inputs, tally);
+        } else if let (vm, maps) = &worker.wild
+            && let random = program(seed, maps)
+            && let Ok(fd) = load_random(vm, &random)
+        {
+            run_wild(vm, fd, &places(maps), seed);
+        }
+        loaded.iter().for_each(|loaded| loaded.side.vm.close(loaded.fd));
+    })
+}
+
+fn places(maps: &[MapPlace]) -> Vec<Place> {
+    let place = |map: &MapPlace| Place {
+        fd: map.fd,
+        key: map.key as usize,
+        value: (map.value as usize).next_multiple_of(8),
+    };
+    maps.iter().map(place).collect()
+}
+
+fn load_random(vm: &Vm, random: &RandomProgram) -> Result<RawFd, Errno> {
+    let mut command = Command::ProgLoad(Box::new(ProgLoad {
+        prog_type: random.kind as u32,
+        insn_cnt: random.slots.len() as u32,
+        insns: Some(Slot::join(&random.slots).into()),
+        license: Some(b"GPL\0".to_vec().into()),
+        prog_flags: random.flags,
+        ..ProgLoad::default()
+    }));
+    vm.bpf(&mut command).map(|fd| fd as RawFd)
+}
+
+/// A program that nobody accepted, on a few packets.
+fn run_wild(vm: &Vm, fd: RawFd, maps: &[Place], seed: u64) {
+    let mut random = Random::new(seed);
+    if let Ok(mut hook) = PacketHook::new(vm, fd) {
+        for _ in 0..4 {
+            maps.iter().for_each(|map| fill(vm, map.fd, map.key, map.value, &mut random));
+            // A trap is as good as a verdict.
+            let _ = hook.run(vm, &random.frame());
         }
     }
-    println!(
-        "parity engines: {} programs from seed {}, {accepted} accepted, {on_linux} of them on Linux too, \
-         {not_run} of a type that is not run",
-        options.count, options.seed
-    );
-    println!("parity engines: {runs} runs compared with the interpreter, {differ} differ");
-    Ok(differ == 0 && accepted > 0)
+    vm.close(fd);
+}
+
+/// The packet programs of Debian's objects and of our own, each loaded on its own.
+fn objects(options: &Options) -> Result<Tally> {
+    let paths: Vec<_> = corpus::objects()?.into_iter().map(|object| object.path).collect();
+    share(
+        paths.len(),
+        || Ok(()),
+        |(), at, tally| {
+            let Ok(object) = Object::open(&paths[at]) else {
+                return tally.leave("an object that the loader does not read");
+            };
+            let file = paths[at].file_name().unwrap_or_default().to_string_lossy().into_owned();
+            for def in &object.programs {
+                let name = format!("{file}:{}", def.name);
+                object_program(&object, &def.name, &name, at as u64, options, tally);
+            }
+        },
+    )
+}
+
+fn object_program(
+    object: &Object,
+    program: &str,
+    name: &str,
+    seed: u64,
+    options: &Options,
+    tally: &mut Tally,
+) {
+    let mut object = object.clone();
+    object.select(|def| def.name == program);
+    let sides = sides(Capabilities::all());
+    let mut kept = Vec::new();
+    let mut loaded = Vec::new();
+    for index in chosen(sides.len(), seed) {
+        let side = &sides[index];
+        let kernel: Arc<dyn Kernel> = side.vm.clone();
+        let target = Target::of(&*kernel);
+        let linked = relocate(&object, &target);
+        let Ok(skep) = linked.map_err(drop).and_then(|linked| {
+            load(&linked, &target, &kernel, &LoadOptions::default()).map_err(drop)
+        }) else {
+            return tally.leave("refused, or not for the embedded kernel");
+        };
+        let Some(fd) = skep.program(program).map(|program| program.fd().raw()) else { return };
+        let place = |map: &skep_load::Map| Place {
+            fd: map.fd().raw(),
+            key: map.def().key_size as usize,
+            value: (map.def().value_size as usize).next_multiple_of(8),
+        };
+        loaded.push(Loaded { side, fd, maps: skep.maps().map(place).collect() });
+        kept.push(skep);
+    }
+    compare(&loaded, name, seed, options.inputs, tally);
+}
+
+/// A program in a kernel.
+struct Loaded<'s> {
+    side: &'s Side,
+    fd: RawFd,
+    maps: Vec<Place>,
+}
+
+/// What a run left behind.
+#[derive(PartialEq, Debug)]
+struct After {
+    verdict: Result<u32, String>,
+    packet: Vec<u8>,
+    maps: Vec<Vec<(Vec<u8>, Vec<u8>)>>,
+}
+
+impl After {
+    /// The first thing that another side did differently.
+    fn difference(&self, other: &After) -> String {
+        if self.verdict != other.verdict {
+            return format!("{:x?}, expected {:x?}", other.verdict, self.verdict);
+        }
+        if self.packet != other.packet {
+            return format!("packet {:02x?}, expected {:02x?}", other.packet, self.packet);
+        }
+        let maps = self.maps.iter().zip(&other.maps).enumerate();
+        let differ = maps.flat_map(|(number, (left, right))| {
+            let element = left.iter().zip(right).find(|(left, right)| left != right);
+            element.map(|(left, right)| format!("map {number}: {right:02x?}, expected {left:02x?}"))
+        });
+        differ.take(1).next().unwrap_or_else(|| "elements of a map".into())
+    }
+}
+
+/// Empties a map, or fills it with zeros where elements cannot go.
+fn clear(vm: &Vm, map: &Place) {
+    for (key, value) in contents(vm, map) {
+        let gone = vm.bpf(&mut Command::MapDelete(MapDelete {
+            map_fd: map.fd as u32,
+            key: Some(key.clone().into()),
+            ..MapDelete::default()
+        }));
+        if gone.is_err() {
+            let mut zeros = vec![0; value.len()];
+            // What cannot be written either is constant.
+            let _ = vm.bpf(&mut Command::MapUpdate(MapElem {
+                map_fd: map.fd as u32,
+                key: Some(key.into()),
+                value: Output::Slice(&mut zeros),
+                ..MapElem::default()
+            }));
+        }
+    }
+}
+
+/// Runs a program on all sides; they see the same packets, clock and random numbers.
+fn compare(loaded: &[Loaded<'_>], name: &str, seed: u64, inputs: u64, tally: &mut Tally) {
+    let mut hooks = Vec::new();
+    for program in loaded {
+        let Ok(hook) = PacketHook::new(&program.side.vm, program.fd) else {
+            return tally.leave("a program type that the embedded kernel does not run");
+        };
+        program.maps.iter().for_each(|map| clear(&program.side.vm, map));
+        program.side.vm.environment().seed(seed);
+        program.side.vm.environment().set_time(Some(seed));
+        hooks.push(hook);
+    }
+    for input in 0..inputs {
+        let mut expected = None;
+        for (program, hook) in loaded.iter().zip(&mut hooks) {
+            let mut random = Random::new(seed ^ input << 32);
+            let vm = &program.side.vm;
+            for map in &program.maps {
+                fill(vm, map.fd, map.key, map.value, &mut random);
+            }
+            let verdict = match hook.run(vm, &random.frame()) {
+                Ok(verdict) => Ok(verdict.retval),
+                Err(PacketError::OutOfBudget) => {
+                    tally.out_of_budget += 1;
+                    return;
+                }
+                Err(PacketError::Trapped(trap)) => match trap.kind {
+                    TrapKind::UnknownHelper { .. } | TrapKind::UnknownKfunc { .. } => {
+                        return tally.leave("a function that the embedded kernel lacks");
+                    }
+                    _ => Err(trap.to_string()),
+                },
+                Err(error) => Err(error.to_string()),
+            };
+            let maps = program.maps.iter().map(|map| contents(vm, map)).collect();
+            let after = After { verdict, packet: hook.packet().to_vec(), maps };
+            tally.runs += 1;
+            match &expected {
+                None => expected = Some(after),
+                Some(expected) if *expected == after => {}
+                Some(expected) => {
+                    let side = &program.side.name;
+                    let what = expected.difference(&after);
+                    return tally.wrong.push(format!("{name}, {side}, input {input}: {what}"));
+                }
+            }
+        }
+    }
+    tally.ran += 1;
+}
+
+/// The elements of a map that can be walked, sorted.
+fn contents(vm: &Vm, map: &Place) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut elements = Vec::new();
+    let mut key: Option<Vec<u8>> = None;
+    while elements.len() < 256 {
+        let mut next = vec![0; map.key];
+        let found = vm.bpf(&mut Command::MapNextKey(MapNextKey {
+            map_fd: map.fd as u32,
+            key: key.clone().map(Into::into),
+            next_key: Output::Slice(&mut next),
+            ..MapNextKey::default()
+        }));
+        if found.is_err() {
+            break;
+        }
+        let mut value = vec![0; map.value];
+        let read = vm.bpf(&mut Command::MapLookup(MapElem {
+            map_fd: map.fd as u32,
+            key: Some(next.clone().into()),
+            value: Output::Slice(&mut value),
+            ..MapElem::default()
+        }));
+        if read.is_ok() {
+            elements.push((next.clone(), value));
+        }
+        key = Some(next);
+    }
+    elements.sort();
+    elements
 }

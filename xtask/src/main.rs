@@ -13,6 +13,7 @@ mod inputs;
 mod packages;
 mod parity;
 mod prove;
+mod random;
 mod relocate;
 mod run;
 mod sound;

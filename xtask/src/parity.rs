@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{engines, relocate, run, sound, verify};
+use crate::{engines, random, relocate, run, sound, verify};
 
 /// What to compare.
 #[derive(Subcommand, Clone)]
@@ -16,19 +16,24 @@ pub enum What {
     Verify(verify::Options),
     /// What the verifier accepts, on the tagged interpreter, with its facts asserted
     Sound(sound::Options),
-    /// Random programs on the interpreter, on compiled code, and on Linux
+    /// What the verifier accepts, on every engine of the embedded kernel
     Engines(engines::Options),
+    /// Random programs by TEST_RUN, on every engine and on Linux
+    Random(random::Options),
 }
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 5] {
+    pub fn all() -> [What; 6] {
+        let (verify, sound) = (verify::Options::short(), sound::Options::short());
+        let (engines, random) = (engines::Options::short(), random::Options::short());
         [
             What::Relocate,
             What::Run,
-            What::Verify(verify::Options::short()),
-            What::Sound(sound::Options::short()),
-            What::Engines(engines::Options::short()),
+            What::Verify(verify),
+            What::Sound(sound),
+            What::Engines(engines),
+            What::Random(random),
         ]
     }
 
@@ -40,6 +45,7 @@ impl What {
             What::Verify(_) => "verify",
             What::Sound(_) => "sound",
             What::Engines(_) => "engines",
+            What::Random(_) => "random",
         }
     }
 }
@@ -56,5 +62,6 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Verify(options) => verify::execute(options),
         What::Sound(options) => sound::execute(options),
         What::Engines(options) => engines::execute(options),
+        What::Random(options) => random::execute(options),
     }
 }

@@ -50,14 +50,14 @@ const BUDGET: u64 = 1 << 16;
 
 /// What became of the programs of a corpus.
 #[derive(Default)]
-struct Tally {
-    ran: usize,
-    runs: u64,
-    out_of_budget: u64,
+pub struct Tally {
+    pub ran: usize,
+    pub runs: u64,
+    pub out_of_budget: u64,
     /// Programs that were not run, by reason.
-    left: BTreeMap<String, usize>,
+    pub left: BTreeMap<String, usize>,
     /// Errors of the verifier.
-    wrong: Vec<String>,
+    pub wrong: Vec<String>,
 }
 
 impl Tally {
@@ -71,7 +71,7 @@ impl Tally {
         self.wrong.extend(other.wrong);
     }
 
-    fn leave(&mut self, why: impl Into<String>) {
+    pub fn leave(&mut self, why: impl Into<String>) {
         *self.left.entry(why.into()).or_default() += 1;
     }
 }
@@ -128,7 +128,7 @@ fn embedded() -> Arc<Vm> {
 }
 
 /// Shares work between the cores; each thread gets numbers below `count`.
-fn share<S>(
+pub fn share<S>(
     count: usize,
     start: impl Fn() -> Result<S> + Sync,
     work: impl Fn(&mut S, usize, &mut Tally) + Sync,
@@ -288,7 +288,7 @@ fn run(
 }
 
 /// Puts an element into a map, where it takes one.
-fn fill(vm: &Vm, fd: RawFd, key: usize, value: usize, random: &mut Random) {
+pub fn fill(vm: &Vm, fd: RawFd, key: usize, value: usize, random: &mut Random) {
     if key > 64 || value > 4096 {
         return;
     }

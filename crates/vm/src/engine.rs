@@ -87,7 +87,8 @@ impl<'r> Runner<'r> {
         context: &'r mut dyn Context,
         arguments: [Value; 2],
     ) -> Runner<'r> {
-        let state = State::on(&mut vcpu.stack);
+        let mut state = State::on(&mut vcpu.stack);
+        state.cpu = vcpu.id.into();
         let (stack, cpu, budget) = (&mut vcpu.stack, vcpu.id, vm.budget());
         let run = Run::new(vm.environment(), program.clone(), stack, context, cpu, budget);
         let mut run = run.asserting_facts(vm.asserts());
@@ -105,15 +106,19 @@ impl<'r> Runner<'r> {
     }
 
     /// Runs it once.
+    #[inline]
     pub fn run(&mut self) -> Outcome {
         if let Some(code) = &self.code {
-            let outcome =
-                host::execute(&mut self.run, &mut self.state, self.arguments, self.budget);
-            host::tidy(&mut self.run, &self.program, code);
-            if let Some(outcome) = outcome {
+            let (run, state, of) = (&mut self.run, &mut self.state, (&self.program, code));
+            if let Some(outcome) = host::execute(run, state, of, self.arguments, self.budget) {
                 return outcome;
             }
         }
+        self.interpret()
+    }
+
+    #[cold]
+    fn interpret(&mut self) -> Outcome {
         let native = self.run.native.take();
         self.run.restart(&self.program, self.budget);
         let outcome = self.run.interpret(&self.arguments);

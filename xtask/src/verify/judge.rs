@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use skep_abi::{MapType, ProgType};
+use skep_abi::{MapType, ProgType, Reason};
 use skep_btf::Btf;
-use skep_isa::Slot;
+use skep_isa::{AluOp, Insn, Slot, decode_at};
 use skep_sys::{Command, Errno, Host, Kernel, Linux, MapCreate, Mapping, Output, ProgLoad, RawFd};
 use skep_verify::{
     Counts, Env, FuncInfo, LineInfo, Log, MapDef, MapRef, Program, Verified, message, verify,
@@ -216,6 +216,10 @@ impl Judge {
         }
         let mut first = None;
         for &privilege in &self.privileges {
+            if program.as_ref().is_some_and(|program| self.breaks_linux(program, privilege)) {
+                println!("not put to Linux, which would crash: the fork that it does not check");
+                continue;
+            }
             let (result, linux) = self.ask_linux(attr, privilege);
             match (&first, result) {
                 (None, _) => first = Some(result),
@@ -234,6 +238,27 @@ impl Judge {
             self.seen().cases.push(case);
         }
         first.unwrap_or(Err(Errno::EPERM))
+    }
+
+    /// Whether there are too many paths at an `and` or `or` that makes one of a number
+    /// that is 0 or -1: Linux 6.18.44 forgets to look whether that failed
+    /// (`maybe_fork_scalars`), and the thread that loads dies in the kernel.
+    fn breaks_linux(&self, program: &Arc<Program>, privilege: Privilege) -> bool {
+        let env = self.env(privilege);
+        let judging = std::panic::AssertUnwindSafe(|| verify(program, &env, &mut Log::silent()));
+        let Ok(Err(error)) = std::panic::catch_unwind(judging) else { return false };
+        let insn = error.pc.and_then(|pc| decode_at(&program.slots, pc as usize).ok());
+        matches!(error.reason, Reason::TooManyJumps { .. })
+            && matches!(insn, Some(Insn::Alu { op: AluOp::And | AluOp::Or, .. }))
+    }
+
+    fn env(&self, privilege: Privilege) -> Env {
+        Env {
+            caps: privilege.set(),
+            vmlinux: self.vmlinux.clone(),
+            cpus: self.linux.possible_cpus(),
+            mitigations: true,
+        }
     }
 
     fn ask_linux(
@@ -270,12 +295,7 @@ impl Judge {
         privilege: Privilege,
         linux: &Verdict,
     ) -> Result<Verdict, &'static str> {
-        let env = Env {
-            caps: privilege.set(),
-            vmlinux: self.vmlinux.clone(),
-            cpus: self.linux.possible_cpus(),
-            mitigations: true,
-        };
+        let env = self.env(privilege);
         let judged = |log: &mut Log| {
             let counts = |verified: Verified| verified.counts();
             let judging = std::panic::AssertUnwindSafe(|| verify(program, &env, log).map(counts));

@@ -67,6 +67,7 @@ fn side(side: &Side) -> Json {
     let is_told = |map: &&Map| map.name() != clock::MAP && contents::is_listed(map);
     json!({
         "kernel": side.name(),
+        "engine": side.engine(),
         "packets": tally.packets,
         "bytes": tally.bytes,
         "not_run": tally.outside,

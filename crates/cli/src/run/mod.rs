@@ -12,6 +12,7 @@
 mod clock;
 mod compare;
 mod contents;
+mod engine;
 mod fill;
 mod json;
 pub mod raw;
@@ -78,10 +79,12 @@ pub struct Args {
     /// Pin maps that ask for it here, and take those that are here already
     #[arg(long, value_name = "DIR")]
     pin: Option<PathBuf>,
-    /// Run what the verifier refuses all the same, in the interpreter, which stops it before
-    /// it does harm (embedded kernel only)
+    /// Run what the verifier refuses all the same, in the interpreter (or with --checks
+    /// guarded), which stops it before it does harm (embedded kernel only)
     #[arg(long)]
     unverified: bool,
+    #[command(flatten)]
+    engine: engine::EngineArgs,
     /// Instructions that one run may execute in the embedded kernel
     #[arg(long, value_name = "N")]
     budget: Option<u64>,
@@ -114,6 +117,7 @@ Examples:
   skep run syn_guard.bpf.o --pcap traffic.pcapng --map .rodata=syn_limit:5
   skep run prog.bpf.o --pcap traffic.pcapng --kernel both    differences end with status 1
   skep run prog.bpf.o --pcap in.pcapng --out out.pcapng --limit 1000
+  skep run prog.bpf.o --pcap in.pcapng --interpret           no compiled code
   skep run --raw prog.bin --memory '01 02 03'
 
 Programs of the types xdp, sched_cls, sched_act and socket_filter run on captures. Values
@@ -144,8 +148,14 @@ pub enum Clock {
 pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     if let Some(file) = &args.raw {
         let memory = args.memory.as_deref();
-        let options =
-            raw::Options { file, hex: args.hex, memory, budget: args.budget, json: args.json };
+        let options = raw::Options {
+            file,
+            hex: args.hex,
+            memory,
+            budget: args.budget,
+            engine: &args.engine,
+            json: args.json,
+        };
         return raw::run(&options, out);
     }
     let (Some(file), Some(pcap)) = (&args.object, &args.pcap) else {
@@ -157,7 +167,10 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     select::load_only(&mut object, program, &fills);
     let fills = fill::data_sections(&mut object, fills)?;
 
-    let (mut sides, notes) = load(args, &object, program)?;
+    if args.kernel == Where::Linux {
+        args.engine.refuse()?;
+    }
+    let (mut sides, mut notes) = load(args, &object, program)?;
     for side in &sides {
         fill::maps(side.skep(), &fills)?;
     }
@@ -173,6 +186,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     let mut differences = compare::Differences::default();
     stream::run(&options, &mut sides, &mut differences)?;
     compare::maps(&sides, &mut differences)?;
+    notes.extend(sides.iter().filter_map(Side::not_compiled));
 
     let run = report::Run {
         capture: pcap,
@@ -210,7 +224,7 @@ fn load(args: &Args, object: &Object, program: usize) -> Result<(Vec<Side>, Vec<
     if args.unverified {
         vm = vm.unverified();
     }
-    let vm = Arc::new(vm);
+    let vm = Arc::new(args.engine.apply(vm));
     vm.environment().seed(args.seed.unwrap_or(1));
     let embedded: Arc<dyn Kernel> = vm.clone();
     let mut target = Target::of(&*embedded);

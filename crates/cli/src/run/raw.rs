@@ -9,6 +9,7 @@ use skep::isa::Slot;
 use skep::vm::interp::Outcome as Ended;
 use skep::vm::{DEFAULT_BUDGET, RawMemory, Vm, run_raw};
 
+use super::engine;
 use crate::failure::{Failure, Status};
 use crate::files::{self, in_file};
 use crate::{Outcome, hex};
@@ -19,6 +20,7 @@ pub struct Options<'a> {
     pub hex: bool,
     pub memory: Option<&'a str>,
     pub budget: Option<u64>,
+    pub engine: &'a engine::EngineArgs,
     pub json: bool,
 }
 
@@ -27,7 +29,8 @@ pub fn run(options: &Options<'_>, out: &mut dyn Write) -> Outcome {
     let slots = read_slots(options.file, options.hex)?;
     let memory = hex::parse(options.memory.unwrap_or(""))
         .map_err(|reason| Failure::unusable(format!("--memory: {reason}")))?;
-    let vm = Vm::new().with_budget(options.budget.unwrap_or(DEFAULT_BUDGET));
+    let vm = Vm::new().unverified().with_budget(options.budget.unwrap_or(DEFAULT_BUDGET));
+    let vm = options.engine.apply(vm);
     let mut memory = RawMemory::new(&memory);
     let outcome = run_raw(&vm, &slots, &mut memory);
     match outcome.map_err(|error| in_file(options.file, error))? {

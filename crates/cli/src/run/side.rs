@@ -15,7 +15,7 @@ use skep::vm::Vm;
 use skep::vm::hooks::{PacketError, PacketHook};
 
 use super::records::{Printed, Ring};
-use super::verdict;
+use super::{engine, verdict};
 use crate::doctor::missing_capabilities;
 use crate::failure::Failure;
 
@@ -142,6 +142,25 @@ impl Side {
         match self.engine {
             Engine::Embedded { .. } => "embedded",
             Engine::Linux(_) => "linux",
+        }
+    }
+
+    /// What ran the program: `elided`, `guarded`, `interpreter`, or Linux's own.
+    pub fn engine(&self) -> Option<&'static str> {
+        match &self.engine {
+            Engine::Embedded { hook, .. } => Some(engine::name(hook.program())),
+            Engine::Linux(_) => None,
+        }
+    }
+
+    /// A note on a program that was to be compiled and could not be.
+    pub fn not_compiled(&self) -> Option<String> {
+        match &self.engine {
+            Engine::Embedded { hook, .. } => {
+                let error = hook.program().compile_error()?;
+                Some(format!("interpreted: {error}"))
+            }
+            Engine::Linux(_) => None,
         }
     }
 

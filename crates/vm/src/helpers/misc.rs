@@ -20,6 +20,9 @@ pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (208, ktime),
 ];
 
+/// Most rounds of `bpf_loop` (`BPF_MAX_LOOPS`).
+pub(crate) const MAX_LOOPS: u64 = 8 * 1024 * 1024;
+
 fn ktime(run: &mut Run<'_>) -> Result<Value, Stop> {
     Ok(Value::scalar(run.env.now()))
 }
@@ -46,7 +49,6 @@ fn numa_node(_run: &mut Run<'_>) -> Result<Value, Stop> {
 /// `bpf_loop(count, callback, context, flags)`: the callback gets the index and the
 /// context, and stops the loop by returning 1.
 fn bpf_loop(run: &mut Run<'_>) -> Result<Value, Stop> {
-    const MAX_LOOPS: u64 = 8 * 1024 * 1024;
     let count = run.size_argument(Reg::R1)?;
     let (callback, context) = (run.read(Reg::R2)?, run.read(Reg::R3)?);
     if callback.kind() != Kind::Function {

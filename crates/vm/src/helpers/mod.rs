@@ -7,7 +7,7 @@ mod checksum;
 mod format;
 mod map;
 mod memory;
-mod misc;
+pub(crate) mod misc;
 mod packet;
 mod ring;
 pub(crate) mod tags;

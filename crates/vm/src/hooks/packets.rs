@@ -100,6 +100,11 @@ impl PacketHook {
         }
     }
 
+    /// The program.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
     /// The last packet as the program left it.
     pub fn packet(&self) -> &[u8] {
         match &self.buffer {

@@ -167,8 +167,13 @@ impl<'r> Run<'r> {
         self.forget_found();
     }
 
-    /// What a run was given by helpers is gone with it.
+    /// Whether a run was given something by helpers, or went on to another program.
     #[inline]
+    pub(crate) fn has_found(&self) -> bool {
+        self.tail_calls > 0 || !self.records.is_empty() || !self.found_maps.is_empty()
+    }
+
+    /// What a run was given by helpers is gone with it.
     pub(crate) fn forget_found(&mut self) {
         self.tail_calls = 0;
         self.records.clear();

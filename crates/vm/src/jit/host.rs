@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use skep_abi::{Frame, Trap, TrapKind};
+use skep_abi::{Errno, Frame, Trap, TrapKind};
 use skep_isa::{AluOp, AtomicOp, Insn, Pc, Reg, Size, Width, alu, movsx};
 
 use super::ir::Exit;
@@ -21,6 +21,7 @@ use super::{Checks, Code};
 use crate::engine::How;
 use crate::helpers::{self, tags};
 use crate::interp::{Outcome, Run, Stop};
+use crate::maps::Map;
 use crate::mem::stack::FRAME_SIZE;
 use crate::mem::value::{Kind, Region, Value};
 use crate::program::Program;
@@ -73,33 +74,49 @@ impl<'r> Native<'r> {
 
 /// Runs a program from its start; `None` where it has to be interpreted, since it loads
 /// a field of the context that there is none of.
+#[inline]
 pub(crate) fn execute<'r>(
     run: &mut Run<'r>,
     state: &mut State<'r>,
-    arguments: [Value; 2],
+    (program, code): (&Arc<Program>, &Arc<Code>),
+    [r1, r2]: [Value; 2],
     budget: u64,
 ) -> Option<Outcome> {
     state.begin(budget);
-    if !fill(run, state) {
+    if code.checks == Checks::Guarded {
+        state.favour(None);
+    }
+    if !code.cells.is_empty() && !fill(run, state) {
         return None;
     }
-    let first = drive(run, state, arguments.map(|value| value.bits));
-    Some(match first {
+    let r0 = enter(run, state, code.entry(), [r1.bits, r2.bits, 0, 0, 0]);
+    let given = run.native.as_ref().is_some_and(|native| !native.given.is_empty());
+    if state.exit == Exit::None as u32 && !given && !run.has_found() {
+        return Some(Outcome::Returned(r0));
+    }
+    let result = if state.exit == Exit::None as u32 { Ok(r0) } else { go_on(run, state) };
+    let outcome = outcome(run, result);
+    tidy(run, program, code);
+    Some(outcome)
+}
+
+#[cold]
+fn outcome(run: &mut Run<'_>, result: Result<u64, Stop>) -> Outcome {
+    match result {
         Ok(r0) | Err(Stop::Return(r0)) => Outcome::Returned(r0),
         Err(Stop::Budget) => Outcome::OutOfBudget,
         Err(Stop::Trap(kind)) => {
             let native = run.native.as_mut();
-            let mut frames = native.map(|native| std::mem::take(&mut native.frames));
-            let frames = frames.take().filter(|frames| !frames.is_empty());
+            let frames = native.map(|native| std::mem::take(&mut native.frames));
+            let frames = frames.filter(|frames| !frames.is_empty());
             let frames = frames.unwrap_or_else(|| vec![Frame { pc: run.pc }]);
             Outcome::Trapped(Trap { pc: frames[0].pc, kind, frames })
         }
-    })
+    }
 }
 
 /// After a run: the program and its code as they were, and nothing that it was given.
-#[inline]
-pub(crate) fn tidy(run: &mut Run<'_>, program: &Arc<Program>, code: &Arc<Code>) {
+fn tidy(run: &mut Run<'_>, program: &Arc<Program>, code: &Arc<Code>) {
     if !Arc::ptr_eq(&run.program, program) {
         run.program = program.clone();
     }
@@ -109,6 +126,7 @@ pub(crate) fn tidy(run: &mut Run<'_>, program: &Arc<Program>, code: &Arc<Code>) 
         native.code = code.clone();
     }
     native.given.clear();
+    (native.next, native.stop, native.depth) = (None, None, 0);
 }
 
 /// Puts the context's fields into their cells.
@@ -121,15 +139,6 @@ fn fill(run: &mut Run<'_>, state: &mut State<'_>) -> bool {
         }
     }
     true
-}
-
-/// Runs the run's program, and those that go on in its place, until one returns. Its
-/// cells are filled.
-fn drive<'r>(run: &mut Run<'r>, state: &mut State<'r>, [r1, r2]: [u64; 2]) -> Result<u64, Stop> {
-    let Some(native) = &run.native else { return Err(TrapKind::BadInstruction.into()) };
-    let entry = native.code.entry();
-    let r0 = enter(run, state, entry, [r1, r2, 0, 0, 0]);
-    if state.exit == Exit::None as u32 { Ok(r0) } else { go_on(run, state) }
 }
 
 /// Enters code of the run's.
@@ -427,6 +436,104 @@ pub extern "C" fn tail_call(
         }
         Err(why) => stop(run, state, pc, why),
     }
+}
+
+/// The clock.
+pub extern "C" fn ktime(state: *mut State<'_>) -> u64 {
+    // SAFETY: compiled code passes on its state.
+    let run = unsafe { run_of(state) };
+    run.map_or(0, |run| run.env.now())
+}
+
+/// A random number.
+pub extern "C" fn random(state: *mut State<'_>) -> u64 {
+    // SAFETY: compiled code passes on its state.
+    let run = unsafe { run_of(state) };
+    run.map_or(0, |run| run.env.random().into())
+}
+
+/// Bytes that a program hands to a helper: other threads may write to them meanwhile.
+struct Bytes {
+    short: [u8; SHORT],
+    long: Vec<u8>,
+    len: usize,
+}
+
+/// Keys and values of so many bytes are copied without an allocation.
+const SHORT: usize = 64;
+
+impl Bytes {
+    /// A copy of `len` bytes.
+    ///
+    /// # Safety
+    /// They can be read.
+    unsafe fn at(address: u64, len: u32) -> Bytes {
+        let from = std::ptr::with_exposed_provenance::<u8>(address as usize);
+        let len = len as usize;
+        let mut bytes = Bytes { short: [0; SHORT], long: Vec::new(), len };
+        let to = match len {
+            0..=SHORT => bytes.short.as_mut_ptr(),
+            _ => {
+                bytes.long = vec![0; len];
+                bytes.long.as_mut_ptr()
+            }
+        };
+        // SAFETY: readable by the caller's promise; `to` has room.
+        unsafe { std::ptr::copy_nonoverlapping(from, to, len) };
+        bytes
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        if self.len <= SHORT { &self.short[..self.len] } else { &self.long }
+    }
+}
+
+/// `bpf_map_lookup_elem` of a verified program, on a map that its code names.
+///
+/// # Safety
+/// `map` is one of the program's, `key` points to one of its keys.
+pub unsafe extern "C" fn lookup(state: *mut State<'_>, map: *const Map, key: u64) -> u64 {
+    // SAFETY: the program holds its maps while its code runs; its state is valid.
+    let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
+    // SAFETY: as the caller promises.
+    let key = unsafe { Bytes::at(key, map.key_size()) };
+    let found = map.lookup(key.as_slice(), cpu);
+    found.map_or(0, |value| value.as_ptr().expose_provenance() as u64)
+}
+
+/// `bpf_map_update_elem` of a verified program, on a map that its code names.
+///
+/// # Safety
+/// `map` is one of the program's, `key` and `value` point to such ones.
+pub unsafe extern "C" fn update(
+    state: *mut State<'_>,
+    map: *const Map,
+    key: u64,
+    value: u64,
+    flags: u64,
+) -> u64 {
+    // SAFETY: the program holds its maps while its code runs; its state is valid.
+    let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
+    // SAFETY: as the caller promises.
+    let (key, value) =
+        unsafe { (Bytes::at(key, map.key_size()), Bytes::at(value, map.value_size())) };
+    status(map.update(key.as_slice(), value.as_slice(), flags, cpu))
+}
+
+/// `bpf_map_delete_elem` of a verified program, on a map that its code names.
+///
+/// # Safety
+/// `map` is one of the program's, `key` points to one of its keys.
+pub unsafe extern "C" fn delete(state: *mut State<'_>, map: *const Map, key: u64) -> u64 {
+    // SAFETY: the program holds its maps while its code runs; its state is valid.
+    let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
+    // SAFETY: as the caller promises.
+    let key = unsafe { Bytes::at(key, map.key_size()) };
+    status(map.delete(key.as_slice(), cpu))
+}
+
+fn status(result: Result<(), Errno>) -> u64 {
+    helpers::status(result).bits
 }
 
 /// A legacy packet load: outside of the packet the program returns 0.

@@ -56,6 +56,8 @@ pub struct Source<'s> {
     pub maps: &'s [Arc<MapHandle>],
     /// What a verifier knows of them; only of code without checks.
     pub facts: Option<&'s Facts>,
+    /// The maps that the facts speak of.
+    pub fact_maps: &'s [Option<Arc<MapHandle>>],
     /// Whether there is a kernel around the run: without one, there are no helpers.
     pub hosted: bool,
 }
@@ -63,7 +65,7 @@ pub struct Source<'s> {
 impl<'s> Source<'s> {
     /// Instructions that know nothing but their memory.
     pub fn bare(insns: &'s [Insn]) -> Source<'s> {
-        Source { insns, maps: &[], facts: None, hosted: false }
+        Source { insns, maps: &[], facts: None, fact_maps: &[], hosted: false }
     }
 }
 
@@ -168,13 +170,15 @@ pub(crate) fn compile_program(
     let facts = program.proof.as_ref().map(|proof| proof.verified.facts());
     let facts = facts.filter(|_| !guarded && !wild);
     let checks = if facts.is_some() { Checks::Elided } else { Checks::Guarded };
-    let source = Source { insns: &program.insns, maps: &program.maps, facts, hosted: true };
+    let fact_maps = program.proof.as_ref().map_or(&[][..], |proof| &proof.maps);
+    let (insns, maps) = (&*program.insns, &*program.maps);
+    let source = Source { insns, maps, facts, fact_maps, hosted: true };
     generate(source, Options { checks, passes })
 }
 
 fn generate(source: Source<'_>, options: Options) -> Result<Code, JitError> {
     let module = optimise(source, options)?;
-    let (memory, callbacks) = lower::lower(&module, options.checks)?;
+    let (memory, callbacks) = lower::lower(&module, source.maps, options.checks)?;
     Ok(Code { memory, checks: options.checks, callbacks, cells: module.cells })
 }
 

@@ -34,6 +34,8 @@ pub struct State<'r> {
     pub(super) places: [u64; 4],
     /// What the program returned that a nested tail call ran.
     pub(super) answer: u64,
+    /// Number of the vCPU.
+    pub(crate) cpu: u64,
     /// The run that this is a part of; null where no kernel is around it.
     pub(super) run: *mut Run<'r>,
     /// Fields of the context.
@@ -54,6 +56,7 @@ pub(super) mod offset {
     pub const LIMIT: i32 = offset_of!(State, limit) as i32;
     pub const MEMORY: i32 = offset_of!(State, memory) as i32;
     pub const PLACES: i32 = offset_of!(State, places) as i32;
+    pub const CPU: i32 = offset_of!(State, cpu) as i32;
     pub const ANSWER: i32 = offset_of!(State, answer) as i32;
     pub const CELLS: i32 = offset_of!(State, cells) as i32;
 }
@@ -86,6 +89,7 @@ impl<'r> State<'r> {
             memory: 0,
             places: [0; 4],
             answer: 0,
+            cpu: 0,
             run: null_mut(),
             cells: [0; CELLS],
             stack_of: PhantomData,
@@ -101,7 +105,6 @@ impl<'r> State<'r> {
         self.exit = Exit::None as u32;
         self.frame = self.stack + u64::from(FRAME_SIZE);
         self.allow_tail_calls(0);
-        self.favour(None);
     }
 
     /// Lets frames nest as deeply as they may after so many tail calls.

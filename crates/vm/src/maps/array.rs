@@ -21,6 +21,19 @@ pub struct Array {
     value_size: usize,
 }
 
+/// Where an array's values are: `base + vcpu * area + index * slot`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Layout {
+    /// Address of the first value of vCPU 0.
+    pub base: u64,
+    /// Bytes from a value to the next one.
+    pub slot: u64,
+    /// Bytes from a vCPU's values to the next one's; 0 where all share them.
+    pub area: u64,
+    /// How many values there are.
+    pub count: u32,
+}
+
 #[derive(Debug)]
 enum Values {
     Private(Mapping),
@@ -72,6 +85,18 @@ impl Array {
         };
         // SAFETY: every caller has checked `index` against the count.
         unsafe { base.add(index as usize * self.slot) }
+    }
+
+    /// Where values are: the address of the first one, bytes from one to the next, and
+    /// from a vCPU's to the next vCPU's.
+    pub fn layout(&self) -> Layout {
+        let (base, area) = match &self.values {
+            Values::Private(memory) => (memory.base(), 0),
+            Values::Shared(memory) => (memory.base(), 0),
+            Values::PerCpu(values) => (values.slot(0, 0), values.area()),
+        };
+        base.expose_provenance();
+        Layout { base: base.addr() as u64, slot: self.slot as u64, area, count: self.count }
     }
 
     /// Overwrites value `index`. E2BIG past the end; EEXIST for `BPF_NOEXIST`, since all

@@ -37,6 +37,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use skep_abi::{Errno, MapType, flags};
 
 use array::Array;
+pub use array::Layout;
 use batch::Batch;
 pub use batch::{BatchKind, BatchResult};
 pub use create::MapAttr;

@@ -44,6 +44,11 @@ impl PerCpu {
         })
     }
 
+    /// Bytes from a vCPU's values to the next one's.
+    pub fn area(&self) -> u64 {
+        self.area as u64
+    }
+
     /// Address of a value on a vCPU. The number is below the count, the vCPU one of ours.
     #[inline(always)]
     pub fn slot(&self, number: usize, cpu: u32) -> *mut u8 {

@@ -7,8 +7,9 @@
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use skep_abi::{Errno, MapType};
+use skep_abi::{Errno, MapType, flags};
 
+use super::array::Layout;
 use super::grace::Guard;
 use super::hash::Position;
 use super::{Caller, Map, MapObject, RingBuf, Storage, index_of};
@@ -46,6 +47,26 @@ impl Map {
             | Storage::Sockets(_)
             | Storage::ObjectHash(_) => None,
         }
+    }
+
+    /// Where the values of an array are, for as long as it lives.
+    pub fn layout(&self) -> Option<Layout> {
+        match &self.storage {
+            Storage::Array(array) => Some(array.layout()),
+            _ => None,
+        }
+    }
+
+    /// The bytes of an array's only value, which nobody can ever change: programs may only
+    /// read it, and it is frozen, so that there is no writable mapping of it.
+    pub fn constant(&self) -> Option<Vec<u8>> {
+        let fixed = self.flags & flags::map::RDONLY_PROG != 0 && self.frozen();
+        if !fixed || self.direct_value(0).is_err() {
+            return None;
+        }
+        let mut value = vec![0; self.value_size as usize];
+        self.lookup_copy(&0u32.to_ne_bytes(), &mut value, 0).ok()?;
+        Some(value)
     }
 
     /// `bpf_map_lookup_percpu_elem`: the address of any vCPU's value.

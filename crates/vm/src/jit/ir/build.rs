@@ -4,7 +4,7 @@
 //! as parameters; any other inherits them. Registers that nothing was written to are
 //! 0. The number of times that `may_goto` lets a loop go on is one more register.
 
-use skep_isa::{AluOp, Callee, ImmKind, Insn, Operand, Order, Pc, Reg, Size, Width};
+use skep_isa::{AluOp, Callee, ImmKind, Insn, Operand, Order, Pc, Reg, Size, Width, movsx};
 
 use skep_verify::{Edges, Region};
 
@@ -45,6 +45,7 @@ pub fn build(source: Source<'_>, budget: bool) -> Result<Module, JitError> {
         entries: vec![0],
         callbacks: Vec::new(),
         cells: Vec::new(),
+        constants: constants(source),
     };
     let (mut funcs, mut total) = (Vec::new(), 0);
     while let Some(&entry) = builder.entries.get(funcs.len()) {
@@ -59,6 +60,15 @@ pub fn build(source: Source<'_>, budget: bool) -> Result<Module, JitError> {
     Ok(Module { funcs, callbacks: builder.callbacks, cells: builder.cells })
 }
 
+/// Values of maps that nobody can ever change, with their addresses.
+fn constants(source: Source<'_>) -> Vec<(u64, Vec<u8>)> {
+    let all = source
+        .maps
+        .iter()
+        .filter_map(|map| Some((map.map.direct_region()?.start(), map.map.constant()?)));
+    all.collect()
+}
+
 /// Whether something in the program may change what a load of the context gives.
 fn changes_context(source: Source<'_>) -> bool {
     source.insns.iter().zip(0..).any(|(insn, pc)| match *insn {
@@ -70,10 +80,10 @@ fn changes_context(source: Source<'_>) -> bool {
     })
 }
 
-struct Builder<'i> {
-    source: Source<'i>,
+pub(super) struct Builder<'i> {
+    pub(super) source: Source<'i>,
     insns: &'i [Insn],
-    budget: bool,
+    pub(super) budget: bool,
     /// Whether cells of the context do not keep their values.
     changes_context: bool,
     /// The block that starts at a slot, in the function at hand.
@@ -85,11 +95,13 @@ struct Builder<'i> {
     entries: Vec<Pc>,
     callbacks: Vec<(Pc, u32)>,
     cells: Vec<(u32, Size)>,
+    /// Values of maps that never change, with their addresses.
+    constants: Vec<(u64, Vec<u8>)>,
 }
 
 /// The blocks of a function before they are filled. Block 0 is the entry, which only
 /// jumps to the block of the first slot.
-struct Plan {
+pub(super) struct Plan {
     /// First slot of each block from 1 on; slots outside of the program trap.
     first: Vec<i64>,
     /// Registers that each block reads before it writes them, or passes on.
@@ -101,7 +113,7 @@ struct Plan {
 
 impl Builder<'_> {
     /// The number of the function that starts at a slot, which exists.
-    fn function(&mut self, entry: Pc) -> u32 {
+    pub(super) fn function(&mut self, entry: Pc) -> u32 {
         let entries = &mut self.entries;
         *self.funcs[entry as usize].get_or_insert_with(|| {
             entries.push(entry);
@@ -115,6 +127,12 @@ impl Builder<'_> {
             let func = self.function(entry);
             self.callbacks.push((entry, func));
         }
+    }
+
+    /// The number of a function that is one that helpers call.
+    pub(super) fn known_callback(&self, entry: u64) -> Option<u32> {
+        let known = self.callbacks.iter().find(|&&(pc, _)| u64::from(pc) == entry);
+        known.map(|&(_, func)| func)
     }
 
     /// The cell of a field of the context.
@@ -133,16 +151,30 @@ impl Builder<'_> {
         self.source.facts.is_none_or(|facts| facts.at(pc).reached)
     }
 
-    fn edges(&self, pc: Pc) -> Edges {
+    pub(super) fn edges(&self, pc: Pc) -> Edges {
         let both = Edges { falls: true, jumps: true };
         self.source.facts.map_or(both, |facts| facts.at(pc).edges)
+    }
+
+    /// The number at an address, if it can never change.
+    fn constant_at(&self, address: u64, size: Size) -> Option<u64> {
+        self.constants.iter().find_map(|(start, bytes)| {
+            let at = usize::try_from(address.checked_sub(*start)?).ok()?;
+            let found = bytes.get(at..at.checked_add(size.bytes() as usize)?)?;
+            let mut word = [0; 8];
+            match cfg!(target_endian = "little") {
+                true => word[..found.len()].copy_from_slice(found),
+                false => word[8 - found.len()..].copy_from_slice(found),
+            }
+            Some(u64::from_ne_bytes(word))
+        })
     }
 
     fn is_context(&self, pc: Pc) -> bool {
         self.source.facts.is_some_and(|facts| facts.at(pc).region == Region::Context)
     }
 
-    fn insn(&self, pc: i64) -> Option<&Insn> {
+    pub(super) fn insn(&self, pc: i64) -> Option<&Insn> {
         usize::try_from(pc).ok().and_then(|pc| self.insns.get(pc))
     }
 
@@ -226,7 +258,7 @@ impl Builder<'_> {
         }
     }
 
-    fn block_at(&self, plan: &Plan, pc: i64) -> Option<Blk> {
+    pub(super) fn block_at(&self, plan: &Plan, pc: i64) -> Option<Blk> {
         match usize::try_from(pc).ok().and_then(|pc| self.starts.get(pc)) {
             Some(known) => *known,
             None => {
@@ -310,13 +342,16 @@ impl Builder<'_> {
             let mut filler = Filler { builder: self, plan, func, states, regs, blk, is_subprogram };
             filler.block()?;
             let from = work.len();
-            // Blocks that only spend stand between.
-            for edge in func.blocks[blk.at()].term.edges() {
-                match edge.to.at() < count {
-                    true => work.push(edge.to),
-                    false => {
-                        let between = &func.blocks[edge.to.at()];
-                        work.extend(between.term.edges().map(|edge| edge.to));
+            // Blocks that are none of the plan's stand between.
+            let mut between = vec![blk];
+            let mut at = 0;
+            while let Some(&blk) = between.get(at) {
+                at += 1;
+                for edge in func.blocks[blk.at()].term.edges() {
+                    match edge.to.at() < count {
+                        true => work.push(edge.to),
+                        false if between.contains(&edge.to) => {}
+                        false => between.push(edge.to),
                     }
                 }
             }
@@ -403,14 +438,14 @@ impl Func {
     }
 }
 
-struct Filler<'f, 'i> {
-    builder: &'f mut Builder<'i>,
-    plan: &'f Plan,
-    func: &'f mut Func,
+pub(super) struct Filler<'f, 'i> {
+    pub(super) builder: &'f mut Builder<'i>,
+    pub(super) plan: &'f Plan,
+    pub(super) func: &'f mut Func,
     states: &'f mut [Option<[Val; REGS]>],
-    regs: [Val; REGS],
-    blk: Blk,
-    is_subprogram: bool,
+    pub(super) regs: [Val; REGS],
+    pub(super) blk: Blk,
+    pub(super) is_subprogram: bool,
 }
 
 impl Filler<'_, '_> {
@@ -436,7 +471,7 @@ impl Filler<'_, '_> {
         enter(self.func, self.plan, to, &self.regs, self.states)
     }
 
-    fn target(&mut self, pc: Pc, off: i32) -> Edge {
+    pub(super) fn target(&mut self, pc: Pc, off: i32) -> Edge {
         let target = i64::from(pc) + 1 + i64::from(off);
         match self.builder.block_at(self.plan, target) {
             Some(to) => self.edge(to),
@@ -450,7 +485,7 @@ impl Filler<'_, '_> {
     }
 
     /// The edge of a jump; a backward one spends its length.
-    fn jump(&mut self, pc: Pc, off: i32) -> Edge {
+    pub(super) fn jump(&mut self, pc: Pc, off: i32) -> Edge {
         let edge = self.target(pc, off);
         if off >= 0 || !self.builder.budget {
             return edge;
@@ -460,13 +495,13 @@ impl Filler<'_, '_> {
         Edge { to: Blk(self.func.blocks.len() as u32 - 1), args: vec![] }
     }
 
-    fn emit(&mut self, pc: Pc, op: Op) -> Val {
+    pub(super) fn emit(&mut self, pc: Pc, op: Op) -> Val {
         let val = self.func.push(op, pc);
         self.func.blocks[self.blk.at()].insts.push(val);
         val
     }
 
-    fn constant(&mut self, pc: Pc, number: u64) -> Val {
+    pub(super) fn constant(&mut self, pc: Pc, number: u64) -> Val {
         self.func.push(Op::Const(number), pc)
     }
 
@@ -478,7 +513,7 @@ impl Filler<'_, '_> {
         self.regs[reg.number() as usize] = val;
     }
 
-    fn operand(&mut self, pc: Pc, operand: Operand) -> Val {
+    pub(super) fn operand(&mut self, pc: Pc, operand: Operand) -> Val {
         match operand {
             Operand::Reg(reg) => self.get(reg),
             Operand::Imm(imm) => self.constant(pc, imm as i64 as u64),
@@ -492,38 +527,14 @@ impl Filler<'_, '_> {
         }
     }
 
-    /// A helper's call; the program goes on behind it unless it was the tail of a
-    /// subprogram.
-    fn helper(&mut self, pc: Pc, id: u32) -> Option<Term> {
-        if self.builder.budget {
-            self.emit(pc, Op::Spend(1));
-        }
-        let zero = self.func.zero();
-        if id == TAIL_CALL {
-            let nested = self.is_subprogram;
-            let args = [self.regs[1], self.regs[2], self.regs[3]];
-            let ran = self.emit(pc, Op::TailCall { nested, depth: 0, args });
-            self.regs[1..=5].fill(zero);
-            if !nested {
-                return None;
-            }
-            let answer = self.func.push(Op::Answer, pc);
-            let (insts, term) = (vec![answer], Term::Return(answer));
-            self.func.blocks.push(Block { params: vec![], insts, term });
-            let yes = Edge { to: Blk(self.func.blocks.len() as u32 - 1), args: vec![] };
-            let no = self.target(pc, 0);
-            let (cond, width) = (skep_isa::Cond::Ne, Width::W64);
-            return Some(Term::Branch { cond, width, left: ran, right: zero, yes, no });
-        }
-        let used = tags::count(id);
-        let args = std::array::from_fn(|arg| if arg < used { self.regs[arg + 1] } else { zero });
-        let result = self.emit(pc, Op::Helper { helper: id, depth: 0, args });
-        self.returned(result);
-        None
+    /// What a load gives, where it is of memory that never changes.
+    fn known(&self, base: Reg, off: i16, size: Size) -> Option<u64> {
+        let base = self.func.number(self.get(base))?;
+        self.builder.constant_at(base.wrapping_add_signed(off.into()), size)
     }
 
     /// After a call: r0 is its result, r1 to r5 are gone.
-    fn returned(&mut self, result: Val) {
+    pub(super) fn returned(&mut self, result: Val) {
         self.set(Reg::R0, result);
         let zero = self.func.zero();
         self.regs[1..=5].fill(zero);
@@ -652,6 +663,13 @@ impl Filler<'_, '_> {
             Insn::Store { size, off, src, .. } if self.builder.is_context(pc) => {
                 let value = self.operand(pc, src);
                 self.emit(pc, Op::StoreContext { size, off: off.into(), value });
+            }
+            Insn::Load { size, signed, dst, base, off }
+                if let Some(number) = self.known(base, off, size) =>
+            {
+                let number = if signed { movsx(Width::W64, size, number) } else { number };
+                let val = self.constant(pc, number);
+                self.set(dst, val);
             }
             Insn::Load { size, signed, dst, base, off } => {
                 let op = Op::Load { size, signed, base: self.get(base), off: off.into() };

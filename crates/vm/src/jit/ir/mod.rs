@@ -6,6 +6,7 @@
 //! What has to hold is written down in [`check`](super::ir::check).
 
 pub mod build;
+mod calls;
 pub mod check;
 pub mod flow;
 mod print;
@@ -240,6 +241,8 @@ pub enum Op {
     },
     /// What the program returned that the last nested tail call ran.
     Answer,
+    /// The number of the vCPU.
+    Cpu,
     /// A legacy load from the packet, at a 32-bit offset.
     Legacy {
         /// Bytes.
@@ -275,7 +278,7 @@ impl Op {
     pub fn map(&mut self, mut change: impl FnMut(Val) -> Val) {
         match self {
             Op::Const(_) | Op::Param | Op::Frame(_) | Op::Spend(_) | Op::Enter(_) => {}
-            Op::Context { .. } | Op::Answer => {}
+            Op::Context { .. } | Op::Answer | Op::Cpu => {}
             Op::Ext { of, .. } | Op::Swap(_, of) | Op::Ones(of) => *of = change(*of),
             Op::Legacy { at, .. } => *at = change(*at),
             Op::StoreContext { value, .. } => *value = change(*value),

@@ -102,6 +102,7 @@ impl Func {
                 let how = if nested { "nested " } else { "" };
                 format!("{inst} = {how}tail call({})", self.list(&args))
             }
+            Op::Cpu => format!("{inst} = cpu"),
             Op::Answer => format!("{inst} = answer"),
             Op::Legacy { size, at } => format!("{inst} = packet.{size:?} {}", name(at)),
             Op::Context { cell, .. } => format!("{inst} = context {cell}"),

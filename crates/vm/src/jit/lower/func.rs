@@ -3,6 +3,8 @@
 //! Values are 64-bit there too; the 32-bit form of a value is kept beside where one
 //! was computed, so that chains of 32-bit operations are not extended in between.
 
+use std::sync::Arc;
+
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
     Block, BlockArg, ExtFuncData, ExternalName, Function, InstBuilder, JumpTableData, StackSlot,
@@ -17,6 +19,7 @@ use crate::jit::Checks;
 use crate::jit::ir::{Bin, Blk, Edge, Func, Op, Term, Val};
 use crate::jit::run::offset;
 use crate::mem::stack::FRAME_SIZE;
+use crate::objects::MapHandle;
 
 /// Cases of a switch that lie within this many numbers become a table.
 const TABLE_SPAN: u64 = 1024;
@@ -30,6 +33,8 @@ pub struct Target<'t> {
     pub entered: &'t [bool],
     /// Which checks code makes.
     pub checks: Checks,
+    /// The program's maps.
+    pub maps: &'t [Arc<MapHandle>],
     /// Whether functions ask the kernel around them, which may end the run.
     pub hosted: bool,
 }
@@ -233,6 +238,7 @@ impl Lowering<'_, '_> {
             Op::Call { func, depth, args } => self.call(inst, func, depth, args),
             Op::Helper { helper, depth, args } => self.helper(pc, helper, depth, args),
             Op::TailCall { nested, depth, args } => self.tail_call(pc, nested, depth, args),
+            Op::Cpu => self.field(I64, offset::CPU),
             Op::Answer => self.field(I64, offset::ANSWER),
             Op::Legacy { size, at } => self.legacy(pc, size, at),
             Op::Context { cell, .. } => self.field(I64, offset::CELLS + 8 * i32::from(cell)),

@@ -16,10 +16,11 @@ use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, FinalizedRelocTarget};
 use cranelift_frontend::FunctionBuilderContext;
 use skep_isa::Pc;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::ir::Module;
 use super::{Checks, JitError};
+use crate::objects::MapHandle;
 use code::CodeMemory;
 
 /// Functions start at multiples of this, and the machine reads code in such lines.
@@ -67,7 +68,11 @@ fn signature(isa: &dyn TargetIsa, entered: bool) -> Signature {
 ///
 /// # Errors
 /// The back end gave up, or there is no memory for code.
-pub fn lower(module: &Module, checks: Checks) -> Result<(CodeMemory, Vec<(Pc, u32)>), JitError> {
+pub fn lower(
+    module: &Module,
+    maps: &[Arc<MapHandle>],
+    checks: Checks,
+) -> Result<(CodeMemory, Vec<(Pc, u32)>), JitError> {
     let isa = host()?.as_ref();
     let mut entered = vec![false; module.funcs.len()];
     entered[0] = true;
@@ -84,7 +89,7 @@ pub fn lower(module: &Module, checks: Checks) -> Result<(CodeMemory, Vec<(Pc, u3
         let signature = signature(isa, entered[index]);
         context.func =
             Function::with_name_signature(UserFuncName::user(0, index as u32), signature);
-        let target = func::Target { isa, entered: &entered, checks, hosted };
+        let target = func::Target { isa, entered: &entered, checks, maps, hosted };
         func::lower(source, target, &mut context.func, &mut builders);
         let compiled = context
             .compile(isa, &mut ControlPlane::default())

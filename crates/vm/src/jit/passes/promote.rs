@@ -72,7 +72,7 @@ fn frames_of(func: &Func) -> Frames {
                 Op::Bin(Bin::Add, Width::W64, of, with) => {
                     known[of.at()].zip(func.number(with)).and_then(|((frame, off), with)| {
                         let off = off.checked_add(i32::try_from(with as i64).ok()?)?;
-                        (off.abs() <= 1 << 20).then_some((frame, off))
+                        (off.unsigned_abs() <= 1 << 20).then_some((frame, off))
                     })
                 }
                 _ => None,

@@ -7,9 +7,9 @@
 use rustc_hash::FxHashMap;
 use skep_isa::{Cond, Pc, Width, condition};
 
-use super::bits::{Bits, mirror};
+use super::bits::{Bits, mirror, negate};
 use crate::jit::ir::flow::Dominators;
-use crate::jit::ir::{Blk, Forward, Func, Op, Term, Val};
+use crate::jit::ir::{Bin, Blk, Forward, Func, Op, Term, Val};
 
 /// Simplifies every value and branch.
 pub fn run(func: &mut Func) {
@@ -128,10 +128,10 @@ impl Simplify<'_> {
         | Op::Store { base, off, .. }
         | Op::Atomic { base, off, .. } = &mut op
         {
-            while let Op::Bin(crate::jit::ir::Bin::Add, Width::W64, of, more) = self.func.op(*base)
+            while let Op::Bin(Bin::Add, Width::W64, of, more) = self.func.op(*base)
                 && let Some(more) = self.func.number(more)
                 && let Ok(more) = i32::try_from(more as i64)
-                && let Some(sum) = off.checked_add(more).filter(|sum| sum.abs() < 1 << 30)
+                && let Some(sum) = off.checked_add(more).filter(|sum| sum.unsigned_abs() < 1 << 30)
             {
                 (*base, *off) = (of, sum);
             }
@@ -220,18 +220,24 @@ impl Simplify<'_> {
             width = Width::W32;
         }
         let number = self.func.number(right);
+        if let (Width::W64, Some(0), true) = (width, number, equality)
+            && let Some((test, width, left, right)) = self.null_test(left)
+            && let Some(test) = if cond == Cond::Ne { Some(test) } else { negate(test) }
+        {
+            return (test, width, left, right);
+        }
         // The sign of a sign-extended number is one bit of it.
         if let (Some(0), Cond::Slt | Cond::Sge) = (number, cond)
             && let Op::Ext { bits: bits @ (8 | 16), signed: true, of } = self.func.op(left)
         {
             let sign = self.constant(1 << (bits - 1));
-            let bit = self.make(Op::Bin(crate::jit::ir::Bin::And, Width::W64, of, sign));
+            let bit = self.make(Op::Bin(Bin::And, Width::W64, of, sign));
             return (if cond == Cond::Slt { Cond::Ne } else { Cond::Eq }, Width::W32, bit, right);
         }
         if let (Width::W64, Some(number)) = (width, number) {
             match self.func.op(left) {
                 // Both shifted up by 32.
-                Op::Bin(crate::jit::ir::Bin::Shl, Width::W64, of, amount)
+                Op::Bin(Bin::Shl, Width::W64, of, amount)
                     if equality && number as u32 == 0 && self.func.number(amount) == Some(32) =>
                 {
                     width = Width::W32;
@@ -250,6 +256,18 @@ impl Simplify<'_> {
             }
         }
         (cond, width, left, right)
+    }
+
+    /// What `test ? address : 0` being no null pointer comes down to.
+    fn null_test(&self, pointer: Val) -> Option<(Cond, Width, Val, Val)> {
+        let Op::Select(test, address, otherwise) = self.func.op(pointer) else { return None };
+        let Op::Cmp(cond, width, left, right) = self.func.op(test) else { return None };
+        let Op::Bin(Bin::Add, Width::W64, inside, base) = self.func.op(address) else {
+            return None;
+        };
+        let base = self.func.number(base).filter(|&base| base > 0)?;
+        let wraps = self.bits.upper(inside).checked_add(base).is_none();
+        (self.func.number(otherwise) == Some(0) && !wraps).then_some((cond, width, left, right))
     }
 
     /// Whether a comparison holds, if that is clear from its operands.

@@ -1,0 +1,405 @@
+//! `parity random`: random programs by TEST_RUN on Linux, and on the interpreter, on
+//! guarded and on elided code, on elided code that one pass did not work on, the pass
+//! rotating. For each input what is returned, the packet and the maps must be the same.
+//!
+//! Programs are those that load without CAP_PERFMON: others may show addresses, or
+//! what was left on the stack. All see the same clock and the same random numbers (see
+//! [`clocks`]), and run on CPU 0.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use skep_abi::MapType;
+use skep_isa::{
+    Callee, Imm64, ImmKind, Insn, Operand, Reg, Size, Slot, Style, decode, disassemble, encode,
+};
+use skep_sys::{
+    Command, Errno, Kernel, Linux, MapCreate, MapDelete, MapElem, MapNextKey, ProgLoad, RawFd,
+    TestRun,
+};
+use skep_vm::jit::Passes;
+use skep_vm::{Engine, Vm};
+
+use crate::inputs::Random;
+use crate::run::pin_to_cpu_0;
+use crate::verify::privilege::Privilege;
+use crate::verify::random::{MapPlace, RandomProgram, create_maps, program};
+
+/// What to run.
+#[derive(clap::Args, Clone)]
+pub struct Options {
+    /// How many random programs
+    #[arg(long, default_value_t = 100_000)]
+    count: u64,
+    /// The first random program's seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Random inputs for each program
+    #[arg(long, default_value_t = 4)]
+    inputs: u64,
+}
+
+impl Options {
+    /// What continuous integration runs.
+    pub fn short() -> Options {
+        Options { count: 2_000, seed: 1, inputs: 4 }
+    }
+}
+
+/// A kernel, with maps of its own.
+struct Side {
+    name: String,
+    kernel: Arc<dyn Kernel>,
+    privilege: Privilege,
+    maps: Vec<MapPlace>,
+    clock: RawFd,
+}
+
+impl Side {
+    fn new(name: &str, kernel: Arc<dyn Kernel>, privilege: Privilege) -> Result<Side> {
+        let mut maps = create_maps(&*kernel)?;
+        // Linux evicts early from an LRU map; what is in it is not comparable.
+        maps.pop();
+        let mut command = Command::MapCreate(MapCreate {
+            map_type: MapType::Array as u32,
+            key_size: 4,
+            value_size: 16,
+            max_entries: 1,
+            ..MapCreate::default()
+        });
+        let clock = kernel.bpf(&mut command).context("a map cannot be created")? as RawFd;
+        Ok(Side { name: name.to_owned(), kernel, privilege, maps, clock })
+    }
+
+    fn embedded(name: &str, vm: Vm) -> Result<Side> {
+        let vm = vm.with_capabilities(Privilege::Reduced.set());
+        Side::new(name, Arc::new(vm), Privilege::All)
+    }
+
+    /// The program of a seed, with the maps of this side.
+    fn program(&self, seed: u64) -> RandomProgram {
+        let random = program(seed, &self.maps);
+        let Ok(mut insns) = decode(&random.slots) else { return random };
+        clear_stack(&mut insns);
+        clocks(&mut insns, self.clock);
+        RandomProgram { slots: encode(&insns), ..random }
+    }
+
+    fn load(&self, seed: u64) -> Result<RawFd, Errno> {
+        let random = self.program(seed);
+        let mut command = Command::ProgLoad(Box::new(ProgLoad {
+            prog_type: random.kind as u32,
+            insn_cnt: random.slots.len() as u32,
+            insns: Some(Slot::join(&random.slots).into()),
+            license: Some(b"GPL\0".to_vec().into()),
+            prog_flags: random.flags,
+            ..ProgLoad::default()
+        }));
+        let loaded = self.privilege.during(|| self.kernel.bpf(&mut command));
+        loaded.unwrap_or(Err(Errno::EPERM)).map(|fd| fd as RawFd)
+    }
+
+    /// Runs a program on an input.
+    fn run(&self, fd: RawFd, input: &Input) -> Result<Outcome> {
+        self.prepare(input)?;
+        let mut out = vec![0; 1 << 13];
+        let room = out.len();
+        let mut command = Command::TestRun(Box::new(TestRun {
+            prog_fd: fd as u32,
+            data_size_in: input.frame.len() as u32,
+            data_in: Some((&input.frame[..]).into()),
+            data_size_out: room as u32,
+            data_out: (&mut out[..]).into(),
+            ..TestRun::default()
+        }));
+        let result = self.kernel.bpf(&mut command);
+        let Command::TestRun(run) = command else { unreachable!("as it was made") };
+        let (retval, size) = (run.retval, run.data_size_out as usize);
+        let why = run.diagnostic.as_ref().map(|diagnostic| diagnostic.message.clone());
+        drop(run);
+        Ok(match result {
+            Ok(_) => {
+                out.truncate(size);
+                Outcome::Returned { retval, packet: out, maps: self.contents() }
+            }
+            Err(errno) => Outcome::Failed(errno, why.unwrap_or_default()),
+        })
+    }
+
+    /// Maps and clock as the input has them.
+    fn prepare(&self, input: &Input) -> Result<()> {
+        let now = [input.now.to_ne_bytes(), input.random.to_ne_bytes()].concat();
+        self.update(self.clock, &[0; 4], &now).context("the clock's map")?;
+        for (map, elements) in self.maps.iter().zip(&input.maps) {
+            for key in self.keys(map).into_iter().filter(|key| !elements.contains_key(key)) {
+                let delete = MapDelete {
+                    map_fd: map.fd as u32,
+                    key: Some(key.into()),
+                    ..MapDelete::default()
+                };
+                // Those of arrays stay.
+                let _ = self.kernel.bpf(&mut Command::MapDelete(delete));
+            }
+            for (key, value) in elements {
+                self.update(map.fd, key, value).context("a map")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn update(&self, fd: RawFd, key: &[u8], value: &[u8]) -> Result<(), Errno> {
+        let mut value = value.to_vec();
+        let element = MapElem {
+            map_fd: fd as u32,
+            key: Some(key.into()),
+            value: (&mut value[..]).into(),
+            ..MapElem::default()
+        };
+        self.kernel.bpf(&mut Command::MapUpdate(element)).map(drop)
+    }
+
+    fn keys(&self, map: &MapPlace) -> Vec<Vec<u8>> {
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        loop {
+            let mut next = vec![0; map.key as usize];
+            let command = MapNextKey {
+                map_fd: map.fd as u32,
+                key: keys.last().map(|key| (&key[..]).into()),
+                next_key: (&mut next[..]).into(),
+                ..MapNextKey::default()
+            };
+            if self.kernel.bpf(&mut Command::MapNextKey(command)).is_err() {
+                return keys;
+            }
+            keys.push(next);
+        }
+    }
+
+    fn contents(&self) -> Vec<Elements> {
+        let lookup = |map: &MapPlace, key: Vec<u8>| {
+            let mut value = vec![0; 4096];
+            let element = MapElem {
+                map_fd: map.fd as u32,
+                key: Some((&key[..]).into()),
+                value: (&mut value[..]).into(),
+                ..MapElem::default()
+            };
+            let _ = self.kernel.bpf(&mut Command::MapLookup(element));
+            // Of values that each CPU has one of, CPU 0's stands first.
+            value.truncate(map.value as usize);
+            (key, value)
+        };
+        let of = |map: &MapPlace| self.keys(map).into_iter().map(|key| lookup(map, key)).collect();
+        self.maps.iter().map(of).collect()
+    }
+}
+
+type Elements = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// What a run gave.
+#[derive(PartialEq, Eq)]
+enum Outcome {
+    Returned { retval: u32, packet: Vec<u8>, maps: Vec<Elements> },
+    Failed(Errno, String),
+}
+
+impl Outcome {
+    /// Where it differs from what was expected.
+    fn difference(&self, expected: &Outcome) -> String {
+        let (found, expected) = match (self, expected) {
+            (
+                Outcome::Returned { retval, packet, maps },
+                Outcome::Returned { retval: wanted, packet: other, maps: others },
+            ) => {
+                if retval != wanted {
+                    return format!("returns {retval:#x}, not {wanted:#x}");
+                }
+                if packet != other {
+                    let at = packet.iter().zip(other).position(|(a, b)| a != b);
+                    let (len, wanted) = (packet.len(), other.len());
+                    return format!("packet of {len} bytes, not {wanted}; differs at {at:?}");
+                }
+                let number = maps.iter().zip(others).position(|(a, b)| a != b).unwrap_or(0);
+                let only = |a: &Elements, b: &Elements| {
+                    let differs = a.iter().filter(|(key, value)| b.get(*key) != Some(*value));
+                    differs.map(|element| format!("{element:02x?} ")).collect::<String>()
+                };
+                let (a, b) = (&maps[number], &others[number]);
+                return format!("map {number} holds {}, not {}", only(a, b), only(b, a));
+            }
+            (Outcome::Failed(errno, why), _) => (format!("{errno:?} {why}"), expected),
+            (Outcome::Returned { retval, .. }, _) => (format!("returns {retval:#x}"), expected),
+        };
+        match expected {
+            Outcome::Failed(errno, why) => format!("{found}, not {errno:?} {why}"),
+            Outcome::Returned { retval, .. } => format!("{found}, not {retval:#x}"),
+        }
+    }
+}
+
+/// What a run starts from.
+struct Input {
+    frame: Vec<u8>,
+    now: u64,
+    random: u64,
+    maps: Vec<Elements>,
+}
+
+impl Input {
+    fn new(random: &mut Random, maps: &[MapPlace], cpus: usize) -> Input {
+        let mut frame = random.frame();
+        // TEST_RUN wants more than a link header.
+        frame.extend(random.bytes(8));
+        let elements = |(number, map): (usize, &MapPlace)| {
+            let (is_array, per_cpu) = (map.direct, number == 3);
+            let keys = if is_array { 1 } else { 8 };
+            let mut elements = Elements::new();
+            for key in 0..keys {
+                if is_array || per_cpu || random.below(3) == 0 {
+                    let mut bytes = vec![0; map.key as usize];
+                    bytes[0] = key;
+                    let mut value = random.bytes(map.value as usize);
+                    if per_cpu {
+                        value.resize(value.len().next_multiple_of(8), 0);
+                        value = value.repeat(cpus);
+                    }
+                    elements.insert(bytes, value);
+                }
+            }
+            elements
+        };
+        let maps = maps.iter().enumerate().map(elements).collect();
+        Input { frame, now: random.next() >> 2, random: random.next(), maps }
+    }
+}
+
+/// Has each function write its stack first: a store of a part of a slot lets Linux
+/// take the rest of it for written, too, and what is there is anything.
+fn clear_stack(insns: &mut Vec<Insn>) {
+    const SLOTS: i16 = 16;
+    let callee = |pc: usize, insn: &Insn| match insn {
+        Insn::Call(Callee::Local(off)) => Some(pc as i64 + 1 + i64::from(*off)),
+        _ => None,
+    };
+    let calls = insns.iter().enumerate().filter_map(|(pc, insn)| callee(pc, insn));
+    let starts: BTreeSet<i64> = calls.chain([0]).collect();
+    // A call of a function goes to its first store; everything else moves behind them.
+    let stores = i64::from(SLOTS);
+    let moved = |pc: i64| pc + stores * starts.range(..=pc).count() as i64;
+    let entry = |pc: i64| pc + stores * starts.range(..pc).count() as i64;
+    let mut all = Vec::with_capacity(insns.len() + starts.len() * SLOTS as usize);
+    for (pc, insn) in insns.iter().enumerate() {
+        if starts.contains(&(pc as i64)) {
+            all.extend((1..=SLOTS).map(|slot| Insn::Store {
+                size: Size::DW,
+                base: Reg::R10,
+                off: -8 * slot,
+                src: Operand::Imm(0),
+            }));
+        }
+        all.push(match callee(pc, insn) {
+            Some(to) => {
+                let off = entry(to) - moved(pc as i64) - 1;
+                Insn::Call(Callee::Local(off as i32))
+            }
+            None => *insn,
+        });
+    }
+    *insns = all;
+}
+
+/// Has a program load the time and random numbers from a map, where it asks a helper:
+/// such calls become calls of a function at its end.
+fn clocks(insns: &mut Vec<Insn>, map: RawFd) {
+    const TIME: u32 = 5;
+    const RANDOM: u32 = 7;
+    for (helper, off, size) in [(TIME, 0, Size::DW), (RANDOM, 8, Size::W)] {
+        let start = insns.len();
+        let mut called = false;
+        for (pc, insn) in insns.iter_mut().enumerate() {
+            if *insn == Insn::Call(Callee::Helper(helper)) {
+                *insn = Insn::Call(Callee::Local((start - pc - 1) as i32));
+                called = true;
+            }
+        }
+        if called {
+            let imm = Imm64 { kind: ImmKind::MapValue, lo: map as u32, hi: 0 };
+            insns.extend([
+                Insn::LoadImm64 { dst: Reg::R0, imm },
+                Insn::Hole,
+                Insn::Load { size, signed: false, dst: Reg::R0, base: Reg::R0, off },
+                Insn::Exit,
+            ]);
+        }
+    }
+}
+
+/// Runs, and prints the figures. Gives whether all agree.
+///
+/// # Errors
+/// Maps that cannot be created or filled.
+pub fn execute(options: &Options) -> Result<bool> {
+    pin_to_cpu_0()?;
+    let linux = Side::new("Linux", Arc::new(Linux::new()), Privilege::Reduced)?;
+    let cpus = skep_sys::possible_cpus() as usize;
+    let always = [
+        Side::embedded("interpreter", Vm::new().with_engine(Engine::Interpreter))?,
+        Side::embedded("guarded", Vm::new().with_engine(Engine::Guarded).unverified())?,
+        Side::embedded("elided", Vm::new())?,
+    ];
+    let without = |name: &&str| {
+        let off = Passes::named(name).unwrap_or(Passes::NONE);
+        Side::embedded(
+            &format!("elided without {name}"),
+            Vm::new().with_passes(Passes::ALL.without(off)),
+        )
+    };
+    let without: Vec<Side> = Passes::names().iter().map(without).collect::<Result<_>>()?;
+    let (mut accepted, mut on_linux, mut not_run) = (0u64, 0u64, 0u64);
+    let (mut runs, mut differ) = (0u64, 0u64);
+    for seed in options.seed..options.seed + options.count {
+        let Ok(first) = always[0].load(seed) else { continue };
+        accepted += 1;
+        let rotating = &without[seed as usize % without.len()];
+        let mut sides = vec![(&always[0], first)];
+        for side in always[1..].iter().chain([rotating]) {
+            sides.push((side, side.load(seed).with_context(|| format!("seed {seed}"))?));
+        }
+        if let Ok(fd) = linux.load(seed) {
+            on_linux += 1;
+            sides.push((&linux, fd));
+        }
+        let mut random = Random::new(seed);
+        'inputs: for number in 0..options.inputs {
+            let input = Input::new(&mut random, &linux.maps, cpus);
+            let expected = sides[0].0.run(sides[0].1, &input)?;
+            if matches!(expected, Outcome::Failed(Errno::ENOTSUPP, _)) {
+                not_run += 1;
+                break;
+            }
+            for (side, fd) in &sides[1..] {
+                runs += 1;
+                let found = side.run(*fd, &input)?;
+                if found != expected {
+                    differ += 1;
+                    let what = found.difference(&expected);
+                    println!("seed {seed}, input {number}: {}: {what}", side.name);
+                    let insns = decode(&linux.program(seed).slots)?;
+                    println!("{}", disassemble(&insns, Style::Linux));
+                    break 'inputs;
+                }
+            }
+        }
+        for (side, fd) in sides {
+            side.kernel.close(fd);
+        }
+    }
+    println!(
+        "parity random: {} programs from seed {}, {accepted} accepted, {on_linux} of them on Linux too, \
+         {not_run} of a type that is not run",
+        options.count, options.seed
+    );
+    println!("parity random: {runs} runs compared with the interpreter, {differ} differ");
+    Ok(differ == 0 && accepted > 0)
+}
