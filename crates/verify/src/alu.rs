@@ -287,7 +287,7 @@ impl Checker<'_> {
                             return Ok(());
                         }
                         let reg = dst.number();
-                        fail!(EACCES, PointerWithPointer { reg, op: alu_text(op) });
+                        fail!(EACCES, PointerWithPointer { reg, op: unsigned_text(op) });
                     }
                     (true, false) => {
                         self.mark_precise(dst.number())?;

@@ -33,6 +33,17 @@ pub(crate) struct Target {
     owned: Vec<(usize, u32)>,
 }
 
+/// Security hooks whose arguments may be on their way out, or not yet set up.
+const UNTRUSTED_HOOKS: [&str; 7] = [
+    "bpf_map_free",
+    "bpf_prog_free",
+    "file_alloc_security",
+    "file_free_security",
+    "sk_alloc_security",
+    "sk_free_security",
+    "task_free",
+];
+
 impl Checker<'_> {
     /// Whether a program like this may attach to what it names.
     pub(crate) fn check_attach(&mut self) -> Check {
@@ -185,7 +196,11 @@ impl Checker<'_> {
             ProgType::Tracing => {
                 matches!(self.attach_type(), Some(AttachType::TraceRawTp | AttachType::TraceIter))
             }
-            ProgType::Lsm | ProgType::StructOps => true,
+            ProgType::Lsm => {
+                let hook = self.target.name.strip_prefix("bpf_lsm_").unwrap_or(&self.target.name);
+                !UNTRUSTED_HOOKS.contains(&hook)
+            }
+            ProgType::StructOps => true,
             _ => false,
         }
     }

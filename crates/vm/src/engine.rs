@@ -39,7 +39,7 @@ pub(crate) struct How {
 /// Programs of more instructions than this are interpreted.
 const MOST_COMPILED: usize = 100_000;
 /// Programs of more instructions than this get no passes but the cheap ones.
-const MOST_OPTIMISED: usize = 20_000;
+const MOST_OPTIMISED: usize = 10_000;
 
 impl Program {
     /// Its compiled code, made at the first call; `None` where there is none.

@@ -10,7 +10,8 @@ use skep_btf::Btf;
 use skep_isa::{AluOp, Insn, Slot, decode_at};
 use skep_sys::{Command, Errno, Host, Kernel, Linux, MapCreate, Mapping, Output, ProgLoad, RawFd};
 use skep_verify::{
-    Counts, Env, FuncInfo, LineInfo, Log, MapDef, MapRef, Program, Verified, message, verify,
+    Counts, Env, FuncInfo, LineInfo, Log, MapDef, MapRef, Program, Verified, VerifyError, message,
+    verify,
 };
 
 use super::Options;
@@ -208,7 +209,10 @@ impl Judge {
         if let Some(success) = expected {
             let linux = Verdict::expected(success);
             let ours = match &program {
-                Some(program) => self.ask_verifier(program, Privilege::All, &linux),
+                Some(program) => {
+                    let silent = self.verdict(program, Privilege::All);
+                    self.ask_verifier(program, Privilege::All, &linux, silent)
+                }
                 None => Err("a program type that is not known"),
             };
             self.seen().cases.push(Case { privilege: Privilege::All, linux, ours });
@@ -216,7 +220,10 @@ impl Judge {
         }
         let mut first = None;
         for &privilege in &self.privileges {
-            if program.as_ref().is_some_and(|program| self.breaks_linux(program, privilege)) {
+            let silent = program.as_ref().map(|program| self.verdict(program, privilege));
+            if let (Some(program), Some((Ok(Err(error)), _))) = (&program, &silent)
+                && breaks_linux(program, error)
+            {
                 println!("not put to Linux, which would crash: the fork that it does not check");
                 continue;
             }
@@ -230,9 +237,11 @@ impl Judge {
             if result == Err(Errno::EPERM) {
                 continue;
             }
-            let ours = match &program {
-                Some(program) => self.ask_verifier(program, privilege, &linux),
-                None => Err("a program type that is not known"),
+            let ours = match (&program, silent) {
+                (Some(program), Some(silent)) => {
+                    self.ask_verifier(program, privilege, &linux, silent)
+                }
+                _ => Err("a program type that is not known"),
             };
             let case = Case { privilege, linux, ours };
             self.seen().cases.push(case);
@@ -240,16 +249,23 @@ impl Judge {
         first.unwrap_or(Err(Errno::EPERM))
     }
 
-    /// Whether there are too many paths at an `and` or `or` that makes one of a number
-    /// that is 0 or -1: Linux 6.18.44 forgets to look whether that failed
-    /// (`maybe_fork_scalars`), and the thread that loads dies in the kernel.
-    fn breaks_linux(&self, program: &Arc<Program>, privilege: Privilege) -> bool {
+    /// The verifier's own verdict, without a log, and how long it took.
+    fn verdict(&self, program: &Arc<Program>, privilege: Privilege) -> Silent {
+        let before = Instant::now();
+        let result = self.judged(program, privilege, &mut Log::silent());
+        (result, before.elapsed())
+    }
+
+    fn judged(
+        &self,
+        program: &Arc<Program>,
+        privilege: Privilege,
+        log: &mut Log,
+    ) -> Result<Result<Counts, VerifyError>, &'static str> {
         let env = self.env(privilege);
-        let judging = std::panic::AssertUnwindSafe(|| verify(program, &env, &mut Log::silent()));
-        let Ok(Err(error)) = std::panic::catch_unwind(judging) else { return false };
-        let insn = error.pc.and_then(|pc| decode_at(&program.slots, pc as usize).ok());
-        matches!(error.reason, Reason::TooManyJumps { .. })
-            && matches!(insn, Some(Insn::Alu { op: AluOp::And | AluOp::Or, .. }))
+        let counts = |verified: Verified| verified.counts();
+        let judging = std::panic::AssertUnwindSafe(|| verify(program, &env, log).map(counts));
+        std::panic::catch_unwind(judging).map_err(|_| "panic")
     }
 
     fn env(&self, privilege: Privilege) -> Env {
@@ -294,16 +310,9 @@ impl Judge {
         program: &Arc<Program>,
         privilege: Privilege,
         linux: &Verdict,
+        (result, time): Silent,
     ) -> Result<Verdict, &'static str> {
-        let env = self.env(privilege);
-        let judged = |log: &mut Log| {
-            let counts = |verified: Verified| verified.counts();
-            let judging = std::panic::AssertUnwindSafe(|| verify(program, &env, log).map(counts));
-            std::panic::catch_unwind(judging).map_err(|_| "panic")
-        };
-        let before = Instant::now();
-        let result = judged(&mut Log::silent())?;
-        let time = before.elapsed();
+        let result = result?;
         if time > PATIENCE {
             return Err("time-out");
         }
@@ -311,7 +320,7 @@ impl Judge {
         let mut text = error.map_or(String::new(), |error| error.reason.to_string());
         if !is_long(linux.counts) && (self.logs || result.is_err()) {
             let mut log = Log::new(Log::LEVEL2);
-            if judged(&mut log)? != result {
+            if self.judged(program, privilege, &mut log)? != result {
                 return Err("another verdict with a log");
             }
             text = log.text().to_string();
@@ -359,10 +368,22 @@ fn figures(log: &str) -> (Duration, [u32; 4]) {
     (Duration::from_micros(after("verification time ").into()), names.map(after))
 }
 
+/// What the verifier says without a log (or what kept it from that), and the time.
+type Silent = (Result<Result<Counts, VerifyError>, &'static str>, Duration);
+
+/// Whether there are too many paths at an `and` or `or` that makes one of a number
+/// that is 0 or -1: Linux 6.18.44 forgets to look whether that failed
+/// (`maybe_fork_scalars`), and the thread that loads dies in the kernel.
+fn breaks_linux(program: &Program, error: &VerifyError) -> bool {
+    let insn = error.pc.and_then(|pc| decode_at(&program.slots, pc as usize).ok());
+    matches!(error.reason, Reason::TooManyJumps { .. })
+        && matches!(insn, Some(Insn::Alu { op: AluOp::And | AluOp::Or, .. }))
+}
+
 /// Whether so many instructions were followed that a log of them all is not worth its
 /// time. The message is in every log.
 fn is_long([processed, ..]: [u32; 4]) -> bool {
-    processed > 50_000
+    processed > 10_000
 }
 
 /// The same program, with a log if there is room for one.

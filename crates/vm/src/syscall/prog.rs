@@ -63,9 +63,12 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
     check_log(attr.log_level, attr.log_size, attr.log_buf.is_null())?;
 
     let slots = Slot::split(insns).ok_or(Errno::EINVAL)?;
-    let proof = match vm.verifies() {
-        true => Some(super::verify::check(vm, attr, prog_type, &slots)?),
-        false => None,
+    let (proof, judged) = match vm.verifies() {
+        true => {
+            let (proof, judged) = super::verify::check(vm, attr, prog_type, &slots)?;
+            (Some(proof), judged)
+        }
+        false => (None, Vec::new()),
     };
     let fd_array: Vec<u32> = attr
         .fd_array
@@ -74,10 +77,16 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
         .chunks_exact(4)
         .filter_map(|word| word.first_chunk().copied().map(u32::from_ne_bytes))
         .collect();
-    let map = |fd: i32| vm.objects().map(fd as u32);
+    // An fd may have become another map's meanwhile; the program gets the one that it was
+    // judged with.
+    let map = |fd: i32| match judged.iter().find(|(known, _)| *known == fd) {
+        Some((_, map)) => Ok(Arc::clone(map)),
+        None if proof.is_some() => Err(Errno::EBADF),
+        None => vm.objects().map(fd as u32),
+    };
     let map_at = |index: i32| {
         let fd = usize::try_from(index).ok().and_then(|index| fd_array.get(index));
-        fd.map_or(Err(Errno::EFAULT), |&fd| vm.objects().map(fd))
+        fd.map_or(Err(Errno::EFAULT), |&fd| map(fd as i32))
     };
     let linked = match link(&slots, map, map_at) {
         Ok(linked) => linked,

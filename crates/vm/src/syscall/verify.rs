@@ -12,6 +12,9 @@ use crate::Vm;
 use crate::objects::MapHandle;
 use crate::program::Proof;
 
+/// The maps that a program was judged with, by the fds that it names them by.
+pub(super) type Judged = Vec<(i32, Arc<MapHandle>)>;
+
 /// Verifies what PROG_LOAD was given; writes the log either way.
 ///
 /// # Errors
@@ -22,7 +25,7 @@ pub(super) fn check(
     attr: &mut ProgLoad<'_>,
     kind: ProgType,
     slots: &[Slot],
-) -> Result<Proof, Errno> {
+) -> Result<(Proof, Judged), Errno> {
     let (program, handles) = program(vm, attr, kind, slots)?;
     let program = Arc::new(program);
     let mut log = Log::new(attr.log_level);
@@ -41,7 +44,8 @@ pub(super) fn check(
         Some(Arc::clone(&handles[at]))
     };
     let maps = verified.facts().maps.iter().map(handle_of).collect();
-    Ok(Proof { verified, maps })
+    let judged = program.maps.iter().map(|map| map.fd).zip(handles.iter().cloned()).collect();
+    Ok((Proof { verified, maps }, judged))
 }
 
 fn program(

@@ -11,7 +11,7 @@ pub fn mutate(dice: &mut Dice, insns: &mut [Insn]) {
         // Most loops without an end take a million steps to be refused.
         let counts =
             matches!(insns[at], Insn::Alu { dst: Reg::R9, .. } | Insn::Branch { dst: Reg::R9, .. });
-        if counts && dice.percent(80) {
+        if counts && dice.percent(96) {
             continue;
         }
         if let Some(insn) = changed(dice, insns[at]) {

@@ -75,7 +75,7 @@ impl Passes {
     pub const ALL: Passes = Passes((1 << NAMES.len()) - 1);
 
     /// Those that take little time in programs of any size.
-    pub const CHEAP: Passes = CLEAN.with(PROMOTE);
+    pub const CHEAP: Passes = CLEAN.with(SIMPLIFY);
 
     /// Names of all passes.
     pub fn names() -> &'static [&'static str] {
