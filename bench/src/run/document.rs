@@ -82,7 +82,7 @@ fn text(report: &Report<'_>, scale: &[Scale], picture: &str, sizes: &str) -> Res
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     writeln!(
         out,
-        "\nThis run: {}, Linux {}, load {} when it began.\n",
+        "\nThis run: {}, Linux {}. The machine's load was {} when it began; figures taken above 1 are\nprovisional.\n",
         cpu.trim_start_matches(['\t', ' ', ':']),
         kernel.trim(),
         report.load
