@@ -11,6 +11,7 @@ mod embedded;
 mod measure;
 mod peers;
 mod report;
+mod scale;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -138,7 +139,7 @@ fn measure(plan: &Plan) -> Result<bool> {
     report.print();
     report.save(&plan.target.join("run.json"))?;
     if let Some(path) = &plan.write {
-        document::write(&report, path)?;
+        document::write(&report, &scale::measure()?, path)?;
     }
     Ok(report.holds() && refused == 0)
 }

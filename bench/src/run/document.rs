@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::measure::{Row, quotient};
 use super::report::{Figure, HEADLINE_NS, Report, slowest_peer};
+use super::scale::Scale;
 use super::{GUARDED, INTERPRETER, LINUX, NAMES, NATIVE, RBPF_INTERPRETER, SKEP};
 
 /// What stands before the figures.
@@ -39,6 +40,18 @@ for a few. What each does stands at the top of its file in `crates/vm/src/jit/pa
 `latches` and `unroll` pay with code size, the others do not.
 ";
 
+/// What stands before compile times by size.
+const SIZES: &str = "
+## Large programs
+
+Time to compile a program of loads, arithmetic, branches and loops, by its size. Programs
+of more than 20,000 instructions get the cheap passes only, those of more than 100,000
+are interpreted; functions of more than 16,000 values get their registers in one pass
+instead of by backtracking. So the time of a program is in the column of all passes up to
+20,000 instructions, and from there on in that of the cheap ones.
+
+";
+
 /// What stands at the end.
 const TAIL: &str = "
 ## What is left
@@ -53,15 +66,16 @@ sums are long.
 ";
 
 /// Writes the document and, beside it, its picture.
-pub fn write(report: &Report<'_>, path: &Path) -> Result<()> {
-    let picture = path.with_extension("svg");
-    std::fs::write(&picture, draw(&report.headline))?;
-    let name = picture.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    std::fs::write(path, text(report, &name)?)?;
+pub fn write(report: &Report<'_>, scale: &[Scale], path: &Path) -> Result<()> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let (programs, sizes) = (format!("{stem}.svg"), format!("{stem}-sizes.svg"));
+    std::fs::write(path.with_file_name(&programs), draw(&report.headline))?;
+    std::fs::write(path.with_file_name(&sizes), plot(scale))?;
+    std::fs::write(path, text(report, scale, &programs, &sizes)?)?;
     Ok(())
 }
 
-fn text(report: &Report<'_>, picture: &str) -> Result<String> {
+fn text(report: &Report<'_>, scale: &[Scale], picture: &str, sizes: &str) -> Result<String> {
     let mut out = String::from(HEAD);
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
@@ -129,6 +143,21 @@ fn text(report: &Report<'_>, picture: &str) -> Result<String> {
         writeln!(out, "| {name} | {mean:.3} | {program} | {most:.2} |")?;
     }
     out.push_str(PASSES);
+    out.push_str(SIZES);
+    writeln!(
+        out,
+        "| insns | all passes, ms | us by insn | cheap passes, ms | us by insn |\n|--:|--:|--:|--:|--:|"
+    )?;
+    for &Scale { insns, all_ms, cheap_ms } in scale {
+        let each = 1e3 / insns as f64;
+        writeln!(
+            out,
+            "| {insns} | {all_ms:.1} | {:.2} | {cheap_ms:.1} | {:.2} |",
+            all_ms * each,
+            cheap_ms * each
+        )?;
+    }
+    writeln!(out, "\n![Compile time by size]({sizes})")?;
     out.push_str(TAIL);
     Ok(out)
 }
@@ -171,6 +200,64 @@ fn draw(rows: &[&Row]) -> String {
     let (one, end) = (LEFT as f64 + UNIT, height - 18);
     add(format!("<path d=\"M{one} 20V{end}\" stroke=\"black\" stroke-dasharray=\"3 3\"/>"));
     add(format!("<text x=\"{one}\" y=\"{}\" text-anchor=\"middle\">1.0</text>", height - 5));
+    add("</svg>".into());
+    out
+}
+
+/// Compile time by size, both on a logarithmic scale; dashes grow with the size.
+fn plot(scale: &[Scale]) -> String {
+    let x = |insns: usize| 60.0 + 160.0 * (insns as f64 / 1e3).log10();
+    let y = |ms: f64| 260.0 - 60.0 * ms.max(0.1).log10().clamp(-1.0, 4.0);
+    let path = |of: &dyn Fn(&Scale) -> f64| {
+        let points = scale.iter().enumerate().map(|(index, point)| {
+            let letter = if index == 0 { 'M' } else { 'L' };
+            format!("{letter}{:.1} {:.1}", x(point.insns), y(of(point)))
+        });
+        points.collect::<String>()
+    };
+    let mut out = String::from(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"460\" height=\"360\" \
+         font-family=\"sans-serif\" font-size=\"11\" fill=\"none\">\n\
+         <rect width=\"460\" height=\"360\" fill=\"white\"/>\n",
+    );
+    let mut add = |line: String| {
+        out.push_str(&line);
+        out.push('\n');
+    };
+    for ms in [0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0] {
+        let at = y(ms);
+        add(format!("<path d=\"M60 {at}H420\" stroke=\"#ddd\"/>"));
+        add(format!(
+            "<text x=\"54\" y=\"{}\" text-anchor=\"end\" fill=\"black\">{ms} ms</text>",
+            at + 4.0
+        ));
+    }
+    for insns in [1_000, 10_000, 100_000] {
+        let at = x(insns);
+        add(format!(
+            "<text x=\"{at}\" y=\"340\" text-anchor=\"middle\" fill=\"black\">{insns} insns</text>"
+        ));
+    }
+    if let Some(first) = scale.first() {
+        let end = y(first.all_ms * 100e3 / first.insns as f64);
+        add(format!(
+            "<path d=\"M{:.1} {:.1}L{:.1} {end:.1}\" stroke=\"black\" stroke-dasharray=\"3 3\"/>",
+            x(first.insns),
+            y(first.all_ms),
+            x(100_000)
+        ));
+    }
+    add(format!(
+        "<path d=\"{}\" stroke=\"#4878a8\" stroke-width=\"2\"/>",
+        path(&|point| point.all_ms)
+    ));
+    add(format!(
+        "<path d=\"{}\" stroke=\"#d08020\" stroke-width=\"2\"/>",
+        path(&|point| point.cheap_ms)
+    ));
+    add("<text x=\"70\" y=\"18\" fill=\"#4878a8\">all passes</text>".into());
+    add("<text x=\"150\" y=\"18\" fill=\"#d08020\">cheap passes</text>".into());
+    add("<text x=\"250\" y=\"18\" fill=\"black\">dashed: as the size</text>".into());
     add("</svg>".into());
     out
 }

@@ -448,8 +448,9 @@ impl Lowering<'_, '_> {
                     let shifted = ins.ishl_imm_u(left, i64::from((factor - 1).trailing_zeros()));
                     self.builder.ins().iadd(left, shifted)
                 }
-                Some(factor) if factor > 2 && (factor + 1).count_ones() == 1 => {
-                    let shifted = ins.ishl_imm_u(left, i64::from((factor + 1).trailing_zeros()));
+                Some(factor) if factor > 2 && (factor as u64 + 1).is_power_of_two() => {
+                    let shifted =
+                        ins.ishl_imm_u(left, i64::from((factor as u64 + 1).trailing_zeros()));
                     self.builder.ins().isub(shifted, left)
                 }
                 _ => ins.imul(left, right),
@@ -484,12 +485,14 @@ impl Lowering<'_, '_> {
     fn is_double_shift(&self, width: Width, left: Val, right: Val) -> bool {
         let bits = if width == Width::W64 { 64 } else { 32 };
         let amount = |val: Val, wanted: Bin| match self.func.op(val) {
-            Op::Bin(op, of, _, by) if op == wanted && of == width => self.func.number(by),
+            Op::Bin(op, of, _, by) if op == wanted && of == width => {
+                self.func.number(by).map(|by| by & (bits - 1))
+            }
             _ => None,
         };
         let fits = |up: Val, down: Val| {
             let sum = amount(up, Bin::Shl).zip(amount(down, Bin::Shr));
-            sum.is_some_and(|(up, down)| up & (bits - 1) != 0 && up + down == bits)
+            sum.is_some_and(|(up, down)| up + down == bits)
         };
         fits(left, right) || fits(right, left)
     }

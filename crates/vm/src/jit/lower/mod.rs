@@ -18,10 +18,14 @@ use cranelift_frontend::FunctionBuilderContext;
 use skep_isa::Pc;
 use std::sync::{Arc, OnceLock};
 
-use super::ir::Module;
+use super::ir::{Func, Module};
 use super::{Checks, JitError};
 use crate::objects::MapHandle;
 use code::CodeMemory;
+
+/// Values and blocks of a function from which on registers are given out in one pass:
+/// backtracking takes time that grows with the square.
+const LARGE: usize = 16_000;
 
 /// Functions start at multiples of this, and the machine reads code in such lines.
 const ALIGNMENT: usize = 16;
@@ -31,14 +35,16 @@ fn backend(error: impl std::fmt::Display) -> JitError {
     JitError::Backend(error.to_string())
 }
 
-/// The machine that we run on, with the settings that measured best.
-fn host() -> Result<&'static OwnedTargetIsa, JitError> {
-    static HOST: OnceLock<Result<OwnedTargetIsa, JitError>> = OnceLock::new();
-    let made = HOST.get_or_init(|| {
+/// The machine that we run on, with the settings that measured best, for functions of
+/// usual size and for large ones.
+fn host(large: bool) -> Result<&'static OwnedTargetIsa, JitError> {
+    static HOSTS: [OnceLock<Result<OwnedTargetIsa, JitError>>; 2] =
+        [OnceLock::new(), OnceLock::new()];
+    let made = HOSTS[usize::from(large)].get_or_init(|| {
         let mut flags = settings::builder();
         for (name, value) in [
             ("opt_level", "none"),
-            ("regalloc_algorithm", "backtracking"),
+            ("regalloc_algorithm", if large { "single_pass" } else { "backtracking" }),
             ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
             ("enable_probestack", "false"),
             ("unwind_info", "false"),
@@ -73,7 +79,10 @@ pub fn lower(
     maps: &[Arc<MapHandle>],
     checks: Checks,
 ) -> Result<(CodeMemory, Vec<(Pc, u32)>), JitError> {
-    let isa = host()?.as_ref();
+    let size =
+        |func: &Func| func.order.iter().map(|blk| func.blocks[blk.at()].insts.len() + 1).sum();
+    let values: usize = module.funcs.iter().map(size).max().unwrap_or(0);
+    let isa = host(values > LARGE)?.as_ref();
     let mut entered = vec![false; module.funcs.len()];
     entered[0] = true;
     let hosted = module.calls_host();

@@ -81,7 +81,10 @@ struct Sum {
 
 fn sum(func: &Func, bits: &Bits, yes: Val, no: Val) -> Option<Sum> {
     let more = |more: Val, than: Val| match func.op(more) {
-        Op::Bin(Bin::Add, width, left, right) if width == Width::W64 || bits.is_half(than) => {
+        // Values that were made here are not known to the analysis.
+        Op::Bin(Bin::Add, width, left, right)
+            if width == Width::W64 || bits.knows(than) && bits.is_half(than) =>
+        {
             match (left == than, right == than) {
                 (true, _) => Some((width, right)),
                 (_, true) => Some((width, left)),
@@ -90,14 +93,10 @@ fn sum(func: &Func, bits: &Bits, yes: Val, no: Val) -> Option<Sum> {
         }
         _ => None,
     };
-    // Values that were made here are not known to the analysis.
-    let known = |val: Val| bits.knows(val);
-    if known(no)
-        && let Some((width, added)) = more(yes, no)
-    {
+    if let Some((width, added)) = more(yes, no) {
         return Some(Sum { of: no, width, added, if_holds: true });
     }
-    let (width, added) = more(no, yes).filter(|_| known(yes))?;
+    let (width, added) = more(no, yes)?;
     Some(Sum { of: yes, width, added, if_holds: false })
 }
 

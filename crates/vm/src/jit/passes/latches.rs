@@ -8,12 +8,14 @@ use crate::jit::ir::{Blk, Forward, Func, Op, Term, Val};
 /// Operations of an end that is copied, and places that it is copied to.
 const LARGEST: usize = 6;
 const COPIES: usize = 16;
+/// Ends of one function that are copied: each is a walk through all of it.
+const ENDS: usize = 64;
 
 /// Copies the ends of loops.
 pub fn run(func: &mut Func) {
     let preds = func.preds();
     let dominators = Dominators::new(func, &preds);
-    let mut changed = false;
+    let mut done = 0;
     for latch in func.order.clone() {
         let Some(exit) = exit(func, &preds, &dominators, latch) else { continue };
         let jumps = |&pred: &Blk| {
@@ -21,14 +23,17 @@ pub fn run(func: &mut Func) {
                 && matches!(&func.blocks[pred.at()].term, Term::Jump(edge) if edge.to == latch)
         };
         let places: Vec<Blk> = preds.of(latch).iter().copied().filter(jumps).collect();
+        if done == ENDS {
+            break;
+        }
         if preds.of(latch).len() < 2 || places.is_empty() || places.len() > COPIES {
             continue;
         }
         close(func, latch, exit);
         places.into_iter().for_each(|place| copy(func, latch, place));
-        changed = true;
+        done += 1;
     }
-    if changed {
+    if done > 0 {
         func.compute_order();
     }
 }

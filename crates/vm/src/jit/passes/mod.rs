@@ -4,6 +4,7 @@ mod bits;
 mod clean;
 mod constants;
 mod halves;
+mod idioms;
 mod if_convert;
 mod inline;
 mod latches;

@@ -141,7 +141,7 @@ impl Writer<'_, '_> {
             return Ok(());
         }
         self.left -= 1;
-        match self.u.int_in_range(0..=17)? {
+        match self.u.int_in_range(0..=19)? {
             0..=3 => {
                 let ops = [
                     AluOp::Add,
@@ -195,6 +195,7 @@ impl Writer<'_, '_> {
             10 => self.write_bytes()?,
             11 => self.anywhere()?,
             12 => self.rotate()?,
+            18 | 19 => self.choose()?,
             13 => {
                 let aligned = self.u.int_in_range(0..=MEMORY / 8 - 1)? * 8;
                 let op = *self.u.choose(&[
@@ -320,6 +321,33 @@ impl Writer<'_, '_> {
         Ok(())
     }
 
+    /// A number that becomes another, or more, under a condition; often that of a least
+    /// or greatest one.
+    fn choose(&mut self) -> Result<()> {
+        let (dst, src, width) = (self.number()?, self.operand()?, self.width()?);
+        let test = self.insns.len();
+        let mut condition = self.condition()?;
+        if let (Insn::Branch { dst: left, src: right, .. }, true) =
+            (&mut condition, self.u.arbitrary()?)
+        {
+            (*left, *right) = (dst, src);
+        }
+        self.put(condition);
+        let op = *self.u.choose(&[AluOp::Mov, AluOp::Add])?;
+        self.put(Insn::Alu { op, width, dst, src });
+        if self.u.arbitrary()? {
+            let end = self.insns.len();
+            self.put(Insn::Ja { off: 0 });
+            self.land(test);
+            let (dst, src, width) = (self.number()?, self.operand()?, self.width()?);
+            self.put(Insn::Alu { op: AluOp::Add, width, dst, src });
+            self.land(end);
+        } else {
+            self.land(test);
+        }
+        Ok(())
+    }
+
     fn condition(&mut self) -> Result<Insn> {
         let all = [
             Cond::Eq,
@@ -395,7 +423,9 @@ impl Writer<'_, '_> {
     /// A loop that counts up to a few rounds, in one of several shapes.
     fn repeat(&mut self, loops: u8, depth: u8) -> Result<()> {
         let counter = if loops == 0 { Reg::R9 } else { Reg::R8 };
-        let (step, rounds) = (self.u.int_in_range(1..=3)?, self.u.int_in_range(1..=6)?);
+        // Often too many rounds to write all of them out.
+        let most = if self.u.ratio(1, 3)? { 48 } else { 6 };
+        let (step, rounds) = (self.u.int_in_range(1..=3)?, self.u.int_in_range(1..=most)?);
         self.mov(counter, Operand::Imm(0));
         let start = self.insns.len();
         self.some(loops + 1, depth + 1)?;
