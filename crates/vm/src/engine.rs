@@ -4,6 +4,8 @@
 //! Programs are compiled when they first run, and keep their code. How much is done
 //! for it is decided beforehand, by their size.
 
+mod perf_map;
+
 use std::sync::Arc;
 
 use crate::hooks::Context;
@@ -50,7 +52,9 @@ impl Program {
                 _ if self.insns.len() <= MOST_COMPILED => how.passes.only(Passes::CHEAP),
                 _ => return Err(JitError::TooLarge { what: "instructions" }),
             };
-            compile_program(self, how.guarded, passes).map(Arc::new)
+            let code = compile_program(self, how.guarded, passes)?;
+            perf_map::add(&self.name, self.id, &code);
+            Ok(Arc::new(code))
         });
         code.as_ref().ok()
     }

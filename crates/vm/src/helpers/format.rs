@@ -109,12 +109,10 @@ impl Run<'_> {
         const MAX_STRING: u64 = 512;
         let mut text = String::new();
         for offset in 0..MAX_STRING {
-            let mut byte = [0];
-            let at = pointer.with_bits(pointer.bits.wrapping_add(offset));
-            if !self.holds(&at) || at.read(&mut byte).is_err() || byte[0] == 0 {
-                break;
+            match self.byte_at(pointer, offset) {
+                None | Some(0) => break,
+                Some(byte) => text.push(char::from(byte)),
             }
-            text.push(char::from(byte[0]));
         }
         text
     }

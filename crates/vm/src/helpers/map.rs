@@ -8,6 +8,7 @@ use skep_isa::Reg;
 use super::{Function, failure, status};
 use crate::interp::{Run, Stop};
 use crate::maps::Cursor;
+use crate::mem::bytes::Bytes;
 use crate::mem::value::{Kind, Region, Value};
 use crate::objects::MapHandle;
 
@@ -105,7 +106,7 @@ fn take(
     take: impl FnOnce(&MapHandle, &mut [u8]) -> Result<(), Errno>,
 ) -> Result<Value, Stop> {
     let map = run.map_argument(name, Reg::R1)?;
-    let mut value = vec![0; map.map.value_size() as usize];
+    let mut value = Bytes::zeros(map.map.value_size() as usize);
     let result = take(&map, &mut value);
     // Linux clears the buffer of an empty queue.
     run.write_argument(name, Reg::R2, &value)?;

@@ -1,10 +1,11 @@
 //! Arguments that are memory, and the helpers that only move it.
 
 use skep_abi::Errno;
-use skep_isa::Reg;
+use skep_isa::{Reg, Size};
 
 use super::{Function, failure};
 use crate::interp::{Run, Stop, describe};
+use crate::mem::bytes::Bytes;
 use crate::mem::value::{Kind, Value};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
@@ -58,9 +59,9 @@ impl Run<'_> {
         helper: &'static str,
         reg: Reg,
         len: u64,
-    ) -> Result<Vec<u8>, Stop> {
+    ) -> Result<Bytes, Stop> {
         let pointer = self.memory_argument(helper, reg, len, false)?;
-        let mut bytes = vec![0; len as usize];
+        let mut bytes = Bytes::zeros(len as usize);
         pointer
             .read(&mut bytes)
             .map_err(|fault| describe(fault, pointer, reg.number(), 0, len, false))?;
@@ -83,6 +84,13 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// A byte of what a pointer points to, if it is there.
+    #[inline]
+    pub(crate) fn byte_at(&self, pointer: Value, index: u64) -> Option<u8> {
+        let at = pointer.with_bits(pointer.bits.wrapping_add(index));
+        self.holds(&at).then(|| at.load(0, Size::B).ok()).flatten().map(|byte| byte as u8)
+    }
+
     /// A size in a register.
     pub(crate) fn size_argument(&self, reg: Reg) -> Result<u64, Stop> {
         Ok(u64::from(self.read(reg)?.bits as u32))
@@ -96,7 +104,7 @@ fn probe_read(run: &mut Run<'_>) -> Result<Value, Stop> {
     let size = run.size_argument(Reg::R2)?;
     let source = run.read(Reg::R3)?;
     run.memory_argument(NAME, Reg::R1, size, true)?;
-    let mut bytes = vec![0; size as usize];
+    let mut bytes = Bytes::zeros(size as usize);
     let found =
         source.kind() != Kind::Context && run.holds(&source) && source.read(&mut bytes).is_ok();
     run.write_argument(NAME, Reg::R1, &bytes)?;
@@ -111,14 +119,12 @@ fn probe_read_str(run: &mut Run<'_>) -> Result<Value, Stop> {
     run.memory_argument(NAME, Reg::R1, size, true)?;
     let mut text = Vec::new();
     while (text.len() as u64) < size {
-        let mut byte = [0];
-        let at = source.with_bits(source.bits.wrapping_add(text.len() as u64));
-        if !run.holds(&at) || at.read(&mut byte).is_err() {
+        let Some(byte) = run.byte_at(source, text.len() as u64) else {
             run.write_argument(NAME, Reg::R1, &vec![0; size as usize])?;
             return Ok(failure(Errno::EFAULT));
-        }
-        text.push(byte[0]);
-        if byte[0] == 0 {
+        };
+        text.push(byte);
+        if byte == 0 {
             break;
         }
     }
@@ -136,13 +142,11 @@ fn strncmp(run: &mut Run<'_>) -> Result<Value, Stop> {
     let first = run.bytes_argument(NAME, Reg::R1, size)?;
     let second = run.read(Reg::R3)?;
     for (index, &left) in first.iter().enumerate() {
-        let mut right = [0];
-        let at = second.with_bits(second.bits.wrapping_add(index as u64));
-        if !run.holds(&at) || at.read(&mut right).is_err() {
+        let Some(right) = run.byte_at(second, index as u64) else {
             return Err(run.bad_argument(NAME, 3, "is no zero-terminated string"));
-        }
-        if left != right[0] {
-            return Ok(Value::scalar((i64::from(left) - i64::from(right[0])).signum() as u64));
+        };
+        if left != right {
+            return Ok(Value::scalar((i64::from(left) - i64::from(right)).signum() as u64));
         }
         if left == 0 {
             break;

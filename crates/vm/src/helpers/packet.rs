@@ -7,6 +7,7 @@ use super::checksum::{Sum, fold_difference};
 use super::{Function, failure, status};
 use crate::hooks::{Skb, Xdp};
 use crate::interp::{Run, Stop};
+use crate::mem::bytes::Bytes;
 use crate::mem::value::{Kind, Value};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
@@ -94,7 +95,8 @@ fn xdp_load_bytes(run: &mut Run<'_>) -> Result<Value, Stop> {
     let frame = run.xdp_argument(NAME)?.frame.bytes();
     match xdp_range(frame, offset, len) {
         Ok(range) => {
-            let bytes = frame[range].to_vec();
+            let mut bytes = Bytes::zeros(range.len());
+            bytes.copy_from_slice(&frame[range]);
             run.write_argument(NAME, Reg::R3, &bytes)?;
             Ok(Value::scalar(0))
         }
@@ -222,7 +224,7 @@ fn load(
 ) -> Result<Value, Stop> {
     // The check of the target comes first: it bounds the length.
     run.writable_argument(name, Reg::R3, len)?;
-    let mut bytes = vec![0; len as usize];
+    let mut bytes = Bytes::zeros(len as usize);
     let skb = run.skb_argument(name)?;
     let found = valid && skb.read(offset, &mut bytes).is_some();
     run.write_argument(name, Reg::R3, &bytes)?;
@@ -332,7 +334,7 @@ fn csum_diff(run: &mut Run<'_>) -> Result<Value, Stop> {
         return Err(run.bad_argument(NAME, 2, "is too large"));
     }
     let bytes = |reg: Reg, size: u64| match size {
-        0 => Ok(Vec::new()),
+        0 => Ok(Bytes::zeros(0)),
         size => run.bytes_argument(NAME, reg, size),
     };
     let (from, to) = (bytes(Reg::R1, from_size)?, bytes(Reg::R3, to_size)?);

@@ -29,10 +29,12 @@ pub(crate) enum Tag {
 struct Row {
     tags: [Tag; 5],
     count: usize,
+    /// Whether it gets the context.
+    changes_context: bool,
 }
 
 /// A helper that does not exist may look at anything before it traps.
-const UNKNOWN: Row = Row { tags: [Tag::Scalar; 5], count: 5 };
+const UNKNOWN: Row = Row { tags: [Tag::Scalar; 5], count: 5, changes_context: false };
 
 static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| (0..212).map(row).collect());
 
@@ -41,10 +43,11 @@ fn row(id: u32) -> Row {
     let Some(proto) = Helper::from_id(id).and_then(|helper| helper.protos.first()) else {
         return UNKNOWN;
     };
-    let mut row = Row { tags: [Tag::Scalar; 5], count: proto.args.len() };
+    let mut row = Row { count: proto.args.len(), ..UNKNOWN };
     for (tag, arg) in row.tags.iter_mut().zip(proto.args) {
         *tag = tag_of(arg.kind);
     }
+    row.changes_context = row.tags.contains(&Tag::Context);
     if reads_any_address(id) {
         row.tags[2] = Tag::Address;
     }
@@ -81,9 +84,31 @@ pub(crate) fn count(id: u32) -> usize {
     of(id).count
 }
 
-/// Whether it gets the context, which it may change then.
-pub(crate) fn takes_context(id: u32) -> bool {
-    of(id).tags.contains(&Tag::Context)
+/// Whether it may change what loads of the context give: it gets the context, and does
+/// more than to read or write the packet's bytes.
+pub(crate) fn changes_context(id: u32) -> bool {
+    const L3_CSUM_REPLACE: u32 = 10;
+    const L4_CSUM_REPLACE: u32 = 11;
+    const PERF_EVENT_OUTPUT: u32 = 25;
+    const SKB_LOAD_BYTES: u32 = 26;
+    const CSUM_UPDATE: u32 = 40;
+    const SKB_LOAD_BYTES_RELATIVE: u32 = 68;
+    const XDP_GET_BUFF_LEN: u32 = 188;
+    const XDP_LOAD_BYTES: u32 = 189;
+    const XDP_STORE_BYTES: u32 = 190;
+    let leaves_it = matches!(
+        id,
+        L3_CSUM_REPLACE
+            | L4_CSUM_REPLACE
+            | PERF_EVENT_OUTPUT
+            | SKB_LOAD_BYTES
+            | CSUM_UPDATE
+            | SKB_LOAD_BYTES_RELATIVE
+            | XDP_GET_BUFF_LEN
+            | XDP_LOAD_BYTES
+            | XDP_STORE_BYTES
+    );
+    of(id).changes_context && !leaves_it
 }
 
 /// Whether it reads from addresses that no verifier vouches for (`bpf_probe_read*`,

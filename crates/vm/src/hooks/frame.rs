@@ -124,13 +124,16 @@ impl Frame {
         self.meta = self.meta.saturating_add_signed(by);
     }
 
-    /// Makes room for `head` bytes before and `tail` bytes behind the packet.
+    /// Makes room for `head` bytes before and `tail` bytes behind the packet, and for as
+    /// much again where there is too little: who asks once may ask often.
     pub fn reserve(&mut self, head: usize, tail: usize) {
         if self.meta >= head && self.memory.capacity() - self.end >= tail {
             return;
         }
         let all = self.bytes_with_metadata().to_vec();
         let metadata = self.metadata_len();
+        let spare = |needed: bool| if needed { all.len() } else { 0 };
+        let (head, tail) = (head + spare(head > self.meta), tail + spare(tail > 0));
         let mut memory = PacketMemory::new(head + all.len() + tail);
         memory.bytes_mut(head, head + all.len()).copy_from_slice(&all);
         self.memory = memory;

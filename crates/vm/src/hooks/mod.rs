@@ -20,6 +20,17 @@ pub trait Context {
     /// Loads a field; `None` where the program type does not let it.
     fn load(&mut self, offset: u32, size: Size) -> Option<Value>;
 
+    /// Loads fields, each into its cell; false where there is none of one.
+    fn load_all(&mut self, fields: &[(u32, Size)], cells: &mut [u64]) -> bool {
+        fields.iter().zip(cells).all(|(&(offset, size), cell)| match self.load(offset, size) {
+            Some(value) => {
+                *cell = value.bits;
+                true
+            }
+            None => false,
+        })
+    }
+
     /// Stores a field; `None` where the program type does not let it.
     fn store(&mut self, offset: u32, size: Size, bits: u64) -> Option<()>;
 

@@ -89,7 +89,7 @@ impl Run<'_> {
         index: u32,
     ) -> Result<Option<Arc<Program>>, Stop> {
         let map = match map.kind() {
-            Kind::Map => self.map(map),
+            Kind::Map => self.known_map(map),
             _ => return Err(self.bad_argument("bpf_tail_call", 2, "is no map")),
         };
         if self.tail_calls >= MAX_TAIL_CALLS {
@@ -112,10 +112,14 @@ impl Run<'_> {
 
     /// The map that a value names.
     pub(crate) fn map(&self, value: Value) -> Arc<MapHandle> {
+        Arc::clone(self.known_map(value))
+    }
+
+    fn known_map(&self, value: Value) -> &Arc<MapHandle> {
         let index = value.map_index();
         match index.checked_sub(FOUND_MAPS) {
-            Some(found) => self.found_maps[found as usize].clone(),
-            None => self.program.maps[index as usize].clone(),
+            Some(found) => &self.found_maps[found as usize],
+            None => &self.program.maps[index as usize],
         }
     }
 

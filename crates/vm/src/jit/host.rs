@@ -22,6 +22,8 @@ use crate::engine::How;
 use crate::helpers::{self, tags};
 use crate::interp::{Outcome, Run, Stop};
 use crate::maps::Map;
+use crate::maps::grace::{self, Guard};
+use crate::mem::bytes::Bytes;
 use crate::mem::stack::FRAME_SIZE;
 use crate::mem::value::{Kind, Region, Value};
 use crate::program::Program;
@@ -37,6 +39,8 @@ pub(crate) struct Native<'r> {
     pub(super) context: Value,
     /// Regions that guarded code was given pointers to.
     pub(super) given: Given,
+    /// Held from the first tail call on: programs are found in maps again and again.
+    guard: Option<Guard>,
     /// Callbacks that run.
     depth: usize,
     /// The program that goes on in the place of this one.
@@ -55,6 +59,7 @@ impl<'r> Native<'r> {
             how,
             context,
             given: Given::default(),
+            guard: None,
             depth: 0,
             next: None,
             stop: None,
@@ -126,19 +131,28 @@ fn tidy(run: &mut Run<'_>, program: &Arc<Program>, code: &Arc<Code>) {
         native.code = code.clone();
     }
     native.given.clear();
-    (native.next, native.stop, native.depth) = (None, None, 0);
+    (native.next, native.stop, native.depth, native.guard) = (None, None, 0, None);
 }
 
 /// Puts the context's fields into their cells.
 fn fill(run: &mut Run<'_>, state: &mut State<'_>) -> bool {
     let Some(native) = &run.native else { return false };
-    for (&(offset, size), cell) in native.code.cells.iter().zip(&mut state.cells) {
-        match run.context.load(offset, size) {
-            Some(value) => *cell = value.bits,
-            None => return false,
+    run.context.load_all(&native.code.cells, &mut state.cells)
+}
+
+/// Puts those fields into their cells again that a store has changed.
+fn refill(run: &mut Run<'_>, state: &mut State<'_>, offset: i64, size: Size) {
+    let Some(native) = &run.native else { return };
+    let stored = offset..offset + i64::from(size.bytes());
+    for (&(at, size), cell) in native.code.cells.iter().zip(&mut state.cells) {
+        let field = i64::from(at)..i64::from(at) + i64::from(size.bytes());
+        if field.start < stored.end
+            && stored.start < field.end
+            && let Some(value) = run.context.load(at, size)
+        {
+            *cell = value.bits;
         }
     }
-    true
 }
 
 /// Enters code of the run's.
@@ -296,9 +310,12 @@ pub extern "C" fn helper(
 impl<'r> Run<'r> {
     /// Puts words into r1 to r5, as the values that a helper takes.
     fn take_words(&mut self, id: u32, words: [u64; 5]) {
-        for ((reg, tag), word) in ARGUMENTS.into_iter().zip(tags::tags(id)).zip(words) {
-            let value = self.value_of(tag, word);
-            self.regs.set(reg, value);
+        let arguments = ARGUMENTS.into_iter().zip(tags::tags(id)).zip(words);
+        for ((reg, tag), word) in arguments.take(tags::count(id)) {
+            match tag {
+                tags::Tag::Scalar => self.regs.set_number(reg, word),
+                _ => self.regs.set(reg, self.value_of(tag, word)),
+            }
         }
     }
 
@@ -306,7 +323,7 @@ impl<'r> Run<'r> {
     /// ended it.
     fn after_helper(&mut self, state: &mut State<'r>, id: u32) {
         const GIVE_BACK: [u32; 2] = [132, 133];
-        if tags::takes_context(id) {
+        if tags::changes_context(id) {
             fill(self, state);
             state.favour(None);
         }
@@ -414,6 +431,9 @@ pub extern "C" fn tail_call(
     run.pc = pc;
     // Whatever else it is, the next program gets the run's own context.
     let _ = context;
+    if let Some(native) = &mut run.native {
+        native.guard.get_or_insert_with(grace::pin);
+    }
     let map = run.value_of(tags::Tag::Map, map);
     let target = match run.tail_target(map, index as u32) {
         Ok(Some(target)) => target,
@@ -452,40 +472,18 @@ pub extern "C" fn random(state: *mut State<'_>) -> u64 {
     run.map_or(0, |run| run.env.random().into())
 }
 
-/// Bytes that a program hands to a helper: other threads may write to them meanwhile.
-struct Bytes {
-    short: [u8; SHORT],
-    long: Vec<u8>,
-    len: usize,
-}
-
-/// Keys and values of so many bytes are copied without an allocation.
-const SHORT: usize = 64;
-
-impl Bytes {
-    /// A copy of `len` bytes.
-    ///
-    /// # Safety
-    /// They can be read.
-    unsafe fn at(address: u64, len: u32) -> Bytes {
-        let from = std::ptr::with_exposed_provenance::<u8>(address as usize);
-        let len = len as usize;
-        let mut bytes = Bytes { short: [0; SHORT], long: Vec::new(), len };
-        let to = match len {
-            0..=SHORT => bytes.short.as_mut_ptr(),
-            _ => {
-                bytes.long = vec![0; len];
-                bytes.long.as_mut_ptr()
-            }
-        };
-        // SAFETY: readable by the caller's promise; `to` has room.
-        unsafe { std::ptr::copy_nonoverlapping(from, to, len) };
-        bytes
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        if self.len <= SHORT { &self.short[..self.len] } else { &self.long }
-    }
+/// A copy of `len` bytes that a program hands to a helper: other threads may write to
+/// them meanwhile.
+///
+/// # Safety
+/// They can be read.
+#[inline]
+unsafe fn bytes_at(address: u64, len: u32) -> Bytes {
+    let mut bytes = Bytes::zeros(len as usize);
+    // The region says no more than that the verifier vouches for it.
+    let read = Region::vouched(address).pointer(0).read(&mut bytes);
+    debug_assert!(read.is_ok());
+    bytes
 }
 
 /// `bpf_map_lookup_elem` of a verified program, on a map that its code names.
@@ -496,8 +494,8 @@ pub unsafe extern "C" fn lookup(state: *mut State<'_>, map: *const Map, key: u64
     // SAFETY: the program holds its maps while its code runs; its state is valid.
     let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
     // SAFETY: as the caller promises.
-    let key = unsafe { Bytes::at(key, map.key_size()) };
-    let found = map.lookup(key.as_slice(), cpu);
+    let key = unsafe { bytes_at(key, map.key_size()) };
+    let found = map.lookup(&key, cpu);
     found.map_or(0, |value| value.as_ptr().expose_provenance() as u64)
 }
 
@@ -516,8 +514,8 @@ pub unsafe extern "C" fn update(
     let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
     // SAFETY: as the caller promises.
     let (key, value) =
-        unsafe { (Bytes::at(key, map.key_size()), Bytes::at(value, map.value_size())) };
-    status(map.update(key.as_slice(), value.as_slice(), flags, cpu))
+        unsafe { (bytes_at(key, map.key_size()), bytes_at(value, map.value_size())) };
+    status(map.update(&key, &value, flags, cpu))
 }
 
 /// `bpf_map_delete_elem` of a verified program, on a map that its code names.
@@ -528,8 +526,8 @@ pub unsafe extern "C" fn delete(state: *mut State<'_>, map: *const Map, key: u64
     // SAFETY: the program holds its maps while its code runs; its state is valid.
     let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
     // SAFETY: as the caller promises.
-    let key = unsafe { Bytes::at(key, map.key_size()) };
-    status(map.delete(key.as_slice(), cpu))
+    let key = unsafe { bytes_at(key, map.key_size()) };
+    status(map.delete(&key, cpu))
 }
 
 fn status(result: Result<(), Errno>) -> u64 {
@@ -558,10 +556,8 @@ pub extern "C" fn store_context(state: *mut State<'_>, access: u64, offset: u64,
     let (offset, size) = (offset as i64, size_of(bytes));
     let stored = u32::try_from(offset).ok().and_then(|at| run.context.store(at, size, bits));
     match stored {
-        Some(()) => {
-            // SAFETY: a state is valid while its code runs.
-            fill(run, unsafe { &mut *state });
-        }
+        // SAFETY: a state is valid while its code runs.
+        Some(()) => refill(run, unsafe { &mut *state }, offset, size),
         None => {
             let kind = TrapKind::BadContextAccess { offset, size: size.bytes(), write: true };
             stop(run, state, pc, kind.into());

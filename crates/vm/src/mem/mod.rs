@@ -9,6 +9,7 @@
 //! references. Linux's counterpart is `bpf_map_area_alloc()`.
 #![allow(unsafe_code)]
 
+pub mod bytes;
 mod mapping;
 pub mod packet;
 mod shared;

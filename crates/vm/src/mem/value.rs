@@ -303,10 +303,23 @@ impl Value {
     /// Why it cannot.
     pub fn read(&self, bytes: &mut [u8]) -> Result<(), Fault> {
         let address = self.check(0, bytes.len() as u64, false)? as usize;
-        for (index, byte) in bytes.iter_mut().enumerate() {
+        let from = std::ptr::with_exposed_provenance_mut::<u8>(address);
+        // A word at a time, as soon as words are aligned.
+        let head = from.align_offset(size_of::<u64>()).min(bytes.len());
+        let (before, rest) = bytes.split_at_mut(head);
+        let (words, after) = rest.as_chunks_mut::<8>();
+        let behind = head + words.len() * 8;
+        for (index, byte) in before.iter_mut().enumerate() {
             // SAFETY: inside of a region, whose maker promised that it is mapped.
-            *byte = unsafe { load(std::ptr::with_exposed_provenance_mut(address + index), Size::B) }
-                as u8;
+            *byte = unsafe { load(from.add(index), Size::B) } as u8;
+        }
+        for (index, word) in words.iter_mut().enumerate() {
+            // SAFETY: as above.
+            *word = unsafe { load(from.add(head + index * 8), Size::DW) }.to_ne_bytes();
+        }
+        for (index, byte) in after.iter_mut().enumerate() {
+            // SAFETY: as above.
+            *byte = unsafe { load(from.add(behind + index), Size::B) } as u8;
         }
         Ok(())
     }
@@ -317,10 +330,22 @@ impl Value {
     /// Why it cannot.
     pub fn write(&self, bytes: &[u8]) -> Result<(), Fault> {
         let address = self.check(0, bytes.len() as u64, true)? as usize;
-        for (index, &byte) in bytes.iter().enumerate() {
-            let at = std::ptr::with_exposed_provenance_mut(address + index);
+        let to = std::ptr::with_exposed_provenance_mut::<u8>(address);
+        let head = to.align_offset(size_of::<u64>()).min(bytes.len());
+        let (before, rest) = bytes.split_at(head);
+        let (words, after) = rest.as_chunks::<8>();
+        let behind = head + words.len() * 8;
+        for (index, &byte) in before.iter().enumerate() {
             // SAFETY: inside of a writable region, whose maker promised that it is mapped.
-            unsafe { store(at, Size::B, byte.into()) };
+            unsafe { store(to.add(index), Size::B, byte.into()) };
+        }
+        for (index, &word) in words.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { store(to.add(head + index * 8), Size::DW, u64::from_ne_bytes(word)) };
+        }
+        for (index, &byte) in after.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { store(to.add(behind + index), Size::B, byte.into()) };
         }
         Ok(())
     }

@@ -72,7 +72,7 @@ fn constants(source: Source<'_>) -> Vec<(u64, Vec<u8>)> {
 /// Whether something in the program may change what a load of the context gives.
 fn changes_context(source: Source<'_>) -> bool {
     source.insns.iter().zip(0..).any(|(insn, pc)| match *insn {
-        Insn::Call(Callee::Helper(id)) => tags::takes_context(id),
+        Insn::Call(Callee::Helper(id)) => tags::changes_context(id),
         Insn::Store { .. } | Insn::StoreRelease { .. } | Insn::Atomic { .. } => {
             source.facts.is_some_and(|facts| facts.at(pc).region == Region::Context)
         }

@@ -40,7 +40,7 @@ pub struct Access {
 }
 
 impl Lowering<'_, '_> {
-    fn place(&mut self, access: Access) -> Place {
+    fn place(&mut self, access: Access, write: bool) -> Place {
         let Access { size, base, off, .. } = access;
         let address = self.value(base);
         if self.target.checks == Checks::Elided {
@@ -53,6 +53,9 @@ impl Lowering<'_, '_> {
                 return Place::Sure(address, off);
             }
         }
+        if self.is_direct(access, write) {
+            return Place::Sure(address, off);
+        }
         Place::Unknown(match off {
             0 => address,
             _ => {
@@ -62,9 +65,21 @@ impl Lowering<'_, '_> {
         })
     }
 
+    /// Whether an access is surely inside of a map's only value, which code has the
+    /// address of from the start.
+    fn is_direct(&self, access: Access, write: bool) -> bool {
+        let Some(address) = self.func.number(access.base) else { return false };
+        let address = address.wrapping_add_signed(access.off.into());
+        let regions = self.target.maps.iter().filter_map(|map| map.map.direct_region());
+        regions.into_iter().any(|region| {
+            let fits = region.value(address).check(0, access.size.bytes().into(), write);
+            fits.is_ok()
+        })
+    }
+
     pub fn load(&mut self, access: Access, signed: bool) -> Value {
         let size = access.size;
-        match self.place(access) {
+        match self.place(access, false) {
             Place::Sure(at, off) => self.native_load(size, signed, at, off),
             Place::Unknown(at) => {
                 let what = size.bytes() | u32::from(signed) << 8;
@@ -99,7 +114,7 @@ impl Lowering<'_, '_> {
     pub fn store(&mut self, access: Access, value: Val) {
         let size = access.size;
         let value = self.value(value);
-        match self.place(access) {
+        match self.place(access, true) {
             Place::Sure(at, off) => self.native_store(size, value, at, off),
             Place::Unknown(at) => {
                 self.guarded(
@@ -136,7 +151,7 @@ impl Lowering<'_, '_> {
             let value = this.builder.ins().atomic_load(sized_type(size), plain(), at);
             if size == Size::DW { value } else { this.builder.ins().uextend(I64, value) }
         };
-        match self.place(access) {
+        match self.place(access, false) {
             Place::Sure(at, off) => {
                 let at = self.behind(at, off);
                 fast(self, at)
@@ -167,7 +182,7 @@ impl Lowering<'_, '_> {
             }
             this.builder.ins().atomic_store(plain(), value, at);
         };
-        match self.place(access) {
+        match self.place(access, true) {
             Place::Sure(at, off) => {
                 let at = self.behind(at, off);
                 fast(self, at);
@@ -214,7 +229,7 @@ impl Lowering<'_, '_> {
             };
             if size == Size::DW { old } else { this.builder.ins().uextend(I64, old) }
         };
-        match self.place(access) {
+        match self.place(access, true) {
             Place::Sure(at, off) => {
                 let at = self.behind(at, off);
                 fast(self, at)
