@@ -19,7 +19,9 @@ impl Sum {
     /// Adds bytes, a multiple of 4 of them.
     pub fn add_bytes(self, bytes: &[u8]) -> Sum {
         let (words, _) = bytes.as_chunks::<4>();
-        words.iter().fold(self, |sum, word| sum.add(u32::from_ne_bytes(*word)))
+        // So few words that 64 bits hold all carries.
+        let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+        self.add(sum as u32).add((sum >> 32) as u32)
     }
 
     /// Folds to 16 bits.
@@ -42,6 +44,17 @@ pub(super) fn fold_difference(field: u16, from: Option<u32>, to: u32) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn carries_go_around_one_by_one_or_all_together() {
+        for bytes in [[0xff; 64], [0x80; 64], [0; 64], std::array::from_fn(|at| (at * 37) as u8)] {
+            let words = bytes.as_chunks::<4>().0.iter().map(|word| u32::from_ne_bytes(*word));
+            for seed in [0, 1, u32::MAX, 0x8000_0000] {
+                let one_by_one = words.clone().fold(Sum(seed), Sum::add);
+                assert_eq!(Sum(seed).add_bytes(&bytes), one_by_one);
+            }
+        }
+    }
 
     #[test]
     fn the_example_of_rfc_1624() {

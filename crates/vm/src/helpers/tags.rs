@@ -26,15 +26,17 @@ pub(crate) enum Tag {
 
 /// The words that a helper takes.
 #[derive(Clone, Copy)]
-struct Row {
-    tags: [Tag; 5],
-    count: usize,
+pub(crate) struct Row {
+    /// What r1 to r5 are.
+    pub tags: [Tag; 5],
+    /// How many of them it reads.
+    pub count: usize,
     /// Whether it gets the context.
     changes_context: bool,
 }
 
 /// A helper that does not exist may look at anything before it traps.
-const UNKNOWN: Row = Row { tags: [Tag::Scalar; 5], count: 5, changes_context: false };
+static UNKNOWN: Row = Row { tags: [Tag::Scalar; 5], count: 5, changes_context: false };
 
 static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| (0..212).map(row).collect());
 
@@ -70,8 +72,10 @@ fn tag_of(kind: ArgKind) -> Tag {
     }
 }
 
-fn of(id: u32) -> Row {
-    ROWS.get(id as usize).copied().unwrap_or(UNKNOWN)
+/// The row of a helper.
+#[inline]
+pub(crate) fn of(id: u32) -> &'static Row {
+    ROWS.get(id as usize).unwrap_or(&UNKNOWN)
 }
 
 /// What a helper takes in r1 to r5.

@@ -19,7 +19,8 @@ use super::regions::Given;
 use super::run::{Entry, State};
 use super::{Checks, Code};
 use crate::engine::How;
-use crate::helpers::{self, tags};
+use crate::helpers;
+use crate::helpers::tags::{self, Tag};
 use crate::interp::{Outcome, Run, Stop};
 use crate::maps::Map;
 use crate::maps::grace::{self, Guard};
@@ -310,10 +311,17 @@ pub extern "C" fn helper(
 impl<'r> Run<'r> {
     /// Puts words into r1 to r5, as the values that a helper takes.
     fn take_words(&mut self, id: u32, words: [u64; 5]) {
-        let arguments = ARGUMENTS.into_iter().zip(tags::tags(id)).zip(words);
-        for ((reg, tag), word) in arguments.take(tags::count(id)) {
+        let row = tags::of(id);
+        let Some(native) = &self.native else { return };
+        let (guarded, context) = (native.is_guarded(), native.context);
+        for at in 0..row.count.min(ARGUMENTS.len()) {
+            let (reg, tag, word) = (ARGUMENTS[at], row.tags[at], words[at]);
             match tag {
-                tags::Tag::Scalar => self.regs.set_number(reg, word),
+                Tag::Scalar => self.regs.set_number(reg, word),
+                Tag::Memory if !guarded && word != 0 => {
+                    self.regs.set(reg, Region::vouched(word).pointer(0));
+                }
+                Tag::Context if word == context.bits => self.regs.set(reg, context),
                 _ => self.regs.set(reg, self.value_of(tag, word)),
             }
         }
@@ -434,7 +442,7 @@ pub extern "C" fn tail_call(
     if let Some(native) = &mut run.native {
         native.guard.get_or_insert_with(grace::pin);
     }
-    let map = run.value_of(tags::Tag::Map, map);
+    let map = run.value_of(Tag::Map, map);
     let target = match run.tail_target(map, index as u32) {
         Ok(Some(target)) => target,
         Ok(None) => return 0,

@@ -53,7 +53,6 @@ impl Run<'_> {
             Tag::Context if word == native.context.bits => native.context,
             Tag::Function if native.code.callback(word).is_some() => Value::function(word as Pc),
             Tag::Record => self.record_at(word).unwrap_or(number),
-            Tag::Memory if !native.is_guarded() && word != 0 => Region::vouched(word).pointer(0),
             Tag::Memory | Tag::Address if native.is_guarded() => self.locate(word),
             _ => number,
         }

@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 /// So many bytes need no allocation.
-const SHORT: usize = 128;
+const SHORT: usize = 64;
 
 /// Bytes of a length that is known when they are copied.
 pub struct Bytes {
