@@ -126,7 +126,7 @@ fn start(program: &std::path::Path, name: &str, seconds: u32) -> Result<Child> {
     command
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-rss_limit_mb={MEMORY_LIMIT}"))
-        .arg("-timeout=10")
+        .arg("-timeout=120")
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
