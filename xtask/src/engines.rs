@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use skep_abi::{Capabilities, Errno, TrapKind};
+use skep_abi::{Capabilities, Errno, MapType, TrapKind};
 use skep_isa::Slot;
 use skep_load::{Object, Options as LoadOptions, Target, load, relocate};
 use skep_sys::{Command, Kernel, MapDelete, MapElem, MapNextKey, Output, ProgLoad, RawFd};
@@ -54,6 +54,7 @@ struct Place {
     fd: RawFd,
     key: usize,
     value: usize,
+    lru: bool,
 }
 
 /// A kernel, and a name for what it does.
@@ -163,6 +164,8 @@ fn places(maps: &[MapPlace]) -> Vec<Place> {
         fd: map.fd,
         key: map.key as usize,
         value: (map.value as usize).next_multiple_of(8),
+        // The last one of them; see `create_maps`.
+        lru: maps.last().is_some_and(|last| last.fd == map.fd),
     };
     maps.iter().map(place).collect()
 }
@@ -239,6 +242,7 @@ fn object_program(
             fd: map.fd().raw(),
             key: map.def().key_size as usize,
             value: (map.def().value_size as usize).next_multiple_of(8),
+            lru: matches!(map.def().kind(), Some(MapType::LruHash | MapType::LruPercpuHash)),
         };
         loaded.push(Loaded { side, fd, maps: skep.maps().map(place).collect() });
         kept.push(skep);
@@ -318,6 +322,10 @@ fn compare(loaded: &[Loaded<'_>], name: &str, seed: u64, inputs: u64, tally: &mu
             let mut random = Random::new(seed ^ input << 32);
             let vm = &program.side.vm;
             for map in &program.maps {
+                // What gives way in a full LRU map depends on all that was in it before.
+                if map.lru {
+                    clear(vm, map);
+                }
                 fill(vm, map.fd, map.key, map.value, &mut random);
             }
             let verdict = match hook.run(vm, &random.frame()) {

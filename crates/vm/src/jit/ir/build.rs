@@ -568,9 +568,12 @@ impl Filler<'_, '_> {
             }
             ImmKind::Func => {
                 let target = i64::from(pc) + 1 + i64::from(imm.lo as i32);
-                self.builder.insn(target)?;
-                self.builder.callback(target as Pc);
-                target as u64
+                let entry = u64::try_from(target).ok()?;
+                // One outside of the program is a number until it is called.
+                if self.builder.insn(target).is_some() {
+                    self.builder.callback(target as Pc);
+                }
+                entry
             }
             ImmKind::MapFd | ImmKind::MapValue | ImmKind::BtfId => return None,
         })
