@@ -45,10 +45,10 @@ const SIZES: &str = "
 ## Large programs
 
 Time to compile a program of loads, arithmetic, branches and loops, by its size. Programs
-of more than 20,000 instructions get the cheap passes only, those of more than 100,000
+of more than 10,000 instructions get the cheap passes only, those of more than 100,000
 are interpreted; functions of more than 16,000 values get their registers in one pass
 instead of by backtracking. So the time of a program is in the column of all passes up to
-20,000 instructions, and from there on in that of the cheap ones.
+10,000 instructions, and from there on in that of the cheap ones.
 
 ";
 
