@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use skep_abi::{Capabilities, Errno, MapType, TrapKind};
-use skep_isa::Slot;
+use skep_isa::{Slot, decode, encode};
 use skep_load::{Object, Options as LoadOptions, Target, load, relocate};
 use skep_sys::{Command, Kernel, MapDelete, MapElem, MapNextKey, Output, ProgLoad, RawFd};
 use skep_vm::hooks::{PacketError, PacketHook};
@@ -21,6 +21,7 @@ use skep_vm::{Engine, Vm};
 
 use crate::corpus;
 use crate::inputs::Random;
+use crate::random::clear_stack;
 use crate::sound::{Tally, fill, share};
 use crate::verify::random::{MapPlace, RandomProgram, create_maps, program};
 
@@ -125,11 +126,11 @@ fn random(options: &Options) -> Result<Tally> {
     let caps = Capabilities::BPF | Capabilities::NET_ADMIN;
     let start = || {
         let with_maps = |side: Side| {
-            let maps = create_maps(&*side.vm)?;
+            let maps = comparable_maps(&side.vm)?;
             anyhow::Ok((side, maps))
         };
         let wild = Arc::new(kernel(Engine::Guarded, Passes::ALL, caps).unverified());
-        let maps = create_maps(&*wild)?;
+        let maps = comparable_maps(&wild)?;
         let sides = sides(caps).into_iter().map(with_maps).collect::<Result<_>>()?;
         Ok(Worker { sides, wild: (wild, maps) })
     };
@@ -138,7 +139,7 @@ fn random(options: &Options) -> Result<Tally> {
         let mut loaded = Vec::new();
         for index in chosen(worker.sides.len(), seed) {
             let (side, maps) = &worker.sides[index];
-            let random = program(seed, maps);
+            let random = prepared(seed, maps);
             match load_random(&side.vm, &random) {
                 Ok(fd) => loaded.push(Loaded { side, fd, maps: places(maps) }),
                 Err(errno) => {
@@ -150,13 +151,29 @@ fn random(options: &Options) -> Result<Tally> {
         if loaded.len() == 4 {
             compare(&loaded, &format!("seed {seed}"), seed, options.inputs, tally);
         } else if let (vm, maps) = &worker.wild
-            && let random = program(seed, maps)
+            && let random = prepared(seed, maps)
             && let Ok(fd) = load_random(vm, &random)
         {
             run_wild(vm, fd, &places(maps), seed);
         }
         loaded.iter().for_each(|loaded| loaded.side.vm.close(loaded.fd));
     })
+}
+
+/// The maps of random programs, without the last: what an LRU map evicts depends on
+/// what was in it before.
+fn comparable_maps(vm: &Vm) -> Result<Vec<MapPlace>> {
+    let mut maps = create_maps(vm)?;
+    maps.pop();
+    Ok(maps)
+}
+
+/// The program of a seed, which reads nothing of its stack that it did not write.
+fn prepared(seed: u64, maps: &[MapPlace]) -> RandomProgram {
+    let random = program(seed, maps);
+    let Ok(mut insns) = decode(&random.slots) else { return random };
+    clear_stack(&mut insns);
+    RandomProgram { slots: encode(&insns), ..random }
 }
 
 fn places(maps: &[MapPlace]) -> Vec<Place> {

@@ -276,7 +276,7 @@ impl Input {
 
 /// Has each function write its stack first: a store of a part of a slot lets Linux
 /// take the rest of it for written, too, and what is there is anything.
-fn clear_stack(insns: &mut Vec<Insn>) {
+pub fn clear_stack(insns: &mut Vec<Insn>) {
     const SLOTS: i16 = 16;
     let callee = |pc: usize, insn: &Insn| match insn {
         Insn::Call(Callee::Local(off)) => Some(pc as i64 + 1 + i64::from(*off)),
