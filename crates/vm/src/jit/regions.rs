@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use skep_abi::TrapKind;
 use skep_isa::{Insn, Pc, Size};
 
-use super::run::STACK_SIZE;
 use crate::helpers::tags::Tag;
 use crate::interp::{Run, describe};
-use crate::mem::stack::FRAME_SIZE;
+use crate::mem::stack::{FRAME_SIZE, STACK_SIZE};
 use crate::mem::value::{Kind, Region, Value};
 
 /// Regions that helpers gave pointers to: map values, records, words lent to callbacks.

@@ -9,7 +9,7 @@ use super::Code;
 use super::ir::Exit;
 use super::ir::build::CELLS;
 use crate::interp::{Outcome, Run};
-use crate::mem::stack::{FRAME_SIZE, MAX_FRAMES, PROGRAM_FRAMES, Stack};
+use crate::mem::stack::{FRAME_SIZE, PROGRAM_FRAMES, Stack};
 use crate::mem::value::Region;
 
 /// What compiled code shares with the kernel around it. Code accesses the fields by
@@ -60,9 +60,6 @@ pub(super) mod offset {
     pub const ANSWER: i32 = offset_of!(State, answer) as i32;
     pub const CELLS: i32 = offset_of!(State, cells) as i32;
 }
-
-/// Bytes of all frames.
-pub(super) const STACK_SIZE: u64 = FRAME_SIZE as u64 * MAX_FRAMES as u64;
 
 /// The signature of every function that is entered: state, r1 to r5; gives r0.
 pub(super) type Entry = unsafe extern "C" fn(*mut State<'_>, u64, u64, u64, u64, u64) -> u64;

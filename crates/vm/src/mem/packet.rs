@@ -1,5 +1,7 @@
-//! Memory of one packet: the bytes, with room before and after them to grow into.
+//! Memory of one packet: the bytes, with room before and after them to grow into. It
+//! ends where nothing can be accessed.
 
+use super::mapping::Mapping;
 use super::value::{Kind, Region};
 
 /// A buffer of fixed size in which the packet lies somewhere.
@@ -9,17 +11,28 @@ use super::value::{Kind, Region};
 pub struct PacketMemory {
     start: *mut u8,
     capacity: usize,
+    /// What holds the bytes.
+    _mapping: Mapping,
 }
 
 // SAFETY: the memory is owned; nothing else points to it outside of a run.
 unsafe impl Send for PacketMemory {}
 
+/// Packets start at a multiple of this, where their room does.
+const ALIGNMENT: usize = 16;
+
 impl PacketMemory {
     /// Zeroed memory of `capacity` bytes.
+    ///
+    /// # Panics
+    /// The host has no memory.
     pub fn new(capacity: usize) -> PacketMemory {
-        let start = Box::into_raw(vec![0u8; capacity].into_boxed_slice()).cast::<u8>();
+        let room = capacity.next_multiple_of(ALIGNMENT);
+        let mapping = Mapping::new(room as u64).expect("memory for a packet");
+        // SAFETY: the mapping has `room` bytes or more.
+        let start = unsafe { mapping.base().add(mapping.len() - room) };
         start.expose_provenance();
-        PacketMemory { start, capacity }
+        PacketMemory { start, capacity, _mapping: mapping }
     }
 
     /// Bytes in all.
@@ -57,13 +70,5 @@ impl PacketMemory {
         // SAFETY: inside of the allocation, which the packet's owner keeps for longer
         // than the run.
         unsafe { Region::new(self.start.add(from), (to - from) as u32, Kind::Packet, writable) }
-    }
-}
-
-impl Drop for PacketMemory {
-    fn drop(&mut self) {
-        let slice = std::ptr::slice_from_raw_parts_mut(self.start, self.capacity);
-        // SAFETY: `new` made it from a box of this size.
-        drop(unsafe { Box::from_raw(slice) });
     }
 }

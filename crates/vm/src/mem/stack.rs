@@ -1,21 +1,25 @@
 //! The stack of a run: frames of 512 bytes, and beside them what the 8-byte slots
-//! hold besides bits, so that a spilled pointer is one again when it is filled.
+//! hold besides bits, so that a spilled pointer is one again when it is filled. Nothing
+//! can be accessed right before the first frame and behind the last.
 
 use skep_isa::Size;
 
+use super::mapping::Mapping;
 use super::value::{Fault, Kind, Region, Value};
 
 /// Bytes of a frame (`MAX_BPF_STACK`).
 pub const FRAME_SIZE: u32 = 512;
 /// Most nested frames of one program (`MAX_CALL_FRAMES`).
 pub const PROGRAM_FRAMES: usize = 8;
+/// Bytes of all frames.
+pub const STACK_SIZE: u64 = FRAME_SIZE as u64 * MAX_FRAMES as u64;
 /// Most nested frames: each of 33 tail calls may nest as deeply again.
 pub const MAX_FRAMES: usize = PROGRAM_FRAMES * 34;
 const SLOTS: usize = FRAME_SIZE as usize / 8;
 
 /// Stack memory for one run at a time.
 pub struct Stack {
-    bytes: Box<[Aligned; MAX_FRAMES]>,
+    frames: Mapping,
     spills: Box<[[Value; SLOTS]; MAX_FRAMES]>,
     /// A bit for each slot of a frame that holds a spilled pointer.
     spilled: [u64; MAX_FRAMES],
@@ -25,12 +29,6 @@ pub struct Stack {
     entered: usize,
 }
 
-#[repr(align(16))]
-#[derive(Clone, Copy)]
-struct Aligned(
-    #[allow(dead_code, reason = "programs use it, by address")] [u8; FRAME_SIZE as usize],
-);
-
 impl Default for Stack {
     fn default() -> Stack {
         Stack::new()
@@ -39,13 +37,16 @@ impl Default for Stack {
 
 impl Stack {
     /// A zeroed stack.
+    ///
+    /// # Panics
+    /// The host has no memory.
     pub fn new() -> Stack {
-        let mut bytes = boxed([Aligned([0; FRAME_SIZE as usize]); 1]);
-        bytes.as_mut_ptr().expose_provenance();
+        let frames = Mapping::new(STACK_SIZE).expect("memory for a stack");
+        frames.base().expose_provenance();
         let mut cells = Box::new([0; MAX_FRAMES]);
         cells.as_mut_ptr().expose_provenance();
         Stack {
-            bytes,
+            frames,
             cells,
             spills: boxed([[Value::UNINIT; SLOTS]; 1]),
             spilled: [0; MAX_FRAMES],
@@ -69,16 +70,19 @@ impl Stack {
 
     /// First address of all frames.
     pub fn start(&self) -> u64 {
-        (&raw const self.bytes[0]).addr() as u64
+        self.frames.base().addr() as u64
     }
 
     /// A frame as a region.
     #[inline]
     pub fn region(&self, frame: usize) -> Region {
-        let start = (&raw const self.bytes[frame]).cast_mut().cast();
-        // SAFETY: the memory lives in a box of the stack, which outlives the run, and
-        // nothing but values of the run accesses it, by address.
-        let region = unsafe { Region::new(start, FRAME_SIZE, Kind::Stack, true) };
+        assert!(frame < MAX_FRAMES);
+        // SAFETY: as many frames lie in the mapping, which outlives the run, and nothing
+        // but values of the run accesses it, by address.
+        let region = unsafe {
+            let start = self.frames.base().add(frame * FRAME_SIZE as usize);
+            Region::new(start, FRAME_SIZE, Kind::Stack, true)
+        };
         region.with_epoch(frame as u16)
     }
 

@@ -147,7 +147,7 @@ impl Lowering<'_, '_> {
     fn within(&mut self, address: Value, size: Size, stack: bool) -> Value {
         let (start, places) = if stack {
             let start = self.field(I64, offset::STACK);
-            let places = crate::jit::run::STACK_SIZE + 1 - u64::from(size.bytes());
+            let places = crate::mem::stack::STACK_SIZE + 1 - u64::from(size.bytes());
             (start, self.builder.ins().iconst(I64, places as i64))
         } else {
             let start = self.field(I64, offset::MEMORY);
