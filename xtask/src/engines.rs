@@ -11,19 +11,19 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use skep_abi::{Capabilities, Errno, MapType, TrapKind};
-use skep_isa::{Slot, decode, encode};
+use skep_abi::{Capabilities, TrapKind};
 use skep_load::{Object, Options as LoadOptions, Target, load, relocate};
-use skep_sys::{Command, Kernel, MapDelete, MapElem, MapNextKey, Output, ProgLoad, RawFd};
+use skep_sys::{Kernel, RawFd};
 use skep_vm::hooks::{PacketError, PacketHook};
 use skep_vm::jit::Passes;
 use skep_vm::{Engine, Vm};
 
 use crate::corpus;
+use crate::elements::Map;
 use crate::inputs::Random;
-use crate::random::clear_stack;
-use crate::sound::{Tally, fill, share};
-use crate::verify::random::{MapPlace, RandomProgram, create_maps, program};
+use crate::random::runnable;
+use crate::sound::{Tally, elements, fill, share};
+use crate::verify::random::{MapPlace, create_maps};
 
 /// What to run.
 #[derive(clap::Args, Clone)]
@@ -49,46 +49,25 @@ impl Options {
 /// Instructions of one run.
 const BUDGET: u64 = 1 << 16;
 
-/// A map and the sizes that system calls give for its keys and values.
-#[derive(Clone, Copy)]
-struct Place {
-    fd: RawFd,
-    key: usize,
-    value: usize,
-    lru: bool,
-}
-
-/// A kernel, and a name for what it does.
+/// An engine, and a name for it.
 struct Side {
     name: String,
-    vm: Arc<Vm>,
+    engine: Engine,
+    passes: Passes,
 }
 
-fn kernel(engine: Engine, passes: Passes, caps: Capabilities) -> Vm {
-    let vm = Vm::with_cpus(1).with_budget(BUDGET).with_capabilities(caps);
-    vm.with_engine(engine).with_passes(passes)
-}
-
-/// The interpreter, then what is compared with it; the last ones without a pass each.
-fn sides(caps: Capabilities) -> Vec<Side> {
-    let kernel = |engine, passes| kernel(engine, passes, caps);
-    let mut all = vec![
-        ("interpreter".to_owned(), kernel(Engine::Interpreter, Passes::NONE)),
-        ("guarded".to_owned(), kernel(Engine::Guarded, Passes::ALL)),
-        ("elided".to_owned(), kernel(Engine::Auto, Passes::ALL)),
-    ];
-    for name in Passes::names() {
-        let off = Passes::named(name).unwrap_or(Passes::NONE);
-        let passes = Passes::ALL.without(off);
-        all.push((format!("elided without {name}"), kernel(Engine::Auto, passes)));
-    }
-    all.into_iter().map(|(name, vm)| Side { name, vm: Arc::new(vm) }).collect()
-}
-
-/// Sides that a program runs on: all engines, and one pass left out, in turn.
-fn chosen(count: usize, turn: u64) -> [usize; 4] {
-    const ENGINES: usize = 3;
-    [0, 1, 2, ENGINES + (turn % (count - ENGINES) as u64) as usize]
+/// The interpreter, what is compared with it always, and code without one pass, in turn.
+fn sides(turn: u64) -> [Side; 4] {
+    let side = |name: &str, engine, passes| Side { name: name.to_owned(), engine, passes };
+    let names = Passes::names();
+    let off = names[turn as usize % names.len()];
+    let rest = Passes::named(off).map_or(Passes::NONE, |off| Passes::ALL.without(off));
+    [
+        side("interpreter", Engine::Interpreter, Passes::NONE),
+        side("guarded", Engine::Guarded, Passes::ALL),
+        side("elided", Engine::Auto, Passes::ALL),
+        side(&format!("elided without {off}"), Engine::Auto, rest),
+    ]
 }
 
 /// Runs, and prints the figures. Gives whether nothing differs.
@@ -116,100 +95,56 @@ pub fn execute(options: &Options) -> Result<bool> {
     Ok(good)
 }
 
-/// A worker's kernels: judged ones, each with its maps, and one that takes everything.
+/// A worker's kernels: one that judges programs, and one that takes everything, each with
+/// its maps.
 struct Worker {
-    sides: Vec<(Side, Vec<MapPlace>)>,
-    wild: (Arc<Vm>, Vec<MapPlace>),
+    judging: (Vm, Vec<MapPlace>),
+    wild: (Vm, Vec<MapPlace>),
 }
 
 fn random(options: &Options) -> Result<Tally> {
     let caps = Capabilities::BPF | Capabilities::NET_ADMIN;
     let start = || {
-        let with_maps = |side: Side| {
-            let maps = comparable_maps(&side.vm)?;
-            anyhow::Ok((side, maps))
+        let vm = || Vm::with_cpus(1).with_budget(BUDGET).with_capabilities(caps);
+        let with_maps = |vm: Vm| {
+            let mut maps = create_maps(&vm)?;
+            // The last is an LRU map: what it evicts depends on what was in it before.
+            maps.pop();
+            anyhow::Ok((vm, maps))
         };
-        let wild = Arc::new(kernel(Engine::Guarded, Passes::ALL, caps).unverified());
-        let maps = comparable_maps(&wild)?;
-        let sides = sides(caps).into_iter().map(with_maps).collect::<Result<_>>()?;
-        Ok(Worker { sides, wild: (wild, maps) })
+        let wild = vm().with_engine(Engine::Guarded).unverified();
+        Ok(Worker { judging: with_maps(vm())?, wild: with_maps(wild)? })
     };
     share(options.count as usize, start, |worker, at, tally| {
         let seed = options.seed + at as u64;
-        let mut loaded = Vec::new();
-        for index in chosen(worker.sides.len(), seed) {
-            let (side, maps) = &worker.sides[index];
-            let random = prepared(seed, maps);
-            match load_random(&side.vm, &random) {
-                Ok(fd) => loaded.push(Loaded { side, fd, maps: places(maps) }),
-                Err(errno) => {
-                    tally.leave(format!("refused: {errno}"));
-                    break;
+        let (vm, maps) = &worker.judging;
+        match runnable(seed, maps, |_| {}).load(vm) {
+            Ok(fd) => {
+                let maps: Vec<Map> = maps.iter().map(MapPlace::elements).collect();
+                compare(vm, fd, &maps, &format!("seed {seed}"), seed, options.inputs, tally);
+                vm.close(fd);
+            }
+            Err(errno) => {
+                tally.leave(format!("refused: {errno}"));
+                let (vm, maps) = &worker.wild;
+                if let Ok(fd) = runnable(seed, maps, |_| {}).load(vm) {
+                    run_wild(vm, fd, maps, seed);
+                    vm.close(fd);
                 }
             }
         }
-        if loaded.len() == 4 {
-            compare(&loaded, &format!("seed {seed}"), seed, options.inputs, tally);
-        } else if let (vm, maps) = &worker.wild
-            && let random = prepared(seed, maps)
-            && let Ok(fd) = load_random(vm, &random)
-        {
-            run_wild(vm, fd, &places(maps), seed);
-        }
-        loaded.iter().for_each(|loaded| loaded.side.vm.close(loaded.fd));
     })
 }
 
-/// The maps of random programs, without the last: what an LRU map evicts depends on
-/// what was in it before.
-fn comparable_maps(vm: &Vm) -> Result<Vec<MapPlace>> {
-    let mut maps = create_maps(vm)?;
-    maps.pop();
-    Ok(maps)
-}
-
-/// The program of a seed, which reads nothing of its stack that it did not write.
-fn prepared(seed: u64, maps: &[MapPlace]) -> RandomProgram {
-    let random = program(seed, maps);
-    let Ok(mut insns) = decode(&random.slots) else { return random };
-    clear_stack(&mut insns);
-    RandomProgram { slots: encode(&insns), ..random }
-}
-
-fn places(maps: &[MapPlace]) -> Vec<Place> {
-    let place = |map: &MapPlace| Place {
-        fd: map.fd,
-        key: map.key as usize,
-        value: (map.value as usize).next_multiple_of(8),
-        // The last one of them; see `create_maps`.
-        lru: maps.last().is_some_and(|last| last.fd == map.fd),
-    };
-    maps.iter().map(place).collect()
-}
-
-fn load_random(vm: &Vm, random: &RandomProgram) -> Result<RawFd, Errno> {
-    let mut command = Command::ProgLoad(Box::new(ProgLoad {
-        prog_type: random.kind as u32,
-        insn_cnt: random.slots.len() as u32,
-        insns: Some(Slot::join(&random.slots).into()),
-        license: Some(b"GPL\0".to_vec().into()),
-        prog_flags: random.flags,
-        ..ProgLoad::default()
-    }));
-    vm.bpf(&mut command).map(|fd| fd as RawFd)
-}
-
 /// A program that nobody accepted, on a few packets.
-fn run_wild(vm: &Vm, fd: RawFd, maps: &[Place], seed: u64) {
+fn run_wild(vm: &Vm, fd: RawFd, maps: &[MapPlace], seed: u64) {
     let mut random = Random::new(seed);
-    if let Ok(mut hook) = PacketHook::new(vm, fd) {
-        for _ in 0..4 {
-            maps.iter().for_each(|map| fill(vm, map.fd, map.key, map.value, &mut random));
-            // A trap is as good as a verdict.
-            let _ = hook.run(vm, &random.frame());
-        }
+    let Ok(mut hook) = PacketHook::new(vm, fd) else { return };
+    for _ in 0..4 {
+        maps.iter().for_each(|map| fill(vm, &map.elements(), &mut random));
+        // A trap is as good as a verdict.
+        let _ = hook.run(vm, &random.frame());
     }
-    vm.close(fd);
 }
 
 /// The packet programs of Debian's objects and of our own, each loaded on its own.
@@ -241,37 +176,19 @@ fn object_program(
 ) {
     let mut object = object.clone();
     object.select(|def| def.name == program);
-    let sides = sides(Capabilities::all());
-    let mut kept = Vec::new();
-    let mut loaded = Vec::new();
-    for index in chosen(sides.len(), seed) {
-        let side = &sides[index];
-        let kernel: Arc<dyn Kernel> = side.vm.clone();
-        let target = Target::of(&*kernel);
-        let linked = relocate(&object, &target);
-        let Ok(skep) = linked.map_err(drop).and_then(|linked| {
-            load(&linked, &target, &kernel, &LoadOptions::default()).map_err(drop)
-        }) else {
-            return tally.leave("refused, or not for the embedded kernel");
-        };
-        let Some(fd) = skep.program(program).map(|program| program.fd().raw()) else { return };
-        let place = |map: &skep_load::Map| Place {
-            fd: map.fd().raw(),
-            key: map.def().key_size as usize,
-            value: (map.def().value_size as usize).next_multiple_of(8),
-            lru: matches!(map.def().kind(), Some(MapType::LruHash | MapType::LruPercpuHash)),
-        };
-        loaded.push(Loaded { side, fd, maps: skep.maps().map(place).collect() });
-        kept.push(skep);
-    }
-    compare(&loaded, name, seed, options.inputs, tally);
-}
-
-/// A program in a kernel.
-struct Loaded<'s> {
-    side: &'s Side,
-    fd: RawFd,
-    maps: Vec<Place>,
+    let vm = Arc::new(Vm::with_cpus(1).with_budget(BUDGET));
+    let kernel: Arc<dyn Kernel> = vm.clone();
+    let target = Target::of(&*kernel);
+    let linked = relocate(&object, &target);
+    let Ok(skep) = linked
+        .map_err(drop)
+        .and_then(|linked| load(&linked, &target, &kernel, &LoadOptions::default()).map_err(drop))
+    else {
+        return tally.leave("refused, or not for the embedded kernel");
+    };
+    let Some(fd) = skep.program(program).map(|program| program.fd().raw()) else { return };
+    let maps: Vec<Map> = skep.maps().map(elements).collect();
+    compare(&vm, fd, &maps, name, seed, options.inputs, tally);
 }
 
 /// What a run left behind.
@@ -301,49 +218,43 @@ impl After {
 }
 
 /// Empties a map, or fills it with zeros where elements cannot go.
-fn clear(vm: &Vm, map: &Place) {
-    for (key, value) in contents(vm, map) {
-        let gone = vm.bpf(&mut Command::MapDelete(MapDelete {
-            map_fd: map.fd as u32,
-            key: Some(key.clone().into()),
-            ..MapDelete::default()
-        }));
-        if gone.is_err() {
-            let mut zeros = vec![0; value.len()];
+fn clear(vm: &Vm, map: &Map) {
+    for key in map.keys(vm, MOST_ELEMENTS) {
+        if map.delete(vm, &key).is_err() {
             // What cannot be written either is constant.
-            let _ = vm.bpf(&mut Command::MapUpdate(MapElem {
-                map_fd: map.fd as u32,
-                key: Some(key.into()),
-                value: Output::Slice(&mut zeros),
-                ..MapElem::default()
-            }));
+            let _ = map.update(vm, &key, &vec![0; map.value]);
         }
     }
 }
 
-/// Runs a program on all sides; they see the same packets, clock and random numbers.
-fn compare(loaded: &[Loaded<'_>], name: &str, seed: u64, inputs: u64, tally: &mut Tally) {
+/// Runs a program on all engines; they see the same packets, maps, clock and random
+/// numbers.
+fn compare(
+    vm: &Vm,
+    fd: RawFd,
+    maps: &[Map],
+    name: &str,
+    seed: u64,
+    inputs: u64,
+    tally: &mut Tally,
+) {
     let mut hooks = Vec::new();
-    for program in loaded {
-        let Ok(hook) = PacketHook::new(&program.side.vm, program.fd) else {
+    for side in sides(seed) {
+        let Ok(hook) = PacketHook::new(vm, fd) else {
             return tally.leave("a program type that the embedded kernel does not run");
         };
-        program.maps.iter().for_each(|map| clear(&program.side.vm, map));
-        program.side.vm.environment().seed(seed);
-        program.side.vm.environment().set_time(Some(seed));
-        hooks.push(hook);
+        hooks.push((hook.with_engine(side.engine, side.passes), side));
     }
     for input in 0..inputs {
         let mut expected = None;
-        for (program, hook) in loaded.iter().zip(&mut hooks) {
-            let mut random = Random::new(seed ^ input << 32);
-            let vm = &program.side.vm;
-            for map in &program.maps {
-                // What gives way in a full LRU map depends on all that was in it before.
-                if map.lru {
-                    clear(vm, map);
-                }
-                fill(vm, map.fd, map.key, map.value, &mut random);
+        for (hook, side) in &mut hooks {
+            let seed = seed ^ input << 32;
+            let mut random = Random::new(seed);
+            vm.environment().seed(seed);
+            vm.environment().set_time(Some(seed));
+            for map in maps {
+                clear(vm, map);
+                fill(vm, map, &mut random);
             }
             let verdict = match hook.run(vm, &random.frame()) {
                 Ok(verdict) => Ok(verdict.retval),
@@ -359,16 +270,16 @@ fn compare(loaded: &[Loaded<'_>], name: &str, seed: u64, inputs: u64, tally: &mu
                 },
                 Err(error) => Err(error.to_string()),
             };
-            let maps = program.maps.iter().map(|map| contents(vm, map)).collect();
+            let maps = maps.iter().map(|map| contents(vm, map)).collect();
             let after = After { verdict, packet: hook.packet().to_vec(), maps };
             tally.runs += 1;
             match &expected {
                 None => expected = Some(after),
                 Some(expected) if *expected == after => {}
                 Some(expected) => {
-                    let side = &program.side.name;
                     let what = expected.difference(&after);
-                    return tally.wrong.push(format!("{name}, {side}, input {input}: {what}"));
+                    let line = format!("{name}, {}, input {input}: {what}", side.name);
+                    return tally.wrong.push(line);
                 }
             }
         }
@@ -376,33 +287,14 @@ fn compare(loaded: &[Loaded<'_>], name: &str, seed: u64, inputs: u64, tally: &mu
     tally.ran += 1;
 }
 
+/// Elements of a map that are compared.
+const MOST_ELEMENTS: usize = 256;
+
 /// The elements of a map that can be walked, sorted.
-fn contents(vm: &Vm, map: &Place) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut elements = Vec::new();
-    let mut key: Option<Vec<u8>> = None;
-    while elements.len() < 256 {
-        let mut next = vec![0; map.key];
-        let found = vm.bpf(&mut Command::MapNextKey(MapNextKey {
-            map_fd: map.fd as u32,
-            key: key.clone().map(Into::into),
-            next_key: Output::Slice(&mut next),
-            ..MapNextKey::default()
-        }));
-        if found.is_err() {
-            break;
-        }
-        let mut value = vec![0; map.value];
-        let read = vm.bpf(&mut Command::MapLookup(MapElem {
-            map_fd: map.fd as u32,
-            key: Some(next.clone().into()),
-            value: Output::Slice(&mut value),
-            ..MapElem::default()
-        }));
-        if read.is_ok() {
-            elements.push((next.clone(), value));
-        }
-        key = Some(next);
-    }
+fn contents(vm: &Vm, map: &Map) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let element = |key: Vec<u8>| map.value(vm, &key).map(|value| (key, value));
+    let keys = map.keys(vm, MOST_ELEMENTS).into_iter();
+    let mut elements: Vec<_> = keys.filter_map(element).collect();
     elements.sort();
     elements
 }

@@ -6,6 +6,7 @@ mod bench;
 mod capture;
 mod cargo;
 mod corpus;
+mod elements;
 mod engines;
 mod examples;
 mod fuzz;

@@ -10,15 +10,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context, Result};
 use skep_abi::TrapKind;
 use skep_btf::Btf;
-use skep_isa::Slot;
 use skep_load::{Object, Options as LoadOptions, Skep, Target, load, relocate};
-use skep_sys::{Command, Kernel, Linux, MapElem, Output, ProgLoad, RawFd};
+use skep_sys::{Kernel, Linux, RawFd};
 use skep_vm::Vm;
 use skep_vm::hooks::{PacketError, PacketHook};
 
 use crate::corpus;
+use crate::elements::Map;
 use crate::inputs::Random;
-use crate::verify::random::{create_maps, program};
+use crate::verify::random::{MapPlace, create_maps, program};
 use crate::verify::{Corpus, is_verifier_test, selftests};
 
 /// What to run.
@@ -166,22 +166,12 @@ fn random(options: &Options) -> Result<Tally> {
     share(options.count as usize, start, |(vm, maps), at, tally| {
         let seed = options.seed + at as u64;
         let random = program(seed, maps);
-        let mut command = Command::ProgLoad(Box::new(ProgLoad {
-            prog_type: random.kind as u32,
-            insn_cnt: random.slots.len() as u32,
-            insns: Some(Slot::join(&random.slots).into()),
-            license: Some(b"GPL\0".to_vec().into()),
-            prog_flags: random.flags,
-            ..ProgLoad::default()
-        }));
-        match vm.bpf(&mut command) {
+        match random.load(&**vm) {
             Err(errno) => tally.leave(format!("refused: {errno}")),
             Ok(fd) => {
-                let sizes: Vec<(RawFd, usize, usize)> =
-                    maps.iter().map(|map| (map.fd, map.key as usize, map.value as usize)).collect();
-                let name = format!("seed {seed}");
-                run(vm, fd as RawFd, &name, &sizes, seed, options.inputs, tally);
-                vm.close(fd as RawFd);
+                let maps: Vec<Map> = maps.iter().map(MapPlace::elements).collect();
+                run(vm, fd, &format!("seed {seed}"), &maps, seed, options.inputs, tally);
+                vm.close(fd);
             }
         }
     })
@@ -203,22 +193,9 @@ fn objects(paths: &[PathBuf], options: &Options) -> Result<Tally> {
                     Err(why) => tally.leave(why),
                     Ok((vm, skep)) => {
                         let Some(loaded) = skep.program(&def.name) else { continue };
-                        let sizes: Vec<(RawFd, usize, usize)> = skep
-                            .maps()
-                            .map(|map| {
-                                let def = map.def();
-                                (map.fd().raw(), def.key_size as usize, def.value_size as usize)
-                            })
-                            .collect();
-                        run(
-                            &vm,
-                            loaded.fd().raw(),
-                            &name,
-                            &sizes,
-                            at as u64,
-                            options.inputs,
-                            tally,
-                        );
+                        let maps: Vec<Map> = skep.maps().map(elements).collect();
+                        let (fd, seed) = (loaded.fd().raw(), at as u64);
+                        run(&vm, fd, &name, &maps, seed, options.inputs, tally);
                     }
                 }
             }
@@ -247,24 +224,14 @@ fn load_one(object: &Object, name: &str) -> Result<(Arc<Vm>, Skep), String> {
 }
 
 /// Runs a program on random packets, with random elements in its maps.
-fn run(
-    vm: &Vm,
-    fd: RawFd,
-    name: &str,
-    maps: &[(RawFd, usize, usize)],
-    seed: u64,
-    inputs: u64,
-    tally: &mut Tally,
-) {
+fn run(vm: &Vm, fd: RawFd, name: &str, maps: &[Map], seed: u64, inputs: u64, tally: &mut Tally) {
     let mut random = Random::new(seed);
     let Ok(mut hook) = PacketHook::new(vm, fd) else {
         return tally.leave("a program type that the embedded kernel does not run");
     };
     vm.environment().seed(seed);
     for _ in 0..inputs {
-        for &(fd, key, value) in maps {
-            fill(vm, fd, key, value, &mut random);
-        }
+        maps.iter().for_each(|map| fill(vm, map, &mut random));
         match hook.run(vm, &random.frame()) {
             Ok(_) => {}
             Err(PacketError::OutOfBudget) => tally.out_of_budget += 1,
@@ -287,23 +254,24 @@ fn run(
     tally.ran += 1;
 }
 
+/// The map of an object, as system calls see it: a per-CPU map's values are rounded up to
+/// 8 bytes.
+pub fn elements(map: &skep_load::Map) -> Map {
+    let (def, fd) = (map.def(), map.fd().raw());
+    let value = (def.value_size as usize).next_multiple_of(8);
+    Map { fd, key: def.key_size as usize, value }
+}
+
 /// Puts an element into a map, where it takes one.
-pub fn fill(vm: &Vm, fd: RawFd, key: usize, value: usize, random: &mut Random) {
-    if key > 64 || value > 4096 {
+pub fn fill(vm: &Vm, map: &Map, random: &mut Random) {
+    if map.key > 64 || map.value > 4096 {
         return;
     }
-    let mut bytes = random.bytes(key);
+    let mut key = random.bytes(map.key);
     // Small keys are those that programs look up.
-    bytes.iter_mut().skip(1).for_each(|byte| *byte = 0);
-    if let Some(first) = bytes.first_mut() {
+    key.iter_mut().skip(1).for_each(|byte| *byte = 0);
+    if let Some(first) = key.first_mut() {
         *first &= 7;
     }
-    // A per-CPU map's values are rounded up to 8 bytes.
-    let value = random.bytes(value.next_multiple_of(8));
-    let _ = vm.bpf(&mut Command::MapUpdate(MapElem {
-        map_fd: fd as u32,
-        key: Some(bytes.into()),
-        value: Output::Slice(&mut value.clone()),
-        ..MapElem::default()
-    }));
+    let _ = map.update(vm, &key, &random.bytes(map.value));
 }

@@ -29,6 +29,18 @@ pub enum Engine {
     Interpreter,
 }
 
+impl Engine {
+    /// How it compiles programs, with these passes, if it does.
+    pub(crate) fn how(self, passes: Passes) -> Option<How> {
+        let guarded = match self {
+            Engine::Auto => false,
+            Engine::Guarded => true,
+            Engine::Interpreter => return None,
+        };
+        Some(How { guarded, passes })
+    }
+}
+
 /// How programs are compiled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct How {

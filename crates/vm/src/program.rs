@@ -29,7 +29,7 @@ pub struct Program {
     /// Id of its BTF, or 0.
     pub btf_id: u32,
     /// What the verifier proved of it; `None` for a program that was never verified.
-    pub proof: Option<Proof>,
+    pub proof: Option<Arc<Proof>>,
     /// Its compiled code, or why there is none; made at its first run.
     pub(crate) code: OnceLock<Result<Arc<Code>, JitError>>,
 }
@@ -130,6 +130,17 @@ impl Program {
             *imm = Imm64 { kind, lo: id, hi: imm.hi };
         }
         Slot::join(&skep_isa::encode(&insns))
+    }
+
+    /// The same program without its compiled code, to be compiled otherwise.
+    pub(crate) fn uncompiled(&self) -> Program {
+        Program {
+            insns: self.insns.clone(),
+            maps: self.maps.clone(),
+            proof: self.proof.clone(),
+            code: OnceLock::new(),
+            ..*self
+        }
     }
 
     /// Whether it calls a helper.

@@ -160,12 +160,7 @@ impl Vm {
 
     /// How programs are compiled, if they are.
     pub(crate) fn how(&self) -> Option<How> {
-        let guarded = match self.engine() {
-            Engine::Auto => false,
-            Engine::Guarded => true,
-            Engine::Interpreter => return None,
-        };
-        Some(How { guarded, passes: self.passes })
+        self.engine().how(self.passes)
     }
 
     pub(crate) fn asserts(&self) -> bool {

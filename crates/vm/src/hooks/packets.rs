@@ -9,8 +9,9 @@ use skep_sys::{Errno, RawFd};
 
 use super::{Context, Skb, SkbAccess, Xdp};
 use crate::Vm;
-use crate::engine::Runner;
+use crate::engine::{Engine, How, Runner};
 use crate::interp::Outcome;
+use crate::jit::Passes;
 use crate::mem::value::Value;
 use crate::program::Program;
 
@@ -41,6 +42,7 @@ pub struct Verdict {
 /// A program and the buffers that it runs on.
 pub struct PacketHook {
     program: Arc<Program>,
+    how: Option<How>,
     buffer: Buffer,
 }
 
@@ -70,7 +72,15 @@ impl PacketHook {
             ProgType::CgroupSkb => Buffer::Skb(Box::new(Skb::new(SkbAccess::Cgroup))),
             _ => return Err(PacketError::Program(Errno::EOPNOTSUPP)),
         };
-        Ok(PacketHook { program, buffer })
+        Ok(PacketHook { program, how: vm.how(), buffer })
+    }
+
+    /// Runs the program with this engine, compiled by these passes, whatever others run it
+    /// with. Programs that it goes on to by tail calls keep the code that they have.
+    pub fn with_engine(mut self, engine: Engine, passes: Passes) -> PacketHook {
+        self.program = Arc::new(self.program.uncompiled());
+        self.how = engine.how(passes);
+        self
     }
 
     /// Runs the program on one frame.
@@ -84,13 +94,13 @@ impl PacketHook {
         let outcome = match &mut self.buffer {
             Buffer::Xdp(xdp) => {
                 xdp.fill(frame, 0);
-                run(vm, &self.program, &mut **xdp, XDP_MD_SIZE)
+                run(vm, self.how, &self.program, &mut **xdp, XDP_MD_SIZE)
             }
             Buffer::Skb(skb) => {
                 let link = self.program.prog_type != ProgType::CgroupSkb;
                 skb.fill(frame, link);
                 skb.wire_len = frame.len() as u32;
-                run(vm, &self.program, &mut **skb, SK_BUFF_SIZE)
+                run(vm, self.how, &self.program, &mut **skb, SK_BUFF_SIZE)
             }
         };
         match outcome {
@@ -117,6 +127,7 @@ impl PacketHook {
 /// Runs a program on a context, as often as `again` says; gives how the last run ended.
 pub(crate) fn run_while(
     vm: &Vm,
+    how: Option<How>,
     program: &Arc<Program>,
     context: &mut dyn Context,
     context_size: u32,
@@ -125,7 +136,7 @@ pub(crate) fn run_while(
     let mut vcpu = vm.vcpu();
     let vcpu = &mut *vcpu;
     let arguments = [Value::context(context_size), Value::UNINIT];
-    let mut runner = Runner::new(vm, vm.how(), program, vcpu, context, arguments);
+    let mut runner = Runner::new(vm, how, program, vcpu, context, arguments);
     loop {
         let outcome = runner.run();
         if !again(&outcome) {
@@ -135,11 +146,12 @@ pub(crate) fn run_while(
 }
 
 /// Runs a program once on a context.
-pub(crate) fn run(
+fn run(
     vm: &Vm,
+    how: Option<How>,
     program: &Arc<Program>,
     context: &mut dyn Context,
     context_size: u32,
 ) -> Outcome {
-    run_while(vm, program, context, context_size, |_| false)
+    run_while(vm, how, program, context, context_size, |_| false)
 }

@@ -66,7 +66,7 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
     let (proof, judged) = match vm.verifies() {
         true => {
             let (proof, judged) = super::verify::check(vm, attr, prog_type, &slots)?;
-            (Some(proof), judged)
+            (Some(Arc::new(proof)), judged)
         }
         false => (None, Vec::new()),
     };
@@ -113,7 +113,7 @@ fn publish(
     prog_type: ProgType,
     (insns, maps): LinkedCode,
     btf_id: u32,
-    proof: Option<Proof>,
+    proof: Option<Arc<Proof>>,
 ) -> Result<u32, Errno> {
     let mut objects = vm.objects();
     let id = objects.progs().reserve();

@@ -82,7 +82,7 @@ fn repeat(
     let times = attr.repeat.max(1);
     let started = Instant::now();
     let mut left = times;
-    let outcome = packets::run_while(vm, program, context, size as u32, |outcome| {
+    let outcome = packets::run_while(vm, vm.how(), program, context, size as u32, |outcome| {
         left -= 1;
         left > 0 && matches!(outcome, Outcome::Returned(_))
     });

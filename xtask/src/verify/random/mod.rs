@@ -13,13 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use skep_abi::MapType;
 use skep_btf::Btf;
-use skep_isa::Slot;
-use skep_sys::{Command, Kernel, MapCreate, ProgLoad};
+use skep_sys::{Command, Kernel, MapCreate};
 
 use super::judge::Judge;
 use super::report::Report;
 use super::{Corpus, Options};
-pub use program::{RandomProgram, program};
+pub use program::{RandomProgram, careful_program, program};
 use writer::Features;
 pub use writer::MapPlace;
 
@@ -65,16 +64,8 @@ pub fn judge(vmlinux: &Arc<Btf>, options: &Options, report: &mut Report) -> Resu
             for index in first..(first + BATCH).min(options.count) {
                 let seed = options.seed + index;
                 let random = program(seed, &maps);
-                let mut command = Command::ProgLoad(Box::new(ProgLoad {
-                    prog_type: random.kind as u32,
-                    insn_cnt: random.slots.len() as u32,
-                    insns: Some(Slot::join(&random.slots).into()),
-                    license: Some(b"GPL\0".to_vec().into()),
-                    prog_flags: random.flags,
-                    ..ProgLoad::default()
-                }));
-                if let Ok(fd) = judge.bpf(&mut command) {
-                    judge.close(fd as i32);
+                if let Ok(fd) = random.load(&judge) {
+                    judge.close(fd);
                 }
                 let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 let (report, counts) = &mut *shared;

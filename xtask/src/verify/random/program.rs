@@ -2,6 +2,7 @@
 
 use skep_abi::{ProgType, flags};
 use skep_isa::{AluOp, Callee, Insn, Operand, Reg, Slot, encode};
+use skep_sys::{Command, Errno, Kernel, ProgLoad, RawFd};
 
 use super::dice::Dice;
 use super::mutate::mutate;
@@ -20,9 +21,37 @@ pub struct RandomProgram {
     pub features: Features,
 }
 
-/// The program of this seed. It names maps by the fds in `maps`, the first of which is
-/// an array.
+impl RandomProgram {
+    /// Loads it.
+    ///
+    /// # Errors
+    /// It is refused.
+    pub fn load(&self, kernel: &dyn Kernel) -> Result<RawFd, Errno> {
+        let mut command = Command::ProgLoad(Box::new(ProgLoad {
+            prog_type: self.kind as u32,
+            insn_cnt: self.slots.len() as u32,
+            insns: Some(Slot::join(&self.slots).into()),
+            license: Some(b"GPL\0".to_vec().into()),
+            prog_flags: self.flags,
+            ..ProgLoad::default()
+        }));
+        kernel.bpf(&mut command).map(|fd| fd as RawFd)
+    }
+}
+
+/// The program of this seed, one that the verifier's verdict is open on. It names maps by
+/// the fds in `maps`, the first of which is an array.
 pub fn program(seed: u64, maps: &[MapPlace]) -> RandomProgram {
+    written(seed, maps, false)
+}
+
+/// The program of this seed that is written with care, so that most are accepted, even
+/// without CAP_PERFMON.
+pub fn careful_program(seed: u64, maps: &[MapPlace]) -> RandomProgram {
+    written(seed, maps, true)
+}
+
+fn written(seed: u64, maps: &[MapPlace], careful: bool) -> RandomProgram {
     let dice = &mut Dice::new(seed);
     let kind =
         dice.pick(&[ProgType::SchedCls, ProgType::SchedCls, ProgType::Xdp, ProgType::CgroupSkb]);
@@ -33,7 +62,7 @@ pub fn program(seed: u64, maps: &[MapPlace]) -> RandomProgram {
     let mut bodies = Vec::new();
     for number in (1..=count).rev() {
         let arguments = arguments(dice);
-        let mut writer = Writer::new(dice, maps, kind, &callees);
+        let mut writer = Writer::new(dice, maps, kind, careful, &callees);
         for (index, argument) in arguments.iter().enumerate() {
             let kept = [Reg::R6, Reg::R7, Reg::R8][index];
             writer.hold(Reg::ALL[index + 1], *argument);
@@ -47,7 +76,7 @@ pub fn program(seed: u64, maps: &[MapPlace]) -> RandomProgram {
         bodies.push((number, body.0, body.1));
         callees.push((number, arguments));
     }
-    let mut writer = Writer::new(dice, maps, kind, &callees);
+    let mut writer = Writer::new(dice, maps, kind, careful, &callees);
     writer.hold(Reg::R1, Held::Ctx);
     writer.mov(Reg::R6, Reg::R1);
     writer.left = writer.dice.range(6, 24) as u32;
@@ -79,7 +108,7 @@ pub fn program(seed: u64, maps: &[MapPlace]) -> RandomProgram {
         let distance = starts[callee] as i64 - at as i64 - 1;
         insns[at] = Insn::Call(Callee::Local(distance as i32));
     }
-    if dice.percent(45) {
+    if !careful && dice.percent(45) {
         for _ in 0..dice.range(1, 2) {
             mutate(dice, &mut insns);
         }

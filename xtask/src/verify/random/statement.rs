@@ -62,6 +62,8 @@ impl Writer<'_> {
         }
         self.left -= 1;
         match self.dice.range(0, 104) {
+            // What runs of programs show, not their verdicts.
+            26..=29 if self.careful => self.byte_by_byte(),
             0..=17 => self.arithmetic(),
             18..=25 => self.source(),
             26..=43 => self.guarded_access(),
@@ -71,7 +73,9 @@ impl Writer<'_> {
             65..=71 => self.repeat(),
             72..=79 => self.call(),
             // Choices in loops double the paths with each round.
-            80..=88 if self.loops > 0 && self.dice.percent(70) => self.arithmetic(),
+            80..=88 if self.loops > 0 && (self.careful || self.dice.percent(70)) => {
+                self.arithmetic();
+            }
             80..=88 => self.choice(),
             89..=92 => self.helper_with_memory(),
             93..=95 => self.atomic(),
@@ -84,6 +88,9 @@ impl Writer<'_> {
     /// Arithmetic on kept numbers.
     fn arithmetic(&mut self) {
         let dst = self.number();
+        if self.careful && self.is_loop_counter(dst) {
+            return;
+        }
         let width = self.width();
         match self.dice.range(0, 11) {
             0 => {
@@ -162,8 +169,8 @@ impl Writer<'_> {
     /// Makes `idx` at most `most`: by branches (to `out` where it is not), or a mask.
     fn guard(&mut self, idx: Reg, most: i64, out: Label) {
         let limit = Operand::Imm(most as i32);
-        let width = self.width();
-        match self.dice.range(0, 11) {
+        let (width, ways) = if self.careful { (Width::W64, 5) } else { (self.width(), 11) };
+        match self.dice.range(0, ways) {
             0..=3 => self.branch(Cond::Gt, width, idx, limit, out),
             4 => self.branch(Cond::Ge, width, idx, Operand::Imm(most as i32 + 1), out),
             5 => {
@@ -230,7 +237,9 @@ impl Writer<'_> {
     /// What may stand between a guard and the access it makes safe: the index takes
     /// another register, or the stack.
     fn detour(&mut self, idx: Reg) -> Reg {
+        // What is added in a detour may be the index itself.
         match self.dice.range(0, 6) {
+            3 if self.careful => idx,
             0 => {
                 let off = self.spill_slot();
                 self.store(Size::DW, Reg::R10, off, Operand::Reg(idx));
@@ -281,7 +290,11 @@ impl Writer<'_> {
         let size = self.size();
         let bytes = i64::from(size.bytes());
         let from = self.number();
-        let base = self.dice.range(0, 9);
+        let base = match self.dice.range(0, 9) {
+            // Without CAP_PERFMON only map values may be accessed at variable offsets.
+            4.. if self.careful => 0,
+            any => any,
+        };
         let (regs, slots) = (self.regs, self.slots);
         // The number itself, or a copy of it, is the index.
         let mut idx = from;
@@ -303,7 +316,7 @@ impl Writer<'_> {
                 self.alu(AluOp::Add, Reg::R2, Operand::Reg(idx));
                 self.access(size, Reg::R2, 0);
             }
-            4 | 5 if self.held(Reg::R6) == Held::Ctx && self.kind != ProgType::CgroupSkb => {
+            4 | 5 if self.sees_packet() => {
                 self.guard(idx, 128, out);
                 let idx = self.detour(idx);
                 self.packet_bounds(Reg::R1, Reg::R2);
@@ -353,10 +366,44 @@ impl Writer<'_> {
         self.merge(&regs, &slots);
     }
 
+    /// A number that is read from a value's bytes, or written to them, one by one.
+    fn byte_by_byte(&mut self) {
+        let out = self.label();
+        let (regs, slots) = (self.regs, self.slots);
+        let Some((value, room)) = self.value(out) else { return };
+        self.mov(Reg::R2, value);
+        let bytes = self.dice.pick(&[2, 4, 8]);
+        let at = self.dice.range(0, i64::from(room) - bytes);
+        let (big, width) = (self.dice.percent(50), self.width());
+        let number = self.number();
+        let reads = self.dice.percent(60) && !self.is_loop_counter(number);
+        self.mov(Reg::R4, number);
+        self.set(Reg::R5, 0);
+        for byte in 0..bytes {
+            let off = (at + byte) as i16;
+            let shift = Operand::Imm(8 * if big { bytes - 1 - byte } else { byte } as i32);
+            if reads {
+                self.load(Size::B, Reg::R3, Reg::R2, off);
+                self.put(Insn::Alu { op: AluOp::Lsh, width: Width::W64, dst: Reg::R3, src: shift });
+                let op = self.dice.pick(&[AluOp::Or, AluOp::Or, AluOp::Or, AluOp::Add]);
+                self.put(Insn::Alu { op, width, dst: Reg::R5, src: Operand::Reg(Reg::R3) });
+            } else {
+                self.mov(Reg::R3, Reg::R4);
+                self.alu(AluOp::Rsh, Reg::R3, shift);
+                self.store(Size::B, Reg::R2, off, Operand::Reg(Reg::R3));
+            }
+        }
+        if reads {
+            self.mov(number, Reg::R5);
+        }
+        self.place(out);
+        self.merge(&regs, &slots);
+    }
+
     /// Numbers that one path links to each other, and another perhaps otherwise: a
     /// branch on one of them says something of the others, of which one is an index.
     fn linked(&mut self) {
-        if self.loops > 0 {
+        if self.loops > 0 || self.careful {
             return self.arithmetic();
         }
         let out = self.label();
@@ -422,9 +469,9 @@ impl Writer<'_> {
         }
     }
 
-    /// Mostly nothing; sometimes a byte too much.
+    /// Mostly nothing; sometimes a byte too much, where that is no matter.
     fn slack(&mut self) -> i64 {
-        if self.dice.percent(2) { self.dice.range(1, 4) } else { 0 }
+        if !self.careful && self.dice.percent(2) { self.dice.range(1, 4) } else { 0 }
     }
 
     /// A load or a store.
@@ -549,9 +596,14 @@ impl Writer<'_> {
         self.hold(end, Held::Nothing);
     }
 
+    /// Whether the packet can be reached.
+    fn sees_packet(&self) -> bool {
+        self.held(Reg::R6) == Held::Ctx && self.kind != ProgType::CgroupSkb
+    }
+
     /// Accesses to the packet behind a check against its end.
     fn packet(&mut self) {
-        if self.held(Reg::R6) != Held::Ctx || self.kind == ProgType::CgroupSkb {
+        if !self.sees_packet() {
             return self.arithmetic();
         }
         let out = self.label();
@@ -778,7 +830,7 @@ impl Writer<'_> {
                 self.mov(Reg::R4, len);
                 let most = 32 + self.slack();
                 self.guard(Reg::R4, most, out);
-                if self.dice.percent(80) {
+                if self.careful || self.dice.percent(80) {
                     self.branch(Cond::Eq, Width::W64, Reg::R4, Operand::Imm(0), out);
                 }
                 self.mov(Reg::R1, Reg::R6);
@@ -787,6 +839,7 @@ impl Writer<'_> {
                 self.alu(AluOp::Add, Reg::R3, Operand::Imm(-128));
                 self.helper(SKB_LOAD_BYTES);
             }
+            _ if self.careful && self.kind == ProgType::CgroupSkb => self.arithmetic(),
             _ => {
                 // bpf_csum_diff(from, from_size, to, to_size, seed)
                 for slot in 0..4 {
@@ -850,6 +903,9 @@ impl Writer<'_> {
 
     /// What only some may do with pointers: compare them, subtract them, show them.
     fn pointers(&mut self) {
+        if self.careful {
+            return self.arithmetic();
+        }
         let (regs, slots) = (self.regs, self.slots);
         let on = self.label();
         match self.dice.range(0, 4) {

@@ -8,6 +8,7 @@ use skep_abi::ProgType;
 use skep_isa::{AluOp, Callee, Cond, Imm64, ImmKind, Insn, Operand, Reg, Size, Width};
 
 use super::dice::Dice;
+use crate::elements::Map;
 
 /// What a register holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,14 @@ pub struct MapPlace {
     pub direct: bool,
 }
 
+impl MapPlace {
+    /// The map as system calls on one CPU see it.
+    pub fn elements(&self) -> Map {
+        let value = (self.value as usize).next_multiple_of(8);
+        Map { fd: self.fd, key: self.key as usize, value }
+    }
+}
+
 /// A place in the code that jumps go to.
 #[derive(Clone, Copy, Debug)]
 pub struct Label(usize);
@@ -62,6 +71,8 @@ pub struct Writer<'a> {
     pub maps: &'a [MapPlace],
     /// The program's type.
     pub kind: ProgType,
+    /// Whether the program is to be accepted, even without CAP_PERFMON.
+    pub careful: bool,
     /// What has been written.
     pub insns: Vec<Insn>,
     /// What each register holds.
@@ -88,12 +99,14 @@ impl<'a> Writer<'a> {
         dice: &'a mut Dice,
         maps: &'a [MapPlace],
         kind: ProgType,
+        careful: bool,
         callees: &'a [(usize, Vec<Held>)],
     ) -> Writer<'a> {
         Writer {
             dice,
             maps,
             kind,
+            careful,
             callees,
             insns: Vec::new(),
             regs: [Held::Nothing; 11],
