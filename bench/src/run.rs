@@ -8,6 +8,7 @@
 
 mod document;
 mod embedded;
+mod kernel;
 mod measure;
 mod peers;
 mod report;
@@ -20,6 +21,7 @@ use anyhow::{Context, Result};
 use skep_vm::jit::Passes;
 
 use crate::linux;
+use kernel::KernelReport;
 use measure::Row;
 
 /// Engines, in the order of [`Row::times`].
@@ -56,15 +58,41 @@ struct Plan {
     dump: bool,
     /// Whether each pass is switched off in turn.
     each_pass: bool,
+    /// Whether the programs without and those with a kernel are measured.
+    headline: bool,
+    kernel: bool,
     /// Where the report goes as a document, with a picture beside.
     write: Option<PathBuf>,
     target: PathBuf,
+}
+
+impl Plan {
+    /// The wanted C programs of a folder by name.
+    fn sources(&self, folder: &str) -> Result<Vec<(String, PathBuf)>> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let mut sources = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            if path.extension().is_some_and(|extension| extension == "c") && self.wants(&name) {
+                sources.push((name, path));
+            }
+        }
+        sources.sort();
+        Ok(sources)
+    }
+
+    /// Whether a program of this name is measured.
+    fn wants(&self, name: &str) -> bool {
+        self.only.iter().any(|part| name.contains(part))
+    }
 }
 
 /// Measures and reports.
 ///
 /// `--without PASS,..` switches passes off, `--only PART,..` takes the programs whose
 /// names hold one of these, `--quick` measures Linux, ours and native code only,
+/// `--suite headline|kernel` takes only the programs without or with maps and helpers,
 /// `--turns N` takes N turns of each, `--dump` writes machine code and SSA form,
 /// `--passes` measures with each pass switched off, and `--write FILE` writes all as a
 /// document.
@@ -91,6 +119,12 @@ fn plan(arguments: &[String]) -> Result<Plan> {
     }
     let only = after("--only").unwrap_or_default();
     let write = after("--write").map(PathBuf::from);
+    let (headline, kernel) = match after("--suite").as_deref() {
+        None => (true, true),
+        Some("headline") => (true, false),
+        Some("kernel") => (false, true),
+        Some(other) => anyhow::bail!("no suite is called {other}"),
+    };
     Ok(Plan {
         passes,
         only: only.split(',').map(str::to_owned).collect(),
@@ -98,6 +132,8 @@ fn plan(arguments: &[String]) -> Result<Plan> {
         turns: after("--turns").map_or(Ok(TURNS), |turns| turns.parse())?,
         dump: has("--dump"),
         each_pass: has("--passes") || write.is_some(),
+        headline,
+        kernel,
         write,
         target: Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench"),
     })
@@ -111,18 +147,9 @@ fn measure(plan: &Plan) -> Result<bool> {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     linux::pin_to_cpu(1).or_else(|_| linux::pin_to_cpu(0))?;
     std::fs::create_dir_all(&plan.target)?;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
-    let mut sources: Vec<PathBuf> = std::fs::read_dir(folder)?
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "c"))
-        .collect();
-    sources.sort();
     let (mut rows, mut refused): (Vec<Row>, u32) = (Vec::new(), 0);
-    for source in &sources {
-        let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if !plan.only.iter().any(|part| name.contains(part)) {
-            continue;
-        }
+    let sources = if plan.headline { plan.sources("programs")? } else { Vec::new() };
+    for (name, source) in &sources {
         // A program that Linux refuses is no measure, and not shown to be safe to run.
         match measure::program(source, name.clone(), plan) {
             Ok(row) => rows.push(row),
@@ -133,9 +160,11 @@ fn measure(plan: &Plan) -> Result<bool> {
             }
         }
     }
-    anyhow::ensure!(!rows.is_empty(), "nothing was measured");
+    let kernel = plan.kernel.then(|| kernel::measure(plan)).transpose()?;
+    let nothing = rows.is_empty() && kernel.as_ref().is_none_or(KernelReport::is_empty);
+    anyhow::ensure!(!nothing, "nothing was measured");
     rows.sort_by(|a, b| a.over(SKEP, NATIVE).total_cmp(&b.over(SKEP, NATIVE)));
-    let report = report::Report::new(&rows, &load);
+    let report = report::Report::new(&rows, kernel.as_ref(), &load);
     report.print();
     report.save(&plan.target.join("run.json"))?;
     if let Some(path) = &plan.write {

@@ -137,6 +137,9 @@ fn text(report: &Report<'_>, scale: &[Scale], picture: &str, sizes: &str) -> Res
             row.code
         )?;
     }
+    if let Some(kernel) = report.kernel {
+        kernel.document(&mut out)?;
+    }
     writeln!(out, "\n## What each pass brings\n")?;
     writeln!(out, "| pass | time without it | most for | there |\n|---|--:|---|--:|")?;
     for (name, mean, program, most) in report.passes() {

@@ -1,4 +1,4 @@
-//! The embedded kernel's interpreter, by `BPF_PROG_TEST_RUN` like Linux.
+//! The embedded kernel, by `BPF_PROG_TEST_RUN` like Linux.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use skep_vm::Engine as VmEngine;
 use super::peers::{Engine, LowMemory};
 use crate::linux;
 
-/// A program in an embedded kernel that interprets.
-pub struct Interpreter {
+/// A program in an embedded kernel.
+pub struct Embedded {
     kernel: Arc<Vm>,
     program: u32,
     packet: Vec<u8>,
 }
 
-impl Interpreter {
-    /// Loads the program.
-    pub fn new(code: &[u8], packet: Vec<u8>) -> Result<Interpreter> {
-        let kernel = Arc::new(Vm::new().with_engine(VmEngine::Interpreter));
+impl Embedded {
+    /// Loads the program, to be run by `engine`.
+    pub fn new(engine: VmEngine, code: &[u8], packet: Vec<u8>) -> Result<Embedded> {
+        let kernel = Arc::new(Vm::new().with_engine(engine));
         let load = ProgLoad {
             prog_type: ProgType::Xdp as u32,
             insn_cnt: (code.len() / 8) as u32,
@@ -31,7 +31,7 @@ impl Interpreter {
         };
         let loaded = kernel.bpf(&mut Command::ProgLoad(Box::new(load)));
         let program = loaded.map_err(|errno| anyhow!("the embedded kernel: {errno}"))?;
-        Ok(Interpreter { kernel, program, packet })
+        Ok(Embedded { kernel, program, packet })
     }
 
     fn run(&self, repeat: u32) -> Option<u32> {
@@ -51,7 +51,7 @@ impl Interpreter {
     }
 }
 
-impl Engine for Interpreter {
+impl Engine for Embedded {
     fn once(&mut self, _memory: &LowMemory) -> u32 {
         self.run(1).unwrap_or(u32::MAX - 1)
     }

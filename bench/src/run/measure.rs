@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use anyhow::Result;
 use skep_isa::{Insn, Size};
+use skep_vm::Engine as VmEngine;
 use skep_vm::jit::Passes;
 
-use super::embedded::Interpreter;
+use super::embedded::Embedded;
 use super::peers::{self, Engine, LowMemory, Native, Rbpf, RbpfEngine, Skep};
 use super::{NAMES, NATIVE, Plan};
 
@@ -46,7 +47,8 @@ pub fn quotient(times: &[Option<f64>], engine: usize, other: usize) -> Option<f6
     Some(times[engine]? / times[other]?)
 }
 
-type Slot<'e> = Option<Box<dyn Engine + 'e>>;
+/// An engine, unless it cannot run the program.
+pub type Slot<'e> = Option<Box<dyn Engine + 'e>>;
 
 fn boxed<'e>(engine: Result<impl Engine + 'e>) -> Slot<'e> {
     engine.ok().map(|engine| Box::new(engine) as Box<dyn Engine>)
@@ -74,7 +76,7 @@ pub fn program(source: &Path, name: String, plan: &Plan) -> Result<Row> {
         Some(Box::new(Native::new(source, &plan.target)?)),
         boxed(Rbpf::new(&code, RbpfEngine::Jit)),
         boxed(cranelift),
-        Some(Box::new(Interpreter::new(&code, memory.packet())?)),
+        Some(Box::new(Embedded::new(VmEngine::Interpreter, &code, memory.packet())?)),
         boxed(Rbpf::new(&code, RbpfEngine::Interpreter)),
     ];
     if plan.quick {
@@ -111,7 +113,7 @@ pub fn program(source: &Path, name: String, plan: &Plan) -> Result<Row> {
 
 /// Times of all turns of each engine; none of one that gives another result than the
 /// first.
-fn turns(engines: &mut [Slot<'_>], memory: &LowMemory, turns: usize) -> Vec<Vec<f64>> {
+pub fn turns(engines: &mut [Slot<'_>], memory: &LowMemory, turns: usize) -> Vec<Vec<f64>> {
     let mut expected = None;
     let mut rounds = vec![0u64; engines.len()];
     for (index, slot) in engines.iter_mut().enumerate() {

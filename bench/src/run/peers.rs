@@ -106,7 +106,8 @@ fn clang(arguments: &[&str], source: &Path, output: &Path) -> Result<()> {
     Ok(())
 }
 
-fn output(source: &Path, target: &Path, extension: &str) -> PathBuf {
+/// Where something made of a source goes.
+pub fn output(source: &Path, target: &Path, extension: &str) -> PathBuf {
     target.join(source.file_name().unwrap_or_default()).with_extension(extension)
 }
 

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use skep_vm::jit::Passes;
 
+use super::kernel::KernelReport;
 use super::measure::{Row, median, quotient};
 use super::{CRANELIFT, GUARDED, INTERPRETER, LINUX, NAMES, NATIVE, RBPF_INTERPRETER, SKEP};
 
@@ -22,6 +23,16 @@ pub struct Figure {
 }
 
 impl Figure {
+    /// A figure that is to be at most `goal`.
+    pub fn most(name: &'static str, value: f64, goal: f64) -> Figure {
+        Figure { name, value, goal, at_least: false }
+    }
+
+    /// A figure that is to be at least `goal`.
+    pub fn least(name: &'static str, value: f64, goal: f64) -> Figure {
+        Figure { name, value, goal, at_least: true }
+    }
+
     /// Whether the goal is met; of what was not measured, it is.
     pub fn holds(&self) -> bool {
         let short = if self.at_least { self.value < self.goal } else { self.value > self.goal };
@@ -34,31 +45,33 @@ pub struct Report<'r> {
     pub rows: &'r [Row],
     /// Those in the headline.
     pub headline: Vec<&'r Row>,
+    /// The programs that need a kernel.
+    pub kernel: Option<&'r KernelReport>,
     /// The machine's load when it began.
     pub load: String,
 }
 
-/// The geometric mean of what each row gives.
-pub fn geometric(rows: &[&Row], of: impl Fn(&Row) -> Option<f64>) -> f64 {
-    let logs: Vec<f64> = rows.iter().filter_map(|row| of(row).map(f64::ln)).collect();
+/// The geometric mean.
+pub fn geometric(values: impl Iterator<Item = f64>) -> f64 {
+    let logs: Vec<f64> = values.map(f64::ln).collect();
     if logs.is_empty() { f64::NAN } else { (logs.iter().sum::<f64>() / logs.len() as f64).exp() }
 }
 
 impl<'r> Report<'r> {
-    pub fn new(rows: &'r [Row], load: &str) -> Report<'r> {
+    pub fn new(rows: &'r [Row], kernel: Option<&'r KernelReport>, load: &str) -> Report<'r> {
         let long = |row: &&Row| row.times[LINUX].is_some_and(|time| time >= HEADLINE_NS);
         let load = load.split(' ').next().unwrap_or("?").to_owned();
-        Report { rows, headline: rows.iter().filter(long).collect(), load }
+        Report { rows, headline: rows.iter().filter(long).collect(), kernel, load }
     }
 
     /// Geometric mean of an engine's times by another's, over the headline.
     pub fn mean(&self, engine: usize, other: usize) -> f64 {
-        geometric(&self.headline, |row| quotient(&row.times, engine, other))
+        geometric(self.headline.iter().filter_map(|row| quotient(&row.times, engine, other)))
     }
 
     /// The same by the least of the turns.
     pub fn mean_of_least(&self, engine: usize, other: usize) -> f64 {
-        geometric(&self.headline, |row| quotient(&row.least, engine, other))
+        geometric(self.headline.iter().filter_map(|row| quotient(&row.least, engine, other)))
     }
 
     /// How many programs of the headline an engine ran.
@@ -74,7 +87,7 @@ impl<'r> Report<'r> {
         for (at, name) in Passes::names().iter().enumerate() {
             let most = self.rows.iter().filter_map(|row| Some((row, of(row, at)?)));
             if let Some((row, most)) = most.max_by(|a, b| a.1.total_cmp(&b.1)) {
-                let mean = geometric(&self.headline, |row| of(row, at));
+                let mean = geometric(self.headline.iter().filter_map(|row| of(row, at)));
                 all.push((*name, mean, row.name.as_str(), most));
             }
         }
@@ -91,9 +104,8 @@ impl<'r> Report<'r> {
         let peer: Vec<f64> = self.rows.iter().filter_map(|row| row.peer_compile_us).collect();
         let middle = |all: &[f64]| median(all).unwrap_or(f64::NAN);
         let bytewise = self.rows.iter().filter(|row| row.bytewise).count() as f64;
-        let most = |name, value, goal| Figure { name, value, goal, at_least: false };
-        let least = |name, value, goal| Figure { name, value, goal, at_least: true };
-        vec![
+        let (most, least) = (Figure::most, Figure::least);
+        let headline = [
             most("skep over native", self.mean(SKEP, NATIVE), 1.05),
             most("skep over linux", self.mean(SKEP, LINUX), 0.70),
             most("programs slower than 1.1 of linux", slower(1.1), 3.0),
@@ -106,7 +118,9 @@ impl<'r> Report<'r> {
             most("native over linux, at most", self.mean(NATIVE, LINUX), 0.70),
             most("programs that read bytes, of all", bytewise / self.rows.len() as f64, 0.34),
             least("programs in the headline", self.headline.len() as f64, 30.0),
-        ]
+        ];
+        let measured = headline.into_iter().filter(|_| !self.rows.is_empty());
+        measured.chain(self.kernel.iter().flat_map(|kernel| kernel.figures())).collect()
     }
 
     /// Whether all goals are met.
@@ -115,6 +129,19 @@ impl<'r> Report<'r> {
     }
 
     pub fn print(&self) {
+        if !self.rows.is_empty() {
+            self.print_headline();
+        }
+        if let Some(kernel) = self.kernel {
+            kernel.print();
+        }
+        println!("measured by the thread's CPU time, Linux by its own figure; load {}", self.load);
+        for Figure { name, value, goal, .. } in self.figures() {
+            println!("bench run: {name} = {value:.3} (goal {goal})");
+        }
+    }
+
+    fn print_headline(&self) {
         for row in self.rows {
             println!("{}", line(row));
         }
@@ -138,10 +165,6 @@ impl<'r> Report<'r> {
         for (name, mean, program, most) in self.passes() {
             println!("  without {name:13} {mean:.3} of the time with all ({program} {most:.2})");
         }
-        println!("measured by the thread's CPU time, Linux by its own figure; load {}", self.load);
-        for Figure { name, value, goal, .. } in self.figures() {
-            println!("bench run: {name} = {value:.3} (goal {goal})");
-        }
     }
 
     /// Writes everything as JSON.
@@ -152,7 +175,10 @@ impl<'r> Report<'r> {
             .enumerate()
             .map(|(at, name)| ((*name).into(), json!(self.mean(at, LINUX))))
             .collect();
-        let json = json!({ "programs": table, "over_linux": means, "load": self.load });
+        let json = json!({
+            "programs": table, "over_linux": means, "load": self.load,
+            "kernel": self.kernel.map(KernelReport::json),
+        });
         Ok(std::fs::write(path, serde_json::to_string_pretty(&json)?)?)
     }
 }

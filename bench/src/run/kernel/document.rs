@@ -1,0 +1,100 @@
+//! The parts of `docs/performance.md` about programs in a kernel.
+
+use std::fmt::{Result, Write as _};
+
+use super::loading::Load;
+use super::programs::Row;
+use super::report::{MEAN_NS, mean, middle};
+use super::{Empty, KernelReport};
+
+/// What stands before the programs.
+const HEAD: &str = "
+## Programs with maps, helpers, subprograms and tail calls
+
+Small programs as people write them (`bench/programs/kernel`). Linux and the embedded kernel
+load the same object through `sys::Kernel`, run it on the same TCP segment, and have to
+agree on verdict, packet, records and maps, after 1, 3 and 303 runs, before anything is
+timed. Then both repeat it by `BPF_PROG_TEST_RUN`. What a repetition includes:
+
+- on Linux, a direct call of the program, and a look at pending signals and at whether
+  somebody else wants the CPU; the figure is the kernel's own, which cuts it to whole
+  nanoseconds;
+- here, the context's fields written to where code expects them, a call of the code, and a
+  look at how it ended; the figure is the thread's CPU time for all of the command.
+
+Neither fills the packet anew. Ring buffers are emptied between turns.
+";
+
+/// What stands before Debian's programs.
+const DEBIAN: &str = "
+The XDP programs of Debian's `libxdp1` and `xdp-tools`, on 16 packets of
+`examples/mixed.pcapng`, with their maps as the objects fill them:
+";
+
+/// What stands before load times.
+const LOADS: &str = "
+### Load time
+
+CPU time from instructions to a program that can run: on Linux `BPF_PROG_LOAD`; here the
+same command, which verifies, and what the first run takes longer than the second, because it
+compiles. Types of the running kernel are known to both. An object's programs count together.
+";
+
+impl KernelReport {
+    /// The whole section.
+    pub fn document(&self, out: &mut String) -> Result {
+        out.push_str(HEAD);
+        table(out, &self.rows)?;
+        if !self.recorded.is_empty() {
+            out.push_str(DEBIAN);
+            table(out, &self.recorded)?;
+        }
+        let Empty { linux, test_run, code } = self.empty;
+        writeln!(
+            out,
+            "\n### A call into an empty program\n\n\
+             `r0 = 0; exit` takes {code:.1} ns by `jit::Code::run` and {test_run:.1} ns by the \
+             embedded kernel's\nrepeated `TEST_RUN`; Linux says {linux:.0} ns."
+        )?;
+        out.push_str(LOADS);
+        writeln!(
+            out,
+            "\n| median of {} objects | |\n|---|--:|\n\
+             | Linux | {:.0} us |\n| skep | {:.0} us |\n| of that, verified | {:.0} us |\n\
+             | of that, compiled | {:.0} us |\n| skep by Linux, object by object | {:.2} |",
+            self.loads.len(),
+            middle(&self.loads, |load| load.linux),
+            middle(&self.loads, |load| load.verify + load.compile),
+            middle(&self.loads, |load| load.verify),
+            middle(&self.loads, |load| load.compile),
+            middle(&self.loads, Load::over)
+        )?;
+        let mut worst: Vec<&Load> = self.loads.iter().collect();
+        worst.sort_by(|a, b| b.over().total_cmp(&a.over()));
+        let worst: Vec<String> = worst
+            .iter()
+            .take(3)
+            .map(|load| format!("`{}` {:.2}", load.name, load.over()))
+            .collect();
+        writeln!(out, "\nSlowest beside Linux: {}.", worst.join(", "))
+    }
+}
+
+fn table(out: &mut String, rows: &[Row]) -> Result {
+    writeln!(
+        out,
+        "\n| program | Linux, ns | skep, ns | skep by Linux | insns |\n|---|--:|--:|--:|--:|"
+    )?;
+    for row in rows {
+        let Row { name, linux, skep, how, insns } = row;
+        let mark = if *how == "elided" { String::new() } else { format!(" ({how})") };
+        let over = row.over();
+        writeln!(out, "| {name}{mark} | {linux:.0} | {skep:.1} | {over:.2} | {insns} |")?;
+    }
+    writeln!(
+        out,
+        "\nGeometric mean over the {} that take Linux at least {MEAN_NS} ns: **{:.2}**.",
+        rows.iter().filter(|row| row.linux >= MEAN_NS).count(),
+        mean(rows)
+    )
+}

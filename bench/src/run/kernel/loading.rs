@@ -1,0 +1,120 @@
+//! Load time: BPF_PROG_LOAD of an object's programs on both kernels, in turns. Linux
+//! verifies and compiles in it; ours verifies in it and compiles when a program first
+//! runs, which is added.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use skep::load::{Options, load, relocate};
+use skep::sys::{Command, Host, Mapping, RawFd};
+use skep::{Errno, Kernel, Linux, Object, Skep, Target, TestRun, Vm};
+
+use super::side::PREPARE;
+use crate::linux;
+use crate::run::measure::median;
+
+/// Median microseconds until all programs of an object can run.
+pub struct Load {
+    pub name: String,
+    pub linux: f64,
+    /// Our PROG_LOAD, most of which is the verifier.
+    pub verify: f64,
+    /// What the first run takes longer than the second one.
+    pub compile: f64,
+}
+
+impl Load {
+    /// Our time by Linux's.
+    pub fn over(&self) -> f64 {
+        (self.verify + self.compile) / self.linux
+    }
+}
+
+/// A kernel that adds up the CPU time of each PROG_LOAD.
+struct Timed {
+    kernel: Arc<dyn Kernel>,
+    spent: AtomicU64,
+}
+
+impl Kernel for Timed {
+    fn name(&self) -> &'static str {
+        self.kernel.name()
+    }
+
+    fn bpf(&self, command: &mut Command<'_>) -> Result<u32, Errno> {
+        let start = linux::thread_time();
+        let result = self.kernel.bpf(command);
+        if matches!(command, Command::ProgLoad(_)) {
+            self.spent.fetch_add(linux::thread_time() - start, Ordering::Relaxed);
+        }
+        result
+    }
+
+    fn close(&self, fd: RawFd) {
+        self.kernel.close(fd);
+    }
+
+    fn mmap(&self, fd: RawFd, offset: u64, len: usize, writable: bool) -> Result<Mapping, Errno> {
+        self.kernel.mmap(fd, offset, len, writable)
+    }
+
+    fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
+        self.kernel.poll(fd, timeout)
+    }
+
+    fn possible_cpus(&self) -> u32 {
+        self.kernel.possible_cpus()
+    }
+
+    fn host(&self) -> &Host {
+        self.kernel.host()
+    }
+}
+
+/// Loads an object on both kernels, `times` times. Programs are run on `packet`.
+pub fn measure(name: &str, mut object: Object, packet: &[u8], times: usize) -> Result<Load> {
+    object.select(|def| def.name != PREPARE);
+    let timed = |kernel| Arc::new(Timed { kernel, spent: AtomicU64::new(0) });
+    let (linux, ours) = (timed(Arc::new(Linux::new())), timed(Arc::new(Vm::new())));
+    let target = Target::of(&*linux);
+    let linked = relocate(&object, &target)?;
+    // The object's handles live as long as what the closure gives.
+    let load = |timed: &Arc<Timed>| -> Result<(Skep, f64)> {
+        let kernel: Arc<dyn Kernel> = timed.clone();
+        timed.spent.store(0, Ordering::Relaxed);
+        let skep = load(&linked, &target, &kernel, &Options::default())?;
+        Ok((skep, timed.spent.load(Ordering::Relaxed) as f64 / 1e3))
+    };
+    let mut all: [Vec<f64>; 3] = Default::default();
+    // The first time warms both up.
+    for time in 0..=times {
+        let figures = [load(&linux)?.1, {
+            let (skep, verify) = load(&ours)?;
+            all[2].extend((time > 0).then_some(first_runs(&skep, packet)?));
+            verify
+        }];
+        if time > 0 {
+            all[0].push(figures[0]);
+            all[1].push(figures[1]);
+        }
+    }
+    let [linux, verify, compile] = all.map(|times| median(&times).unwrap_or(f64::NAN));
+    Ok(Load { name: name.to_owned(), linux, verify, compile })
+}
+
+/// Microseconds that the first runs of all programs take longer than the second ones.
+fn first_runs(skep: &Skep, packet: &[u8]) -> Result<f64> {
+    let run = |program: &skep::Program| -> Result<f64> {
+        let start = linux::thread_time();
+        let (_, result) = program.test_run(TestRun {
+            data_size_in: packet.len() as u32,
+            data_in: Some(packet.into()),
+            ..TestRun::default()
+        });
+        result.context("a first run")?;
+        Ok((linux::thread_time() - start) as f64 / 1e3)
+    };
+    skep.programs().iter().map(|program| Ok((run(program)? - run(program)?).max(0.0))).sum()
+}

@@ -1,0 +1,92 @@
+//! What was measured of programs in a kernel, as figures, lines and JSON.
+
+use serde_json::{Value, json};
+
+use super::loading::Load;
+use super::programs::Row;
+use super::{Empty, KernelReport};
+use crate::run::measure::median;
+use crate::run::report::{Figure, geometric};
+
+/// Programs of which Linux takes less than this say more about the call than about
+/// themselves; they are not in the mean.
+pub const MEAN_NS: f64 = 20.0;
+
+/// The geometric mean of our times by Linux's, of programs long enough for it.
+pub fn mean(rows: &[Row]) -> f64 {
+    geometric(rows.iter().filter(|row| row.linux >= MEAN_NS).map(Row::over))
+}
+
+/// The median of what each load gives.
+pub fn middle(loads: &[Load], of: impl Fn(&Load) -> f64) -> f64 {
+    median(&loads.iter().map(of).collect::<Vec<_>>()).unwrap_or(f64::NAN)
+}
+
+impl KernelReport {
+    /// Whether no program was measured.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.recorded.is_empty() && self.loads.is_empty()
+    }
+
+    /// Figures that have a goal.
+    pub fn figures(&self) -> Vec<Figure> {
+        let Empty { test_run, code, .. } = self.empty;
+        vec![
+            Figure::most("programs in a kernel over linux", mean(&self.rows), 0.85),
+            Figure::most("debian's programs over linux", mean(&self.recorded), 0.85),
+            Figure::most("a call into an empty program, ns", code, 5.0),
+            Figure::most("the same by test_run, ns", test_run, 5.0),
+            Figure::most("load over linux, median", middle(&self.loads, Load::over), 1.0),
+            Figure::most("programs in a kernel not measured", self.refused as f64, 0.0),
+        ]
+    }
+
+    /// A line for each program.
+    pub fn print(&self) {
+        for row in self.rows.iter().chain(&self.recorded) {
+            let Row { name, linux, skep, how, insns } = row;
+            let over = row.over();
+            println!(
+                "{name:32} {linux:5.0} ns  skep {skep:6.1} ns  {over:.2}  {insns} insns  {how}"
+            );
+        }
+        for load in &self.loads {
+            let Load { name, linux, verify, compile } = load;
+            println!(
+                "load {name:27} {linux:5.0} us  skep {:5.0} us ({verify:.0} verified, {compile:.0} \
+                 compiled)  {:.2}",
+                verify + compile,
+                load.over()
+            );
+        }
+        let Empty { linux, test_run, code } = self.empty;
+        println!(
+            "empty program: Linux {linux:.0} ns, test_run {test_run:.1} ns, code {code:.1} ns"
+        );
+    }
+
+    /// All of it.
+    pub fn json(&self) -> Value {
+        let row = |row: &Row| {
+            json!({
+                "name": row.name, "linux_ns": row.linux, "skep_ns": row.skep,
+                "checks": row.how, "instructions": row.insns,
+            })
+        };
+        let load = |load: &Load| {
+            json!({
+                "name": load.name, "linux_us": load.linux,
+                "verify_us": load.verify, "compile_us": load.compile,
+            })
+        };
+        json!({
+            "programs": self.rows.iter().map(row).collect::<Vec<_>>(),
+            "debian": self.recorded.iter().map(row).collect::<Vec<_>>(),
+            "load": self.loads.iter().map(load).collect::<Vec<_>>(),
+            "empty_ns": {
+                "linux": self.empty.linux, "test_run": self.empty.test_run,
+                "code": self.empty.code,
+            },
+        })
+    }
+}
