@@ -45,9 +45,10 @@ int prepare(struct xdp_md *ctx)
 	for (__u32 i = 0; i < 64; i++) {
 		struct prefix prefix = { 16, bpf_htonl(10u << 24 | i << 16) };
 		__be32 address = bpf_htonl(0xcb007100 | i);
+		__u32 number = i;
 		__u64 none = 0;
 
-		bpf_map_update_elem(&networks, &prefix, &i, BPF_ANY);
+		bpf_map_update_elem(&networks, &prefix, &number, BPF_ANY);
 		bpf_map_update_elem(&addresses, &address, &none, BPF_ANY);
 	}
 	return bpf_map_update_elem(&ports, &key, &bits, BPF_ANY);

@@ -25,6 +25,8 @@ use programs::Row;
 
 /// Repetitions of a load.
 const LOADS: usize = 9;
+/// Turns of a program on recorded traffic, at most: one takes long (see [`programs`]).
+const RECORDED_TURNS: usize = 7;
 
 /// Everything that was measured here.
 pub struct KernelReport {
@@ -53,7 +55,7 @@ pub fn measure(plan: &Plan) -> Result<KernelReport> {
         let measured = programs::compile(&source, &plan.target).and_then(|path| {
             let object = Object::open(path)?;
             let row = programs::measure(&object, "program", &packet, plan.turns)?;
-            Ok((row, loading::measure(&name, object, &packet[0], LOADS)?))
+            Ok((row, loading::measure(&name, true, object, &packet[0], LOADS)?))
         });
         match measured {
             Ok((row, load)) => {
@@ -66,12 +68,12 @@ pub fn measure(plan: &Plan) -> Result<KernelReport> {
             }
         }
     }
-    let sample = programs::sample()?;
+    let (sample, turns) = (programs::sample()?, plan.turns.min(RECORDED_TURNS));
     for (name, object, program) in programs::recorded()? {
         if !plan.wants(&name) {
             continue;
         }
-        match programs::measure(&object, &program, &sample, plan.turns) {
+        match programs::measure(&object, &program, &sample, turns) {
             Ok(row) => report.recorded.push(Row { name, ..row }),
             Err(error) => println!("{name}: not measured: {error:#}"),
         }
@@ -80,7 +82,7 @@ pub fn measure(plan: &Plan) -> Result<KernelReport> {
     for (name, source) in plan.sources("programs")? {
         peers::compile_bpf(&source, &plan.target)?;
         let object = Object::open(peers::output(&source, &plan.target, "o"))?;
-        report.loads.push(loading::measure(&name, object, &packet, LOADS)?);
+        report.loads.push(loading::measure(&name, false, object, &packet, LOADS)?);
     }
     Ok(report)
 }

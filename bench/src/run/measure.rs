@@ -135,7 +135,7 @@ pub fn turns(engines: &mut [Slot<'_>], memory: &LowMemory, turns: usize) -> Vec<
                 count = (count as f64 * TURN / spent) as u64;
                 break;
             }
-            count *= 2;
+            count *= 8;
         }
         rounds[index] = count.max(1);
     }

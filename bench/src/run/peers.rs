@@ -228,7 +228,10 @@ impl Engine for Skep {
         let mut state = Skep::state(&mut self.stack, memory);
         let start = linux::thread_time();
         for _ in 0..rounds {
-            std::hint::black_box(self.code.run(&mut state, memory.context(), 0));
+            match self.code.run(&mut state, memory.context(), 0) {
+                Outcome::Returned(r0) => _ = std::hint::black_box(r0),
+                _ => return f64::NAN,
+            }
         }
         (linux::thread_time() - start) as f64 / rounds as f64
     }

@@ -95,7 +95,7 @@ impl<'r> Report<'r> {
         all
     }
 
-    /// Figures that have a goal.
+    /// Figures that have a goal, as far as they were measured.
     pub fn figures(&self) -> Vec<Figure> {
         let slower = |limit: f64| {
             self.headline.iter().filter(|row| row.over(SKEP, LINUX) > limit).count() as f64
@@ -120,7 +120,8 @@ impl<'r> Report<'r> {
             least("programs in the headline", self.headline.len() as f64, 30.0),
         ];
         let measured = headline.into_iter().filter(|_| !self.rows.is_empty());
-        measured.chain(self.kernel.iter().flat_map(|kernel| kernel.figures())).collect()
+        let all = measured.chain(self.kernel.iter().flat_map(|kernel| kernel.figures()));
+        all.filter(|figure| !figure.value.is_nan()).collect()
     }
 
     /// Whether all goals are met.

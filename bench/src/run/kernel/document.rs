@@ -27,7 +27,7 @@ Neither fills the packet anew. Ring buffers are emptied between turns.
 
 /// What stands before Debian's programs.
 const DEBIAN: &str = "
-The XDP programs of Debian's `libxdp1` and `xdp-tools`, on 16 packets of
+The XDP programs of Debian's `libxdp1` and `xdp-tools`, on 8 packets of
 `examples/mixed.pcapng`, with their maps as the objects fill them:
 ";
 
@@ -45,6 +45,13 @@ impl KernelReport {
     pub fn document(&self, out: &mut String) -> Result {
         out.push_str(HEAD);
         table(out, &self.rows)?;
+        let (net, count) = self.net(&self.rows);
+        writeln!(
+            out,
+            "An empty program takes {:.0} of Linux's nanoseconds and {:.1} of ours. Without these, \
+             it is {net:.2},\nover the {count} programs that are left with at least {MEAN_NS} ns.",
+            self.empty.linux, self.empty.test_run
+        )?;
         if !self.recorded.is_empty() {
             out.push_str(DEBIAN);
             table(out, &self.recorded)?;
@@ -57,17 +64,24 @@ impl KernelReport {
              embedded kernel's\nrepeated `TEST_RUN`; Linux says {linux:.0} ns."
         )?;
         out.push_str(LOADS);
+        let groups = [Some(false), Some(true), None].map(|which| self.loads_of(which));
+        let row = |name: &str, of: &dyn Fn(&Load) -> f64, digits: usize| {
+            let figures = groups.each_ref().map(|loads| format!("{:.digits$}", middle(loads, of)));
+            format!("| {name} | {} |", figures.join(" | "))
+        };
+        let rows = [
+            row("Linux, us", &|load| load.linux, 0),
+            row("skep, us", &|load| load.verify + load.compile, 0),
+            row("of that, verified", &|load| load.verify, 0),
+            row("of that, compiled", &|load| load.compile, 0),
+            row("skep by Linux, program by program", &Load::over, 2),
+        ];
+        let [headline, kernel, all] = groups.each_ref().map(Vec::len);
         writeln!(
             out,
-            "\n| median of {} objects | |\n|---|--:|\n\
-             | Linux | {:.0} us |\n| skep | {:.0} us |\n| of that, verified | {:.0} us |\n\
-             | of that, compiled | {:.0} us |\n| skep by Linux, object by object | {:.2} |",
-            self.loads.len(),
-            middle(&self.loads, |load| load.linux),
-            middle(&self.loads, |load| load.verify + load.compile),
-            middle(&self.loads, |load| load.verify),
-            middle(&self.loads, |load| load.compile),
-            middle(&self.loads, Load::over)
+            "\n| median of | {headline} without a kernel | {kernel} in a kernel | all {all} |\n\
+             |---|--:|--:|--:|\n{}",
+            rows.join("\n")
         )?;
         let mut worst: Vec<&Load> = self.loads.iter().collect();
         worst.sort_by(|a, b| b.over().total_cmp(&a.over()));

@@ -18,6 +18,8 @@ use crate::run::measure::median;
 /// Median microseconds until all programs of an object can run.
 pub struct Load {
     pub name: String,
+    /// Whether it uses what only a kernel has.
+    pub in_kernel: bool,
     pub linux: f64,
     /// Our PROG_LOAD, most of which is the verifier.
     pub verify: f64,
@@ -74,13 +76,18 @@ impl Kernel for Timed {
 }
 
 /// Loads an object on both kernels, `times` times. Programs are run on `packet`.
-pub fn measure(name: &str, mut object: Object, packet: &[u8], times: usize) -> Result<Load> {
+pub fn measure(
+    name: &str,
+    in_kernel: bool,
+    mut object: Object,
+    packet: &[u8],
+    times: usize,
+) -> Result<Load> {
     object.select(|def| def.name != PREPARE);
     let timed = |kernel| Arc::new(Timed { kernel, spent: AtomicU64::new(0) });
     let (linux, ours) = (timed(Arc::new(Linux::new())), timed(Arc::new(Vm::new())));
     let target = Target::of(&*linux);
     let linked = relocate(&object, &target)?;
-    // The object's handles live as long as what the closure gives.
     let load = |timed: &Arc<Timed>| -> Result<(Skep, f64)> {
         let kernel: Arc<dyn Kernel> = timed.clone();
         timed.spent.store(0, Ordering::Relaxed);
@@ -90,18 +97,17 @@ pub fn measure(name: &str, mut object: Object, packet: &[u8], times: usize) -> R
     let mut all: [Vec<f64>; 3] = Default::default();
     // The first time warms both up.
     for time in 0..=times {
-        let figures = [load(&linux)?.1, {
-            let (skep, verify) = load(&ours)?;
-            all[2].extend((time > 0).then_some(first_runs(&skep, packet)?));
-            verify
-        }];
+        let linux = load(&linux)?.1;
+        let (skep, verify) = load(&ours)?;
+        let compile = first_runs(&skep, packet)?;
         if time > 0 {
-            all[0].push(figures[0]);
-            all[1].push(figures[1]);
+            for (times, figure) in all.iter_mut().zip([linux, verify, compile]) {
+                times.push(figure);
+            }
         }
     }
     let [linux, verify, compile] = all.map(|times| median(&times).unwrap_or(f64::NAN));
-    Ok(Load { name: name.to_owned(), linux, verify, compile })
+    Ok(Load { name: name.to_owned(), in_kernel, linux, verify, compile })
 }
 
 /// Microseconds that the first runs of all programs take longer than the second ones.

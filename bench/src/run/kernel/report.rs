@@ -8,8 +8,7 @@ use super::{Empty, KernelReport};
 use crate::run::measure::median;
 use crate::run::report::{Figure, geometric};
 
-/// Programs of which Linux takes less than this say more about the call than about
-/// themselves; they are not in the mean.
+/// Programs of which Linux takes less than this are not in a mean.
 pub const MEAN_NS: f64 = 20.0;
 
 /// The geometric mean of our times by Linux's, of programs long enough for it.
@@ -18,14 +17,32 @@ pub fn mean(rows: &[Row]) -> f64 {
 }
 
 /// The median of what each load gives.
-pub fn middle(loads: &[Load], of: impl Fn(&Load) -> f64) -> f64 {
-    median(&loads.iter().map(of).collect::<Vec<_>>()).unwrap_or(f64::NAN)
+pub fn middle(loads: &[&Load], of: impl Fn(&Load) -> f64) -> f64 {
+    median(&loads.iter().map(|load| of(load)).collect::<Vec<_>>()).unwrap_or(f64::NAN)
 }
 
 impl KernelReport {
     /// Whether no program was measured.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.recorded.is_empty() && self.loads.is_empty()
+    }
+
+    /// The mean without what a call of an empty program takes on either side, and how many
+    /// programs are left in it.
+    pub fn net(&self, rows: &[Row]) -> (f64, usize) {
+        let net =
+            rows.iter().map(|row| (row.linux - self.empty.linux, row.skep - self.empty.test_run));
+        let long: Vec<f64> = net
+            .filter(|(linux, _)| *linux >= MEAN_NS)
+            .map(|(linux, skep)| skep.max(0.1) / linux)
+            .collect();
+        (geometric(long.iter().copied()), long.len())
+    }
+
+    /// The loads of one suite, or of both.
+    pub fn loads_of(&self, in_kernel: Option<bool>) -> Vec<&Load> {
+        let is_wanted = |load: &&Load| in_kernel.is_none_or(|of| load.in_kernel == of);
+        self.loads.iter().filter(is_wanted).collect()
     }
 
     /// Figures that have a goal.
@@ -36,7 +53,7 @@ impl KernelReport {
             Figure::most("debian's programs over linux", mean(&self.recorded), 0.85),
             Figure::most("a call into an empty program, ns", code, 5.0),
             Figure::most("the same by test_run, ns", test_run, 5.0),
-            Figure::most("load over linux, median", middle(&self.loads, Load::over), 1.0),
+            Figure::most("load over linux, median", middle(&self.loads_of(None), Load::over), 1.0),
             Figure::most("programs in a kernel not measured", self.refused as f64, 0.0),
         ]
     }
@@ -51,7 +68,7 @@ impl KernelReport {
             );
         }
         for load in &self.loads {
-            let Load { name, linux, verify, compile } = load;
+            let Load { name, linux, verify, compile, .. } = load;
             println!(
                 "load {name:27} {linux:5.0} us  skep {:5.0} us ({verify:.0} verified, {compile:.0} \
                  compiled)  {:.2}",
