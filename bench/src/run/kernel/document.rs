@@ -16,14 +16,20 @@ load the same object through `sys::Kernel`, run it on the same TCP segment, and 
 agree on verdict, packet, records and maps, after 1, 3 and 303 runs, before anything is
 timed. Then both repeat it by `BPF_PROG_TEST_RUN`. What a repetition includes:
 
-- on Linux, a direct call of the program, and a look at pending signals and at whether
-  somebody else wants the CPU; the figure is the kernel's own, which cuts it to whole
-  nanoseconds;
+- on Linux, a call of the program (a direct one of XDP programs), a look at pending signals
+  and one at whether somebody else wants the CPU; the figure is the kernel's own, which cuts
+  it to whole nanoseconds. Calls and returns in the kernel, of its JIT's code as well, are
+  guarded against speculation as said below; user space does without;
 - here, the context's fields written to where code expects them, a call of the code, and a
   look at how it ended; the figure is the thread's CPU time for all of the command.
 
 Neither fills the packet anew. Ring buffers are emptied between turns.
+
 ";
+
+/// What makes calls and returns slow in a kernel: its name, and the file that tells.
+const MITIGATIONS: [(&str, &str); 2] =
+    [("Spectre v2", "spectre_v2"), ("SRSO", "spec_rstack_overflow")];
 
 /// What stands before Debian's programs.
 const DEBIAN: &str = "
@@ -44,6 +50,11 @@ impl KernelReport {
     /// The whole section.
     pub fn document(&self, out: &mut String) -> Result {
         out.push_str(HEAD);
+        for (name, file) in MITIGATIONS {
+            let path = format!("/sys/devices/system/cpu/vulnerabilities/{file}");
+            let state = std::fs::read_to_string(path).unwrap_or_else(|_| "unknown".into());
+            writeln!(out, "{name} on this machine: {}.", state.trim())?;
+        }
         table(out, &self.rows)?;
         let (net, count) = self.net(&self.rows);
         writeln!(

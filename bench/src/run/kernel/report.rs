@@ -76,6 +76,12 @@ impl KernelReport {
                 load.over()
             );
         }
+        let (net, count) = self.net(&self.rows);
+        println!("without an empty program's time: {net:.2} of Linux ({count} programs)");
+        for (name, in_kernel) in [("headline", false), ("in a kernel", true)] {
+            let over = middle(&self.loads_of(Some(in_kernel)), Load::over);
+            println!("load {name}: {over:.2} of Linux in the median");
+        }
         let Empty { linux, test_run, code } = self.empty;
         println!(
             "empty program: Linux {linux:.0} ns, test_run {test_run:.1} ns, code {code:.1} ns"
