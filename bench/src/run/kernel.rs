@@ -3,7 +3,7 @@
 //! traffic. And what loading a program and calling an empty one cost.
 //!
 //! Both kernels get the same object through `sys::Kernel` and repeat it by
-//! BPF_PROG_TEST_RUN on the same packet. A repetition is, on Linux, a direct call of the
+//! BPF_PROG_TEST_RUN on the same packet. A repetition is, on Linux, a call of the
 //! program and a look whether the loop has to stop; here, the context's fields are put
 //! where code expects them, the code is called, and how it ended is looked at.
 

@@ -98,7 +98,7 @@ impl KernelReport {
         };
         let load = |load: &Load| {
             json!({
-                "name": load.name, "linux_us": load.linux,
+                "name": load.name, "in_kernel": load.in_kernel, "linux_us": load.linux,
                 "verify_us": load.verify, "compile_us": load.compile,
             })
         };
