@@ -87,8 +87,8 @@ pub(crate) struct Runner<'r> {
     run: Run<'r>,
     state: State<'r>,
     program: Arc<Program>,
-    /// The program's own code; `None` where it is interpreted.
-    code: Option<Arc<Code>>,
+    /// Whether it runs as code.
+    compiled: bool,
     arguments: [Value; 2],
     budget: u64,
 }
@@ -108,11 +108,10 @@ impl<'r> Runner<'r> {
         let (stack, cpu, budget) = (&mut vcpu.stack, vcpu.id, vm.budget());
         let run = Run::new(vm.environment(), program.clone(), stack, context, cpu, budget);
         let mut run = run.asserting_facts(vm.asserts());
-        let code = how.and_then(|how| program.code(how)).cloned();
-        if let (Some(code), Some(how)) = (&code, how) {
-            run.native = Some(Native::new(code.clone(), how, arguments[0]));
-        }
-        Runner { run, state, program: program.clone(), code, arguments, budget }
+        let code = how.and_then(|how| program.code(how).map(|code| (code, how)));
+        run.native = code.map(|(code, how)| Native::new(code, how, arguments[0]));
+        let compiled = run.native.is_some();
+        Runner { run, state, program: program.clone(), compiled, arguments, budget }
     }
 
     /// Lets it use memory besides what its context and its maps hold.
@@ -124,9 +123,11 @@ impl<'r> Runner<'r> {
     /// Runs it once.
     #[inline]
     pub fn run(&mut self) -> Outcome {
-        if let Some(code) = &self.code {
-            let (run, state, of) = (&mut self.run, &mut self.state, (&self.program, code));
-            if let Some(outcome) = host::execute(run, state, of, self.arguments, self.budget) {
+        if self.compiled
+            && let Some(code) = self.program.compiled()
+        {
+            let (run, state) = (&mut self.run, &mut self.state);
+            if let Some(outcome) = host::execute(run, state, code, self.arguments, self.budget) {
                 return outcome;
             }
         }

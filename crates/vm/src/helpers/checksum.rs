@@ -1,5 +1,7 @@
 //! The Internet checksum (RFC 1071, RFC 1624) as Linux computes it.
 
+use skep_abi::Errno;
+
 /// A 32-bit one's complement sum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Sum(pub u32);
@@ -29,6 +31,21 @@ impl Sum {
         let folded = (self.0 >> 16) + (self.0 & 0xffff);
         ((folded >> 16) + (folded & 0xffff)) as u16
     }
+}
+
+/// What a seed becomes when `from` gives way to `to`, either of which may be empty; `EINVAL`
+/// where they are not made of 32-bit words.
+pub(crate) fn difference(from: &[u8], to: &[u8], seed: u32) -> Result<u64, Errno> {
+    if (from.len() | to.len()) & 3 != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let sum = match (from.is_empty(), to.is_empty()) {
+        (false, false) => Sum(seed).add_bytes(to).subtract(Sum(0).add_bytes(from)),
+        (true, false) => Sum(seed).add_bytes(to),
+        (false, true) => Sum(!Sum(!seed).add_bytes(from).0),
+        (true, true) => Sum(seed),
+    };
+    Ok(sum.to_16().into())
 }
 
 /// The checksum field after `from` (where it is known) gave way to `to`.

@@ -29,10 +29,10 @@ impl Run<'_> {
         &self,
         helper: &'static str,
         reg: Reg,
-    ) -> Result<Arc<MapHandle>, Stop> {
+    ) -> Result<&Arc<MapHandle>, Stop> {
         let value = self.read(reg)?;
         match value.kind() {
-            Kind::Map => Ok(self.map(value)),
+            Kind::Map => Ok(self.known_map(value)),
             _ => Err(self.bad_argument(helper, reg.number(), "is no map")),
         }
     }
@@ -51,7 +51,7 @@ fn lookup_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_map_lookup_elem";
     let map = run.map_argument(NAME, Reg::R1)?;
     let key = run.bytes_argument(NAME, Reg::R2, map.map.key_size().into())?;
-    if is_map_of_maps(&map) {
+    if is_map_of_maps(map) {
         return Ok(map.inner(&key).map_or(Value::scalar(0), |inner| run.found_map(inner)));
     }
     Ok(value_pointer(map.map.lookup_region(&key, run.cpu)))
@@ -107,7 +107,7 @@ fn take(
 ) -> Result<Value, Stop> {
     let map = run.map_argument(name, Reg::R1)?;
     let mut value = Bytes::zeros(map.map.value_size() as usize);
-    let result = take(&map, &mut value);
+    let result = take(map, &mut value);
     // Linux clears the buffer of an empty queue.
     run.write_argument(name, Reg::R2, &value)?;
     Ok(status(result))
@@ -118,7 +118,7 @@ fn take(
 fn for_each_map_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_for_each_map_elem";
     let map_value = run.read(Reg::R1)?;
-    let map = run.map_argument(NAME, Reg::R1)?;
+    let map = Arc::clone(run.map_argument(NAME, Reg::R1)?);
     let (callback, context) = (run.read(Reg::R2)?, run.read(Reg::R3)?);
     if callback.kind() != Kind::Function {
         return Err(run.bad_argument(NAME, 2, "is no subprogram"));

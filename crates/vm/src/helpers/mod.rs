@@ -3,12 +3,13 @@
 //! A helper reads its arguments from r1 to r5 of the run and gives r0. It checks
 //! what it is given: on a program that no verifier saw, any argument may be anything.
 
-mod checksum;
+pub(crate) mod checksum;
 mod format;
+mod lock;
 mod map;
 mod memory;
 pub(crate) mod misc;
-mod packet;
+pub(crate) mod packet;
 mod ring;
 pub(crate) mod tags;
 
@@ -32,8 +33,14 @@ fn is_poison(id: u32) -> bool {
 /// The implementations, by helper number.
 static FUNCTIONS: [Option<Function>; 212] = {
     let mut table: [Option<Function>; 212] = [None; 212];
-    let groups: [&[(u32, Function)]; 5] =
-        [map::FUNCTIONS, ring::FUNCTIONS, memory::FUNCTIONS, misc::FUNCTIONS, packet::FUNCTIONS];
+    let groups: [&[(u32, Function)]; 6] = [
+        map::FUNCTIONS,
+        ring::FUNCTIONS,
+        lock::FUNCTIONS,
+        memory::FUNCTIONS,
+        misc::FUNCTIONS,
+        packet::FUNCTIONS,
+    ];
     let mut group = 0;
     while group < groups.len() {
         let mut row = 0;
@@ -65,6 +72,14 @@ pub(crate) fn call(run: &mut Run<'_>, id: u32) -> Result<Value, Stop> {
 pub(crate) fn status(result: Result<(), skep_abi::Errno>) -> Value {
     match result {
         Ok(()) => Value::scalar(0),
+        Err(errno) => failure(errno),
+    }
+}
+
+/// A number, or a negative errno, as r0.
+pub(crate) fn number(result: Result<u64, skep_abi::Errno>) -> Value {
+    match result {
+        Ok(number) => Value::scalar(number),
         Err(errno) => failure(errno),
     }
 }

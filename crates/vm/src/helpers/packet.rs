@@ -3,8 +3,8 @@
 use skep_abi::{Errno, MapType};
 use skep_isa::Reg;
 
-use super::checksum::{Sum, fold_difference};
-use super::{Function, failure, status};
+use super::checksum::{difference, fold_difference};
+use super::{Function, failure, number, status};
 use crate::hooks::{Skb, Xdp};
 use crate::interp::{Run, Stop};
 use crate::mem::bytes::Bytes;
@@ -79,29 +79,49 @@ fn xdp_get_buff_len(run: &mut Run<'_>) -> Result<Value, Stop> {
 
 /// The bytes of an XDP frame that a helper names; `EFAULT` above the largest offset,
 /// `EINVAL` outside of the frame.
-fn xdp_range(frame: &[u8], offset: u64, len: u64) -> Result<std::ops::Range<usize>, Errno> {
-    const MAX_OFFSET: u64 = 0xffff;
-    if offset > MAX_OFFSET || len > MAX_OFFSET {
+fn xdp_range(frame: &[u8], offset: u32, len: usize) -> Result<std::ops::Range<usize>, Errno> {
+    const MAX_OFFSET: usize = 0xffff;
+    let (start, end) = (offset as usize, offset as usize + len);
+    if start > MAX_OFFSET || len > MAX_OFFSET {
         return Err(Errno::EFAULT);
     }
-    let (start, end) = (offset as usize, (offset + len) as usize);
     if end > frame.len() { Err(Errno::EINVAL) } else { Ok(start..end) }
+}
+
+/// Reads from an XDP frame.
+pub(crate) fn load_xdp(xdp: &Xdp, offset: u32, to: &mut [u8]) -> Result<(), Errno> {
+    let frame = xdp.frame.bytes();
+    let range = xdp_range(frame, offset, to.len())?;
+    to.copy_from_slice(&frame[range]);
+    Ok(())
+}
+
+/// Writes to an XDP frame.
+pub(crate) fn store_xdp(xdp: &mut Xdp, offset: u32, from: &[u8]) -> Result<(), Errno> {
+    let frame = xdp.frame.bytes_mut();
+    let range = xdp_range(frame, offset, from.len())?;
+    frame[range].copy_from_slice(from);
+    Ok(())
+}
+
+/// Reads from a socket buffer's packet, or gives zeros and `EFAULT` outside of it.
+pub(crate) fn load_skb(skb: &Skb, offset: u32, to: &mut [u8]) -> Result<(), Errno> {
+    let read = i32::try_from(offset).ok().and_then(|offset| skb.read(offset.into(), to));
+    read.ok_or(Errno::EFAULT)
 }
 
 /// `bpf_xdp_load_bytes(xdp, offset, to, len)`.
 fn xdp_load_bytes(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_xdp_load_bytes";
     let (offset, len) = (run.size_argument(Reg::R2)?, run.size_argument(Reg::R4)?);
-    let frame = run.xdp_argument(NAME)?.frame.bytes();
-    match xdp_range(frame, offset, len) {
-        Ok(range) => {
-            let mut bytes = Bytes::zeros(range.len());
-            bytes.copy_from_slice(&frame[range]);
-            run.write_argument(NAME, Reg::R3, &bytes)?;
-            Ok(Value::scalar(0))
-        }
-        Err(errno) => Ok(failure(errno)),
+    // The check of the target comes first: it bounds the length.
+    run.writable_argument(NAME, Reg::R3, len)?;
+    let mut bytes = Bytes::zeros(len as usize);
+    let loaded = load_xdp(run.xdp_argument(NAME)?, offset as u32, &mut bytes);
+    if loaded.is_ok() {
+        run.write_argument(NAME, Reg::R3, &bytes)?;
     }
+    Ok(status(loaded))
 }
 
 /// `bpf_xdp_store_bytes(xdp, offset, from, len)`.
@@ -109,14 +129,7 @@ fn xdp_store_bytes(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_xdp_store_bytes";
     let (offset, len) = (run.size_argument(Reg::R2)?, run.size_argument(Reg::R4)?);
     let bytes = run.bytes_argument(NAME, Reg::R3, len)?;
-    let frame = run.xdp_argument(NAME)?.frame.bytes_mut();
-    match xdp_range(frame, offset, len) {
-        Ok(range) => {
-            frame[range].copy_from_slice(&bytes);
-            Ok(Value::scalar(0))
-        }
-        Err(errno) => Ok(failure(errno)),
-    }
+    Ok(status(store_xdp(run.xdp_argument(NAME)?, offset as u32, &bytes)))
 }
 
 /// `bpf_redirect(ifindex, flags)`: what it returns is the verdict.
@@ -167,7 +180,7 @@ fn perf_event_output(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_perf_event_output";
     const CURRENT_CPU: u64 = 0xffff_ffff;
     const CONTEXT_LEN: u64 = 0xf_ffff << 32;
-    let map = run.map_argument(NAME, Reg::R2)?;
+    let cpus = u64::from(run.map_argument(NAME, Reg::R2)?.map.max_entries());
     let flags = run.read(Reg::R3)?.bits;
     let size = run.read(Reg::R5)?.bits;
     run.bytes_argument(NAME, Reg::R4, size)?;
@@ -187,7 +200,7 @@ fn perf_event_output(run: &mut Run<'_>) -> Result<Value, Stop> {
         CURRENT_CPU => run.cpu.into(),
         index => index,
     };
-    if cpu >= map.map.max_entries().into() {
+    if cpu >= cpus {
         return Ok(failure(Errno::E2BIG));
     }
     Ok(failure(Errno::ENOENT))
@@ -323,28 +336,14 @@ fn replace(field: &mut [u8; 2], from: u64, to: u64, size: u64) -> Result<(), Err
 /// `bpf_csum_diff(from, from_size, to, to_size, seed)`.
 fn csum_diff(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_csum_diff";
-    /// `MAX_BPF_STACK`, the size of Linux's buffer.
-    const MOST: u64 = 512;
     let (from_size, to_size) = (run.size_argument(Reg::R2)?, run.size_argument(Reg::R4)?);
     let seed = run.read(Reg::R5)?.bits as u32;
-    if (from_size | to_size) & 3 != 0 {
-        return Ok(failure(Errno::EINVAL));
-    }
-    if from_size.max(to_size) > MOST {
-        return Err(run.bad_argument(NAME, 2, "is too large"));
-    }
     let bytes = |reg: Reg, size: u64| match size {
         0 => Ok(Bytes::zeros(0)),
         size => run.bytes_argument(NAME, reg, size),
     };
     let (from, to) = (bytes(Reg::R1, from_size)?, bytes(Reg::R3, to_size)?);
-    let difference = match (from.is_empty(), to.is_empty()) {
-        (false, false) => Sum(seed).add_bytes(&to).subtract(Sum(0).add_bytes(&from)),
-        (true, false) => Sum(seed).add_bytes(&to),
-        (false, true) => Sum(!Sum(!seed).add_bytes(&from).0),
-        (true, true) => Sum(seed),
-    };
-    Ok(Value::scalar(difference.to_16().into()))
+    Ok(number(difference(&from, &to, seed)))
 }
 
 /// `bpf_csum_update(skb, csum)`: only for checksums that hardware computed.

@@ -1,5 +1,7 @@
 //! Ring buffer helpers, and the event output of perf buffers.
 
+use std::sync::Arc;
+
 use skep_isa::Reg;
 
 use super::{Function, status};
@@ -30,7 +32,7 @@ fn ringbuf_output(run: &mut Run<'_>) -> Result<Value, Stop> {
 /// `bpf_ringbuf_reserve(ringbuf, size, flags)`: a record, or null.
 fn ringbuf_reserve(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_ringbuf_reserve";
-    let map = run.map_argument(NAME, Reg::R1)?;
+    let map = Arc::clone(run.map_argument(NAME, Reg::R1)?);
     let (size, flags) = (run.read(Reg::R2)?.bits, run.read(Reg::R3)?.bits);
     if map.map.ring().is_none() {
         return Err(run.bad_argument(NAME, 1, "is no ring buffer"));

@@ -115,7 +115,7 @@ impl Run<'_> {
         Arc::clone(self.known_map(value))
     }
 
-    fn known_map(&self, value: Value) -> &Arc<MapHandle> {
+    pub(crate) fn known_map(&self, value: Value) -> &Arc<MapHandle> {
         let index = value.map_index();
         match index.checked_sub(FOUND_MAPS) {
             Some(found) => &self.found_maps[found as usize],

@@ -9,9 +9,11 @@
 //! A run is reached through [`State::run`]. While compiled code runs, nobody holds a
 //! reference to it: whoever enters code lends his own for that time.
 
+pub mod direct;
+
 use std::sync::Arc;
 
-use skep_abi::{Errno, Frame, Trap, TrapKind};
+use skep_abi::{Frame, Trap, TrapKind};
 use skep_isa::{AluOp, AtomicOp, Insn, Pc, Reg, Size, Width, alu, movsx};
 
 use super::ir::Exit;
@@ -22,9 +24,7 @@ use crate::engine::How;
 use crate::helpers;
 use crate::helpers::tags::{self, Tag};
 use crate::interp::{Outcome, Run, Stop};
-use crate::maps::Map;
 use crate::maps::grace::{self, Guard};
-use crate::mem::bytes::Bytes;
 use crate::mem::stack::FRAME_SIZE;
 use crate::mem::value::{Kind, Region, Value};
 use crate::program::Program;
@@ -32,16 +32,21 @@ use crate::program::Program;
 /// What a run knows while compiled code runs it.
 pub(crate) struct Native<'r> {
     state: *mut State<'r>,
-    /// Of the program that runs.
-    pub(super) code: Arc<Code>,
+    /// Whether the code that runs makes checks.
+    guarded: bool,
     /// How programs are compiled that it calls.
     how: How,
     /// The context as programs see it.
     pub(super) context: Value,
     /// Regions that guarded code was given pointers to.
     pub(super) given: Given,
-    /// Held from the first tail call on: programs are found in maps again and again.
+    /// Held from the first tail call, or the first map found in a map, on; see
+    /// [`Native::held`].
     guard: Option<Guard>,
+    /// Runs since then.
+    held_for: u32,
+    /// The program that the run began with, once another one goes on in its place.
+    first: Option<Arc<Program>>,
     /// Callbacks that run.
     depth: usize,
     /// The program that goes on in the place of this one.
@@ -53,14 +58,16 @@ pub(crate) struct Native<'r> {
 
 impl<'r> Native<'r> {
     /// For runs of a program with this context.
-    pub fn new(code: Arc<Code>, how: How, context: Value) -> Native<'r> {
+    pub fn new(code: &Code, how: How, context: Value) -> Native<'r> {
         Native {
             state: std::ptr::null_mut(),
-            code,
+            guarded: code.checks == Checks::Guarded,
             how,
             context,
             given: Given::default(),
             guard: None,
+            held_for: 0,
+            first: None,
             depth: 0,
             next: None,
             stop: None,
@@ -69,7 +76,14 @@ impl<'r> Native<'r> {
     }
 
     pub(super) fn is_guarded(&self) -> bool {
-        self.code.checks == Checks::Guarded
+        self.guarded
+    }
+
+    /// What was found in maps stays while this is held: to the end of the run at least, and
+    /// for some more runs in a row, since taking it costs more than using it. (Linux's
+    /// TEST_RUN repeats within one RCU section, too.)
+    fn held(&mut self) -> &Guard {
+        self.guard.get_or_insert_with(grace::pin)
     }
 
     /// Frames of callbacks, for words that helpers lend to them.
@@ -84,7 +98,7 @@ impl<'r> Native<'r> {
 pub(crate) fn execute<'r>(
     run: &mut Run<'r>,
     state: &mut State<'r>,
-    (program, code): (&Arc<Program>, &Arc<Code>),
+    code: &Code,
     [r1, r2]: [Value; 2],
     budget: u64,
 ) -> Option<Outcome> {
@@ -92,26 +106,30 @@ pub(crate) fn execute<'r>(
     if code.checks == Checks::Guarded {
         state.favour(None);
     }
-    if !code.cells.is_empty() && !fill(run, state) {
+    if !fill(run, state) {
         return None;
     }
     let r0 = enter(run, state, code.entry(), [r1.bits, r2.bits, 0, 0, 0]);
-    let given = run.native.as_ref().is_some_and(|native| !native.given.is_empty());
-    if state.exit == Exit::None as u32 && !given && !run.has_found() {
+    let is_clean = |native: &Native<'_>| native.given.is_empty() && native.guard.is_none();
+    let clean = run.native.as_ref().is_some_and(is_clean);
+    if state.exit == Exit::None as u32 && clean && !run.has_found() {
         return Some(Outcome::Returned(r0));
     }
     let result = if state.exit == Exit::None as u32 { Ok(r0) } else { go_on(run, state) };
-    let outcome = outcome(run, result);
-    tidy(run, program, code);
+    let outcome = match result {
+        Ok(r0) => Outcome::Returned(r0),
+        Err(stop) => outcome(run, stop),
+    };
+    tidy(run);
     Some(outcome)
 }
 
 #[cold]
-fn outcome(run: &mut Run<'_>, result: Result<u64, Stop>) -> Outcome {
-    match result {
-        Ok(r0) | Err(Stop::Return(r0)) => Outcome::Returned(r0),
-        Err(Stop::Budget) => Outcome::OutOfBudget,
-        Err(Stop::Trap(kind)) => {
+fn outcome(run: &mut Run<'_>, stop: Stop) -> Outcome {
+    match stop {
+        Stop::Return(r0) => Outcome::Returned(r0),
+        Stop::Budget => Outcome::OutOfBudget,
+        Stop::Trap(kind) => {
             let native = run.native.as_mut();
             let frames = native.map(|native| std::mem::take(&mut native.frames));
             let frames = frames.filter(|frames| !frames.is_empty());
@@ -121,31 +139,39 @@ fn outcome(run: &mut Run<'_>, result: Result<u64, Stop>) -> Outcome {
     }
 }
 
-/// After a run: the program and its code as they were, and nothing that it was given.
-fn tidy(run: &mut Run<'_>, program: &Arc<Program>, code: &Arc<Code>) {
-    if !Arc::ptr_eq(&run.program, program) {
-        run.program = program.clone();
-    }
+/// After a run: the program that it began with, and nothing that it was given.
+fn tidy(run: &mut Run<'_>) {
     run.forget_found();
     let Some(native) = &mut run.native else { return };
-    if !Arc::ptr_eq(&native.code, code) {
-        native.code = code.clone();
+    if let Some(first) = native.first.take() {
+        run.program = first;
+        native.guarded = run.program.compiled().is_some_and(|code| code.is_guarded());
     }
     native.given.clear();
-    (native.next, native.stop, native.depth, native.guard) = (None, None, 0, None);
+    native.next = None;
+    if native.stop.is_some() {
+        (native.stop, native.depth) = (None, 0);
+    }
+    native.held_for += 1;
+    if native.held_for >= HELD_RUNS {
+        (native.guard, native.held_for) = (None, 0);
+    }
 }
+
+/// Runs in a row that one guard is held for.
+const HELD_RUNS: u32 = 64;
 
 /// Puts the context's fields into their cells.
 fn fill(run: &mut Run<'_>, state: &mut State<'_>) -> bool {
-    let Some(native) = &run.native else { return false };
-    run.context.load_all(&native.code.cells, &mut state.cells)
+    let Some(code) = run.program.compiled() else { return false };
+    code.cells.is_empty() || run.context.load_all(&code.cells, &mut state.cells)
 }
 
 /// Puts those fields into their cells again that a store has changed.
 fn refill(run: &mut Run<'_>, state: &mut State<'_>, offset: i64, size: Size) {
-    let Some(native) = &run.native else { return };
+    let Some(code) = run.program.compiled() else { return };
     let stored = offset..offset + i64::from(size.bytes());
-    for (&(at, size), cell) in native.code.cells.iter().zip(&mut state.cells) {
+    for (&(at, size), cell) in code.cells.iter().zip(&mut state.cells) {
         let field = i64::from(at)..i64::from(at) + i64::from(size.bytes());
         if field.start < stored.end
             && stored.start < field.end
@@ -176,18 +202,20 @@ fn enter<'r>(run: &mut Run<'r>, state: &mut State<'r>, entry: Entry, args: [u64;
 }
 
 /// After code left: with the next program, or with the reason.
-#[cold]
 fn go_on<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Result<u64, Stop> {
     loop {
         if state.exit != Exit::TailCall as u32 {
             return Err(reason(run, state));
         }
         state.exit = Exit::None as u32;
-        let native = run.native.as_mut();
-        let Some(target) = native.and_then(|native| native.next.take()) else {
+        let Some(native) = run.native.as_mut() else {
             return Err(TrapKind::BadInstruction.into());
         };
-        run.program = target;
+        let Some(target) = native.next.take() else {
+            return Err(TrapKind::BadInstruction.into());
+        };
+        let before = std::mem::replace(&mut run.program, target);
+        native.first.get_or_insert(before);
         state.allow_tail_calls(run.tail_calls);
         match run_program(run, state) {
             Some(r0) if state.exit == Exit::None as u32 => return Ok(r0),
@@ -200,10 +228,11 @@ fn go_on<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Result<u64, Stop> {
 /// Enters the run's program; `None` where it has no code.
 fn run_program<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Option<u64> {
     let native = run.native.as_mut()?;
-    native.code = Arc::clone(run.program.code(native.how)?);
+    let code = run.program.code(native.how)?;
+    native.guarded = code.is_guarded();
     native.given.clear();
     state.favour(None);
-    let (entry, r1) = (native.code.entry(), native.context.bits);
+    let (entry, r1) = (code.entry(), native.context.bits);
     fill(run, state).then(|| enter(run, state, entry, [r1, 0, 0, 0, 0]))
 }
 
@@ -322,6 +351,12 @@ impl<'r> Run<'r> {
                     self.regs.set(reg, Region::vouched(word).pointer(0));
                 }
                 Tag::Context if word == context.bits => self.regs.set(reg, context),
+                Tag::Map if !guarded && Value::map_number(word).is_none() => {
+                    // SAFETY: no other words are maps of a verified program.
+                    let map = unsafe { direct::inner_handle(word) };
+                    let value = self.found_map(map);
+                    self.regs.set(reg, value);
+                }
                 _ => self.regs.set(reg, self.value_of(tag, word)),
             }
         }
@@ -365,10 +400,11 @@ impl<'r> Run<'r> {
         function: Value,
         arguments: &[Value],
     ) -> Result<u64, Stop> {
-        let Some(native) = &mut self.native else { return Err(TrapKind::BadInstruction.into()) };
-        let Some(entry) = native.code.callback(function.bits) else {
+        let callback = self.program.compiled().and_then(|code| code.callback(function.bits));
+        let Some(entry) = callback else {
             return Err(TrapKind::BadJump { target: function.bits as i64 }.into());
         };
+        let Some(native) = &mut self.native else { return Err(TrapKind::BadInstruction.into()) };
         let guarded = native.is_guarded();
         let pointer = native.state;
         // SAFETY: the state of the code that called the helper; it waits meanwhile.
@@ -401,7 +437,7 @@ impl<'r> Run<'r> {
     /// Runs another program in the place of a subprogram.
     fn nest(&mut self, state: &mut State<'r>, target: Arc<Program>) -> Result<u64, Stop> {
         let Some(native) = &mut self.native else { return Err(TrapKind::BadInstruction.into()) };
-        let code = native.code.clone();
+        let (guarded, first) = (native.guarded, native.first.take());
         let given = std::mem::take(&mut native.given);
         let (program, frame) = (std::mem::replace(&mut self.program, target), state.frame);
         state.allow_tail_calls(self.tail_calls);
@@ -412,7 +448,7 @@ impl<'r> Run<'r> {
         };
         (self.program, state.frame) = (program, frame);
         if let Some(native) = &mut self.native {
-            (native.code, native.given) = (code, given);
+            (native.guarded, native.first, native.given) = (guarded, first, given);
         }
         fill(self, state);
         state.favour(None);
@@ -440,7 +476,7 @@ pub extern "C" fn tail_call(
     // Whatever else it is, the next program gets the run's own context.
     let _ = context;
     if let Some(native) = &mut run.native {
-        native.guard.get_or_insert_with(grace::pin);
+        native.held();
     }
     let map = run.value_of(Tag::Map, map);
     let target = match run.tail_target(map, index as u32) {
@@ -464,82 +500,6 @@ pub extern "C" fn tail_call(
         }
         Err(why) => stop(run, state, pc, why),
     }
-}
-
-/// The clock.
-pub extern "C" fn ktime(state: *mut State<'_>) -> u64 {
-    // SAFETY: compiled code passes on its state.
-    let run = unsafe { run_of(state) };
-    run.map_or(0, |run| run.env.now())
-}
-
-/// A random number.
-pub extern "C" fn random(state: *mut State<'_>) -> u64 {
-    // SAFETY: compiled code passes on its state.
-    let run = unsafe { run_of(state) };
-    run.map_or(0, |run| run.env.random().into())
-}
-
-/// A copy of `len` bytes that a program hands to a helper: other threads may write to
-/// them meanwhile.
-///
-/// # Safety
-/// They can be read.
-#[inline]
-unsafe fn bytes_at(address: u64, len: u32) -> Bytes {
-    let mut bytes = Bytes::zeros(len as usize);
-    // The region says no more than that the verifier vouches for it.
-    let read = Region::vouched(address).pointer(0).read(&mut bytes);
-    debug_assert!(read.is_ok());
-    bytes
-}
-
-/// `bpf_map_lookup_elem` of a verified program, on a map that its code names.
-///
-/// # Safety
-/// `map` is one of the program's, `key` points to one of its keys.
-pub unsafe extern "C" fn lookup(state: *mut State<'_>, map: *const Map, key: u64) -> u64 {
-    // SAFETY: the program holds its maps while its code runs; its state is valid.
-    let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
-    // SAFETY: as the caller promises.
-    let key = unsafe { bytes_at(key, map.key_size()) };
-    let found = map.lookup(&key, cpu);
-    found.map_or(0, |value| value.as_ptr().expose_provenance() as u64)
-}
-
-/// `bpf_map_update_elem` of a verified program, on a map that its code names.
-///
-/// # Safety
-/// `map` is one of the program's, `key` and `value` point to such ones.
-pub unsafe extern "C" fn update(
-    state: *mut State<'_>,
-    map: *const Map,
-    key: u64,
-    value: u64,
-    flags: u64,
-) -> u64 {
-    // SAFETY: the program holds its maps while its code runs; its state is valid.
-    let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
-    // SAFETY: as the caller promises.
-    let (key, value) =
-        unsafe { (bytes_at(key, map.key_size()), bytes_at(value, map.value_size())) };
-    status(map.update(&key, &value, flags, cpu))
-}
-
-/// `bpf_map_delete_elem` of a verified program, on a map that its code names.
-///
-/// # Safety
-/// `map` is one of the program's, `key` points to one of its keys.
-pub unsafe extern "C" fn delete(state: *mut State<'_>, map: *const Map, key: u64) -> u64 {
-    // SAFETY: the program holds its maps while its code runs; its state is valid.
-    let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
-    // SAFETY: as the caller promises.
-    let key = unsafe { bytes_at(key, map.key_size()) };
-    status(map.delete(&key, cpu))
-}
-
-fn status(result: Result<(), Errno>) -> u64 {
-    helpers::status(result).bits
 }
 
 /// A legacy packet load: outside of the packet the program returns 0.

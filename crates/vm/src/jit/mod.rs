@@ -188,6 +188,10 @@ impl Code {
         self.checks
     }
 
+    fn is_guarded(&self) -> bool {
+        self.checks == Checks::Guarded
+    }
+
     /// The machine code.
     pub fn bytes(&self) -> &[u8] {
         self.memory.bytes()

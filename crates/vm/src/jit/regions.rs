@@ -50,11 +50,16 @@ impl Run<'_> {
             Tag::Scalar => number,
             Tag::Map => self.map_of(word).unwrap_or(number),
             Tag::Context if word == native.context.bits => native.context,
-            Tag::Function if native.code.callback(word).is_some() => Value::function(word as Pc),
+            Tag::Function if self.has_callback(word) => Value::function(word as Pc),
             Tag::Record => self.record_at(word).unwrap_or(number),
             Tag::Memory | Tag::Address if native.is_guarded() => self.locate(word),
             _ => number,
         }
+    }
+
+    /// Whether a function for helpers to call starts at this slot.
+    fn has_callback(&self, pc: u64) -> bool {
+        self.program.compiled().is_some_and(|code| code.callback(pc).is_some())
     }
 
     /// What guarded code's address points into; a number where it is nowhere.

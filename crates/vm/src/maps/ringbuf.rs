@@ -177,6 +177,12 @@ impl RingBuf {
         }
     }
 
+    /// Whether an address is in the data of the ring, whose records may go on behind it.
+    pub fn holds(&self, record: NonNull<u8>) -> bool {
+        let offset = (record.as_ptr() as usize).wrapping_sub(self.data() as usize);
+        offset as u64 <= self.mask + HEADER
+    }
+
     /// The ring of a record.
     ///
     /// # Safety

@@ -10,11 +10,16 @@ use skep_isa::{Pc, Size};
 
 use super::func::Lowering;
 use super::memory::plain;
-use crate::helpers::tags;
+use crate::helpers::tags::{self, Tag};
 use crate::jit::Checks;
-use crate::jit::host;
+use crate::jit::host::{self, direct};
 use crate::jit::ir::Val;
 use crate::jit::run::offset;
+use crate::maps::Map;
+
+fn is_map_of_maps(map: &Map) -> bool {
+    matches!(map.map_type(), MapType::ArrayOfMaps | MapType::HashOfMaps)
+}
 
 impl Lowering<'_, '_> {
     /// Calls a function of the host with the state and these arguments.
@@ -44,36 +49,66 @@ impl Lowering<'_, '_> {
         self.in_frame(depth, |this| this.host(host::helper as *const () as usize, &values))
     }
 
-    /// A helper that needs none of what the run knows: clocks, chance, and elements of a
-    /// map that is known where nothing is checked. It cannot end the run.
+    /// A helper that needs none of what the run knows of values: clocks, chance, and where
+    /// nothing is checked those of [`direct`]. It cannot end the run.
     fn direct(&mut self, helper: u32, args: [Val; 5]) -> Option<Value> {
-        match helper {
-            5 | 125 | 160 | 208 => {
-                return Some(self.host(host::ktime as *const () as usize, &[]));
-            }
-            7 => return Some(self.host(host::random as *const () as usize, &[])),
-            _ => {}
-        }
+        let elided = self.target.checks == Checks::Elided;
         let function = match helper {
-            1 => host::lookup as *const () as usize,
-            2 => host::update as *const () as usize,
-            3 => host::delete as *const () as usize,
+            5 | 125 | 160 | 208 => direct::ktime as *const () as usize,
+            7 => direct::random as *const () as usize,
+            _ if !elided => return None,
+            1 => match self.map(args[0]) {
+                Some(map) if is_map_of_maps(map) => direct::inner as *const () as usize,
+                Some(_) => direct::lookup as *const () as usize,
+                // It may be found in a map of maps.
+                None if self.names_all_maps() => direct::lookup as *const () as usize,
+                None => return None,
+            },
+            2 => direct::update as *const () as usize,
+            3 => direct::delete as *const () as usize,
+            26 => direct::skb_load_bytes as *const () as usize,
+            28 => direct::csum_diff as *const () as usize,
+            130 => direct::ring_output as *const () as usize,
+            // A record is given back as it was reserved: all of a program's, or none.
+            131..=133 if !self.names_all_maps() => return None,
+            131 => direct::ring_reserve as *const () as usize,
+            132 => direct::ring_submit as *const () as usize,
+            133 => direct::ring_discard as *const () as usize,
+            189 => direct::xdp_load_bytes as *const () as usize,
+            190 => direct::xdp_store_bytes as *const () as usize,
             _ => return None,
         };
-        if self.target.checks == Checks::Guarded {
-            return None;
+        let row = tags::of(helper);
+        let mut values = Vec::new();
+        for (&arg, tag) in args.iter().zip(row.tags).take(row.count) {
+            values.push(match tag {
+                Tag::Map => self.map_address(arg),
+                _ => self.value(arg),
+            });
         }
-        let number = crate::mem::value::Value::map_number(self.func.number(args[0])?)?;
-        let map = &self.target.maps.get(number as usize)?.map;
-        // What a map of maps holds is the run's to count.
-        if matches!(map.map_type(), MapType::ArrayOfMaps | MapType::HashOfMaps) {
-            return None;
-        }
-        let map = self.builder.ins().iconst(I64, Arc::as_ptr(map).addr() as i64);
-        let mut values = vec![map];
-        let count = tags::count(helper);
-        values.extend(args[1..count].iter().map(|&arg| self.value(arg)));
         Some(self.host(function, &values))
+    }
+
+    /// Whether the program has no maps but those that it names.
+    fn names_all_maps(&self) -> bool {
+        !self.target.maps.iter().any(|map| is_map_of_maps(&map.map))
+    }
+
+    /// The map that the code names here.
+    fn map(&self, arg: Val) -> Option<&Arc<Map>> {
+        let number = crate::mem::value::Value::map_number(self.func.number(arg)?)?;
+        Some(&self.target.maps.get(number as usize)?.map)
+    }
+
+    /// The address of a map.
+    fn map_address(&mut self, arg: Val) -> Value {
+        match self.map(arg).map(|map| Arc::as_ptr(map).addr() as i64) {
+            Some(address) => self.builder.ins().iconst(I64, address),
+            None => {
+                let word = self.value(arg);
+                self.host(direct::map as *const () as usize, &[word])
+            }
+        }
     }
 
     pub fn tail_call(&mut self, pc: Pc, nested: bool, depth: u32, args: [Val; 3]) -> Value {

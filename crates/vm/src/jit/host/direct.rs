@@ -1,0 +1,294 @@
+//! Helpers that verified code calls with plain words: what the verifier vouches for need
+//! not become a value first. Clocks and chance are so called by all code. None of them
+//! can end a run. What they do is written once, in [`helpers`] and in the maps.
+
+use std::any::Any;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use skep_abi::Errno;
+
+use super::run_of;
+use crate::helpers::{self, checksum, packet};
+use crate::jit::State;
+use crate::maps::Map;
+use crate::mem::bytes::Bytes;
+use crate::mem::value::Region;
+use crate::objects::MapHandle;
+
+/// The clock.
+pub extern "C" fn ktime(state: *mut State<'_>) -> u64 {
+    // SAFETY: compiled code passes on its state.
+    let run = unsafe { run_of(state) };
+    run.map_or(0, |run| run.env.now())
+}
+
+/// A random number.
+pub extern "C" fn random(state: *mut State<'_>) -> u64 {
+    // SAFETY: compiled code passes on its state.
+    let run = unsafe { run_of(state) };
+    run.map_or(0, |run| run.env.random().into())
+}
+
+/// A copy of `len` bytes that a program hands to a helper: other threads may write to
+/// them meanwhile.
+///
+/// # Safety
+/// They can be read.
+#[inline]
+unsafe fn bytes_at(address: u64, len: u32) -> Bytes {
+    let mut bytes = Bytes::zeros(len as usize);
+    // The region says no more than that the verifier vouches for it.
+    let read = Region::vouched(address).pointer(0).read(&mut bytes);
+    debug_assert!(read.is_ok());
+    bytes
+}
+
+/// Writes what a program has a helper write.
+///
+/// # Safety
+/// As many bytes can be written.
+#[inline]
+unsafe fn put(address: u64, bytes: &[u8]) {
+    let written = Region::vouched(address).pointer(0).write(bytes);
+    debug_assert!(written.is_ok());
+}
+
+fn status(result: Result<(), Errno>) -> u64 {
+    helpers::status(result).bits
+}
+
+/// The map that a word of verified code stands for; null for one that there is none of.
+///
+/// # Safety
+/// The word is a map's, in code of the run's program.
+pub unsafe extern "C" fn map(state: *mut State<'_>, word: u64) -> *const Map {
+    // SAFETY: compiled code passes on its state.
+    let Some(run) = (unsafe { run_of(state) }) else { return std::ptr::null() };
+    match run.map_of(word) {
+        Some(value) => Arc::as_ptr(&run.known_map(value).map),
+        // SAFETY: what is no number is what `inner` gave.
+        None => Arc::as_ptr(unsafe { &(*handle(word)).map }),
+    }
+}
+
+/// `bpf_map_lookup_elem` on a map of maps that the code names: the address of a map's
+/// handle, or null.
+///
+/// # Safety
+/// `map` is one that the program has, `key` points to one of its keys.
+pub unsafe extern "C" fn inner(state: *mut State<'_>, map: *const Map, key: u64) -> u64 {
+    // SAFETY: compiled code passes on its state.
+    let Some(run) = (unsafe { run_of(state) }) else { return 0 };
+    let Some(native) = &mut run.native else { return 0 };
+    // SAFETY: the run holds its maps while its code runs.
+    let map = unsafe { &*map };
+    // SAFETY: as the caller promises.
+    let key = unsafe { bytes_at(key, map.key_size()) };
+    let found: Option<&dyn Any> = map.object(&key, native.held()).map(|object| &**object as _);
+    let handle = found.and_then(|object| object.downcast_ref::<MapHandle>());
+    handle.map_or(0, |handle| (&raw const *handle).expose_provenance() as u64)
+}
+
+fn handle(word: u64) -> *const MapHandle {
+    std::ptr::with_exposed_provenance(word as usize)
+}
+
+/// A handle that [`inner`] found in this run.
+///
+/// # Safety
+/// It did, and the run still holds its guard.
+pub(super) unsafe fn inner_handle(word: u64) -> Arc<MapHandle> {
+    let handle = handle(word);
+    // SAFETY: an outer map keeps its handles in `Arc`s, and drops none of them while the
+    // guard is held that `inner` looked them up under.
+    unsafe {
+        Arc::increment_strong_count(handle);
+        Arc::from_raw(handle)
+    }
+}
+
+/// `bpf_map_lookup_elem`.
+///
+/// # Safety
+/// `map` is one that the program has, `key` points to one of its keys.
+pub unsafe extern "C" fn lookup(state: *mut State<'_>, map: *const Map, key: u64) -> u64 {
+    // SAFETY: the run holds its maps while its code runs; its state is valid.
+    let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
+    // SAFETY: as the caller promises.
+    let key = unsafe { bytes_at(key, map.key_size()) };
+    let found = map.lookup(&key, cpu);
+    found.map_or(0, |value| value.as_ptr().expose_provenance() as u64)
+}
+
+/// `bpf_map_update_elem`.
+///
+/// # Safety
+/// `map` is one that the program has, `key` and `value` point to such ones.
+pub unsafe extern "C" fn update(
+    state: *mut State<'_>,
+    map: *const Map,
+    key: u64,
+    value: u64,
+    flags: u64,
+) -> u64 {
+    // SAFETY: the run holds its maps while its code runs; its state is valid.
+    let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
+    // SAFETY: as the caller promises.
+    let (key, value) =
+        unsafe { (bytes_at(key, map.key_size()), bytes_at(value, map.value_size())) };
+    status(map.update(&key, &value, flags, cpu))
+}
+
+/// `bpf_map_delete_elem`.
+///
+/// # Safety
+/// `map` is one that the program has, `key` points to one of its keys.
+pub unsafe extern "C" fn delete(state: *mut State<'_>, map: *const Map, key: u64) -> u64 {
+    // SAFETY: the run holds its maps while its code runs; its state is valid.
+    let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
+    // SAFETY: as the caller promises.
+    let key = unsafe { bytes_at(key, map.key_size()) };
+    status(map.delete(&key, cpu))
+}
+
+/// `bpf_ringbuf_output`.
+///
+/// # Safety
+/// `map` is one that the program has, and `size` bytes can be read at `data`.
+pub unsafe extern "C" fn ring_output(
+    _state: *mut State<'_>,
+    map: *const Map,
+    data: u64,
+    size: u64,
+    flags: u64,
+) -> u64 {
+    // SAFETY: the run holds its maps while its code runs.
+    let map = unsafe { &*map };
+    // SAFETY: as the caller promises.
+    let data = unsafe { bytes_at(data, size as u32) };
+    status(map.ring().map_or(Err(Errno::EINVAL), |ring| ring.output(&data, flags)))
+}
+
+/// `bpf_ringbuf_reserve`. The record is given back by [`ring_submit`] or
+/// [`ring_discard`]: the verifier saw to it.
+///
+/// # Safety
+/// `map` is one that the program has.
+pub unsafe extern "C" fn ring_reserve(
+    _state: *mut State<'_>,
+    map: *const Map,
+    size: u64,
+    flags: u64,
+) -> u64 {
+    // SAFETY: the run holds its maps while its code runs.
+    let map = unsafe { &*map };
+    let record = map.ring().and_then(|ring| ring.reserve(size, flags));
+    record.map_or(0, |record| record.as_ptr().expose_provenance() as u64)
+}
+
+/// `bpf_ringbuf_submit` of a record of one of the program's rings.
+pub extern "C" fn ring_submit(state: *mut State<'_>, record: u64, flags: u64) -> u64 {
+    give_back(state, record, flags, false)
+}
+
+/// `bpf_ringbuf_discard` of a record of one of the program's rings.
+pub extern "C" fn ring_discard(state: *mut State<'_>, record: u64, flags: u64) -> u64 {
+    give_back(state, record, flags, true)
+}
+
+#[inline]
+fn give_back(state: *mut State<'_>, record: u64, flags: u64, discard: bool) -> u64 {
+    // SAFETY: compiled code passes on its state.
+    let run = unsafe { run_of(state) };
+    let record = NonNull::new(std::ptr::with_exposed_provenance_mut(record as usize));
+    if let (Some(run), Some(record)) = (run, record) {
+        let rings = run.program.maps.iter().filter_map(|map| map.map.ring());
+        if let Some(ring) = { rings }.find(|ring| ring.holds(record)) {
+            ring.commit(record, flags, discard);
+        }
+    }
+    0
+}
+
+/// `bpf_csum_diff`.
+///
+/// # Safety
+/// As many bytes as the sizes say can be read.
+pub unsafe extern "C" fn csum_diff(
+    _state: *mut State<'_>,
+    from: u64,
+    from_size: u64,
+    to: u64,
+    to_size: u64,
+    seed: u64,
+) -> u64 {
+    // SAFETY: as the caller promises.
+    let (from, to) = unsafe { (bytes_at(from, from_size as u32), bytes_at(to, to_size as u32)) };
+    helpers::number(checksum::difference(&from, &to, seed as u32)).bits
+}
+
+/// `bpf_skb_load_bytes`.
+///
+/// # Safety
+/// `len` bytes can be written at `to`.
+pub unsafe extern "C" fn skb_load_bytes(
+    state: *mut State<'_>,
+    _context: u64,
+    offset: u64,
+    to: u64,
+    len: u64,
+) -> u64 {
+    // SAFETY: compiled code passes on its state.
+    let skb = unsafe { run_of(state) }.and_then(|run| run.context.skb());
+    let mut bytes = Bytes::zeros(len as u32 as usize);
+    let read =
+        skb.map_or(Err(Errno::EFAULT), |skb| packet::load_skb(skb, offset as u32, &mut bytes));
+    // SAFETY: as the caller promises.
+    unsafe { put(to, &bytes) };
+    status(read)
+}
+
+/// `bpf_xdp_load_bytes`.
+///
+/// # Safety
+/// `len` bytes can be written at `to`.
+pub unsafe extern "C" fn xdp_load_bytes(
+    state: *mut State<'_>,
+    _context: u64,
+    offset: u64,
+    to: u64,
+    len: u64,
+) -> u64 {
+    // SAFETY: compiled code passes on its state.
+    let Some(xdp) = (unsafe { run_of(state) }).and_then(|run| run.context.xdp()) else {
+        return status(Err(Errno::EFAULT));
+    };
+    let mut bytes = Bytes::zeros(len as u32 as usize);
+    let loaded = packet::load_xdp(xdp, offset as u32, &mut bytes);
+    if loaded.is_ok() {
+        // SAFETY: as the caller promises.
+        unsafe { put(to, &bytes) };
+    }
+    status(loaded)
+}
+
+/// `bpf_xdp_store_bytes`.
+///
+/// # Safety
+/// `len` bytes can be read at `from`.
+pub unsafe extern "C" fn xdp_store_bytes(
+    state: *mut State<'_>,
+    _context: u64,
+    offset: u64,
+    from: u64,
+    len: u64,
+) -> u64 {
+    // SAFETY: compiled code passes on its state.
+    let Some(xdp) = (unsafe { run_of(state) }).and_then(|run| run.context.xdp()) else {
+        return status(Err(Errno::EFAULT));
+    };
+    // SAFETY: as the caller promises.
+    let bytes = unsafe { bytes_at(from, len as u32) };
+    status(packet::store_xdp(xdp, offset as u32, &bytes))
+}
