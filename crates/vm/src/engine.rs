@@ -87,8 +87,8 @@ pub(crate) struct Runner<'r> {
     run: Run<'r>,
     state: State<'r>,
     program: Arc<Program>,
-    /// Whether it runs as code.
-    compiled: bool,
+    /// The program's own code; `None` where it is interpreted.
+    code: Option<Arc<Code>>,
     arguments: [Value; 2],
     budget: u64,
 }
@@ -108,10 +108,11 @@ impl<'r> Runner<'r> {
         let (stack, cpu, budget) = (&mut vcpu.stack, vcpu.id, vm.budget());
         let run = Run::new(vm.environment(), program.clone(), stack, context, cpu, budget);
         let mut run = run.asserting_facts(vm.asserts());
-        let code = how.and_then(|how| program.code(how).map(|code| (code, how)));
-        run.native = code.map(|(code, how)| Native::new(code, how, arguments[0]));
-        let compiled = run.native.is_some();
-        Runner { run, state, program: program.clone(), compiled, arguments, budget }
+        let code = how.and_then(|how| program.code(how)).cloned();
+        if let (Some(code), Some(how)) = (&code, how) {
+            run.native = Some(Native::new(code, how, arguments[0]));
+        }
+        Runner { run, state, program: program.clone(), code, arguments, budget }
     }
 
     /// Lets it use memory besides what its context and its maps hold.
@@ -123,9 +124,7 @@ impl<'r> Runner<'r> {
     /// Runs it once.
     #[inline]
     pub fn run(&mut self) -> Outcome {
-        if self.compiled
-            && let Some(code) = self.program.compiled()
-        {
+        if let Some(code) = &self.code {
             let (run, state) = (&mut self.run, &mut self.state);
             if let Some(outcome) = host::execute(run, state, code, self.arguments, self.budget) {
                 return outcome;

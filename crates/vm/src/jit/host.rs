@@ -38,6 +38,8 @@ pub(crate) struct Native<'r> {
     how: How,
     /// The context as programs see it.
     pub(super) context: Value,
+    /// Whether anything of what follows is set.
+    was_given: bool,
     /// Regions that guarded code was given pointers to.
     pub(super) given: Given,
     /// Held from the first tail call, or the first map found in a map, on; see
@@ -64,6 +66,7 @@ impl<'r> Native<'r> {
             guarded: code.checks == Checks::Guarded,
             how,
             context,
+            was_given: false,
             given: Given::default(),
             guard: None,
             held_for: 0,
@@ -83,6 +86,7 @@ impl<'r> Native<'r> {
     /// for some more runs in a row, since taking it costs more than using it. (Linux's
     /// TEST_RUN repeats within one RCU section, too.)
     fn held(&mut self) -> &Guard {
+        self.was_given = true;
         self.guard.get_or_insert_with(grace::pin)
     }
 
@@ -106,13 +110,12 @@ pub(crate) fn execute<'r>(
     if code.checks == Checks::Guarded {
         state.favour(None);
     }
-    if !fill(run, state) {
+    if !code.cells.is_empty() && !run.context.load_all(&code.cells, &mut state.cells) {
         return None;
     }
     let r0 = enter(run, state, code.entry(), [r1.bits, r2.bits, 0, 0, 0]);
-    let is_clean = |native: &Native<'_>| native.given.is_empty() && native.guard.is_none();
-    let clean = run.native.as_ref().is_some_and(is_clean);
-    if state.exit == Exit::None as u32 && clean && !run.has_found() {
+    let was_given = run.native.as_ref().is_some_and(|native| native.was_given);
+    if state.exit == Exit::None as u32 && !was_given && !run.has_found() {
         return Some(Outcome::Returned(r0));
     }
     let result = if state.exit == Exit::None as u32 { Ok(r0) } else { go_on(run, state) };
@@ -148,14 +151,12 @@ fn tidy(run: &mut Run<'_>) {
         native.guarded = run.program.compiled().is_some_and(|code| code.is_guarded());
     }
     native.given.clear();
-    native.next = None;
-    if native.stop.is_some() {
-        (native.stop, native.depth) = (None, 0);
-    }
+    (native.next, native.stop, native.depth) = (None, None, 0);
     native.held_for += 1;
     if native.held_for >= HELD_RUNS {
         (native.guard, native.held_for) = (None, 0);
     }
+    native.was_given = native.guard.is_some();
 }
 
 /// Runs in a row that one guard is held for.
@@ -383,6 +384,7 @@ impl<'r> Run<'r> {
         let Some(native) = &mut self.native else { return };
         let memory = matches!(value.kind(), Kind::MapValue | Kind::Record | Kind::Memory);
         if native.is_guarded() && memory {
+            native.was_given = true;
             native.given.add(value.region());
             self.favour(state, value.region());
         }

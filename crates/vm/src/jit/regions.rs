@@ -26,10 +26,6 @@ impl Given {
         self.0.remove(&start);
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub fn clear(&mut self) {
         self.0.clear();
     }

@@ -6,7 +6,7 @@ use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use skep_abi::Errno;
+use skep_abi::{Errno, MapType};
 
 use super::run_of;
 use crate::helpers::{self, checksum, packet};
@@ -119,6 +119,22 @@ pub unsafe extern "C" fn lookup(state: *mut State<'_>, map: *const Map, key: u64
     let key = unsafe { bytes_at(key, map.key_size()) };
     let found = map.lookup(&key, cpu);
     found.map_or(0, |value| value.as_ptr().expose_provenance() as u64)
+}
+
+/// `bpf_map_lookup_elem` on any map of the run's.
+///
+/// # Safety
+/// `word` is a map's, `key` points to one of its keys.
+pub unsafe extern "C" fn find(state: *mut State<'_>, word: u64, key: u64) -> u64 {
+    // SAFETY: as the caller promises.
+    let map = unsafe { map(state, word) };
+    // SAFETY: null, or a map that the run holds.
+    let of_maps = match unsafe { map.as_ref() } {
+        Some(map) => matches!(map.map_type(), MapType::ArrayOfMaps | MapType::HashOfMaps),
+        None => return 0,
+    };
+    // SAFETY: as the caller promises.
+    unsafe { if of_maps { inner(state, map, key) } else { lookup(state, map, key) } }
 }
 
 /// `bpf_map_update_elem`.

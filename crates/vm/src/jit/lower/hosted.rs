@@ -17,6 +17,8 @@ use crate::jit::ir::Val;
 use crate::jit::run::offset;
 use crate::maps::Map;
 
+const LOOKUP: u32 = 1;
+
 fn is_map_of_maps(map: &Map) -> bool {
     matches!(map.map_type(), MapType::ArrayOfMaps | MapType::HashOfMaps)
 }
@@ -57,12 +59,10 @@ impl Lowering<'_, '_> {
             5 | 125 | 160 | 208 => direct::ktime as *const () as usize,
             7 => direct::random as *const () as usize,
             _ if !elided => return None,
-            1 => match self.map(args[0]) {
+            LOOKUP => match self.map(args[0]) {
                 Some(map) if is_map_of_maps(map) => direct::inner as *const () as usize,
                 Some(_) => direct::lookup as *const () as usize,
-                // It may be found in a map of maps.
-                None if self.names_all_maps() => direct::lookup as *const () as usize,
-                None => return None,
+                None => direct::find as *const () as usize,
             },
             2 => direct::update as *const () as usize,
             3 => direct::delete as *const () as usize,
@@ -82,6 +82,7 @@ impl Lowering<'_, '_> {
         let mut values = Vec::new();
         for (&arg, tag) in args.iter().zip(row.tags).take(row.count) {
             values.push(match tag {
+                Tag::Map if helper == LOOKUP && self.map(arg).is_none() => self.value(arg),
                 Tag::Map => self.map_address(arg),
                 _ => self.value(arg),
             });
