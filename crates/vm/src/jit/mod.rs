@@ -37,7 +37,7 @@ use crate::objects::MapHandle;
 use crate::program::Program;
 use ir::{ByteOrder, Module};
 use lower::code::CodeMemory;
-pub use lower::native::{Native, NativeFunction};
+pub use lower::machine_code::{MachineCode, MachineFunction};
 
 /// Which checks compiled code makes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -198,11 +198,11 @@ fn plan(program: &Program, guarded: bool, passes: Passes) -> (Source<'_>, Option
 ///
 /// # Errors
 /// Something that is not compiled.
-pub fn list_program(
+pub(crate) fn list_program(
     program: &Program,
     guarded: bool,
     passes: Passes,
-) -> Result<(Checks, Native), JitError> {
+) -> Result<(Checks, MachineCode), JitError> {
     let (source, options) = plan(program, guarded, passes);
     let module = optimise(source, options)?;
     let machine = lower::Machine::host()?;
@@ -219,7 +219,7 @@ fn generate(source: Source<'_>, options: Options) -> Result<Code, JitError> {
 
 impl Code {
     /// Machine code of this machine, ready to run.
-    fn new(native: Native, module: Module, checks: Checks) -> Result<Code, JitError> {
+    fn new(native: MachineCode, module: Module, checks: Checks) -> Result<Code, JitError> {
         let memory = CodeMemory::new(&native.bytes, native.lead)
             .map_err(|error| JitError::Memory(error.kind()))?;
         Ok(Code { memory, checks, callbacks: native.callbacks, cells: module.cells })

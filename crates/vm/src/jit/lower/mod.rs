@@ -5,8 +5,8 @@ mod calls;
 pub mod code;
 mod func;
 mod hosted;
+pub mod machine_code;
 mod memory;
-pub mod native;
 
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{
@@ -21,7 +21,7 @@ use std::sync::{Arc, OnceLock};
 use super::ir::{Func, Module};
 use super::{Checks, JitError};
 use crate::objects::MapHandle;
-use native::{Native, NativeFunction};
+use machine_code::{MachineCode, MachineFunction};
 
 /// Values and blocks of a function from which on registers are given out in one pass:
 /// backtracking takes time that grows with the square.
@@ -108,7 +108,7 @@ pub fn lower(
     checks: Checks,
     machine: &Machine,
     lines: bool,
-) -> Result<Native, JitError> {
+) -> Result<MachineCode, JitError> {
     let size =
         |func: &Func| func.order.iter().map(|blk| func.blocks[blk.at()].insts.len() + 1).sum();
     let values: usize = module.funcs.iter().map(size).max().unwrap_or(0);
@@ -119,7 +119,7 @@ pub fn lower(
     for &(_, func) in &module.callbacks {
         entered[func as usize] = true;
     }
-    let mut native = Native::default();
+    let mut native = MachineCode::default();
     let (mut starts, mut calls) = (Vec::new(), Vec::new());
     let mut builders = FunctionBuilderContext::new();
     let mut context = Context::new();
@@ -146,7 +146,7 @@ pub fn lower(
         starts.push(start);
         code.extend_from_slice(compiled.buffer.data());
         if lines {
-            native.functions.push(NativeFunction::new(source, compiled, start));
+            native.functions.push(MachineFunction::new(source, compiled, start));
         }
         let relocs = compiled.buffer.relocs().to_vec();
         for reloc in relocs {

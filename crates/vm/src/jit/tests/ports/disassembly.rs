@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use skep_isa::{AluOp, AtomicOp, Callee, Cond, Insn, Operand, Order, Reg, Size, Width};
 
 use super::{PORTS, Port};
-use crate::jit::{Checks, Native, Options, Passes};
+use crate::jit::{Checks, MachineCode, Options, Passes};
 
 /// Code as LLVM's text; `None` where LLVM is missing. Bytes that it cannot read fail.
-fn disassemble(port: &Port, native: &Native) -> Option<String> {
+fn disassemble(port: &Port, native: &MachineCode) -> Option<String> {
     let triple = format!("--triple={}-unknown-linux-gnu", port.name);
     let mut command = Command::new("llvm-mc-19");
     command.args(["--disassemble", &triple]);

@@ -8,7 +8,7 @@ mod swapped;
 
 use crate::jit::ir::ByteOrder;
 use crate::jit::lower::{Machine, lower};
-use crate::jit::{JitError, Native, Options, Source, optimise};
+use crate::jit::{JitError, MachineCode, Options, Source, optimise};
 use skep_isa::Insn;
 
 /// A machine that code is made for.
@@ -43,7 +43,7 @@ impl Port {
         machine: &Machine,
         insns: &[Insn],
         options: Options,
-    ) -> Result<Native, JitError> {
+    ) -> Result<MachineCode, JitError> {
         let source = Source { bytes: self.bytes, ..Source::bare(insns) };
         let module = optimise(source, options)?;
         lower(&module, &[], options.checks, machine, true)

@@ -9,7 +9,7 @@ use crate::jit::ir::Func;
 
 /// Machine code of a program.
 #[derive(Default)]
-pub struct Native {
+pub struct MachineCode {
     /// All functions; the entry is the first byte.
     pub bytes: Vec<u8>,
     /// How far behind the start of a page the first byte is placed best.
@@ -17,14 +17,14 @@ pub struct Native {
     /// Where the functions start that helpers call: by their first slots, sorted.
     pub(crate) callbacks: Vec<(Pc, u32)>,
     /// Functions in the order of their code; only where they were asked for.
-    pub functions: Vec<NativeFunction>,
+    pub functions: Vec<MachineFunction>,
 }
 
 /// One function.
-pub struct NativeFunction {
+pub struct MachineFunction {
     /// The instruction that it starts with.
     pub pc: Pc,
-    /// Where its code is in [`Native::bytes`].
+    /// Where its code is in [`MachineCode::bytes`].
     pub start: usize,
     /// Bytes of it.
     pub len: usize,
@@ -35,8 +35,8 @@ pub struct NativeFunction {
     pub blocks: Vec<usize>,
 }
 
-impl NativeFunction {
-    pub(super) fn new(func: &Func, compiled: &CompiledCode, start: usize) -> NativeFunction {
+impl MachineFunction {
+    pub(super) fn new(func: &Func, compiled: &CompiledCode, start: usize) -> MachineFunction {
         let mut lines: Vec<(usize, Option<Pc>)> = Vec::new();
         let mut put = |at: u32, pc: Option<Pc>| {
             if lines.last().is_none_or(|last| last.1 != pc) {
@@ -53,6 +53,6 @@ impl NativeFunction {
         }
         let blocks = compiled.bb_starts.iter().map(|&at| at as usize).collect();
         let pc = func.pcs.first().copied().unwrap_or(0);
-        NativeFunction { pc, start, len: compiled.buffer.data().len(), lines, blocks }
+        MachineFunction { pc, start, len: compiled.buffer.data().len(), lines, blocks }
     }
 }
