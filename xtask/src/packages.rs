@@ -18,7 +18,7 @@ const fn package(name: &'static str, reason: &'static str) -> Package {
 }
 
 /// What the tests compare with and build with.
-pub const NEEDED: [Package; 17] = [
+pub const NEEDED: [Package; 19] = [
     package("gcc", "links Rust programs and builds libbpf, the loader's judge"),
     package("g++", "builds libFuzzer"),
     package("make", "builds libbpf"),
@@ -28,6 +28,8 @@ pub const NEEDED: [Package; 17] = [
     package("libbpf-dev", "headers of the example programs"),
     package("clang-19", "rebuilds the example programs"),
     package("llvm-19", "its disassembler judges ours"),
+    package("lld-19", "links what runs code of other machines"),
+    package("qemu-user", "runs code of other machines"),
     package("bpftool", "its dumps of types judge ours"),
     package("tcpdump", "its filters and captures judge ours"),
     package("z3", "proves the verifier's scalar domain"),

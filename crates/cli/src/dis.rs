@@ -1,5 +1,9 @@
 //! `skep dis`: instructions as text, among the names and source lines that an object
 //! has for them. Counterparts: `llvm-objdump -dS`, `bpftool prog dump xlated linum`.
+//! What they are compiled to is [`native`]'s.
+
+mod machine;
+mod native;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -13,6 +17,7 @@ use skep::load::{Function, Object, Symbol};
 
 use crate::failure::{Failure, Status};
 use crate::objects::symbol_name;
+use crate::run::engine::CompilerArgs;
 use crate::terminal::{Paint, clean};
 use crate::{Outcome, files, hex, objects};
 
@@ -22,6 +27,7 @@ use crate::{Outcome, files, hex, objects};
   skep dis prog.bpf.o                       as llvm-objdump prints them
   skep dis prog.bpf.o --style linux         as the kernel's verifier prints them
   skep dis prog.bpf.o --program syn_guard   one program and what it calls
+  skep dis prog.bpf.o --native              with the machine code that each becomes
   skep asm prog.s --raw -o - | skep dis --raw -")]
 pub struct Args {
     /// A BPF object, or with --raw bare instructions; - is the standard input
@@ -41,6 +47,12 @@ pub struct Args {
     /// FILE is bare instructions as hex text
     #[arg(long, requires = "raw")]
     hex: bool,
+    /// Print the machine code that the embedded kernel's compiler makes of each program,
+    /// below the instructions that it comes from
+    #[arg(long, conflicts_with_all = ["raw", "section"])]
+    native: bool,
+    #[command(flatten)]
+    compiler: CompilerArgs,
     /// Leave out the source lines
     #[arg(long)]
     no_source: bool,
@@ -74,6 +86,13 @@ impl From<StyleName> for Style {
 
 /// `skep dis`.
 pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
+    if args.native {
+        return native::run(&args, out);
+    }
+    if args.compiler.are_given() {
+        let failure = Failure::unusable("--checks and --passes are about machine code");
+        return Err(failure.hint("add --native"));
+    }
     if args.raw {
         let slots = crate::run::raw::read_slots(&args.file, args.hex)?;
         let listing = Listing {

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use crate::hooks::Context;
 use crate::interp::{Outcome, Run};
 use crate::jit::host::{self, Native};
-use crate::jit::{Code, JitError, Passes, State, compile_program};
+use crate::jit::{
+    Checks, Code, JitError, MachineCode, Passes, State, compile_program, list_program,
+};
 use crate::mem::value::{Region, Value};
 use crate::program::Program;
 use crate::{Vcpu, Vm};
@@ -59,16 +61,29 @@ impl Program {
     /// Its compiled code, made at the first call; `None` where there is none.
     pub(crate) fn code(&self, how: How) -> Option<&Arc<Code>> {
         let code = self.code.get_or_init(|| {
-            let passes = match self.insns.len() {
-                0..=MOST_OPTIMISED => how.passes,
-                _ if self.insns.len() <= MOST_COMPILED => how.passes.only(Passes::CHEAP),
-                _ => return Err(JitError::TooLarge { what: "instructions" }),
-            };
-            let code = compile_program(self, how.guarded, passes)?;
+            let code = compile_program(self, how.guarded, self.tier(how)?)?;
             perf_map::add(&self.name, self.id, &code);
             Ok(Arc::new(code))
         });
         code.as_ref().ok()
+    }
+
+    /// The passes that a program of its size gets.
+    fn tier(&self, how: How) -> Result<Passes, JitError> {
+        match self.insns.len() {
+            0..=MOST_OPTIMISED => Ok(how.passes),
+            _ if self.insns.len() <= MOST_COMPILED => Ok(how.passes.only(Passes::CHEAP)),
+            _ => Err(JitError::TooLarge { what: "instructions" }),
+        }
+    }
+
+    /// The machine code that it is run by, to be read; `None` where it is interpreted.
+    ///
+    /// # Errors
+    /// Something that is not compiled.
+    pub fn machine_code(&self, vm: &Vm) -> Option<Result<(Checks, MachineCode), JitError>> {
+        let how = vm.how()?;
+        Some(self.tier(how).and_then(|passes| list_program(self, how.guarded, passes)))
     }
 
     /// Why it is interpreted, where it was to be compiled and could not be.

@@ -12,16 +12,17 @@ const HEADING: &str = "Engine of the embedded kernel";
 #[derive(clap::Args, Clone, Debug)]
 pub struct EngineArgs {
     /// Interpret the program, which checks every access and says most of a bad one
-    #[arg(long, help_heading = HEADING)]
+    #[arg(long, conflicts_with_all = ["checks", "passes"], help_heading = HEADING)]
     interpret: bool,
+    #[command(flatten)]
+    compiler: CompilerArgs,
+}
+
+/// How the embedded kernel compiles programs.
+#[derive(clap::Args, Clone, Debug)]
+pub struct CompilerArgs {
     /// Checks that compiled code makes: what the verifier did not prove, or all
-    #[arg(
-        long,
-        value_enum,
-        value_name = "WHICH",
-        conflicts_with = "interpret",
-        help_heading = HEADING
-    )]
+    #[arg(long, value_enum, value_name = "WHICH", help_heading = HEADING)]
     checks: Option<Kept>,
     /// Passes of the compiler: names, `all`, `none`, or what to leave out: -inline,-ranges
     #[arg(
@@ -29,7 +30,6 @@ pub struct EngineArgs {
         value_name = "LIST",
         value_parser = passes,
         allow_hyphen_values = true,
-        conflicts_with = "interpret",
         long_help = passes_help(),
         help_heading = HEADING
     )]
@@ -49,14 +49,14 @@ impl EngineArgs {
     /// Has a kernel run programs like that. What the verifier refused is interpreted
     /// unless checks were asked for: the interpreter says most of a bad access.
     pub fn apply(&self, vm: Vm) -> Vm {
-        let engine = match (self.interpret, self.checks) {
+        let engine = match (self.interpret, self.compiler.checks) {
             (true, _) => Engine::Interpreter,
             (false, Some(Kept::Guarded)) => Engine::Guarded,
             (false, Some(Kept::Elided)) => Engine::Auto,
             (false, None) if vm.verifies() => Engine::Auto,
             (false, None) => Engine::Interpreter,
         };
-        vm.with_engine(engine).with_passes(self.passes.unwrap_or(Passes::ALL))
+        vm.with_engine(engine).with_passes(self.compiler.passes.unwrap_or(Passes::ALL))
     }
 
     /// For a kernel that is not the embedded one.
@@ -64,7 +64,7 @@ impl EngineArgs {
     /// # Errors
     /// Something was asked for that only the embedded kernel has.
     pub fn refuse(&self) -> Result<(), Failure> {
-        match self.interpret || self.checks.is_some() || self.passes.is_some() {
+        match self.interpret || self.compiler.are_given() {
             true => Err(Failure::unusable(
                 "--interpret, --checks and --passes are the embedded kernel's",
             )),
@@ -93,6 +93,22 @@ fn passes(text: &str) -> Result<Passes, String> {
         passes = if off { passes.without(named) } else { passes.with(named) };
     }
     Ok(passes)
+}
+
+impl CompilerArgs {
+    /// Has a kernel compile every program like that.
+    pub fn apply(&self, vm: Vm) -> Vm {
+        let engine = match self.checks {
+            Some(Kept::Guarded) => Engine::Guarded,
+            Some(Kept::Elided) | None => Engine::Auto,
+        };
+        vm.with_engine(engine).with_passes(self.passes.unwrap_or(Passes::ALL))
+    }
+
+    /// Whether anything is asked for.
+    pub fn are_given(&self) -> bool {
+        self.checks.is_some() || self.passes.is_some()
+    }
 }
 
 fn passes_help() -> String {

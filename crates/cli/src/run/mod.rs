@@ -12,14 +12,14 @@
 mod clock;
 mod compare;
 mod contents;
-mod engine;
+pub mod engine;
 mod fill;
 mod json;
 pub mod raw;
 mod records;
 mod report;
 mod select;
-mod side;
+pub mod side;
 mod stream;
 mod verdict;
 

@@ -311,7 +311,11 @@ fn named(skep: &Skep, name: &str) -> Result<Program, Failure> {
     }
 }
 
-fn load(
+/// Loads an object into a kernel.
+///
+/// # Errors
+/// What the kernel refused, and why.
+pub fn load(
     kernel: &Arc<dyn Kernel>,
     linked: &Linked,
     target: &Target,

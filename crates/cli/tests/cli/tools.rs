@@ -303,3 +303,68 @@ fn completions_and_manual_pages_know_every_command() {
         assert!(page.contains(&format!("skep {command}")), "{page}");
     }
 }
+
+/// LLVM's mnemonics for bytes of x86-64, with prefixes as instructions of their own.
+#[cfg(target_arch = "x86_64")]
+fn mnemonics(bytes: &str) -> Option<Vec<String>> {
+    let folder = Folder::new();
+    let file = folder.file("code.txt", bytes);
+    let args = ["--disassemble", "--triple=x86_64-unknown-linux-gnu", &file];
+    let text = tool(&["llvm-mc-19", "llvm-mc"], &args)?;
+    let lines = text.lines().filter(|line| line.starts_with('\t') && !line.contains(".text"));
+    Some(lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn dis_native_prints_the_instructions_that_llvm_reads_in_the_same_bytes() {
+    for checks in ["elided", "guarded"] {
+        let object = "examples/syn_guard.bpf.o";
+        let json = skep(&["dis", object, "--native", "--checks", checks, "--json"]).json();
+        let program = &json["programs"][0];
+        assert_eq!(program["checks"], checks);
+        let (mut hex, mut ours) = (String::new(), Vec::new());
+        for function in program["functions"].as_array().unwrap() {
+            for line in function["native"].as_array().unwrap() {
+                let bytes = line["bytes"].as_str().unwrap();
+                for at in (0..bytes.len()).step_by(2) {
+                    hex.push_str(&format!("0x{} ", &bytes[at..at + 2]));
+                }
+                let text = line["text"].as_str().unwrap();
+                let mut words = text.split_whitespace();
+                let first = words.next().unwrap().to_owned();
+                if first == "lock" {
+                    ours.push(first);
+                    ours.push(words.next().unwrap().to_owned());
+                } else {
+                    ours.push(first);
+                }
+            }
+        }
+        let Some(theirs) = mnemonics(&hex) else { return };
+        assert_eq!(ours.len(), theirs.len(), "{checks}");
+        assert!(ours.len() > 100, "{checks}: {}", ours.len());
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            // LLVM writes the size behind each.
+            assert!(theirs.starts_with(ours.as_str()), "{checks}: {ours}, not {theirs}");
+        }
+    }
+}
+
+#[test]
+fn dis_native_stands_below_source_lines_and_instructions() {
+    let out = skep(&["dis", "examples/hello.bpf.o", "--native"]).done();
+    let order = ["program \"hello\": ", "<hello>:", "; __sync_fetch_and_add("];
+    let places: Vec<_> = order.iter().map(|text| out.find(text).expect(text)).collect();
+    assert!(places.is_sorted(), "{out}");
+    assert!(out.contains("lock *(u64 *)(r3 + 0x0) += r2\n"), "{out}");
+    let bare = skep(&["dis", "examples/hello.bpf.o", "--native", "--no-source"]).done();
+    assert!(!bare.contains("__sync"), "{bare}");
+    let small = skep(&["dis", "examples/hello.bpf.o", "--native", "--passes", "none"]).done();
+    assert_ne!(out, small, "passes are heard");
+    let (error, hint) = skep(&["dis", "examples/hello.bpf.o", "--checks", "guarded"]).failed(2);
+    assert!(error.contains("machine code") && hint.contains("--native"), "{error} {hint}");
+    let (error, _) =
+        skep(&["dis", "examples/hello.bpf.o", "--native", "--program", "other"]).failed(2);
+    assert!(error.contains("no program \"other\""), "{error}");
+}

@@ -35,8 +35,9 @@ use skep_verify::Facts;
 use crate::helpers::tags;
 use crate::objects::MapHandle;
 use crate::program::Program;
-use ir::Module;
+use ir::{ByteOrder, Module};
 use lower::code::CodeMemory;
+pub use lower::machine_code::{MachineCode, MachineFunction};
 
 /// Which checks compiled code makes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,12 +61,21 @@ pub struct Source<'s> {
     pub fact_maps: &'s [Option<Arc<MapHandle>>],
     /// Whether there is a kernel around the run: without one, there are no helpers.
     pub hosted: bool,
+    /// How the machine that code is made for orders bytes.
+    pub bytes: ByteOrder,
 }
 
 impl<'s> Source<'s> {
     /// Instructions that know nothing but their memory.
     pub fn bare(insns: &'s [Insn]) -> Source<'s> {
-        Source { insns, maps: &[], facts: None, fact_maps: &[], hosted: false }
+        Source {
+            insns,
+            maps: &[],
+            facts: None,
+            fact_maps: &[],
+            hosted: false,
+            bytes: ByteOrder::HOST,
+        }
     }
 }
 
@@ -162,6 +172,12 @@ pub(crate) fn compile_program(
     guarded: bool,
     passes: Passes,
 ) -> Result<Code, JitError> {
+    let (source, options) = plan(program, guarded, passes);
+    generate(source, options)
+}
+
+/// What of a loaded program is compiled, and how.
+fn plan(program: &Program, guarded: bool, passes: Passes) -> (Source<'_>, Options) {
     // What these helpers read is checked, and only checked code tells where things are.
     let wild = program.insns.iter().any(|insn| match insn {
         Insn::Call(Callee::Helper(id)) => tags::reads_any_address(*id),
@@ -172,17 +188,43 @@ pub(crate) fn compile_program(
     let checks = if facts.is_some() { Checks::Elided } else { Checks::Guarded };
     let fact_maps = program.proof.as_ref().map_or(&[][..], |proof| &proof.maps);
     let (insns, maps) = (&*program.insns, &*program.maps);
-    let source = Source { insns, maps, facts, fact_maps, hosted: true };
-    generate(source, Options { checks, passes })
+    let bytes = ByteOrder::HOST;
+    let source = Source { insns, maps, facts, fact_maps, hosted: true, bytes };
+    (source, Options { checks, passes })
+}
+
+/// The machine code of a loaded program, with the instruction that each part of it comes
+/// from. It is the code that [`compile_program`] gives, but it is not made to run.
+///
+/// # Errors
+/// Something that is not compiled.
+pub(crate) fn list_program(
+    program: &Program,
+    guarded: bool,
+    passes: Passes,
+) -> Result<(Checks, MachineCode), JitError> {
+    let (source, options) = plan(program, guarded, passes);
+    let module = optimise(source, options)?;
+    let machine = lower::Machine::host()?;
+    let native = lower::lower(&module, source.maps, options.checks, machine, true)?;
+    Ok((options.checks, native))
 }
 
 fn generate(source: Source<'_>, options: Options) -> Result<Code, JitError> {
     let module = optimise(source, options)?;
-    let (memory, callbacks) = lower::lower(&module, source.maps, options.checks)?;
-    Ok(Code { memory, checks: options.checks, callbacks, cells: module.cells })
+    let machine = lower::Machine::host()?;
+    let native = lower::lower(&module, source.maps, options.checks, machine, false)?;
+    Code::new(native, module, options.checks)
 }
 
 impl Code {
+    /// Machine code of this machine, ready to run.
+    fn new(native: MachineCode, module: Module, checks: Checks) -> Result<Code, JitError> {
+        let memory = CodeMemory::new(&native.bytes, native.lead)
+            .map_err(|error| JitError::Memory(error.kind()))?;
+        Ok(Code { memory, checks, callbacks: native.callbacks, cells: module.cells })
+    }
+
     /// Which checks it makes.
     pub fn checks(&self) -> Checks {
         self.checks

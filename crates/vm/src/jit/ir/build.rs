@@ -8,7 +8,7 @@ use skep_isa::{AluOp, Callee, ImmKind, Insn, Operand, Order, Pc, Reg, Size, Widt
 
 use skep_verify::{Edges, Region};
 
-use super::{Bin, Blk, Block, Edge, Exit, Func, Module, Op, Term, Val};
+use super::{Bin, Blk, Block, ByteOrder, Edge, Exit, Func, Module, Op, Term, Val};
 use crate::helpers::{TAIL_CALL, tags};
 use crate::interp::MAY_GOTO_LIMIT;
 use crate::jit::{JitError, Source};
@@ -162,11 +162,16 @@ impl Builder<'_> {
             let at = usize::try_from(address.checked_sub(*start)?).ok()?;
             let found = bytes.get(at..at.checked_add(size.bytes() as usize)?)?;
             let mut word = [0; 8];
-            match cfg!(target_endian = "little") {
-                true => word[..found.len()].copy_from_slice(found),
-                false => word[8 - found.len()..].copy_from_slice(found),
-            }
-            Some(u64::from_ne_bytes(word))
+            Some(match self.source.bytes {
+                ByteOrder::Little => {
+                    word[..found.len()].copy_from_slice(found);
+                    u64::from_le_bytes(word)
+                }
+                ByteOrder::Big => {
+                    word[8 - found.len()..].copy_from_slice(found);
+                    u64::from_be_bytes(word)
+                }
+            })
         })
     }
 
@@ -316,6 +321,7 @@ impl Builder<'_> {
             blocks: vec![empty; count],
             order: Vec::new(),
             frames: 1,
+            bytes: self.source.bytes,
         };
         let zero = func.push(Op::Const(0), entry);
         let mut regs = [zero; REGS];
@@ -633,8 +639,8 @@ impl Filler<'_, '_> {
             Insn::ByteSwap { order, size, dst } => {
                 let (bits, of) = (size.bits() as u8, self.get(dst));
                 let swaps = match order {
-                    Order::Le => cfg!(target_endian = "big"),
-                    Order::Be => cfg!(target_endian = "little"),
+                    Order::Le => self.func.bytes == ByteOrder::Big,
+                    Order::Be => self.func.bytes == ByteOrder::Little,
                     Order::Swap => true,
                 };
                 let val = match (swaps, size) {

@@ -499,6 +499,30 @@ pub struct Block {
     pub term: Term,
 }
 
+/// Which byte of a number comes first in memory, on the machine that code is made for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ByteOrder {
+    /// The lowest.
+    Little,
+    /// The highest.
+    Big,
+}
+
+impl ByteOrder {
+    /// That of the machine that we run on.
+    pub const HOST: ByteOrder =
+        if cfg!(target_endian = "little") { ByteOrder::Little } else { ByteOrder::Big };
+
+    /// How far up in a number of `bytes` a part of `size` bytes is that lies `off` bytes
+    /// behind its start, in bits.
+    pub fn shift(self, bytes: u32, off: u32, size: u32) -> u32 {
+        match self {
+            ByteOrder::Little => 8 * off,
+            ByteOrder::Big => 8 * (bytes - off - size),
+        }
+    }
+}
+
 /// A function: a program or a subprogram. The entry's parameters are r1 to r5.
 #[derive(Clone, Debug)]
 pub struct Func {
@@ -512,6 +536,8 @@ pub struct Func {
     pub order: Vec<Blk>,
     /// Stack frames that it needs: its own and those of functions inlined into it.
     pub frames: u32,
+    /// The machine's.
+    pub bytes: ByteOrder,
 }
 
 impl Func {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    Block, BlockArg, ExtFuncData, ExternalName, Function, InstBuilder, JumpTableData, StackSlot,
-    StackSlotData, StackSlotKind, Type, UserExternalName, Value, types::*,
+    Block, BlockArg, ExtFuncData, ExternalName, Function, InstBuilder, JumpTableData, SourceLoc,
+    StackSlot, StackSlotData, StackSlotKind, Type, UserExternalName, Value, types::*,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
@@ -37,6 +37,8 @@ pub struct Target<'t> {
     pub maps: &'t [Arc<MapHandle>],
     /// Whether functions ask the kernel around them, which may end the run.
     pub hosted: bool,
+    /// Whether code says which instructions it comes from.
+    pub lines: bool,
 }
 
 /// Lowers `func` into `into`.
@@ -105,6 +107,8 @@ impl Lowering<'_, '_> {
             if blk == Blk::ENTRY && self.target.checks == Checks::Guarded {
                 self.frame_pointer = Some(self.field(I64, offset::FRAME));
             }
+            // What no instruction of this block comes before is none's.
+            self.builder.set_srcloc(SourceLoc::default());
             let block = &self.func.blocks[blk.at()];
             for &inst in &block.insts {
                 self.inst(inst);
@@ -166,6 +170,9 @@ impl Lowering<'_, '_> {
 
     fn inst(&mut self, inst: Val) {
         let pc = self.func.pcs[inst.at()];
+        if self.target.lines {
+            self.builder.set_srcloc(SourceLoc::new(pc));
+        }
         let value = match self.func.op(inst) {
             Op::Const(_) | Op::Param => return,
             Op::Frame(index) => self.frame(index),

@@ -1,27 +1,27 @@
 //! From SSA to machine code: Cranelift without its optimiser, with its backtracking
 //! register allocator. The SSA form knows nothing of it; this module is the border.
 
+mod calls;
 pub mod code;
 mod func;
 mod hosted;
+pub mod machine_code;
 mod memory;
 
-use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{
     AbiParam, ExternalName, Function, Signature, UserExternalName, UserFuncName, types::I64,
 };
-use cranelift_codegen::isa::{CallConv, OwnedTargetIsa, TargetIsa};
+use cranelift_codegen::isa::{Builder, CallConv, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, FinalizedRelocTarget};
 use cranelift_frontend::FunctionBuilderContext;
-use skep_isa::Pc;
 use std::sync::{Arc, OnceLock};
 
 use super::ir::{Func, Module};
 use super::{Checks, JitError};
 use crate::objects::MapHandle;
-use code::CodeMemory;
+use machine_code::{MachineCode, MachineFunction};
 
 /// Values and blocks of a function from which on registers are given out in one pass:
 /// backtracking takes time that grows with the square.
@@ -35,28 +35,56 @@ fn backend(error: impl std::fmt::Display) -> JitError {
     JitError::Backend(error.to_string())
 }
 
-/// The machine that we run on, with the settings that measured best, for functions of
-/// usual size and for large ones.
-fn host(large: bool) -> Result<&'static OwnedTargetIsa, JitError> {
-    static HOSTS: [OnceLock<Result<OwnedTargetIsa, JitError>>; 2] =
-        [OnceLock::new(), OnceLock::new()];
-    let made = HOSTS[usize::from(large)].get_or_init(|| {
-        let mut flags = settings::builder();
-        for (name, value) in [
-            ("opt_level", "none"),
-            ("regalloc_algorithm", if large { "single_pass" } else { "backtracking" }),
-            ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
-            ("enable_probestack", "false"),
-            ("unwind_info", "false"),
-            // Says where loops are.
-            ("machine_code_cfg_info", "true"),
-        ] {
-            flags.set(name, value).map_err(backend)?;
-        }
-        let target = cranelift_native::builder().map_err(backend)?;
-        target.finish(settings::Flags::new(flags)).map_err(backend)
-    });
-    made.as_ref().map_err(Clone::clone)
+/// A machine that code is made for, with the settings that measured best: for functions
+/// of usual size and for large ones.
+pub struct Machine {
+    usual: OwnedTargetIsa,
+    large: OwnedTargetIsa,
+}
+
+impl Machine {
+    /// The one that we run on.
+    ///
+    /// # Errors
+    /// One that the back end knows nothing of.
+    pub fn host() -> Result<&'static Machine, JitError> {
+        static HOST: OnceLock<Result<Machine, JitError>> = OnceLock::new();
+        let made = HOST.get_or_init(|| Machine::new(cranelift_native::builder().map_err(backend)?));
+        made.as_ref().map_err(Clone::clone)
+    }
+
+    fn new(target: Builder) -> Result<Machine, JitError> {
+        Ok(Machine { usual: set_up(&target, false)?, large: set_up(&target, true)? })
+    }
+
+    /// Any that the back end was built for.
+    ///
+    /// # Errors
+    /// It was not built for this one.
+    #[cfg(test)]
+    pub fn named(triple: &str) -> Result<Machine, JitError> {
+        Machine::new(cranelift_codegen::isa::lookup_by_name(triple).map_err(backend)?)
+    }
+
+    fn isa(&self, large: bool) -> &dyn TargetIsa {
+        if large { &*self.large } else { &*self.usual }
+    }
+}
+
+fn set_up(target: &Builder, large: bool) -> Result<OwnedTargetIsa, JitError> {
+    let mut flags = settings::builder();
+    for (name, value) in [
+        ("opt_level", "none"),
+        ("regalloc_algorithm", if large { "single_pass" } else { "backtracking" }),
+        ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
+        ("enable_probestack", "false"),
+        ("unwind_info", "false"),
+        // Says where loops are.
+        ("machine_code_cfg_info", "true"),
+    ] {
+        flags.set(name, value).map_err(backend)?;
+    }
+    target.finish(settings::Flags::new(flags)).map_err(backend)
 }
 
 /// Signature of every function: state, r1 to r5, gives r0. Rust calls those that are
@@ -69,27 +97,29 @@ fn signature(isa: &dyn TargetIsa, entered: bool) -> Signature {
     signature
 }
 
-/// Compiles a module; its first function is the entry. Gives also where the functions
-/// start that helpers call.
+/// Compiles a module for a machine; its first function is the entry. With `lines`, what
+/// comes out knows the instruction that each part of it comes from.
 ///
 /// # Errors
-/// The back end gave up, or there is no memory for code.
+/// The back end gave up.
 pub fn lower(
     module: &Module,
     maps: &[Arc<MapHandle>],
     checks: Checks,
-) -> Result<(CodeMemory, Vec<(Pc, u32)>), JitError> {
+    machine: &Machine,
+    lines: bool,
+) -> Result<MachineCode, JitError> {
     let size =
         |func: &Func| func.order.iter().map(|blk| func.blocks[blk.at()].insts.len() + 1).sum();
     let values: usize = module.funcs.iter().map(size).max().unwrap_or(0);
-    let isa = host(values > LARGE)?.as_ref();
+    let isa = machine.isa(values > LARGE);
     let mut entered = vec![false; module.funcs.len()];
     entered[0] = true;
     let hosted = module.calls_host();
     for &(_, func) in &module.callbacks {
         entered[func as usize] = true;
     }
-    let (mut code, mut lead) = (Vec::new(), 0);
+    let mut native = MachineCode::default();
     let (mut starts, mut calls) = (Vec::new(), Vec::new());
     let mut builders = FunctionBuilderContext::new();
     let mut context = Context::new();
@@ -98,22 +128,26 @@ pub fn lower(
         let signature = signature(isa, entered[index]);
         context.func =
             Function::with_name_signature(UserFuncName::user(0, index as u32), signature);
-        let target = func::Target { isa, entered: &entered, checks, maps, hosted };
+        let target = func::Target { isa, entered: &entered, checks, maps, hosted, lines };
         func::lower(source, target, &mut context.func, &mut builders);
         let compiled = context
             .compile(isa, &mut ControlPlane::default())
             .map_err(|error| backend(format!("{:?}", error.inner)))?;
+        let code = &mut native.bytes;
         code.resize(code.len().next_multiple_of(ALIGNMENT), 0);
-        let pad = aligned(lead + code.len(), &compiled.bb_edges);
+        let pad = aligned(native.lead + code.len(), &compiled.bb_edges);
         // The entry is the first byte; what is before it is no part of the code.
         if index == 0 {
-            lead = pad;
+            native.lead = pad;
         } else {
             code.resize(code.len() + pad, 0);
         }
         let start = code.len();
         starts.push(start);
         code.extend_from_slice(compiled.buffer.data());
+        if lines {
+            native.functions.push(MachineFunction::new(source, compiled, start));
+        }
         let relocs = compiled.buffer.relocs().to_vec();
         for reloc in relocs {
             let FinalizedRelocTarget::ExternalName(ExternalName::User(name)) = reloc.target else {
@@ -125,13 +159,12 @@ pub fn lower(
     }
     for (at, kind, callee, addend) in calls {
         let target = starts[callee as usize] as i64 + addend;
-        patch(&mut code, at, kind, target - at as i64)?;
+        calls::patch(&mut native.bytes, at, kind, target - at as i64)?;
     }
-    let mut callbacks: Vec<(Pc, u32)> =
+    native.callbacks =
         module.callbacks.iter().map(|&(pc, func)| (pc, starts[func as usize] as u32)).collect();
-    callbacks.sort_unstable();
-    let memory = CodeMemory::new(&code, lead).map_err(|error| JitError::Memory(error.kind()))?;
-    Ok((memory, callbacks))
+    native.callbacks.sort_unstable();
+    Ok(native)
 }
 
 /// How far on from `start` a function is placed best: where most loops, those that go
@@ -146,25 +179,4 @@ fn aligned(start: usize, edges: &[(u32, u32)]) -> usize {
         loops.iter().map(lost).sum()
     };
     (0..LINE).step_by(ALIGNMENT).min_by_key(cost).unwrap_or(0)
-}
-
-/// Writes the distance of a call into it.
-fn patch(code: &mut [u8], at: usize, kind: Reloc, distance: i64) -> Result<(), JitError> {
-    let far = || backend("a call that is too far");
-    let (word, bytes) = match kind {
-        Reloc::X86CallPCRel4 => {
-            let distance = i32::try_from(distance).map_err(|_| far())?;
-            (distance as u32, at..at + 4)
-        }
-        Reloc::Arm64Call => {
-            let old = u32::from_le_bytes([code[at], code[at + 1], code[at + 2], code[at + 3]]);
-            if !(-(1 << 27)..1 << 27).contains(&distance) {
-                return Err(far());
-            }
-            (old & 0xfc00_0000 | (distance >> 2) as u32 & 0x03ff_ffff, at..at + 4)
-        }
-        other => return Err(backend(format!("relocation {other}"))),
-    };
-    code[bytes].copy_from_slice(&word.to_le_bytes());
-    Ok(())
 }

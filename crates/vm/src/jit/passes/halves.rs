@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use skep_isa::{Size, Width};
 
 use super::promote::Frames;
-use crate::jit::ir::{Bin, Func, Op};
+use crate::jit::ir::{Bin, ByteOrder, Func, Op};
 
 /// Accesses to a word and to its halves; `None` for halves where another access crosses
 /// their border.
@@ -56,7 +56,7 @@ pub fn split(
                 val
             };
             // The first half is the lower one where bytes are in that order.
-            let (low, high) = if cfg!(target_endian = "little") { (0, 4) } else { (4, 0) };
+            let (low, high) = if func.bytes == ByteOrder::Little { (0, 4) } else { (4, 0) };
             match func.op(inst) {
                 Op::Load { size: Size::DW, base, off, .. } if splits(base, off) => {
                     let half = |at| Op::Load { size: Size::W, signed: false, base, off: off + at };

@@ -187,7 +187,8 @@ fn rewrite(
             match func.op(inst) {
                 Op::Load { size, signed, base, off } if let Some(slot) = slot_at(base, off) => {
                     let (_, inner) = frame_of[base.at()].unwrap_or_default();
-                    let shift = 8 * (inner + off - slots[slot].off) as u64;
+                    let (into, whole) = ((inner + off - slots[slot].off) as u32, slots[slot].bytes);
+                    let shift = u64::from(func.bytes.shift(whole, into, size.bytes()));
                     let mut val = state[slot];
                     if shift > 0 {
                         let amount = func.push(Op::Const(shift), pc);
@@ -202,7 +203,8 @@ fn rewrite(
                 }
                 Op::Store { size, base, off, value } if let Some(slot) = slot_at(base, off) => {
                     let (_, inner) = frame_of[base.at()].unwrap_or_default();
-                    let shift = 8 * (inner + off - slots[slot].off) as u64;
+                    let (into, whole) = ((inner + off - slots[slot].off) as u32, slots[slot].bytes);
+                    let shift = u64::from(func.bytes.shift(whole, into, size.bytes()));
                     let mut val = value;
                     if size != Size::DW {
                         let bits = size.bits() as u8;

@@ -96,11 +96,12 @@ mod tests {
     use skep_isa::Width;
 
     use super::*;
-    use crate::jit::ir::{Bin, Block, Edge, Term};
+    use crate::jit::ir::{Bin, Block, ByteOrder, Edge, Term};
 
     /// A loop whose two counters start at these numbers and step by 1.
     fn two_counters(first: u64, second: u64) -> Func {
-        let mut func = Func { ops: vec![], pcs: vec![], blocks: vec![], order: vec![], frames: 1 };
+        let (ops, pcs, blocks, order) = (vec![], vec![], vec![], vec![]);
+        let mut func = Func { ops, pcs, blocks, order, frames: 1, bytes: ByteOrder::HOST };
         let mut push = |op| func.push(op, 0);
         let (start, other) = (push(Op::Const(first)), push(Op::Const(second)));
         let (one, limit) = (push(Op::Const(1)), push(Op::Const(9)));

@@ -4,7 +4,7 @@
 
 use skep_isa::{Size, Width};
 
-use crate::jit::ir::{Bin, Func, Op, Val};
+use crate::jit::ir::{Bin, ByteOrder, Func, Op, Val};
 
 /// Widest tree of ORs that is looked at.
 const DEPTH: u32 = 12;
@@ -113,7 +113,7 @@ fn block(func: &mut Func, places: &Places, uses: &[u32], insts: Vec<Val>) -> Vec
         {
             continue;
         }
-        let groups = groups(&mut tree.leaves, places);
+        let groups = groups(&mut tree.leaves, places, func.bytes);
         if groups.iter().all(|(leaves, _)| leaves.len() == 1) {
             continue;
         }
@@ -190,7 +190,7 @@ fn block(func: &mut Func, places: &Places, uses: &[u32], insts: Vec<Val>) -> Vec
 
 /// Sorts loads into groups that one load can replace: neighbours, put together in
 /// one order, nothing stored in between, and as many bytes as a load has.
-fn groups(leaves: &mut [Leaf], places: &Places) -> Vec<(Vec<Leaf>, bool)> {
+fn groups(leaves: &mut [Leaf], places: &Places, bytes: ByteOrder) -> Vec<(Vec<Leaf>, bool)> {
     leaves.sort_by_key(|leaf| (leaf.base, leaf.off));
     let mut runs: Vec<(Vec<Leaf>, bool)> = Vec::new();
     for &leaf in leaves.iter() {
@@ -200,8 +200,14 @@ fn groups(leaves: &mut [Leaf], places: &Places) -> Vec<(Vec<Leaf>, bool)> {
             let next = last.base == leaf.base
                 && last.off + last.size as i32 == leaf.off
                 && places.epoch[last.val.at()] == places.epoch[leaf.val.at()];
-            let straight = leaf.shift == last.shift + 8 * last.size;
-            let reverse = last.size == 1 && leaf.size == 1 && leaf.shift + 8 == last.shift;
+            let up = leaf.shift == last.shift + 8 * last.size;
+            let down = leaf.shift + 8 * leaf.size == last.shift;
+            // As the machine itself puts them together, or the other way round.
+            let (straight, reverse) = match bytes {
+                ByteOrder::Little => (up, down),
+                ByteOrder::Big => (down, up),
+            };
+            let reverse = reverse && last.size == 1 && leaf.size == 1;
             let fresh = run.len() == 1;
             if next && (straight && (fresh || !*swapped) || reverse && (fresh || *swapped)) {
                 *swapped = reverse;

@@ -3,7 +3,7 @@
 
 use skep_isa::{Size, Width};
 
-use crate::jit::ir::{Bin, Func, Op, Val};
+use crate::jit::ir::{Bin, ByteOrder, Func, Op, Val};
 
 /// One store of a part of a value.
 #[derive(Clone, Copy)]
@@ -79,7 +79,7 @@ fn flush(func: &mut Func, open: &mut Vec<Part>, sorted: &mut Vec<Val>, out: &mut
     let mut joined = false;
     let mut rest = &open[..];
     while let Some(&first) = rest.first() {
-        let (count, swapped) = longest(rest);
+        let (count, swapped) = longest(rest, func.bytes);
         rest = &rest[count..];
         if count == 1 {
             sorted.push(first.store);
@@ -110,7 +110,7 @@ fn flush(func: &mut Func, open: &mut Vec<Part>, sorted: &mut Vec<Val>, out: &mut
 
 /// How many parts from the first on one store can replace, and whether it has to
 /// swap bytes.
-fn longest(parts: &[Part]) -> (usize, bool) {
+fn longest(parts: &[Part], order: ByteOrder) -> (usize, bool) {
     let first = parts[0];
     let next = |index: usize| {
         let (last, part) = (parts[index - 1], parts[index]);
@@ -120,7 +120,7 @@ fn longest(parts: &[Part]) -> (usize, bool) {
         next(index) && parts[index].shift == parts[index - 1].shift + 8 * first.bytes
     };
     let down = |index: usize| {
-        next(index) && first.bytes == 1 && parts[index].shift + 8 == parts[index - 1].shift
+        next(index) && parts[index].shift + 8 * first.bytes == parts[index - 1].shift
     };
     let run = |step: &dyn Fn(usize) -> bool| {
         1 + (1..parts.len()).take_while(|&index| step(index)).count()
@@ -130,12 +130,16 @@ fn longest(parts: &[Part]) -> (usize, bool) {
         if count < 2 {
             continue;
         }
-        if first.shift == 0 && run(&up) >= count {
-            return (count, false);
-        }
-        if first.bytes == 1 && first.shift == 8 * (bytes - 1) && run(&down) >= count {
-            return (count, true);
-        }
+        // As the machine itself stores a number, or the other way round.
+        let ascends = first.shift == 0 && run(&up) >= count;
+        let descends = first.shift == 8 * (bytes - first.bytes) && run(&down) >= count;
+        let swapped = match order {
+            ByteOrder::Little if ascends => false,
+            ByteOrder::Big if descends => false,
+            _ if first.bytes == 1 && (ascends || descends) => true,
+            _ => continue,
+        };
+        return (count, swapped);
     }
     (1, false)
 }

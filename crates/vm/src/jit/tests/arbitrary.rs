@@ -7,16 +7,18 @@ use skep_isa::{AluOp, AtomicOp, Callee, Cond, Imm64, Insn, Operand, Order, Reg, 
 use super::{Bed, configurations};
 
 /// Bytes of memory that the programs work on.
-const MEMORY: i16 = 64;
+pub const MEMORY: i16 = 64;
 /// Bytes of each frame that are written before anything else.
 const STACK: i16 = 72;
+/// Where in a frame pointers are kept.
+pub const POINTERS: i16 = -STACK;
 /// Registers for numbers.
 const NUMBERS: [Reg; 6] = [Reg::R0, Reg::R2, Reg::R3, Reg::R4, Reg::R5, Reg::R7];
 const SIZES: [Size; 4] = [Size::B, Size::H, Size::W, Size::DW];
 
 /// A program that returns whatever the memory holds.
 #[derive(Debug)]
-struct Program(Vec<Insn>);
+pub struct Program(pub Vec<Insn>);
 
 impl<'a> Arbitrary<'a> for Program {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Program> {
