@@ -10,6 +10,9 @@ mod calls;
 pub mod check;
 pub mod flow;
 mod print;
+pub mod vector;
+
+use vector::Vector;
 
 use skep_isa::{AluOp, AtomicOp, Cond, Pc, Size, Width};
 
@@ -271,6 +274,8 @@ pub enum Op {
     /// Enters the frame this far above the function's own, where a subprogram was
     /// inlined; leaves the run where frames are used up.
     Enter(u32),
+    /// An operation on vectors.
+    Vector(Vector),
 }
 
 impl Op {
@@ -305,6 +310,7 @@ impl Op {
                 args.iter_mut().for_each(|arg| *arg = change(*arg));
             }
             Op::TailCall { args, .. } => args.iter_mut().for_each(|arg| *arg = change(*arg)),
+            Op::Vector(op) => op.map(change),
         }
     }
 
@@ -331,6 +337,7 @@ impl Op {
                 | Op::StoreContext { .. }
                 | Op::Spend(_)
                 | Op::Enter(_)
+                | Op::Vector(Vector::Store { .. })
         )
     }
 
@@ -346,7 +353,11 @@ impl Op {
     pub fn is_pure(&self) -> bool {
         let varies = matches!(
             self,
-            Op::Load { .. } | Op::Param | Op::Answer | Op::Context { fixed: false, .. }
+            Op::Load { .. }
+                | Op::Param
+                | Op::Answer
+                | Op::Context { fixed: false, .. }
+                | Op::Vector(Vector::Load { .. } | Vector::Param(_))
         );
         !self.has_effect() && !varies
     }

@@ -5,6 +5,7 @@ pub mod code;
 mod func;
 mod hosted;
 mod memory;
+mod vector;
 
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;

@@ -7,6 +7,7 @@ mod halves;
 mod idioms;
 mod if_convert;
 mod inline;
+mod lanes;
 mod latches;
 mod load_cse;
 mod loops;
@@ -19,6 +20,7 @@ mod steps;
 mod switches;
 mod twins;
 mod unroll;
+mod vectorise;
 mod wide_loads;
 mod wide_stores;
 
@@ -32,7 +34,7 @@ use super::{Checks, JitError};
 pub struct Passes(u32);
 
 /// The passes by name, each at its bit.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "clean",
     "inline",
     "promote",
@@ -49,6 +51,7 @@ const NAMES: [&str; 16] = [
     "latches",
     "unroll",
     "constants",
+    "vectorise",
 ];
 
 const CLEAN: Passes = Passes(1);
@@ -67,6 +70,7 @@ const TWINS: Passes = Passes(1 << 12);
 const LATCHES: Passes = Passes(1 << 13);
 const UNROLL: Passes = Passes(1 << 14);
 const CONSTANTS: Passes = Passes(1 << 15);
+const VECTORISE: Passes = Passes(1 << 16);
 
 impl Passes {
     /// None but what the rest cannot do without.
@@ -157,6 +161,9 @@ pub fn run(module: &mut Module, passes: Passes, checks: Checks) -> Result<(), Ji
     apply(module, CLEAN, clean::run)?;
     apply(module, SIMPLIFY, simplify::run)?;
     apply(module, CLEAN, clean::run)?;
+    if checks == Checks::Elided {
+        apply(module, VECTORISE, vectorise::run)?;
+    }
     if passes.contains(UNROLL) {
         apply(module, UNROLL, unroll::run)?;
         apply(module, CLEAN, clean::run)?;

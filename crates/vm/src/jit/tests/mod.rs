@@ -7,6 +7,7 @@
 mod arbitrary;
 mod hostile;
 mod idioms;
+mod loops;
 mod vectors;
 
 use std::sync::{Arc, OnceLock};
