@@ -54,7 +54,11 @@ fn host(large: bool) -> Result<&'static OwnedTargetIsa, JitError> {
         ] {
             flags.set(name, value).map_err(backend)?;
         }
-        let target = cranelift_native::builder().map_err(backend)?;
+        let mut target = cranelift_native::builder().map_err(backend)?;
+        // Products of two numbers of 32 bits would be made of whole 64-bit lanes.
+        if cfg!(target_arch = "x86_64") {
+            target.set("has_avx512dq", "false").map_err(backend)?;
+        }
         target.finish(settings::Flags::new(flags)).map_err(backend)
     });
     made.as_ref().map_err(Clone::clone)

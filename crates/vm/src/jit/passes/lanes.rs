@@ -269,7 +269,7 @@ impl<'f> Builder<'f> {
     fn narrow(&mut self, vectors: &[Val], from: Size, upper: bool) -> Option<Vec<Val>> {
         let pairs: Vec<[Val; 2]> = vectors.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
         let row = self.row(from, &pairs, |&parts| Vector::Narrow { from, upper, parts });
-        (vectors.len() % 2 == 0).then_some(row.vectors)
+        vectors.len().is_multiple_of(2).then_some(row.vectors)
     }
 
     fn binary(&mut self, val: Val, op: Bin, width: Width, left: Val, right: Val) -> Option<Row> {
