@@ -161,8 +161,20 @@ pub fn run(module: &mut Module, passes: Passes, checks: Checks) -> Result<(), Ji
     apply(module, CLEAN, clean::run)?;
     apply(module, SIMPLIFY, simplify::run)?;
     apply(module, CLEAN, clean::run)?;
-    if checks == Checks::Elided {
+    if checks == Checks::Elided && passes.contains(VECTORISE) {
+        if module.funcs.iter().any(vectorise::divides) {
+            apply(module, SIMPLIFY, simplify::last)?;
+            apply(module, CLEAN, clean::run)?;
+        }
         apply(module, VECTORISE, vectorise::run)?;
+        if passes.contains(UNROLL) && module.funcs.iter().any(unroll::is_nested) {
+            // A loop whose inner loops are written out is one block.
+            apply(module, UNROLL, unroll::whole)?;
+            apply(module, CLEAN, clean::run)?;
+            apply(module, SIMPLIFY, simplify::last)?;
+            apply(module, CLEAN, clean::run)?;
+            apply(module, VECTORISE, vectorise::run)?;
+        }
     }
     if passes.contains(UNROLL) {
         apply(module, UNROLL, unroll::run)?;

@@ -53,6 +53,17 @@ pub fn run(func: &mut Func) {
     }
 }
 
+/// Whether loops of one block divide by constants, which there are no lanes for.
+pub fn divides(func: &Func) -> bool {
+    let preds = func.preds();
+    func.order.iter().filter(|&&blk| preds.of(blk).contains(&blk)).any(|blk| {
+        func.blocks[blk.at()].insts.iter().any(|&inst| match func.op(inst) {
+            Op::Bin(Bin::Div | Bin::Mod, _, _, by) => func.number(by).is_some(),
+            _ => false,
+        })
+    })
+}
+
 /// Whether this machine has the vectors that code is made for.
 fn is_there() -> bool {
     #[cfg(target_arch = "x86_64")]
