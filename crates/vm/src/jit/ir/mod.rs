@@ -227,6 +227,8 @@ pub enum Op {
     Helper {
         /// Its number.
         helper: u32,
+        /// Bytes of a key and of a value of the map that it gets, if that is known.
+        sizes: Option<[u32; 2]>,
         /// The frame that it is called from, above the function's own.
         depth: u32,
         /// r1 to r5.

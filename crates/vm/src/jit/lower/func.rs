@@ -242,7 +242,7 @@ impl Lowering<'_, '_> {
                 self.atomic(Access { pc, size, base, off }, op, value, expected)
             }
             Op::Call { func, depth, args } => self.call(inst, func, depth, args),
-            Op::Helper { helper, depth, args } => self.helper(pc, helper, depth, args),
+            Op::Helper { helper, depth, args, .. } => self.helper(pc, helper, depth, args),
             Op::TailCall { nested, depth, args } => self.tail_call(pc, nested, depth, args),
             Op::Cpu => self.field(I64, offset::CPU),
             Op::Answer => self.field(I64, offset::ANSWER),

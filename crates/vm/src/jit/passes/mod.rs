@@ -13,6 +13,7 @@ mod load_cse;
 mod loops;
 mod promote;
 mod ranges;
+mod reach;
 mod reassociate;
 mod rules;
 mod simplify;

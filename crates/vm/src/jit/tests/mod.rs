@@ -5,6 +5,7 @@
 //! program that returns an address returns the same one.
 
 mod arbitrary;
+mod frames;
 mod hostile;
 mod idioms;
 mod loops;
