@@ -36,7 +36,10 @@ impl Filler<'_, '_> {
             }
             _ => {}
         }
+        let mut sizes = None;
         if let Some(map) = self.known_map(pc) {
+            let known = &self.builder.source.maps[map as usize].map;
+            sizes = Some([known.key_size(), known.value_size()]);
             let layout = self.builder.source.maps[map as usize].map.layout();
             if let Some(layout) = layout.filter(|_| id == LOOKUP_ELEM) {
                 return self.element(pc, layout);
@@ -49,7 +52,7 @@ impl Filler<'_, '_> {
         }
         let (used, zero) = (tags::count(id), self.func.zero());
         let args = std::array::from_fn(|arg| if arg < used { self.regs[arg + 1] } else { zero });
-        let result = self.emit(pc, Op::Helper { helper: id, depth: 0, args });
+        let result = self.emit(pc, Op::Helper { helper: id, sizes, depth: 0, args });
         self.returned(result);
         None
     }

@@ -8,6 +8,7 @@
 //! - Cases of a switch are sorted and differ.
 
 use super::flow::Dominators;
+use super::vector::Vector;
 use super::{Blk, Func, Module, Op, Term, Val};
 
 /// Checks every function.
@@ -103,13 +104,14 @@ fn places(func: &Func) -> Result<Places, String> {
     for &blk in &func.order {
         let block = &func.blocks[blk.at()];
         for &param in &block.params {
-            if func.op(param) != Op::Param {
+            if !matches!(func.op(param), Op::Param | Op::Vector(Vector::Param(_))) {
                 return Err(format!("{param} of {blk} is no parameter"));
             }
             define(param, (blk, 0))?;
         }
         for (at, &inst) in block.insts.iter().enumerate() {
-            if matches!(func.op(inst), Op::Const(_) | Op::Param) {
+            let op = func.op(inst);
+            if matches!(op, Op::Const(_) | Op::Param | Op::Vector(Vector::Param(_))) {
                 return Err(format!("{inst} in {blk} is no instruction"));
             }
             define(inst, (blk, at as u32 + 1))?;

@@ -10,6 +10,9 @@ mod calls;
 pub mod check;
 pub mod flow;
 mod print;
+pub mod vector;
+
+use vector::Vector;
 
 use skep_isa::{AluOp, AtomicOp, Cond, Pc, Size, Width};
 
@@ -224,6 +227,8 @@ pub enum Op {
     Helper {
         /// Its number.
         helper: u32,
+        /// Bytes of a key and of a value of the map that it gets, if that is known.
+        sizes: Option<[u32; 2]>,
         /// The frame that it is called from, above the function's own.
         depth: u32,
         /// r1 to r5.
@@ -271,6 +276,8 @@ pub enum Op {
     /// Enters the frame this far above the function's own, where a subprogram was
     /// inlined; leaves the run where frames are used up.
     Enter(u32),
+    /// An operation on vectors.
+    Vector(Vector),
 }
 
 impl Op {
@@ -305,6 +312,7 @@ impl Op {
                 args.iter_mut().for_each(|arg| *arg = change(*arg));
             }
             Op::TailCall { args, .. } => args.iter_mut().for_each(|arg| *arg = change(*arg)),
+            Op::Vector(op) => op.map(change),
         }
     }
 
@@ -331,6 +339,7 @@ impl Op {
                 | Op::StoreContext { .. }
                 | Op::Spend(_)
                 | Op::Enter(_)
+                | Op::Vector(Vector::Store { .. })
         )
     }
 
@@ -346,7 +355,11 @@ impl Op {
     pub fn is_pure(&self) -> bool {
         let varies = matches!(
             self,
-            Op::Load { .. } | Op::Param | Op::Answer | Op::Context { fixed: false, .. }
+            Op::Load { .. }
+                | Op::Param
+                | Op::Answer
+                | Op::Context { fixed: false, .. }
+                | Op::Vector(Vector::Load { .. } | Vector::Param(_))
         );
         !self.has_effect() && !varies
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::vector::Vector;
 use super::{Blk, Edge, Func, Module, Op, Term, Val};
 
 impl fmt::Display for Val {
@@ -111,7 +112,47 @@ impl Func {
             }
             Op::Enter(depth) => format!("enter {depth}"),
             Op::Spend(cost) => format!("spend {cost}"),
+            Op::Vector(op) => self.vector_line(inst, op),
         }
+    }
+
+    fn vector_line(&self, inst: Val, op: Vector) -> String {
+        let name = |val| self.name(val);
+        let rest = match op {
+            Vector::Param(size) => format!("param.{size:?}"),
+            Vector::Splat(size, of) => format!("splat.{size:?} {}", name(of)),
+            Vector::Load { size, base, off } => format!("load.{size:?} {} {off:+}", name(base)),
+            Vector::Store { size, base, off, value } => {
+                return format!("lanes store.{size:?} {} {off:+}, {}", name(base), name(value));
+            }
+            Vector::Bin(op, size, left, right) => {
+                format!("{op:?}.{size:?} {}, {}", name(left), name(right))
+            }
+            Vector::Shift(op, size, of, amount) => {
+                format!("{op:?}.{size:?} {}, {amount}", name(of))
+            }
+            Vector::Cmp(cond, size, left, right) => {
+                format!("{cond:?}.{size:?} {}, {}", name(left), name(right))
+            }
+            Vector::Select(_, mask, yes, no) => {
+                format!("{} ? {} : {}", name(mask), name(yes), name(no))
+            }
+            Vector::Widen { from, signed, high, of } => {
+                let (sign, half) =
+                    (if signed { "s" } else { "u" }, if high { "high" } else { "low" });
+                format!("{sign}widen.{from:?} {half} {}", name(of))
+            }
+            Vector::Narrow { from, upper, parts } => {
+                let half = if upper { "upper " } else { "" };
+                format!("narrow.{from:?} {half}{}", self.list(&parts))
+            }
+            Vector::Product { high, of } => {
+                format!("product {} {}", if high { "high" } else { "low" }, self.list(&of))
+            }
+            Vector::Swap(size, of) => format!("swap.{size:?} {}", name(of)),
+            Vector::Lane(size, lane, of) => format!("lane.{size:?} {} {lane}", name(of)),
+        };
+        format!("{inst} = lanes {rest}")
     }
 
     fn end(&self, term: &Term) -> String {

@@ -15,7 +15,9 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
 use skep_isa::{Cond, Size, Width};
 
 use super::memory::{Access, plain};
+use super::vector::lanes_type;
 use crate::jit::Checks;
+use crate::jit::ir::vector::Vector;
 use crate::jit::ir::{Bin, Blk, Edge, Func, Op, Term, Val};
 use crate::jit::run::offset;
 use crate::mem::stack::FRAME_SIZE;
@@ -99,7 +101,11 @@ impl Lowering<'_, '_> {
                 continue;
             }
             for &param in &self.func.blocks[blk.at()].params {
-                self.wide[param.at()] = Some(self.builder.append_block_param(block, I64));
+                let ty = match self.func.op(param) {
+                    Op::Vector(Vector::Param(size)) => lanes_type(size),
+                    _ => I64,
+                };
+                self.wide[param.at()] = Some(self.builder.append_block_param(block, ty));
             }
         }
         for &blk in &self.func.order {
@@ -243,7 +249,7 @@ impl Lowering<'_, '_> {
                 self.atomic(Access { pc, size, base, off }, op, value, expected)
             }
             Op::Call { func, depth, args } => self.call(inst, func, depth, args),
-            Op::Helper { helper, depth, args } => self.helper(pc, helper, depth, args),
+            Op::Helper { helper, depth, args, .. } => self.helper(pc, helper, depth, args),
             Op::TailCall { nested, depth, args } => self.tail_call(pc, nested, depth, args),
             Op::Cpu => self.field(I64, offset::CPU),
             Op::Answer => self.field(I64, offset::ANSWER),
@@ -252,6 +258,10 @@ impl Lowering<'_, '_> {
             Op::StoreContext { size, off, value } => {
                 return self.store_context(pc, size, off, value);
             }
+            Op::Vector(op) => match self.vector(op) {
+                Some(value) => value,
+                None => return,
+            },
             Op::Spend(cost) => return self.spend(cost, pc),
             Op::Enter(depth) => {
                 if self.target.checks == Checks::Guarded {
@@ -550,7 +560,7 @@ pub fn sized_type(size: Size) -> Type {
     }
 }
 
-fn condition(cond: Cond) -> IntCC {
+pub fn condition(cond: Cond) -> IntCC {
     match cond {
         Cond::Eq => IntCC::Equal,
         Cond::Ne | Cond::Set => IntCC::NotEqual,

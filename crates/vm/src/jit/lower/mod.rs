@@ -7,6 +7,7 @@ mod func;
 mod hosted;
 pub mod machine_code;
 mod memory;
+mod vector;
 
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{
@@ -49,7 +50,14 @@ impl Machine {
     /// One that the back end knows nothing of.
     pub fn host() -> Result<&'static Machine, JitError> {
         static HOST: OnceLock<Result<Machine, JitError>> = OnceLock::new();
-        let made = HOST.get_or_init(|| Machine::new(cranelift_native::builder().map_err(backend)?));
+        let made = HOST.get_or_init(|| {
+            let mut target = cranelift_native::builder().map_err(backend)?;
+            // Products of two numbers of 32 bits would be made of whole 64-bit lanes.
+            if cfg!(target_arch = "x86_64") {
+                target.set("has_avx512dq", "false").map_err(backend)?;
+            }
+            Machine::new(target)
+        });
         made.as_ref().map_err(Clone::clone)
     }
 

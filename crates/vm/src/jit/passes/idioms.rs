@@ -95,22 +95,31 @@ impl Simplify<'_> {
         }
         let left = self.as_result(width, left);
         let most = u128::from(self.bits.upper(left));
-        let exact = |shift: u32| {
+        let exact = |most: u128, by: u64, shift: u32| {
             let factor = (1u128 << shift) / u128::from(by) + 1;
             let error = factor.checked_mul(by.into())? - (1 << shift);
             let fits = factor <= u64::MAX.into() && most * error < 1 << shift;
             fits.then_some((factor as u64, shift))
         };
-        let short = |&(factor, _): &(u64, u32)| most * u128::from(factor) <= u64::MAX.into();
-        let quotient =
-            if let Some((factor, shift)) = (0..64).find_map(|shift| exact(shift).filter(short)) {
-                let product = self.with_number(Bin::Mul, Width::W64, left, factor);
-                self.with_number(Bin::Shr, Width::W64, product, shift.into())
-            } else {
-                let (factor, shift) = (64..127).find_map(exact)?;
-                let product = self.with_number(Bin::MulHigh, Width::W64, left, factor);
-                self.with_number(Bin::Shr, Width::W64, product, u64::from(shift) - 64)
-            };
+        // The factor whose product with all of the dividend fits.
+        let short = |most: u128, by: u64| {
+            let fits = |&(factor, _): &(u64, u32)| most * u128::from(factor) <= u64::MAX.into();
+            (0..64).find_map(|shift| exact(most, by, shift).filter(fits))
+        };
+        let twos = by.trailing_zeros();
+        let quotient = if let Some((factor, shift)) = short(most, by) {
+            let product = self.with_number(Bin::Mul, Width::W64, left, factor);
+            self.with_number(Bin::Shr, Width::W64, product, shift.into())
+        } else if let Some((factor, shift)) = short(most >> twos, by >> twos) {
+            // An even divisor's twos first: fewer bits are left.
+            let odd = self.with_number(Bin::Shr, Width::W64, left, twos.into());
+            let product = self.with_number(Bin::Mul, Width::W64, odd, factor);
+            self.with_number(Bin::Shr, Width::W64, product, shift.into())
+        } else {
+            let (factor, shift) = (64..127).find_map(|shift| exact(most, by, shift))?;
+            let product = self.with_number(Bin::MulHigh, Width::W64, left, factor);
+            self.with_number(Bin::Shr, Width::W64, product, u64::from(shift) - 64)
+        };
         if op == Bin::Div {
             return Some(quotient);
         }

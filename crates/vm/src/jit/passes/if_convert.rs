@@ -20,14 +20,29 @@ const SELECTED: usize = 1;
 const SUMS_EXTRA: usize = 10;
 const SUMS: usize = 4;
 
+/// Operations of a side where all of a loop's blocks are to become one.
+const ALL_EXTRA: usize = 64;
+
 /// Converts what it finds, inner branches first.
 pub fn run(func: &mut Func) {
+    convert(func, None);
+}
+
+/// Converts branches of these blocks, whatever it costs.
+pub fn within(func: &mut Func, body: &[Blk]) {
+    convert(func, Some(body));
+}
+
+fn convert(func: &mut Func, body: Option<&[Blk]>) {
     let preds = func.preds();
     let bits = Bits::compute(func, &preds, &Dominators::new(func, &preds));
     for blk in func.order.clone().into_iter().rev() {
         let Term::Branch { cond, width, left, right, yes, no } = &func.blocks[blk.at()].term else {
             continue;
         };
+        if body.is_some_and(|body| !body.contains(&blk)) {
+            continue;
+        }
         let (cond, width, left, right) = (*cond, *width, *left, *right);
         let Some((yes, no)) = meet(func, &preds, yes, no) else { continue };
         let extra = yes.0.iter().chain(&no.0).map(|arm| func.blocks[arm.at()].insts.len());
@@ -37,7 +52,8 @@ pub fn run(func: &mut Func) {
         let plain = differing().filter(|(yes, no)| sum(func, &bits, *yes, *no).is_none()).count();
         let few = extra <= EXTRA && (1..=SELECTED).contains(&differing().count());
         let sums = extra <= SUMS_EXTRA && plain == 0 && (1..=SUMS).contains(&differing().count());
-        if !few && !sums {
+        let all = body.is_some() && extra <= ALL_EXTRA && yes.1.to != blk;
+        if !few && !sums && !all {
             continue;
         }
         for arm in yes.0.into_iter().chain(no.0) {

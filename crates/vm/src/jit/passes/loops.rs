@@ -13,6 +13,9 @@ const MOST_ROUNDS: u64 = 1 << 14;
 pub struct Loop {
     /// The block.
     pub blk: Blk,
+    /// The parameter that counts, and the number it starts with.
+    pub counter: usize,
+    pub start: u64,
     /// How often the block is run whenever it is entered.
     pub rounds: u64,
     /// The edge that goes round, and the one that leaves.
@@ -37,22 +40,24 @@ pub fn counted(func: &Func, preds: &Preds, blk: Blk) -> Option<Loop> {
         .flat_map(|pred| func.blocks[pred.at()].term.edges().filter(|edge| edge.to == blk))
         .collect();
     let test = Test { cond: *cond, width: *width, limit: func.number(*right)?, goes_on };
-    let rounds = block.params.iter().enumerate().find_map(|(index, &param)| {
-        let next = round.args[index];
-        let mut starts = entries.iter().map(|entry| func.number(entry.args[index]));
-        let start = starts.next()??;
-        if !starts.all(|other| other == Some(start)) {
-            return None;
-        }
-        let Op::Bin(Bin::Add, step_width, of, by) = func.op(next) else { return None };
-        let by = func.number(by)?;
-        let tests_next = *left == next;
-        if of != param || !(tests_next || *left == param) {
-            return None;
-        }
-        test.rounds(start, by, step_width, tests_next)
-    })?;
-    Some(Loop { blk, rounds, round: round.clone(), exit: exit.clone() })
+    let (counter, start, rounds) =
+        block.params.iter().enumerate().find_map(|(index, &param)| {
+            let next = round.args[index];
+            let mut starts = entries.iter().map(|entry| func.number(entry.args[index]));
+            let start = starts.next()??;
+            if !starts.all(|other| other == Some(start)) {
+                return None;
+            }
+            let Op::Bin(Bin::Add, step_width, of, by) = func.op(next) else { return None };
+            let by = func.number(by)?;
+            let tests_next = *left == next;
+            if of != param || !(tests_next || *left == param) {
+                return None;
+            }
+            let rounds = test.rounds(start, by, step_width, tests_next)?;
+            Some((index, start, rounds))
+        })?;
+    Some(Loop { blk, counter, start, rounds, round: round.clone(), exit: exit.clone() })
 }
 
 struct Test {

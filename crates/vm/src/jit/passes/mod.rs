@@ -7,11 +7,13 @@ mod halves;
 mod idioms;
 mod if_convert;
 mod inline;
+mod lanes;
 mod latches;
 mod load_cse;
 mod loops;
 mod promote;
 mod ranges;
+mod reach;
 mod reassociate;
 mod rules;
 mod simplify;
@@ -19,6 +21,7 @@ mod steps;
 mod switches;
 mod twins;
 mod unroll;
+mod vectorise;
 mod wide_loads;
 mod wide_stores;
 
@@ -32,7 +35,7 @@ use super::{Checks, JitError};
 pub struct Passes(u32);
 
 /// The passes by name, each at its bit.
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 17] = [
     "clean",
     "inline",
     "promote",
@@ -49,6 +52,7 @@ const NAMES: [&str; 16] = [
     "latches",
     "unroll",
     "constants",
+    "vectorise",
 ];
 
 const CLEAN: Passes = Passes(1);
@@ -67,6 +71,7 @@ const TWINS: Passes = Passes(1 << 12);
 const LATCHES: Passes = Passes(1 << 13);
 const UNROLL: Passes = Passes(1 << 14);
 const CONSTANTS: Passes = Passes(1 << 15);
+const VECTORISE: Passes = Passes(1 << 16);
 
 impl Passes {
     /// None but what the rest cannot do without.
@@ -157,6 +162,21 @@ pub fn run(module: &mut Module, passes: Passes, checks: Checks) -> Result<(), Ji
     apply(module, CLEAN, clean::run)?;
     apply(module, SIMPLIFY, simplify::run)?;
     apply(module, CLEAN, clean::run)?;
+    if checks == Checks::Elided && passes.contains(VECTORISE) {
+        if module.funcs.iter().any(vectorise::divides) {
+            apply(module, SIMPLIFY, simplify::last)?;
+            apply(module, CLEAN, clean::run)?;
+        }
+        apply(module, VECTORISE, vectorise::run)?;
+        if passes.contains(UNROLL) && module.funcs.iter().any(unroll::is_nested) {
+            // A loop whose inner loops are written out is one block.
+            apply(module, UNROLL, unroll::whole)?;
+            apply(module, CLEAN, clean::run)?;
+            apply(module, SIMPLIFY, simplify::last)?;
+            apply(module, CLEAN, clean::run)?;
+            apply(module, VECTORISE, vectorise::run)?;
+        }
+    }
     if passes.contains(UNROLL) {
         apply(module, UNROLL, unroll::run)?;
         apply(module, CLEAN, clean::run)?;

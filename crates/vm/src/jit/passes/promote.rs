@@ -1,13 +1,17 @@
 //! Stack slots that only this function's own loads and stores touch become values.
 //!
 //! A frame qualifies if its address is used for nothing but accesses at constant
-//! offsets: then no pointer to it exists elsewhere. Accesses that overlap form a slot;
+//! offsets, and as an argument of helpers that see a known number of bytes there: then
+//! no other pointer to it exists. What a helper sees stays in memory: the keys and
+//! values of a known map, and memory whose size is a constant argument; helpers keep
+//! no pointer to any of these when they return. Accesses that overlap form a slot;
 //! slots of up to 8 bytes are promoted, and accesses to parts of one become shifts
 //! and masks. What was never written reads as 0.
 
 use skep_isa::{Size, Width};
 
 use super::bits::mask;
+use super::reach::reach;
 use crate::jit::ir::{Bin, Blk, Forward, Func, Op, Val};
 use crate::mem::stack::FRAME_SIZE;
 
@@ -28,15 +32,18 @@ struct Slot {
 pub fn run(func: &mut Func) {
     let frames = func.frames as usize;
     let mut escaped = vec![false; frames];
-    let mut accesses: Vec<(u32, i32, u32)> = Vec::new();
+    let (mut accesses, mut seen) = (Vec::new(), Vec::new());
     let mut frame_of = frames_of(func);
-    survey(func, &frame_of, &mut escaped, &mut accesses);
-    if super::halves::split(func, &frame_of, &escaped, &accesses) {
+    survey(func, &frame_of, &mut escaped, &mut accesses, &mut seen);
+    let free = |place: &Place| !seen.iter().any(|seen| words_meet(seen, place));
+    let apart: Vec<Place> = accesses.iter().copied().filter(free).collect();
+    if super::halves::split(func, &frame_of, &escaped, &apart) {
         frame_of = frames_of(func);
         accesses.clear();
-        survey(func, &frame_of, &mut escaped, &mut accesses);
+        seen.clear();
+        survey(func, &frame_of, &mut escaped, &mut accesses, &mut seen);
     }
-    let slots = slots(accesses, &escaped);
+    let slots = slots(accesses, &escaped, &seen);
     if slots.is_empty() {
         return;
     }
@@ -57,6 +64,16 @@ pub fn run(func: &mut Func) {
         (at < FRAME).then(|| owner[frame as usize * FRAME + at]).flatten().map(usize::from)
     };
     rewrite(func, &slots, slot_at, &frame_of);
+}
+
+/// Bytes of a frame: it, the first one's offset from its end, and how many there are.
+type Place = (u32, i32, u32);
+
+/// Whether two places have bytes of the same words of 8.
+fn words_meet(one: &Place, other: &Place) -> bool {
+    let words = |place: &Place| (place.1 >> 3)..=((place.1 + place.2 as i32 - 1) >> 3);
+    let (left, right) = (words(one), words(other));
+    one.0 == other.0 && left.start() <= right.end() && right.start() <= left.end()
 }
 
 /// The frame and the offset from its end of each value that is such an address.
@@ -82,12 +99,14 @@ fn frames_of(func: &Func) -> Frames {
     known
 }
 
-/// Collects accesses to frames, and finds frames whose address goes elsewhere.
+/// Collects accesses to frames and what helpers see of them, and finds frames whose
+/// address goes elsewhere.
 fn survey(
     func: &Func,
     frame_of: &Frames,
     escaped: &mut [bool],
-    accesses: &mut Vec<(u32, i32, u32)>,
+    accesses: &mut Vec<Place>,
+    seen: &mut Vec<Place>,
 ) {
     let mut escape = |val: Val| {
         if let Some((frame, _)) = frame_of[val.at()] {
@@ -113,20 +132,30 @@ fn survey(
                 Op::Bin(Bin::Add, Width::W64, of, _) if frame_of[inst.at()].is_some() => {
                     debug_assert!(frame_of[of.at()].is_some());
                 }
+                Op::Helper { helper, sizes, args, .. } => {
+                    for (at, &arg) in args.iter().enumerate() {
+                        let Some((frame, off)) = frame_of[arg.at()] else { continue };
+                        let next = args.get(at + 1).and_then(|&next| func.number(next));
+                        match reach(helper, at, sizes, next) {
+                            Some(bytes) => seen.push((frame, off, bytes)),
+                            None => escape(arg),
+                        }
+                    }
+                }
                 op => op.each(&mut escape),
             }
         }
         block.term.each(&mut escape);
     }
-    for &(frame, off, size) in accesses.iter() {
+    for &(frame, off, size) in accesses.iter().chain(seen.iter()) {
         if off < -(FRAME as i32) || off + size as i32 > 0 {
             escaped[frame as usize] = true;
         }
     }
 }
 
-/// Groups accesses that overlap.
-fn slots(mut accesses: Vec<(u32, i32, u32)>, escaped: &[bool]) -> Vec<Slot> {
+/// Groups accesses that overlap; those that helpers see are left out.
+fn slots(mut accesses: Vec<Place>, escaped: &[bool], seen: &[Place]) -> Vec<Slot> {
     accesses.retain(|&(frame, ..)| !escaped[frame as usize]);
     accesses.sort_unstable();
     let mut slots: Vec<Slot> = Vec::new();
@@ -138,7 +167,13 @@ fn slots(mut accesses: Vec<(u32, i32, u32)>, escaped: &[bool]) -> Vec<Slot> {
             _ => slots.push(Slot { frame, off, bytes: size }),
         }
     }
-    slots.retain(|slot| slot.bytes <= 8);
+    let hidden = |slot: &Slot| {
+        let end = slot.off + slot.bytes as i32;
+        !seen.iter().any(|&(frame, off, bytes)| {
+            frame == slot.frame && off < end && slot.off < off + bytes as i32
+        })
+    };
+    slots.retain(|slot| slot.bytes <= 8 && hidden(slot));
     slots.truncate(SLOTS);
     slots
 }

@@ -3,7 +3,8 @@
 //! constants only, so that slots of an array on the stack may become values.
 
 use super::loops::{self, Loop};
-use crate::jit::ir::{Func, Op, Term, Val};
+use crate::jit::ir::flow::Dominators;
+use crate::jit::ir::{Blk, Func, Op, Term, Val};
 
 /// Operations of a loop that is written out as a whole.
 const WHOLE: u64 = 128;
@@ -21,6 +22,20 @@ pub fn run(func: &mut Func) {
 /// Writes out loops that are short enough as a whole.
 pub fn whole(func: &mut Func) {
     loops(func, false);
+}
+
+/// Whether a loop that is short enough to be written out lies in another one.
+pub fn is_nested(func: &Func) -> bool {
+    let preds = func.preds();
+    let dominators = Dominators::new(func, &preds);
+    let back = |head: Blk, pred: Blk| pred != head && dominators.dominates(head, pred);
+    let outer = func.order.iter().any(|&head| preds.of(head).iter().any(|&pred| back(head, pred)));
+    outer
+        && func.order.iter().any(|&blk| {
+            let size = func.blocks[blk.at()].insts.len() as u64;
+            let found = loops::counted(func, &preds, blk);
+            found.is_some_and(|found| found.rounds * size <= WHOLE)
+        })
 }
 
 fn loops(func: &mut Func, parts: bool) {

@@ -276,6 +276,28 @@ const IDIOMS: &[Idiom] = &[
         lacks: "frame 0",
     },
     Idiom {
+        name: "the decimal digits of numbers, whose inner loop is written out",
+        text: "
+            r0 = 0
+            r2 = 0
+         1: r3 = r1
+            r3 += r2
+            w4 = *(u32 *)(r3 + 0)
+            w5 = 0
+         2: w5 += 1
+            w3 = w4
+            w3 %= 10
+            w3 *= w5
+            w0 += w3
+            w4 /= 10
+            if w5 != 10 goto 2b
+            r2 += 4
+            if r2 != 64 goto 1b
+            exit",
+        holds: "lanes product",
+        lacks: "Mul.W64",
+    },
+    Idiom {
         name: "shifts of different values, and long constants in a loop",
         text: "
             r2 = *(u64 *)(r1 + 0)

@@ -5,8 +5,10 @@
 //! program that returns an address returns the same one.
 
 mod arbitrary;
+mod frames;
 mod hostile;
 mod idioms;
+mod loops;
 mod ports;
 mod vectors;
 
