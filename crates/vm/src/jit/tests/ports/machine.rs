@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::Port;
 use crate::jit::ir::ByteOrder;
 use crate::jit::run::{State, offset};
-use crate::mem::stack::FRAME_SIZE;
-use crate::mem::stack::STACK_SIZE;
+use crate::mem::stack::{FRAME_SIZE, STACK_SIZE};
 
 /// Code, and memory for it to work on.
 pub struct Job {

@@ -8,7 +8,7 @@ mod swapped;
 
 use crate::jit::ir::ByteOrder;
 use crate::jit::lower::{Machine, lower};
-use crate::jit::{JitError, MachineCode, Options, Source, optimise};
+use crate::jit::{JitError, MachineCode, Options, Passes, Source, optimise};
 use skep_isa::Insn;
 
 /// A machine that code is made for.
@@ -45,6 +45,9 @@ impl Port {
         options: Options,
     ) -> Result<MachineCode, JitError> {
         let source = Source { bytes: self.bytes, ..Source::bare(insns) };
+        // Vectors are made where the machine that we run on has them.
+        let vectors = Passes::named("vectorise").expect("there is one");
+        let options = Options { passes: options.passes.without(vectors), ..options };
         let module = optimise(source, options)?;
         lower(&module, &[], options.checks, machine, true)
     }
