@@ -113,6 +113,12 @@ impl Bits {
         self.upper.push(upper);
     }
 
+    /// Looks again at a value that is defined anew.
+    pub fn set(&mut self, ops: &[Op], val: Val) {
+        let (zeros, upper) = self.eval(ops, ops[val.at()]);
+        (self.zeros[val.at()], self.upper[val.at()]) = (zeros, upper);
+    }
+
     /// Whether a value existed when this was computed.
     pub fn knows(&self, val: Val) -> bool {
         val.at() < self.zeros.len()

@@ -4,7 +4,7 @@
 //! The first operand stays where the instruction had it: it is the one that a
 //! two-address machine overwrites. Only constants move to the right.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use skep_isa::{Cond, Pc, Width, condition};
 
 use super::bits::{Bits, mirror, negate};
@@ -29,7 +29,9 @@ fn simplify(func: &mut Func, last: bool) {
     let uses = func.uses();
     let forward = Forward::new(func.ops.len());
     let mut home = vec![Blk::ENTRY; func.ops.len()];
+    let mut insts = 0;
     for &blk in &func.order {
+        insts += func.blocks[blk.at()].insts.len();
         func.blocks[blk.at()].insts.iter().for_each(|inst| home[inst.at()] = blk);
     }
     let mut simplify = Simplify {
@@ -37,7 +39,7 @@ fn simplify(func: &mut Func, last: bool) {
         bits,
         dominators,
         forward,
-        known: FxHashMap::default(),
+        known: FxHashMap::with_capacity_and_hasher(insts, FxBuildHasher),
         constants: FxHashMap::default(),
         home,
         uses,
@@ -81,8 +83,8 @@ pub struct Simplify<'f> {
 impl Simplify<'_> {
     fn block(&mut self, blk: Blk) {
         self.blk = blk;
-        let insts = std::mem::take(&mut self.func.blocks[blk.at()].insts);
-        for inst in insts {
+        let mut insts = std::mem::take(&mut self.func.blocks[blk.at()].insts);
+        for inst in insts.drain(..) {
             self.pc = self.func.pcs[inst.at()];
             let mut op = self.func.op(inst);
             op.map(|val| self.forward.find(val));
@@ -97,13 +99,18 @@ impl Simplify<'_> {
                     self.out.push(inst);
                 }
                 _ => {
-                    let val = self.make(op);
-                    self.forward.set(inst, val);
-                    self.uses[val.at()] += self.uses[inst.at()];
+                    let val = match self.rewrite(op) {
+                        Ok(val) => val,
+                        Err(op) => self.intern(op, Some(inst)),
+                    };
+                    if val != inst {
+                        self.forward.set(inst, val);
+                        self.uses[val.at()] += self.uses[inst.at()];
+                    }
                 }
             }
         }
-        self.func.blocks[blk.at()].insts = std::mem::take(&mut self.out);
+        self.func.blocks[blk.at()].insts = std::mem::replace(&mut self.out, insts);
         let jump = Term::Trap(crate::jit::ir::Exit::BadJump, self.pc);
         let mut term = std::mem::replace(&mut self.func.blocks[blk.at()].term, jump);
         term.map(|val| self.forward.find(val));
@@ -116,8 +123,7 @@ impl Simplify<'_> {
             };
         }
         // What the branch needed was made at the block's end.
-        let made = std::mem::take(&mut self.out);
-        self.func.blocks[blk.at()].insts.extend(made);
+        self.func.blocks[blk.at()].insts.append(&mut self.out);
         self.func.blocks[blk.at()].term = term;
     }
 
@@ -167,11 +173,13 @@ impl Simplify<'_> {
     pub fn make(&mut self, op: Op) -> Val {
         match self.rewrite(op) {
             Ok(val) => val,
-            Err(op) => self.intern(op),
+            Err(op) => self.intern(op, None),
         }
     }
 
-    fn intern(&mut self, op: Op) -> Val {
+    /// The value with this definition: one that is there, or `own`, which is what it
+    /// is made for, or a new one.
+    fn intern(&mut self, op: Op, own: Option<Val>) -> Val {
         let key = match op {
             Op::Bin(op, width, left, right) if op.commutes() && left > right => {
                 Op::Bin(op, width, right, left)
@@ -183,7 +191,14 @@ impl Simplify<'_> {
         {
             return known;
         }
-        let val = self.add(op);
+        let val = match own {
+            Some(own) => {
+                self.func.ops[own.at()] = op;
+                self.bits.set(&self.func.ops, own);
+                own
+            }
+            None => self.add(op),
+        };
         self.out.push(val);
         self.known.insert(key, val);
         val

@@ -15,6 +15,10 @@ const ANY: u32 = u32::MAX;
 
 /// Joins equal parameters.
 pub fn run(func: &mut Func) {
+    let mut inner = func.order.iter().filter(|&&blk| blk != Blk::ENTRY);
+    if inner.all(|blk| func.blocks[blk.at()].params.len() < 2) {
+        return;
+    }
     let Some(numbers) = number(func) else { return };
     let mut forward = Forward::new(func.ops.len());
     let mut any = false;
