@@ -26,6 +26,15 @@ impl Func {
         self.order = post;
     }
 
+    /// Whether a block leads back to one that precedes it in the order, or to itself.
+    pub fn has_loops(&self) -> bool {
+        let mut seen = vec![false; self.blocks.len()];
+        self.order.iter().any(|blk| {
+            seen[blk.at()] = true;
+            self.blocks[blk.at()].term.edges().any(|edge| seen[edge.to.at()])
+        })
+    }
+
     /// The predecessors of every block, one entry for each edge.
     pub fn preds(&self) -> Preds {
         let mut starts = vec![0u32; self.blocks.len() + 1];

@@ -11,6 +11,9 @@ use super::bits::{Bits, mirror, negate};
 use crate::jit::ir::flow::Dominators;
 use crate::jit::ir::{Bin, Blk, Forward, Func, Op, Term, Val};
 
+/// Different constants that a function has at most, as a rule.
+const CONSTANTS: usize = 56;
+
 /// Simplifies every value and branch.
 pub fn run(func: &mut Func) {
     simplify(func, false);
@@ -40,13 +43,14 @@ fn simplify(func: &mut Func, last: bool) {
         dominators,
         forward,
         known: FxHashMap::with_capacity_and_hasher(insts, FxBuildHasher),
-        constants: FxHashMap::default(),
+        constants: FxHashMap::with_capacity_and_hasher(CONSTANTS, FxBuildHasher),
         home,
         uses,
         blk: Blk::ENTRY,
         pc: 0,
         out: Vec::new(),
         last,
+        decided: false,
     };
     for index in 0..simplify.func.ops.len() as u32 {
         if let Op::Const(number) = simplify.func.op(Val(index)) {
@@ -57,9 +61,11 @@ fn simplify(func: &mut Func, last: bool) {
     for blk in simplify.func.order.clone() {
         simplify.block(blk);
     }
-    let Simplify { func, mut forward, .. } = simplify;
+    let Simplify { func, mut forward, decided, .. } = simplify;
     // Branches that were decided cut blocks off.
-    func.compute_order();
+    if decided {
+        func.compute_order();
+    }
     func.forward(&mut forward);
 }
 
@@ -78,6 +84,8 @@ pub struct Simplify<'f> {
     out: Vec<Val>,
     /// Whether divisions by constants are written out.
     pub last: bool,
+    /// Whether a branch was decided.
+    decided: bool,
 }
 
 impl Simplify<'_> {
@@ -116,7 +124,9 @@ impl Simplify<'_> {
         term.map(|val| self.forward.find(val));
         if let Term::Branch { cond, width, left, right, yes, no } = term {
             let (cond, width, left, right) = self.comparison(cond, width, left, right);
-            term = match self.decide(cond, width, left, right) {
+            let holds = self.decide(cond, width, left, right);
+            self.decided |= holds.is_some();
+            term = match holds {
                 Some(true) => Term::Jump(yes),
                 Some(false) => Term::Jump(no),
                 None => Term::Branch { cond, width, left, right, yes, no },

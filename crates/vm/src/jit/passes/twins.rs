@@ -59,6 +59,7 @@ fn number(func: &Func) -> Option<Vec<u32>> {
         numbers[param.at()] = param.0;
     }
     let preds = func.preds();
+    let loops = func.has_loops();
     for _ in 0..ROUNDS {
         let mut changed = false;
         let mut known: FxHashMap<Key, u32> = FxHashMap::default();
@@ -88,7 +89,8 @@ fn number(func: &Func) -> Option<Vec<u32>> {
                 set(&mut numbers, inst, number);
             }
         }
-        if !changed {
+        // Without a way back, the first round has seen all.
+        if !changed || !loops {
             return Some(numbers);
         }
     }
