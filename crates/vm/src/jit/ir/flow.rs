@@ -7,9 +7,7 @@ impl Func {
     pub fn compute_order(&mut self) {
         let mut seen = vec![false; self.blocks.len()];
         let mut post = Vec::with_capacity(self.blocks.len());
-        let successors = |blk: Blk| {
-            self.blocks[blk.at()].term.edges().map(|edge| edge.to).collect::<Vec<_>>().into_iter()
-        };
+        let successors = |blk: Blk| self.blocks[blk.at()].term.edges().map(|edge| edge.to);
         seen[Blk::ENTRY.at()] = true;
         let mut path = vec![(Blk::ENTRY, successors(Blk::ENTRY))];
         while let Some((blk, left)) = path.last_mut() {
@@ -26,6 +24,15 @@ impl Func {
         }
         post.reverse();
         self.order = post;
+    }
+
+    /// Whether a block leads back to one that precedes it in the order, or to itself.
+    pub fn has_loops(&self) -> bool {
+        let mut seen = vec![false; self.blocks.len()];
+        self.order.iter().any(|blk| {
+            seen[blk.at()] = true;
+            self.blocks[blk.at()].term.edges().any(|edge| seen[edge.to.at()])
+        })
     }
 
     /// The predecessors of every block, one entry for each edge.

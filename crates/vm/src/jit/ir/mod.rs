@@ -366,7 +366,7 @@ impl Op {
 }
 
 /// A way from one block to another, with what the other's parameters become.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Edge {
     /// Where to.
     pub to: Blk,
@@ -375,7 +375,7 @@ pub struct Edge {
 }
 
 /// Why compiled code leaves a run by itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u32)]
 pub enum Exit {
     /// It returned.
@@ -399,7 +399,7 @@ pub enum Exit {
 }
 
 /// How a block ends.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Term {
     /// Always goes on there.
     Jump(Edge),
@@ -435,15 +435,14 @@ pub enum Term {
 
 impl Term {
     /// The edges, in a fixed order.
-    pub fn edges(&self) -> impl Iterator<Item = &Edge> {
-        type Parts<'t> = ([Option<&'t Edge>; 2], &'t [(u64, Edge)], Option<&'t Edge>);
-        let (pair, cases, last): Parts<'_> = match self {
+    pub fn edges(&self) -> Edges<'_> {
+        let (pair, cases, last): ([Option<&Edge>; 2], &[(u64, Edge)], Option<&Edge>) = match self {
             Term::Jump(edge) => ([Some(edge), None], &[], None),
             Term::Branch { yes, no, .. } => ([Some(yes), Some(no)], &[], None),
             Term::Switch { cases, default, .. } => ([None, None], cases, Some(default)),
             Term::Return(_) | Term::Trap(..) => ([None, None], &[], None),
         };
-        pair.into_iter().flatten().chain(cases.iter().map(|(_, edge)| edge)).chain(last)
+        Edges { pair, cases: cases.iter(), last }
     }
 
     /// The edges, to change, in the same order.
@@ -474,8 +473,18 @@ impl Term {
     /// Calls `change` for each value it uses, arguments of edges included.
     pub fn map(&mut self, mut change: impl FnMut(Val) -> Val) {
         self.map_own(&mut change);
-        for edge in self.edges_mut() {
-            edge.args.iter_mut().for_each(|arg| *arg = change(*arg));
+        let mut args = |edge: &mut Edge| edge.args.iter_mut().for_each(|arg| *arg = change(*arg));
+        match self {
+            Term::Jump(edge) => args(edge),
+            Term::Branch { yes, no, .. } => {
+                args(yes);
+                args(no);
+            }
+            Term::Switch { cases, default, .. } => {
+                cases.iter_mut().for_each(|(_, edge)| args(edge));
+                args(default);
+            }
+            Term::Return(_) | Term::Trap(..) => {}
         }
     }
 
@@ -498,6 +507,27 @@ impl Term {
         for edge in self.edges() {
             edge.args.iter().for_each(|&arg| visit(arg));
         }
+    }
+}
+
+/// The edges of a block's end. Every pass asks for them, so that this is no chain of
+/// iterators.
+#[derive(Clone)]
+pub struct Edges<'t> {
+    pair: [Option<&'t Edge>; 2],
+    cases: std::slice::Iter<'t, (u64, Edge)>,
+    last: Option<&'t Edge>,
+}
+
+impl<'t> Iterator for Edges<'t> {
+    type Item = &'t Edge;
+
+    fn next(&mut self) -> Option<&'t Edge> {
+        let [first, second] = &mut self.pair;
+        if let Some(edge) = first.take().or_else(|| second.take()) {
+            return Some(edge);
+        }
+        self.cases.next().map(|(_, edge)| edge).or_else(|| self.last.take())
     }
 }
 
@@ -588,6 +618,9 @@ impl Func {
 
     /// Replaces each value by what `forward` leads to.
     pub fn forward(&mut self, forward: &mut Forward) {
+        if forward.is_idle() {
+            return;
+        }
         for &blk in &self.order {
             let block = &mut self.blocks[blk.at()];
             for &inst in &block.insts {
@@ -620,29 +653,34 @@ impl Module {
 }
 
 /// Which value each value was replaced by: a forest with path compression.
-pub struct Forward(Vec<Val>);
+pub struct Forward {
+    to: Vec<Val>,
+    /// Whether a value was replaced by another one.
+    moves: bool,
+}
 
 impl Forward {
     /// Nothing replaced.
     pub fn new(len: usize) -> Forward {
-        Forward((0..len as u32).map(Val).collect())
+        Forward { to: (0..len as u32).map(Val).collect(), moves: false }
     }
 
     /// Knows `len` values.
     pub fn grow(&mut self, len: usize) {
-        self.0.extend((self.0.len() as u32..len as u32).map(Val));
+        self.to.extend((self.to.len() as u32..len as u32).map(Val));
     }
 
     /// Replaces a value.
     pub fn set(&mut self, from: Val, to: Val) {
-        self.0[from.at()] = to;
+        self.to[from.at()] = to;
+        self.moves |= from != to;
     }
 
     /// What a value became.
     pub fn find(&mut self, mut val: Val) -> Val {
-        while self.0[val.at()] != val {
-            let next = self.0[self.0[val.at()].at()];
-            self.0[val.at()] = next;
+        while self.to[val.at()] != val {
+            let next = self.to[self.to[val.at()].at()];
+            self.to[val.at()] = next;
             val = next;
         }
         val
@@ -650,6 +688,11 @@ impl Forward {
 
     /// Whether it was replaced.
     pub fn moved(&self, val: Val) -> bool {
-        self.0[val.at()] != val
+        self.to[val.at()] != val
+    }
+
+    /// Whether nothing was replaced.
+    pub fn is_idle(&self) -> bool {
+        !self.moves
     }
 }

@@ -11,12 +11,13 @@ mod vector;
 
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{
-    AbiParam, ExternalName, Function, Signature, UserExternalName, UserFuncName, types::I64,
+    AbiParam, ExternalName, Signature, UserExternalName, UserFuncName, types::I64,
 };
 use cranelift_codegen::isa::{Builder, CallConv, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, FinalizedRelocTarget};
 use cranelift_frontend::FunctionBuilderContext;
+use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
 use super::ir::{Func, Module};
@@ -27,6 +28,15 @@ use machine_code::{MachineCode, MachineFunction};
 /// Values and blocks of a function from which on registers are given out in one pass:
 /// backtracking takes time that grows with the square.
 const LARGE: usize = 16_000;
+
+/// Values and blocks of a function up to which the back end's tables are kept for the
+/// next program.
+const KEPT: usize = 2_000;
+
+thread_local! {
+    /// The back end's tables, while no program is compiled.
+    static SPARE: Cell<Option<(FunctionBuilderContext, Context)>> = const { Cell::new(None) };
+}
 
 /// Functions start at multiples of this, and the machine reads code in such lines.
 const ALIGNMENT: usize = 16;
@@ -129,13 +139,13 @@ pub fn lower(
     }
     let mut native = MachineCode::default();
     let (mut starts, mut calls) = (Vec::new(), Vec::new());
-    let mut builders = FunctionBuilderContext::new();
-    let mut context = Context::new();
+    let (mut builders, mut context) =
+        SPARE.take().unwrap_or_else(|| (FunctionBuilderContext::new(), Context::new()));
     for (index, source) in module.funcs.iter().enumerate() {
         context.clear();
         let signature = signature(isa, entered[index]);
-        context.func =
-            Function::with_name_signature(UserFuncName::user(0, index as u32), signature);
+        context.func.name = UserFuncName::user(0, index as u32);
+        context.func.signature = signature;
         let target = func::Target { isa, entered: &entered, checks, maps, hosted, lines };
         func::lower(source, target, &mut context.func, &mut builders);
         let compiled = context
@@ -164,6 +174,9 @@ pub fn lower(
             let UserExternalName { index, .. } = context.func.params.user_named_funcs()[name];
             calls.push((start + reloc.offset as usize, reloc.kind, index, reloc.addend));
         }
+    }
+    if values <= KEPT {
+        SPARE.set(Some((builders, context)));
     }
     for (at, kind, callee, addend) in calls {
         let target = starts[callee as usize] as i64 + addend;

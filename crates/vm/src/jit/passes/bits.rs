@@ -55,9 +55,15 @@ impl Bits {
             (bits.zeros[param.at()], bits.upper[param.at()]) = (0, u64::MAX);
         }
         let counters = counters(func, preds, dominators);
+        let mut seen = vec![false; func.blocks.len()];
         for round in 0..ROUNDS {
+            // Whether anything is there for another round to do: what goes forwards is
+            // done in the same one.
+            let mut back = false;
             let mut changed = false;
+            seen.fill(false);
             for &blk in &func.order {
+                seen[blk.at()] = true;
                 let block = &func.blocks[blk.at()];
                 for &inst in &block.insts {
                     let (zeros, upper) = bits.eval(&func.ops, func.op(inst));
@@ -67,11 +73,13 @@ impl Bits {
                 }
                 for edge in block.term.edges() {
                     for (&arg, &param) in edge.args.iter().zip(&func.blocks[edge.to.at()].params) {
-                        changed |= bits.join(arg, param, counters[param.at()], round);
+                        let joined = bits.join(arg, param, counters[param.at()], round);
+                        changed |= joined;
+                        back |= joined && seen[edge.to.at()];
                     }
                 }
             }
-            if !changed {
+            if !changed || !back && round + 1 < ROUNDS {
                 return bits;
             }
         }
@@ -111,6 +119,12 @@ impl Bits {
         let (zeros, upper) = self.eval(ops, op);
         self.zeros.push(zeros);
         self.upper.push(upper);
+    }
+
+    /// Looks again at a value that is defined anew.
+    pub fn set(&mut self, ops: &[Op], val: Val) {
+        let (zeros, upper) = self.eval(ops, ops[val.at()]);
+        (self.zeros[val.at()], self.upper[val.at()]) = (zeros, upper);
     }
 
     /// Whether a value existed when this was computed.

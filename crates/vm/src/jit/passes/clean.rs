@@ -13,6 +13,10 @@ pub fn run(func: &mut Func) {
 /// Removes parameters that every edge gives the same value (or the parameter itself),
 /// with a worklist: what a removal makes superfluous is looked at again.
 pub fn params(func: &mut Func) {
+    let mut inner = func.order.iter().filter(|&&blk| blk != Blk::ENTRY);
+    if inner.all(|blk| func.blocks[blk.at()].params.is_empty()) {
+        return;
+    }
     let mut forward = Forward::new(func.ops.len());
     let preds = func.preds();
     // For each parameter the parameters that get it: to look at again after it went.
@@ -22,17 +26,7 @@ pub fn params(func: &mut Func) {
             home[param.at()] = Some((blk, index as u32));
         }
     }
-    let mut feeds: Vec<Vec<Val>> = vec![Vec::new(); func.ops.len()];
-    for &blk in &func.order {
-        for edge in func.blocks[blk.at()].term.edges() {
-            let params = &func.blocks[edge.to.at()].params;
-            for (&arg, &param) in edge.args.iter().zip(params) {
-                if home[arg.at()].is_some() && arg != param {
-                    feeds[arg.at()].push(param);
-                }
-            }
-        }
-    }
+    let mut feeds: Option<Vec<(Val, Val)>> = None;
     let mut work: Vec<Val> = Vec::new();
     for &blk in func.order.iter().rev() {
         if blk != Blk::ENTRY {
@@ -65,31 +59,55 @@ pub fn params(func: &mut Func) {
         }
         if let (Some(same), false) = (same, differs) {
             forward.set(param, same);
-            for &fed in &feeds[param.at()] {
+            let feeds = feeds.get_or_insert_with(|| feeds_of(func, &home));
+            let first = feeds.partition_point(|&(from, _)| from < param);
+            for &(_, fed) in feeds[first..].iter().take_while(|&&(from, _)| from == param) {
                 if !std::mem::replace(&mut waits[fed.at()], true) {
                     work.push(fed);
                 }
             }
         }
     }
+    if forward.is_idle() {
+        return;
+    }
     retain_params(func, |param| !forward.moved(param));
     func.forward(&mut forward);
+}
+
+/// Parameters and those that edges give them to, sorted by the former.
+fn feeds_of(func: &Func, home: &[Option<(Blk, u32)>]) -> Vec<(Val, Val)> {
+    let mut feeds = Vec::new();
+    for &blk in &func.order {
+        for edge in func.blocks[blk.at()].term.edges() {
+            let params = &func.blocks[edge.to.at()].params;
+            let pairs = edge.args.iter().copied().zip(params.iter().copied());
+            feeds.extend(pairs.filter(|&(arg, param)| home[arg.at()].is_some() && arg != param));
+        }
+    }
+    feeds.sort_by_key(|&(from, _)| from);
+    feeds
 }
 
 /// Keeps the parameters that `keep` says, and their arguments.
 fn retain_params(func: &mut Func, keep: impl Fn(Val) -> bool) {
     let mut kept: Vec<Option<Vec<bool>>> = vec![None; func.blocks.len()];
+    let mut any = false;
     for &blk in &func.order {
         if blk == Blk::ENTRY {
             continue;
         }
         let block = &mut func.blocks[blk.at()];
-        let mask: Vec<bool> = block.params.iter().map(|&param| keep(param)).collect();
-        if mask.iter().any(|keep| !keep) {
+        if !block.params.iter().all(|&param| keep(param)) {
+            any = true;
+            let mask: Vec<bool> = block.params.iter().map(|&param| keep(param)).collect();
             let mut at = mask.iter();
             block.params.retain(|_| at.next().is_none_or(|&keep| keep));
             kept[blk.at()] = Some(mask);
         }
+    }
+    if !any {
+        return;
     }
     for &blk in &func.order {
         for edge in func.blocks[blk.at()].term.edges_mut() {
@@ -141,15 +159,18 @@ pub fn blocks(func: &mut Func) {
     let preds = func.preds();
     let mut forward = Forward::new(func.ops.len());
     let mut joined = vec![false; func.blocks.len()];
+    let mut any = false;
     for blk in func.order.clone() {
         if joined[blk.at()] {
             continue;
         }
-        while let Term::Jump(Edge { to, args }) = &func.blocks[blk.at()].term {
-            let (to, args) = (*to, args.clone());
+        while let Term::Jump(Edge { to, args }) = &mut func.blocks[blk.at()].term {
+            let to = *to;
             if to == blk || preds.of(to).len() != 1 {
                 break;
             }
+            let args = std::mem::take(args);
+            any = true;
             let empty = Term::Jump(Edge { to, args: Vec::new() });
             let next = &mut func.blocks[to.at()];
             let term = std::mem::replace(&mut next.term, empty);
@@ -164,7 +185,9 @@ pub fn blocks(func: &mut Func) {
             func.blocks[blk.at()].term = term;
         }
     }
-    func.compute_order();
+    if any {
+        func.compute_order();
+    }
     func.forward(&mut forward);
 }
 
@@ -190,6 +213,11 @@ fn skip_empty(func: &mut Func) {
         }
     }
     for from in func.order.clone() {
+        let term = &func.blocks[from.at()].term;
+        let leads_on = term.edges().any(|edge| next[edge.to.at()].is_some());
+        if !leads_on && !matches!(term, Term::Branch { yes, no, .. } if yes == no) {
+            continue;
+        }
         let mut term = std::mem::replace(
             &mut func.blocks[from.at()].term,
             Term::Trap(crate::jit::ir::Exit::BadJump, 0),

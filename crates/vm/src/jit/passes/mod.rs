@@ -16,6 +16,7 @@ mod ranges;
 mod reach;
 mod reassociate;
 mod rules;
+mod settled;
 mod simplify;
 mod steps;
 mod switches;
@@ -29,6 +30,7 @@ mod wide_stores;
 use super::ir::check::check_module;
 use super::ir::{Func, Module, Op};
 use super::{Checks, JitError};
+use settled::Settled;
 
 /// Which passes run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -122,18 +124,27 @@ impl Passes {
 /// A pass broke the SSA form; only looked for under test.
 pub fn run(module: &mut Module, passes: Passes, checks: Checks) -> Result<(), JitError> {
     verify(module, "build")?;
-    let apply = |module: &mut Module, pass: Passes, run: fn(&mut Func)| {
+    let once = |module: &mut Module, pass: Passes, run: fn(&mut Func)| {
         if !passes.contains(pass) {
             return Ok(());
         }
         module.funcs.iter_mut().for_each(run);
         verify(module, pass.name())
     };
-    apply(module, CLEAN, clean::run)?;
+    once(module, CLEAN, clean::run)?;
     if passes.contains(INLINE) {
         inline::run(module, checks);
         verify(module, INLINE.name())?;
     }
+    // Not on functions that they left as they are since anything changed them.
+    let mut settled = Settled::new(module);
+    let mut apply = |module: &mut Module, pass: Passes, run: fn(&mut Func)| {
+        if !passes.contains(pass) {
+            return Ok(());
+        }
+        settled.run(module, run);
+        verify(module, pass.name())
+    };
     apply(module, PROMOTE, promote::run)?;
     apply(module, CLEAN, clean::run)?;
     apply(module, TWINS, twins::run)?;
@@ -185,15 +196,15 @@ pub fn run(module: &mut Module, passes: Passes, checks: Checks) -> Result<(), Ji
         apply(module, LOAD_CSE, load_cse::run)?;
         apply(module, CLEAN, clean::run)?;
     }
-    apply(module, SIMPLIFY, simplify::last)?;
-    apply(module, CLEAN, clean::run)?;
+    once(module, SIMPLIFY, simplify::last)?;
+    once(module, CLEAN, clean::run)?;
     // From here on the form is the machine's: a switch's edges carry no arguments.
-    apply(module, SWITCHES, switches::run)?;
-    apply(module, REASSOCIATE, reassociate::run)?;
-    apply(module, LATCHES, latches::run)?;
-    apply(module, STEPS, steps::run)?;
-    apply(module, CLEAN, clean::dead)?;
-    apply(module, CONSTANTS, constants::run)?;
+    once(module, SWITCHES, switches::run)?;
+    once(module, REASSOCIATE, reassociate::run)?;
+    once(module, LATCHES, latches::run)?;
+    once(module, STEPS, steps::run)?;
+    once(module, CLEAN, clean::dead)?;
+    once(module, CONSTANTS, constants::run)?;
     Ok(())
 }
 

@@ -4,12 +4,15 @@
 //! The first operand stays where the instruction had it: it is the one that a
 //! two-address machine overwrites. Only constants move to the right.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 use skep_isa::{Cond, Pc, Width, condition};
 
 use super::bits::{Bits, mirror, negate};
 use crate::jit::ir::flow::Dominators;
 use crate::jit::ir::{Bin, Blk, Forward, Func, Op, Term, Val};
+
+/// Different constants that a function has at most, as a rule.
+const CONSTANTS: usize = 56;
 
 /// Simplifies every value and branch.
 pub fn run(func: &mut Func) {
@@ -29,7 +32,9 @@ fn simplify(func: &mut Func, last: bool) {
     let uses = func.uses();
     let forward = Forward::new(func.ops.len());
     let mut home = vec![Blk::ENTRY; func.ops.len()];
+    let mut insts = 0;
     for &blk in &func.order {
+        insts += func.blocks[blk.at()].insts.len();
         func.blocks[blk.at()].insts.iter().for_each(|inst| home[inst.at()] = blk);
     }
     let mut simplify = Simplify {
@@ -37,14 +42,15 @@ fn simplify(func: &mut Func, last: bool) {
         bits,
         dominators,
         forward,
-        known: FxHashMap::default(),
-        constants: FxHashMap::default(),
+        known: FxHashMap::with_capacity_and_hasher(insts, FxBuildHasher),
+        constants: FxHashMap::with_capacity_and_hasher(CONSTANTS, FxBuildHasher),
         home,
         uses,
         blk: Blk::ENTRY,
         pc: 0,
         out: Vec::new(),
         last,
+        decided: false,
     };
     for index in 0..simplify.func.ops.len() as u32 {
         if let Op::Const(number) = simplify.func.op(Val(index)) {
@@ -55,9 +61,11 @@ fn simplify(func: &mut Func, last: bool) {
     for blk in simplify.func.order.clone() {
         simplify.block(blk);
     }
-    let Simplify { func, mut forward, .. } = simplify;
+    let Simplify { func, mut forward, decided, .. } = simplify;
     // Branches that were decided cut blocks off.
-    func.compute_order();
+    if decided {
+        func.compute_order();
+    }
     func.forward(&mut forward);
 }
 
@@ -76,13 +84,15 @@ pub struct Simplify<'f> {
     out: Vec<Val>,
     /// Whether divisions by constants are written out.
     pub last: bool,
+    /// Whether a branch was decided.
+    decided: bool,
 }
 
 impl Simplify<'_> {
     fn block(&mut self, blk: Blk) {
         self.blk = blk;
-        let insts = std::mem::take(&mut self.func.blocks[blk.at()].insts);
-        for inst in insts {
+        let mut insts = std::mem::take(&mut self.func.blocks[blk.at()].insts);
+        for inst in insts.drain(..) {
             self.pc = self.func.pcs[inst.at()];
             let mut op = self.func.op(inst);
             op.map(|val| self.forward.find(val));
@@ -97,27 +107,33 @@ impl Simplify<'_> {
                     self.out.push(inst);
                 }
                 _ => {
-                    let val = self.make(op);
-                    self.forward.set(inst, val);
-                    self.uses[val.at()] += self.uses[inst.at()];
+                    let val = match self.rewrite(op) {
+                        Ok(val) => val,
+                        Err(op) => self.intern(op, Some(inst)),
+                    };
+                    if val != inst {
+                        self.forward.set(inst, val);
+                        self.uses[val.at()] += self.uses[inst.at()];
+                    }
                 }
             }
         }
-        self.func.blocks[blk.at()].insts = std::mem::take(&mut self.out);
+        self.func.blocks[blk.at()].insts = std::mem::replace(&mut self.out, insts);
         let jump = Term::Trap(crate::jit::ir::Exit::BadJump, self.pc);
         let mut term = std::mem::replace(&mut self.func.blocks[blk.at()].term, jump);
         term.map(|val| self.forward.find(val));
         if let Term::Branch { cond, width, left, right, yes, no } = term {
             let (cond, width, left, right) = self.comparison(cond, width, left, right);
-            term = match self.decide(cond, width, left, right) {
+            let holds = self.decide(cond, width, left, right);
+            self.decided |= holds.is_some();
+            term = match holds {
                 Some(true) => Term::Jump(yes),
                 Some(false) => Term::Jump(no),
                 None => Term::Branch { cond, width, left, right, yes, no },
             };
         }
         // What the branch needed was made at the block's end.
-        let made = std::mem::take(&mut self.out);
-        self.func.blocks[blk.at()].insts.extend(made);
+        self.func.blocks[blk.at()].insts.append(&mut self.out);
         self.func.blocks[blk.at()].term = term;
     }
 
@@ -167,11 +183,13 @@ impl Simplify<'_> {
     pub fn make(&mut self, op: Op) -> Val {
         match self.rewrite(op) {
             Ok(val) => val,
-            Err(op) => self.intern(op),
+            Err(op) => self.intern(op, None),
         }
     }
 
-    fn intern(&mut self, op: Op) -> Val {
+    /// The value with this definition: one that is there, or `own`, which is what it
+    /// is made for, or a new one.
+    fn intern(&mut self, op: Op, own: Option<Val>) -> Val {
         let key = match op {
             Op::Bin(op, width, left, right) if op.commutes() && left > right => {
                 Op::Bin(op, width, right, left)
@@ -183,7 +201,14 @@ impl Simplify<'_> {
         {
             return known;
         }
-        let val = self.add(op);
+        let val = match own {
+            Some(own) => {
+                self.func.ops[own.at()] = op;
+                self.bits.set(&self.func.ops, own);
+                own
+            }
+            None => self.add(op),
+        };
         self.out.push(val);
         self.known.insert(key, val);
         val

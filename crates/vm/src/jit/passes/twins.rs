@@ -15,6 +15,10 @@ const ANY: u32 = u32::MAX;
 
 /// Joins equal parameters.
 pub fn run(func: &mut Func) {
+    let mut inner = func.order.iter().filter(|&&blk| blk != Blk::ENTRY);
+    if inner.all(|blk| func.blocks[blk.at()].params.len() < 2) {
+        return;
+    }
     let Some(numbers) = number(func) else { return };
     let mut forward = Forward::new(func.ops.len());
     let mut any = false;
@@ -55,6 +59,7 @@ fn number(func: &Func) -> Option<Vec<u32>> {
         numbers[param.at()] = param.0;
     }
     let preds = func.preds();
+    let loops = func.has_loops();
     for _ in 0..ROUNDS {
         let mut changed = false;
         let mut known: FxHashMap<Key, u32> = FxHashMap::default();
@@ -84,7 +89,8 @@ fn number(func: &Func) -> Option<Vec<u32>> {
                 set(&mut numbers, inst, number);
             }
         }
-        if !changed {
+        // Without a way back, the first round has seen all.
+        if !changed || !loops {
             return Some(numbers);
         }
     }
