@@ -436,7 +436,8 @@ pub enum Term {
 impl Term {
     /// The edges, in a fixed order.
     pub fn edges(&self) -> Edges<'_> {
-        let (pair, cases, last): ([Option<&Edge>; 2], &[(u64, Edge)], Option<&Edge>) = match self {
+        type Parts<'t> = ([Option<&'t Edge>; 2], &'t [(u64, Edge)], Option<&'t Edge>);
+        let (pair, cases, last): Parts<'_> = match self {
             Term::Jump(edge) => ([Some(edge), None], &[], None),
             Term::Branch { yes, no, .. } => ([Some(yes), Some(no)], &[], None),
             Term::Switch { cases, default, .. } => ([None, None], cases, Some(default)),
