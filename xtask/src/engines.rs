@@ -4,9 +4,9 @@
 //! packets and maps. Programs that the verifier refuses run with all checks, and
 //! nothing is asked of them but that they stay in their memory.
 //!
-//! Addresses are others on each engine, so that random programs are judged as of a
-//! loader without CAP_PERFMON: what they compute may not depend on addresses, nor on
-//! what nobody wrote.
+//! The packet lies elsewhere on each engine. What programs compute may not depend on
+//! addresses, nor on what nobody wrote: those that are written with care do not, others
+//! are judged as of a loader without CAP_PERFMON.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use skep_vm::{Engine, Vm};
 use crate::corpus;
 use crate::elements::Map;
 use crate::inputs::Random;
-use crate::random::runnable;
+use crate::random::{is_careful, runnable};
 use crate::sound::{Tally, elements, fill, share};
 use crate::verify::random::{MapPlace, create_maps};
 
@@ -95,9 +95,10 @@ pub fn execute(options: &Options) -> Result<bool> {
     Ok(good)
 }
 
-/// A worker's kernels: one that judges programs, and one that takes everything, each with
-/// its maps.
+/// A worker's kernels, each with its maps: one for programs that are written with care,
+/// one for others, and one that takes everything.
 struct Worker {
+    careful: (Vm, Vec<MapPlace>),
     judging: (Vm, Vec<MapPlace>),
     wild: (Vm, Vec<MapPlace>),
 }
@@ -105,19 +106,22 @@ struct Worker {
 fn random(options: &Options) -> Result<Tally> {
     let caps = Capabilities::BPF | Capabilities::NET_ADMIN;
     let start = || {
-        let vm = || Vm::with_cpus(1).with_budget(BUDGET).with_capabilities(caps);
+        let vm = || Vm::with_cpus(1).with_budget(BUDGET);
         let with_maps = |vm: Vm| {
             let mut maps = create_maps(&vm)?;
             // The last is an LRU map: what it evicts depends on what was in it before.
             maps.pop();
             anyhow::Ok((vm, maps))
         };
-        let wild = vm().with_engine(Engine::Guarded).unverified();
-        Ok(Worker { judging: with_maps(vm())?, wild: with_maps(wild)? })
+        Ok(Worker {
+            careful: with_maps(vm())?,
+            judging: with_maps(vm().with_capabilities(caps))?,
+            wild: with_maps(vm().with_engine(Engine::Guarded).unverified())?,
+        })
     };
     share(options.count as usize, start, |worker, at, tally| {
         let seed = options.seed + at as u64;
-        let (vm, maps) = &worker.judging;
+        let (vm, maps) = if is_careful(seed) { &worker.careful } else { &worker.judging };
         match runnable(seed, maps, |_| {}).load(vm) {
             Ok(fd) => {
                 let maps: Vec<Map> = maps.iter().map(MapPlace::elements).collect();

@@ -232,6 +232,11 @@ impl Input {
     }
 }
 
+/// Whether the program of a seed is meant to be accepted.
+pub fn is_careful(seed: u64) -> bool {
+    !seed.is_multiple_of(8)
+}
+
 /// The program of a seed, changed so that what it does depends on nothing that differs
 /// between engines: most are accepted, some are near it only.
 pub fn runnable(
@@ -239,7 +244,7 @@ pub fn runnable(
     maps: &[MapPlace],
     change: impl FnOnce(&mut Vec<Insn>),
 ) -> RandomProgram {
-    let write = if seed.is_multiple_of(8) { program } else { careful_program };
+    let write = if is_careful(seed) { careful_program } else { program };
     let random = write(seed, maps);
     let Ok(mut insns) = decode(&random.slots) else { return random };
     clear_stack(&mut insns);
