@@ -30,23 +30,6 @@ const CONDS: [Cond; 11] = [
     Cond::Sle,
     Cond::Set,
 ];
-const OPS: [AluOp; 14] = [
-    AluOp::Add,
-    AluOp::Sub,
-    AluOp::Mul,
-    AluOp::Div,
-    AluOp::SDiv,
-    AluOp::Or,
-    AluOp::And,
-    AluOp::Lsh,
-    AluOp::Rsh,
-    AluOp::Mod,
-    AluOp::SMod,
-    AluOp::Xor,
-    AluOp::Mov,
-    AluOp::Arsh,
-];
-
 impl Writer<'_> {
     /// Some statements.
     pub fn block(&mut self, most: i64) {
@@ -105,7 +88,7 @@ impl Writer<'_> {
                 self.put(Insn::ByteSwap { order, size, dst });
             }
             _ => {
-                let op = self.dice.pick(&OPS);
+                let op = self.dice.pick(&AluOp::ALL);
                 let shifts = matches!(op, AluOp::Lsh | AluOp::Rsh | AluOp::Arsh);
                 let divides = matches!(op, AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod);
                 let src = if self.dice.percent(40) {
@@ -928,7 +911,7 @@ impl Writer<'_> {
             }
             _ => {
                 self.alu(AluOp::Mov, Reg::R1, Operand::Reg(Reg::R10));
-                let op = self.dice.pick(&OPS);
+                let op = self.dice.pick(&AluOp::ALL);
                 self.alu(op, Reg::R1, Operand::Imm(8));
             }
         }

@@ -145,23 +145,7 @@ impl Writer<'_, '_> {
         self.left -= 1;
         match self.u.int_in_range(0..=19)? {
             0..=3 => {
-                let ops = [
-                    AluOp::Add,
-                    AluOp::Sub,
-                    AluOp::Mul,
-                    AluOp::Div,
-                    AluOp::SDiv,
-                    AluOp::Or,
-                    AluOp::And,
-                    AluOp::Lsh,
-                    AluOp::Rsh,
-                    AluOp::Mod,
-                    AluOp::SMod,
-                    AluOp::Xor,
-                    AluOp::Mov,
-                    AluOp::Arsh,
-                ];
-                let (op, width) = (*self.u.choose(&ops)?, self.width()?);
+                let (op, width) = (*self.u.choose(&AluOp::ALL)?, self.width()?);
                 let (dst, src) = (self.number()?, self.operand()?);
                 self.put(Insn::Alu { op, width, dst, src });
             }
@@ -351,20 +335,7 @@ impl Writer<'_, '_> {
     }
 
     fn condition(&mut self) -> Result<Insn> {
-        let all = [
-            Cond::Eq,
-            Cond::Ne,
-            Cond::Set,
-            Cond::Gt,
-            Cond::Ge,
-            Cond::Lt,
-            Cond::Le,
-            Cond::Sgt,
-            Cond::Sge,
-            Cond::Slt,
-            Cond::Sle,
-        ];
-        let (cond, width) = (*self.u.choose(&all)?, self.width()?);
+        let (cond, width) = (*self.u.choose(&Cond::ALL)?, self.width()?);
         Ok(Insn::Branch { cond, width, dst: self.number()?, src: self.operand()?, off: 0 })
     }
 
