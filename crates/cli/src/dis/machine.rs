@@ -5,7 +5,7 @@ use skep::vm::jit::MachineFunction;
 
 use crate::hex;
 
-/// One machine instruction, or a part of a table of jumps.
+/// One machine instruction, or a part of a table of jumps or of constants.
 pub struct Line {
     /// Where it is in its function.
     pub at: usize,
@@ -13,6 +13,8 @@ pub struct Line {
     pub len: usize,
     /// Its text.
     pub text: String,
+    /// Whether it is no instruction.
+    pub is_data: bool,
 }
 
 /// Whether this machine's code has a text.
@@ -33,11 +35,11 @@ pub fn lines(function: &MachineFunction, bytes: &[u8]) -> Vec<Line> {
     lines
 }
 
-/// A block of instructions, and the table behind it if it ends with a jump to where a
-/// register says.
+/// A block of instructions, and what stands behind the last of them: a table of jumps, or
+/// the function's constants.
 #[cfg(target_arch = "x86_64")]
 fn block(bytes: &[u8], start: usize, lines: &mut Vec<Line>) {
-    use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Mnemonic, OpKind};
+    use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Mnemonic};
     let mut formatter = GasFormatter::new();
     formatter.options_mut().set_uppercase_hex(false);
     formatter.options_mut().set_space_after_operand_separator(true);
@@ -49,9 +51,8 @@ fn block(bytes: &[u8], start: usize, lines: &mut Vec<Line>) {
         let insn = decoder.decode();
         let mut text = String::new();
         formatter.format(&insn, &mut text);
-        lines.push(Line { at: insn.ip() as usize, len: insn.len(), text });
-        let elsewhere = matches!(insn.op0_kind(), OpKind::Register | OpKind::Memory);
-        if insn.mnemonic() == Mnemonic::Jmp && elsewhere {
+        lines.push(Line { at: insn.ip() as usize, len: insn.len(), text, is_data: false });
+        if matches!(insn.mnemonic(), Mnemonic::Ret | Mnemonic::Jmp) {
             words(&bytes[decoder.position()..], start + decoder.position(), 4, lines);
             return;
         }
@@ -67,6 +68,6 @@ fn block(bytes: &[u8], start: usize, lines: &mut Vec<Line>) {
 fn words(bytes: &[u8], start: usize, size: usize, lines: &mut Vec<Line>) {
     for (word, number) in bytes.chunks(size).zip(0..) {
         let text = format!(".byte {}", hex::spaced(word));
-        lines.push(Line { at: start + number * size, len: word.len(), text });
+        lines.push(Line { at: start + number * size, len: word.len(), text, is_data: true });
     }
 }

@@ -115,6 +115,7 @@ impl<'a> Listing<'a> {
         for line in machine::lines(function, bytes) {
             let next = function.lines.partition_point(|&(start, _)| start <= line.at);
             let pc = next.checked_sub(1).and_then(|index| function.lines[index].1);
+            let pc = pc.filter(|_| !line.is_data);
             match groups.last_mut() {
                 Some(group) if group.pc == pc => group.lines.push(line),
                 _ => groups.push(Group { pc, lines: vec![line] }),
