@@ -25,7 +25,7 @@ mod program;
 mod queue;
 mod regions;
 mod ringbuf;
-pub(crate) mod spin;
+mod spin;
 mod state;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
