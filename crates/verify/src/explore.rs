@@ -8,7 +8,7 @@ use crate::checker::Checker;
 use crate::error::{Check, Fault, fail};
 use crate::explain::trail::Trail;
 use crate::log::say;
-use crate::memory::MAX_MEMORY;
+use crate::memory::{MAX_MEMORY, Share};
 use crate::reg::{Flags, Kind, Reg};
 use crate::state::{Frame, Linked, State, Step};
 use crate::structure::shape;
@@ -25,6 +25,7 @@ pub(crate) struct Pending {
     prev: i32,
     log_pos: usize,
     trail_len: usize,
+    _memory: Share,
 }
 
 /// What comes after an instruction.
@@ -279,7 +280,14 @@ impl Checker<'_> {
     ) -> Check<&mut State> {
         let log_pos = self.log.position();
         let trail_len = self.trail.as_ref().map_or(0, Trail::len);
-        self.pending.push(Pending { state, pc, prev: self.pc as i32, log_pos, trail_len });
+        self.pending.push(Pending {
+            pc,
+            prev: self.pc as i32,
+            log_pos,
+            trail_len,
+            _memory: self.meter.share(state.own_size()),
+            state,
+        });
         let jumps = self.pending.len();
         if jumps > MAX_PENDING {
             return Err(Fault::new(errno, limit(jumps as u32)));

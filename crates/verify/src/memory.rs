@@ -1,14 +1,19 @@
-//! How much memory the frames of all states take together, so that there is a bound to
-//! it: a program may make the verifier keep a state every few of a million
-//! instructions. Frames are counted where they are made, copied, grown and dropped.
+//! How much memory all states take together, so that there is a bound to it: a program
+//! may make the verifier keep a state at each of a million instructions. Frames, which
+//! states share, are counted where they are made, copied, grown and dropped; the rest of
+//! a state while it is kept.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// Most bytes that frames may take (Linux has no such limit but that of the cgroup).
+/// Most bytes that states may take (Linux has no such limit but that of the cgroup).
 pub(crate) const MAX_MEMORY: usize = 1 << 30;
 
-/// Bytes of all frames that were made with it.
+/// What an allocation takes beyond its size: the allocator's header and rounding, and the
+/// counts of an `Rc`.
+pub(crate) const PER_ALLOCATION: usize = 32;
+
+/// Bytes of all shares that were made with it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meter(Rc<Cell<usize>>);
 
@@ -24,7 +29,7 @@ impl Meter {
     }
 }
 
-/// The bytes of one frame; a copy counts as much again.
+/// The bytes of one frame or kept state; a copy counts as much again.
 #[derive(Debug)]
 pub(crate) struct Share {
     meter: Meter,
@@ -32,7 +37,7 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// The frame takes this much more.
+    /// It takes this much more.
     pub(crate) fn grow(&mut self, bytes: usize) {
         self.meter.0.set(self.meter.0.get() + bytes);
         self.bytes += bytes;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use crate::checker::Checker;
 use crate::error::{Check, fail};
 use crate::log::say;
+use crate::memory::Share;
 use crate::reg::{ID_PLUS_OFFSET, IterState, Kind, Reg};
 use crate::state::{Byte, Frame, NodeId, Slot, State, Step, slot_of};
 
@@ -26,6 +27,7 @@ pub(crate) struct Node {
     /// Taken off the list of states to compare with.
     retired: bool,
     cleaned: bool,
+    _memory: Share,
 }
 
 /// A loop being explored, by the calls that led to it.
@@ -33,7 +35,7 @@ pub(crate) struct Node {
 pub(crate) struct Visit {
     entry: Option<NodeId>,
     /// States that reached an equal, unfinished one.
-    backedges: Vec<(State, NodeId)>,
+    backedges: Vec<(State, NodeId, Share)>,
     counted: u32,
 }
 
@@ -194,14 +196,14 @@ impl Checker<'_> {
         let mut round = 0;
         loop {
             if round >= MAX_ROUNDS {
-                for (state, _) in &backedges {
+                for (state, ..) in &backedges {
                     self.force_precision(state.parent);
                 }
                 break;
             }
             round += 1;
             let mut changed = false;
-            for (state, equal) in &mut backedges {
+            for (state, equal, _) in &mut backedges {
                 changed |= self.propagate_precision(*equal, state)?;
             }
             if !changed {
@@ -370,7 +372,8 @@ impl Checker<'_> {
             let Some(visit) = key.and_then(|key| self.visits.get_mut(&key)) else {
                 fail!(EFAULT, InternalError { what: "no loop around a backedge".into() });
             };
-            visit.backedges.push((backedge, id));
+            let memory = self.meter.share(backedge.own_size());
+            visit.backedges.push((backedge, id, memory));
             visit.counted += 1;
             self.backedge_count += 1;
             self.note_peak();
@@ -403,7 +406,15 @@ impl Checker<'_> {
         }
         let state = self.cur.clone();
         let depth = state.dfs_depth;
-        let node = Node { state, branches: 1, hits: 0, misses: 0, retired: false, cleaned: false };
+        let node = Node {
+            _memory: self.meter.share(state.own_size()),
+            state,
+            branches: 1,
+            hits: 0,
+            misses: 0,
+            retired: false,
+            cleaned: false,
+        };
         let id = match self.free_nodes.pop() {
             Some(id) => {
                 self.nodes[id as usize] = Some(node);

@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use crate::memory::{Meter, Share};
+use crate::memory::{Meter, PER_ALLOCATION, Share};
 use crate::reg::{BtfId, Kind, MapId, Reg};
 
 /// Deepest chain of calls.
@@ -136,7 +136,8 @@ impl Frame {
             in_callback: false,
             in_async_callback: false,
             in_exception_callback: false,
-            memory: meter.share(size_of::<Frame>()),
+            // Two allocations: the frame, and its stack.
+            memory: meter.share(size_of::<Frame>() + 2 * PER_ALLOCATION),
         }
     }
 
@@ -298,6 +299,15 @@ impl State {
             may_goto_depth: 0,
             history: Vec::new(),
         }
+    }
+
+    /// Bytes that it takes to keep this state, beside its frames.
+    pub(crate) fn own_size(&self) -> usize {
+        size_of::<State>()
+            + size_of_val(self.frames.as_slice())
+            + size_of_val(self.refs.as_slice())
+            + size_of_val(self.history.as_slice())
+            + 3 * PER_ALLOCATION
     }
 
     /// Index of the current frame.
