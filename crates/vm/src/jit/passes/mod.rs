@@ -20,6 +20,7 @@ mod settled;
 mod simplify;
 mod steps;
 mod switches;
+mod threads;
 mod twins;
 mod unroll;
 mod vectorise;
@@ -37,7 +38,7 @@ use settled::Settled;
 pub struct Passes(u32);
 
 /// The passes by name, each at its bit.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "clean",
     "inline",
     "promote",
@@ -55,6 +56,7 @@ const NAMES: [&str; 17] = [
     "unroll",
     "constants",
     "vectorise",
+    "threads",
 ];
 
 const CLEAN: Passes = Passes(1);
@@ -74,6 +76,7 @@ const LATCHES: Passes = Passes(1 << 13);
 const UNROLL: Passes = Passes(1 << 14);
 const CONSTANTS: Passes = Passes(1 << 15);
 const VECTORISE: Passes = Passes(1 << 16);
+const THREADS: Passes = Passes(1 << 17);
 
 impl Passes {
     /// None but what the rest cannot do without.
@@ -163,6 +166,7 @@ pub fn run(module: &mut Module, passes: Passes, checks: Checks) -> Result<(), Ji
     for _ in 0..2 {
         apply(module, SIMPLIFY, simplify::run)?;
         apply(module, RANGES, ranges::run)?;
+        apply(module, THREADS, threads::run)?;
         apply(module, LOAD_CSE, load_cse::run)?;
         apply(module, WIDE_LOADS, wide_loads::run)?;
         apply(module, WIDE_STORES, wide_stores::run)?;

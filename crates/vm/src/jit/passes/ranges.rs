@@ -49,7 +49,8 @@ struct Fact {
     right: Val,
 }
 
-struct Ranges<'f> {
+/// What holds where control is, of branches on the way there.
+pub struct Ranges<'f> {
     func: &'f Func,
     bits: &'f Bits,
     facts: Vec<Fact>,
@@ -61,22 +62,42 @@ struct Sum {
     plus: i128,
 }
 
-impl Ranges<'_> {
+impl<'f> Ranges<'f> {
+    /// Where control goes from one block to another.
+    pub fn on_edge(
+        func: &'f Func,
+        bits: &'f Bits,
+        (from, to): (Blk, Blk),
+        preds: &Preds,
+        dominators: &Dominators,
+    ) -> Ranges<'f> {
+        let mut ranges = Ranges { func, bits, facts: Vec::new() };
+        ranges.learn(from, to);
+        ranges.gather(from, preds, dominators);
+        ranges
+    }
+
     /// Collects what branches on the way to a block say.
     fn gather(&mut self, mut blk: Blk, preds: &Preds, dominators: &Dominators) {
         while blk != Blk::ENTRY && self.facts.len() < FACTS {
             let above = dominators.parent[blk.at()];
-            if let [pred] = *preds.of(blk)
-                && let Term::Branch { cond, width, left, right, yes, no } =
-                    &self.func.blocks[pred.at()].term
-                && yes.to != no.to
-                && self.is_wide(*cond, *width, *left, *right)
-            {
-                let cond = if yes.to == blk { Some(*cond) } else { negate(*cond) };
-                let fact = cond.filter(|cond| *cond != Cond::Set);
-                self.facts.extend(fact.map(|cond| Fact { cond, left: *left, right: *right }));
+            if let [pred] = *preds.of(blk) {
+                self.learn(pred, blk);
             }
             blk = above;
+        }
+    }
+
+    /// What the end of a block says where control goes on there.
+    fn learn(&mut self, from: Blk, to: Blk) {
+        if let &Term::Branch { cond, width, left, right, ref yes, ref no } =
+            &self.func.blocks[from.at()].term
+            && yes.to != no.to
+            && self.is_wide(cond, width, left, right)
+        {
+            let cond = if yes.to == to { Some(cond) } else { negate(cond) };
+            let fact = cond.filter(|cond| *cond != Cond::Set);
+            self.facts.extend(fact.map(|cond| Fact { cond, left, right }));
         }
     }
 
@@ -86,7 +107,8 @@ impl Ranges<'_> {
         width == Width::W64 || !signed && self.bits.is_half(left) && self.bits.is_half(right)
     }
 
-    fn decide(&self, cond: Cond, width: Width, left: Val, right: Val) -> Option<bool> {
+    /// Whether a comparison holds, if that is known.
+    pub fn decide(&self, cond: Cond, width: Width, left: Val, right: Val) -> Option<bool> {
         if cond == Cond::Set || !self.is_wide(cond, width, left, right) {
             return None;
         }

@@ -323,6 +323,50 @@ const IDIOMS: &[Idiom] = &[
         holds: "Xor.W64 0x61c8864680b583ea, -1",
         lacks: "0x9e3779b97f4a7c15",
     },
+    Idiom {
+        name: "a branch on a flag that two ways set",
+        text: "
+            r2 = *(u8 *)(r1 + 0)
+            r6 = 0
+            if r2 > 99 goto 1f
+            *(u8 *)(r1 + 8) = 1
+            r6 = 1
+            goto 2f
+         1: *(u8 *)(r1 + 9) = 2
+         2: r3 = *(u64 *)(r1 + 16)
+            if r6 == 0 goto 3f
+            r3 += 7
+            *(u64 *)(r1 + 24) = r3
+         3: r0 = r3
+            exit",
+        holds: "if Gt.W32 v8, 99",
+        lacks: ", 0 then",
+    },
+    Idiom {
+        name: "a branch that one of three ways has decided",
+        text: "
+            r2 = *(u8 *)(r1 + 0)
+            r3 = *(u8 *)(r1 + 1)
+            r4 = *(u8 *)(r1 + 2)
+            if r2 < 50 goto 1f
+            if r2 < 100 goto 2f
+            *(u8 *)(r1 + 8) = 1
+            goto 3f
+         1: *(u8 *)(r1 + 9) = 2
+            r4 = r3
+            goto 3f
+         2: *(u8 *)(r1 + 10) = 3
+         3: r5 = r4
+            r5 += r3
+            if r2 >= 60 goto 4f
+            r5 *= 3
+            *(u8 *)(r1 + 11) = r5
+         4: r0 = r5
+            r0 += r4
+            exit",
+        holds: "if Ge.W32 v8, 60",
+        lacks: "b6",
+    },
 ];
 
 #[test]
