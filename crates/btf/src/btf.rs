@@ -420,6 +420,10 @@ fn parse_strings(raw: &[u8], header: &Header, is_split: bool) -> Result<String, 
         }
         _ => {}
     }
+    // Nearly always all of it is: a test of many bytes at a time.
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Ok(text.to_owned());
+    }
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
