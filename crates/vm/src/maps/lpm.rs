@@ -62,11 +62,28 @@ const BRANCH: u32 = 2;
 #[derive(Clone, Copy)]
 struct Prefix<'a> {
     len: u32,
+    /// The data's first word, the first bit highest: all of it of an IPv4 prefix.
+    first: u64,
     data: &'a [u8],
+}
+
+/// Up to 8 bytes as a number, the first bit highest.
+fn word_of(data: &[u8]) -> u64 {
+    match *data {
+        [a, b, c, d] => u64::from(u32::from_be_bytes([a, b, c, d])) << 32,
+        _ => {
+            let mut bytes = [0; 8];
+            bytes[..data.len()].copy_from_slice(data);
+            u64::from_be_bytes(bytes)
+        }
+    }
 }
 
 impl Prefix<'_> {
     fn bit(self, index: u32) -> usize {
+        if index < 64 {
+            return (self.first << index >> 63) as usize;
+        }
         let byte = self.data.get(index as usize / 8).copied().unwrap_or(0);
         usize::from(byte >> (7 - index % 8) & 1)
     }
@@ -116,8 +133,9 @@ impl LpmTrie {
     fn prefix<'a>(&self, key: &'a [u8]) -> Option<Prefix<'a>> {
         let (len, data) = key.split_first_chunk()?;
         let len = u32::from_ne_bytes(*len);
-        (len as usize <= self.data_size * 8)
-            .then_some(Prefix { len, data: &data[..self.data_size] })
+        let data = &data[..self.data_size];
+        let first = word_of(&data[..data.len().min(8)]);
+        (len as usize <= self.data_size * 8).then_some(Prefix { len, first, data })
     }
 
     fn node(&self, number: u32) -> Node<'_> {
@@ -473,15 +491,12 @@ impl<'a> Node<'a> {
     /// How many leading bits the node's prefix and the key's have in common.
     fn common(self, key: Prefix<'_>) -> u32 {
         let limit = self.len().min(key.len);
-        let mut common = 0;
-        for (index, chunk) in key.data.chunks(8).enumerate() {
-            let mut bytes = [0; 8];
-            bytes[..chunk.len()].copy_from_slice(chunk);
-            let same = (self.data_word(index) ^ u64::from_be_bytes(bytes)).leading_zeros();
-            common += same;
-            if common >= limit || same < 64 {
-                return common.min(limit);
+        let mut common = (self.data_word(0) ^ key.first).leading_zeros();
+        for (index, chunk) in key.data.chunks(8).enumerate().skip(1) {
+            if common >= limit || common < 64 * index as u32 {
+                break;
             }
+            common += (self.data_word(index) ^ word_of(chunk)).leading_zeros();
         }
         common.min(limit)
     }
