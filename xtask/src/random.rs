@@ -4,16 +4,15 @@
 //!
 //! Programs are those that load without CAP_PERFMON: others may show addresses, or
 //! what was left on the stack. All see the same clock and the same random numbers (see
-//! [`clocks`]), and run on CPU 0.
+//! [`clock`]), and run on CPU 0.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use skep_abi::MapType;
-use skep_isa::{
-    Callee, Imm64, ImmKind, Insn, Operand, Reg, Size, Style, decode, disassemble, encode,
-};
+use skep_isa::{Callee, Insn, Operand, Reg, Size, Style, decode, disassemble, encode};
+use skep_load::clock;
 use skep_sys::{Command, Errno, Kernel, Linux, MapCreate, RawFd, TestRun};
 use skep_vm::jit::Passes;
 use skep_vm::{Engine, Vm};
@@ -62,7 +61,7 @@ impl Side {
         let mut command = Command::MapCreate(MapCreate {
             map_type: MapType::Array as u32,
             key_size: 4,
-            value_size: 16,
+            value_size: clock::SIZE,
             max_entries: 1,
             ..MapCreate::default()
         });
@@ -77,7 +76,11 @@ impl Side {
 
     /// The program of a seed, with the maps and the clock of this side.
     fn program(&self, seed: u64) -> RandomProgram {
-        runnable(seed, &self.maps, |insns| clocks(insns, self.clock))
+        runnable(seed, &self.maps, |insns| {
+            if let Some(replaced) = clock::replace_calls(insns, self.clock as u32) {
+                *insns = replaced.insns;
+            }
+        })
     }
 
     fn load(&self, seed: u64) -> Result<RawFd, Errno> {
@@ -115,7 +118,7 @@ impl Side {
 
     /// Maps and clock as the input has them.
     fn prepare(&self, input: &Input) -> Result<()> {
-        let now = [input.now.to_ne_bytes(), input.random.to_ne_bytes()].concat();
+        let now = clock::value(input.now, input.random as u32);
         let kernel = &*self.kernel;
         let clock = Map { fd: self.clock, key: 4, value: now.len() };
         clock.update(kernel, &[0; 4], &now).context("the clock's map")?;
@@ -285,32 +288,6 @@ fn clear_stack(insns: &mut Vec<Insn>) {
         });
     }
     *insns = all;
-}
-
-/// Has a program load the time and random numbers from a map, where it asks a helper:
-/// such calls become calls of a function at its end.
-fn clocks(insns: &mut Vec<Insn>, map: RawFd) {
-    const TIME: u32 = 5;
-    const RANDOM: u32 = 7;
-    for (helper, off, size) in [(TIME, 0, Size::DW), (RANDOM, 8, Size::W)] {
-        let start = insns.len();
-        let mut called = false;
-        for (pc, insn) in insns.iter_mut().enumerate() {
-            if *insn == Insn::Call(Callee::Helper(helper)) {
-                *insn = Insn::Call(Callee::Local((start - pc - 1) as i32));
-                called = true;
-            }
-        }
-        if called {
-            let imm = Imm64 { kind: ImmKind::MapValue, lo: map as u32, hi: 0 };
-            insns.extend([
-                Insn::LoadImm64 { dst: Reg::R0, imm },
-                Insn::Hole,
-                Insn::Load { size, signed: false, dst: Reg::R0, base: Reg::R0, off },
-                Insn::Exit,
-            ]);
-        }
-    }
 }
 
 /// Runs, and prints the figures. Gives whether all agree.

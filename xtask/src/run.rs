@@ -2,9 +2,8 @@
 //! each of its engines, and on Linux. For each packet the verdict and the packet's bytes
 //! must be the same, and the maps: small ones after each packet, all of them at the end.
 //!
-//! Both sides see the same clock and the same random numbers: calls of such helpers are
-//! replaced by a call of a function that loads from a hidden map, which is set before
-//! each packet. Both run on CPU 0.
+//! Both sides see the same clock and the same random numbers (see [`clock`]), and run on
+//! CPU 0.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,12 +12,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use skep_abi::{MapType, ProgType};
-use skep_isa::{Callee, Imm64, ImmKind, Insn, Reg, Size, decode, encode};
 use skep_load::capture::Reader;
-use skep_load::{
-    Linked, LinkedProgram, Map, MapDef, MapReference, Object, Options, RingBuffer, Skep, Target,
-    load, relocate,
-};
+use skep_load::{Map, MapDef, Object, Options, RingBuffer, Skep, Target, clock, load, relocate};
 use skep_sys::{Kernel, Linux, TestRun};
 use skep_vm::{Engine, Vm};
 
@@ -158,7 +153,9 @@ fn compare_object(
             program.autoload = other == index || in_an_array;
         }
         let mut linked = relocate(&alone, target)?;
-        replace_clocks(&mut linked);
+        if let Some(note) = clock::replace(&mut linked).first() {
+            bail!("{note}");
+        }
         let judge = match load(&linked, target, linux, &Options::default()) {
             Ok(judge) => judge,
             Err(error) => {
@@ -216,13 +213,13 @@ fn compare_program(
         ours.iter().map(|loaded| loaded.as_ref().ok().map(|(_, skep)| skep)).collect();
     let mut rings = AllRings::new(judge, &sides)?;
     for (number, packet) in packets.iter().enumerate() {
-        set_clocks(judge, packet)?;
+        set_clock(judge, packet)?;
         let linux = run(judge, name, packet)?;
         let records = rings.judge.read();
         let small = snapshot(judge, |map| map.max_entries <= SMALL)?;
         for (index, side) in sides.iter().enumerate() {
             let Some(side) = side.filter(|_| differences[index].is_none()) else { continue };
-            set_clocks(side, packet)?;
+            set_clock(side, packet)?;
             let embedded = run(side, name, packet)?;
             let what = if linux != embedded {
                 Some(format!("linux {linux}\n  embedded {embedded}"))
@@ -364,91 +361,7 @@ fn contents(map: &Map) -> Result<Elements> {
     Ok(elements)
 }
 
-/// The hidden map: `{ u64 now; u64 random; }`.
-const CLOCK_MAP: &str = "skep.clock";
-const CLOCK_SIZE: u32 = 16;
-
-/// Helpers that give the time, and the random one, with the offset in the hidden map.
-const HIDDEN: [(u32, i16, Size); 6] = [
-    (5, 0, Size::DW),
-    (125, 0, Size::DW),
-    (160, 0, Size::DW),
-    (208, 0, Size::DW),
-    (118, 0, Size::DW),
-    (7, 8, Size::W),
-];
-
-fn set_clocks(skep: &Skep, packet: &Packet) -> Result<()> {
-    let Some(map) = skep.map(CLOCK_MAP) else { return Ok(()) };
+fn set_clock(skep: &Skep, packet: &Packet) -> Result<()> {
     let random = packet.time.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    let value = [packet.time.to_ne_bytes(), random.to_ne_bytes()].concat();
-    map.update(&0u32.to_ne_bytes(), &value, 0)?;
-    Ok(())
-}
-
-/// Replaces calls of clock and random helpers, and adds the map they load from.
-fn replace_clocks(linked: &mut Linked) {
-    let map = linked.maps.len();
-    let mut replaced = false;
-    for program in &mut linked.programs {
-        for (helper, offset, size) in HIDDEN {
-            replaced |= replace_helper(program, map, helper, offset, size);
-        }
-    }
-    if replaced {
-        let mut map = MapDef::default();
-        map.name = CLOCK_MAP.into();
-        map.map_type = MapType::Array as u32;
-        map.key_size = 4;
-        map.value_size = CLOCK_SIZE;
-        map.max_entries = 1;
-        map.autocreate = true;
-        linked.maps.push(map);
-    }
-}
-
-/// Makes calls of `helper` calls of a new function that loads from the hidden map.
-fn replace_helper(
-    program: &mut LinkedProgram,
-    map: usize,
-    helper: u32,
-    offset: i16,
-    size: Size,
-) -> bool {
-    let Ok(mut insns) = decode(&program.insns) else { return false };
-    let start = insns.len();
-    let mut called = false;
-    for (pc, insn) in insns.iter_mut().enumerate() {
-        if *insn == Insn::Call(Callee::Helper(helper)) {
-            *insn = Insn::Call(Callee::Local((start - pc - 1) as i32));
-            called = true;
-        }
-    }
-    if !called {
-        return false;
-    }
-    let imm = Imm64 { kind: ImmKind::MapValue, lo: map as u32, hi: 0 };
-    insns.extend([
-        Insn::LoadImm64 { dst: Reg::R0, imm },
-        Insn::Hole,
-        Insn::Load { size, signed: false, dst: Reg::R0, base: Reg::R0, off: offset },
-        Insn::Exit,
-    ]);
-    let has_callbacks = insns
-        .iter()
-        .any(|insn| matches!(insn, Insn::LoadImm64 { imm, .. } if imm.kind == ImmKind::Func));
-    program.insns = encode(&insns);
-    program.map_references.push(MapReference { at: start as u32, map });
-    // Each function wants a record, and lines of its own: without any, Linux wants
-    // neither. Only callbacks need records.
-    program.line_info.clear();
-    match program.func_info.last().copied() {
-        Some(last) if has_callbacks => {
-            let mut record = last;
-            record.insn_off = start as u32;
-            program.func_info.push(record);
-        }
-        _ => program.func_info.clear(),
-    }
-    true
+    clock::set(skep, packet.time, random as u32).context("the clock's map")
 }

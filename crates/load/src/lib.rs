@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod capture;
+pub mod clock;
 mod elf;
 mod error;
 mod kconfig;

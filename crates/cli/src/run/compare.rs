@@ -1,10 +1,11 @@
 //! Where two kernels differ: verdicts, packets, records, and at last maps.
 
 use skep::abi::MapType;
+use skep::load::clock;
 
 use super::contents::{self, Elements};
 use super::side::Side;
-use super::{clock, verdict};
+use super::verdict;
 use crate::failure::Failure;
 use crate::hex;
 

@@ -5,12 +5,12 @@ use std::sync::PoisonError;
 
 use serde_json::{Value as Json, json};
 use skep::btf::value::Value;
-use skep::load::Map;
+use skep::load::{Map, clock};
 
 use super::contents::{self, Shown};
 use super::report::{Run, per_packet};
 use super::side::Side;
-use super::{clock, verdict};
+use super::verdict;
 use crate::hex;
 
 /// Writes it.

@@ -9,7 +9,6 @@
 //!            report, json what came of it
 //! ```
 
-mod clock;
 mod compare;
 mod contents;
 pub mod engine;
@@ -27,7 +26,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use skep::load::{Object, Options, Target, relocate};
+use skep::load::{Object, Options, Target, clock, relocate};
 use skep::sys::Kernel;
 use skep::vm::{DEFAULT_BUDGET, Vm};
 

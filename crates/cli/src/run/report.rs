@@ -5,12 +5,12 @@ use std::path::Path;
 use std::sync::PoisonError;
 
 use skep::btf::value::Value;
-use skep::load::Map;
+use skep::load::{Map, clock};
 
 use super::compare::Differences;
 use super::contents::{self, Shown};
 use super::side::{Side, Tally};
-use super::{clock, verdict};
+use super::verdict;
 use crate::table::{Cell, Table};
 use crate::terminal::{Paint, clean};
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use skep::abi::{Errno, ProgType, Trap, TrapKind};
 use skep::load::{
     Linked, LinkedProgram, LoadError, LoadErrorKind, Options, Program, RingBuffer, Skep, Target,
+    clock,
 };
 use skep::sys::{Kernel, Output, TestRun};
 use skep::vm::Vm;
@@ -187,7 +188,7 @@ impl Side {
         if let Engine::Embedded { vm, .. } = &self.engine {
             vm.environment().set_time(Some(ns));
         }
-        super::clock::set(&self.skep, ns, random).map_err(|errno| {
+        clock::set(&self.skep, ns, random).map_err(|errno| {
             Failure::unusable(format!("the program's clock cannot be set: {errno}"))
         })
     }

@@ -6,15 +6,16 @@
 //! and references are moved along. A program whose jumps cannot reach any further is
 //! left as it is.
 
-use skep::abi::MapType;
-use skep::isa::{Callee, Imm64, ImmKind, Insn, Pc, Reg, Size, decode, encode};
-use skep::load::{Linked, LinkedProgram, MapDef, MapReference, Skep};
+use skep_abi::{Errno, MapType};
+use skep_isa::{Callee, Imm64, ImmKind, Insn, Pc, Reg, Size, decode, encode};
+
+use crate::{Linked, LinkedProgram, MapDef, MapReference, Skep};
 
 /// The hidden map's name; no C identifier, so no object has it.
 pub const MAP: &str = "skep.clock";
 
-/// The hidden map's only value: `{ u64 ns; u64 random; u64 jiffies; }`.
-const SIZE: u32 = 24;
+/// Bytes of the hidden map's only value: `{ u64 ns; u64 random; u64 jiffies; }`.
+pub const SIZE: u32 = 24;
 
 /// The helpers, with what is loaded instead.
 const HELPERS: [(u32, i16, Size); 6] = [
@@ -45,25 +46,48 @@ pub fn replace(linked: &mut Linked) -> Vec<String> {
         }
     }
     if replaced {
-        let mut map = MapDef::default();
-        map.name = MAP.into();
-        map.map_type = MapType::Array as u32;
-        map.key_size = 4;
-        map.value_size = SIZE;
-        map.max_entries = 1;
-        map.autocreate = true;
-        linked.maps.push(map);
+        linked.maps.push(MapDef {
+            name: MAP.into(),
+            map_type: MapType::Array as u32,
+            key_size: 4,
+            value_size: SIZE,
+            max_entries: 1,
+            autocreate: true,
+            ..MapDef::default()
+        });
     }
     notes
 }
 
 /// Sets what programs read next.
-pub fn set(skep: &Skep, ns: u64, random: u32) -> Result<(), skep::abi::Errno> {
+///
+/// # Errors
+/// What the kernel says to the map's update.
+pub fn set(skep: &Skep, ns: u64, random: u32) -> Result<(), Errno> {
     let Some(map) = skep.map(MAP) else { return Ok(()) };
+    map.update(&0u32.to_ne_bytes(), &value(ns, random), 0)
+}
+
+/// The hidden map's value at a time.
+pub fn value(ns: u64, random: u32) -> [u8; SIZE as usize] {
     // 250 a second, from 300 seconds before 32 bits wrap.
     let jiffies = (ns / 4_000_000).wrapping_add(u64::from(u32::MAX - 75_000 + 1));
-    let value = [ns.to_ne_bytes(), u64::from(random).to_ne_bytes(), jiffies.to_ne_bytes()].concat();
-    map.update(&0u32.to_ne_bytes(), &value, 0)
+    let mut value = [0; SIZE as usize];
+    let words = [ns, u64::from(random), jiffies];
+    for (bytes, word) in value.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+        *bytes = word.to_ne_bytes();
+    }
+    value
+}
+
+/// Instructions with their calls replaced.
+pub struct Replaced {
+    /// The instructions.
+    pub insns: Vec<Insn>,
+    /// The slots of the loads of the hidden map's address.
+    pub loads: Vec<Pc>,
+    /// Where each slot moved to, and the end.
+    moved: Vec<Pc>,
 }
 
 fn replacement(insn: &Insn) -> Option<(i16, Size)> {
@@ -78,7 +102,22 @@ fn replace_in(program: &mut LinkedProgram, map: usize) -> Option<bool> {
     if !insns.iter().any(|insn| replacement(insn).is_some()) {
         return Some(false);
     }
-    // For each slot, and for the end, where it moves to.
+    let Replaced { insns, loads, moved } = replace_calls(&insns, map as u32)?;
+    let to = |at: u32| moved.get(at as usize).copied().unwrap_or(at);
+    program.map_references.iter_mut().for_each(|reference| reference.at = to(reference.at));
+    program.map_references.extend(loads.into_iter().map(|at| MapReference { at, map }));
+    program.map_references.sort_by_key(|reference| reference.at);
+    program.poisoned.iter_mut().for_each(|poisoned| poisoned.at = to(poisoned.at));
+    program.functions.iter_mut().for_each(|function| function.start = to(function.start));
+    program.func_info.iter_mut().for_each(|record| record.insn_off = to(record.insn_off));
+    program.line_info.iter_mut().for_each(|record| record.insn_off = to(record.insn_off));
+    program.insns = encode(&insns);
+    Some(true)
+}
+
+/// Replaces the calls by loads from the map that a wide load names by this number (an
+/// index or a descriptor). `None` where jumps become too long.
+pub fn replace_calls(insns: &[Insn], map: u32) -> Option<Replaced> {
     let mut moved = Vec::with_capacity(insns.len() + 1);
     let mut more = 0;
     for (pc, insn) in insns.iter().enumerate() {
@@ -86,14 +125,13 @@ fn replace_in(program: &mut LinkedProgram, map: usize) -> Option<bool> {
         more += if replacement(insn).is_some() { MORE } else { 0 };
     }
     moved.push((insns.len() + more) as Pc);
-
     let mut out = Vec::with_capacity(insns.len() + more);
-    let mut references = Vec::new();
+    let mut loads = Vec::new();
     for (pc, insn) in insns.iter().enumerate() {
         match replacement(insn) {
             Some((off, size)) => {
-                references.push(MapReference { at: moved[pc], map });
-                let imm = Imm64 { kind: ImmKind::MapValue, lo: map as u32, hi: 0 };
+                loads.push(moved[pc]);
+                let imm = Imm64 { kind: ImmKind::MapValue, lo: map, hi: 0 };
                 out.extend([
                     Insn::LoadImm64 { dst: Reg::R0, imm },
                     Insn::Hole,
@@ -103,16 +141,7 @@ fn replace_in(program: &mut LinkedProgram, map: usize) -> Option<bool> {
             None => out.push(stretch(*insn, pc, &moved)?),
         }
     }
-    let to = |at: u32| moved.get(at as usize).copied().unwrap_or(at);
-    program.map_references.iter_mut().for_each(|reference| reference.at = to(reference.at));
-    program.map_references.extend(references);
-    program.map_references.sort_by_key(|reference| reference.at);
-    program.poisoned.iter_mut().for_each(|poisoned| poisoned.at = to(poisoned.at));
-    program.functions.iter_mut().for_each(|function| function.start = to(function.start));
-    program.func_info.iter_mut().for_each(|record| record.insn_off = to(record.insn_off));
-    program.line_info.iter_mut().for_each(|record| record.insn_off = to(record.insn_off));
-    program.insns = encode(&out);
-    Some(true)
+    Some(Replaced { insns: out, loads, moved })
 }
 
 /// The instruction at `pc` with its distance to another instruction as it is after the
@@ -142,7 +171,7 @@ fn stretch(insn: Insn, pc: usize, moved: &[Pc]) -> Option<Insn> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skep::isa::{Style, assemble, disassemble};
+    use skep_isa::{Style, assemble, disassemble};
 
     #[test]
     fn jumps_over_a_replaced_call_reach_what_they_reached() {
@@ -175,7 +204,7 @@ mod tests {
     }
 
     fn program_of_nothing() -> LinkedProgram {
-        use skep::load::ProgramDef;
+        use crate::ProgramDef;
         LinkedProgram {
             def: ProgramDef {
                 name: "test".into(),
