@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use skep_abi::{Capabilities, TrapKind};
-use skep_load::{Object, Options as LoadOptions, Target, load, relocate};
 use skep_sys::{Kernel, RawFd};
 use skep_vm::hooks::{PacketError, PacketHook};
 use skep_vm::jit::Passes;
@@ -22,7 +21,7 @@ use crate::corpus;
 use crate::elements::Map;
 use crate::inputs::Random;
 use crate::random::{is_careful, runnable};
-use crate::sound::{Tally, elements, fill, share};
+use crate::sound::{Tally, each_program, fill, share};
 use crate::verify::random::{MapPlace, create_maps};
 
 /// What to run.
@@ -151,48 +150,13 @@ fn run_wild(vm: &Vm, fd: RawFd, maps: &[MapPlace], seed: u64) {
     }
 }
 
-/// The packet programs of Debian's objects and of our own, each loaded on its own.
+/// The packet programs of Debian's objects and of our own.
 fn objects(options: &Options) -> Result<Tally> {
     let paths: Vec<_> = corpus::objects()?.into_iter().map(|object| object.path).collect();
-    share(
-        paths.len(),
-        || Ok(()),
-        |(), at, tally| {
-            let Ok(object) = Object::open(&paths[at]) else {
-                return tally.leave("an object that the loader does not read");
-            };
-            let file = paths[at].file_name().unwrap_or_default().to_string_lossy().into_owned();
-            for def in &object.programs {
-                let name = format!("{file}:{}", def.name);
-                object_program(&object, &def.name, &name, at as u64, options, tally);
-            }
-        },
-    )
-}
-
-fn object_program(
-    object: &Object,
-    program: &str,
-    name: &str,
-    seed: u64,
-    options: &Options,
-    tally: &mut Tally,
-) {
-    let mut object = object.clone();
-    object.select(|def| def.name == program);
-    let vm = Arc::new(Vm::with_cpus(1).with_budget(BUDGET));
-    let kernel: Arc<dyn Kernel> = vm.clone();
-    let target = Target::of(&*kernel);
-    let linked = relocate(&object, &target);
-    let Ok(skep) = linked
-        .map_err(drop)
-        .and_then(|linked| load(&linked, &target, &kernel, &LoadOptions::default()).map_err(drop))
-    else {
-        return tally.leave("refused, or not for the embedded kernel");
-    };
-    let Some(fd) = skep.program(program).map(|program| program.fd().raw()) else { return };
-    let maps: Vec<Map> = skep.maps().map(elements).collect();
-    compare(&vm, fd, &maps, name, seed, options.inputs, tally);
+    let kernel = || Arc::new(Vm::with_cpus(1).with_budget(BUDGET));
+    each_program(&paths, kernel, |vm, fd, name, maps, seed, tally| {
+        compare(vm, fd, maps, name, seed, options.inputs, tally);
+    })
 }
 
 /// What a run left behind.

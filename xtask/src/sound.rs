@@ -177,8 +177,20 @@ fn random(options: &Options) -> Result<Tally> {
     })
 }
 
-/// Corpora A and B: each program of each object, loaded on its own.
+/// Corpora A and B.
 fn objects(paths: &[PathBuf], options: &Options) -> Result<Tally> {
+    each_program(paths, embedded, |vm, fd, name, maps, seed, tally| {
+        run(vm, fd, name, maps, seed, options.inputs, tally);
+    })
+}
+
+/// Loads each program of each object on its own into a kernel that `kernel` makes. `work`
+/// gets it with its name and maps, and a number to draw inputs by.
+pub fn each_program(
+    paths: &[PathBuf],
+    kernel: impl Fn() -> Arc<Vm> + Sync,
+    work: impl Fn(&Arc<Vm>, RawFd, &str, &[Map], u64, &mut Tally) + Sync,
+) -> Result<Tally> {
     share(
         paths.len(),
         || Ok(()),
@@ -188,14 +200,14 @@ fn objects(paths: &[PathBuf], options: &Options) -> Result<Tally> {
             };
             let file = paths[at].file_name().unwrap_or_default().to_string_lossy().into_owned();
             for def in &object.programs {
-                let name = format!("{file}:{}", def.name);
-                match load_one(&object, &def.name) {
+                let vm = kernel();
+                match load_one(&vm, &object, &def.name) {
                     Err(why) => tally.leave(why),
-                    Ok((vm, skep)) => {
+                    Ok(skep) => {
                         let Some(loaded) = skep.program(&def.name) else { continue };
                         let maps: Vec<Map> = skep.maps().map(elements).collect();
-                        let (fd, seed) = (loaded.fd().raw(), at as u64);
-                        run(&vm, fd, &name, &maps, seed, options.inputs, tally);
+                        let name = format!("{file}:{}", def.name);
+                        work(&vm, loaded.fd().raw(), &name, &maps, at as u64, tally);
                     }
                 }
             }
@@ -203,24 +215,17 @@ fn objects(paths: &[PathBuf], options: &Options) -> Result<Tally> {
     )
 }
 
-fn load_one(object: &Object, name: &str) -> Result<(Arc<Vm>, Skep), String> {
+fn load_one(vm: &Arc<Vm>, object: &Object, name: &str) -> Result<Skep, String> {
     let mut object = object.clone();
     object.select(|def| def.name == name);
-    let vm = embedded();
     let kernel: Arc<dyn Kernel> = vm.clone();
     let target = Target::of(&*kernel);
     let linked = relocate(&object, &target).map_err(|_| "it does not relocate")?;
-    let skep =
-        load(&linked, &target, &kernel, &LoadOptions::default()).map_err(|error| {
-            match error.kind() {
-                skep_load::LoadErrorKind::Program { .. } => "refused".to_owned(),
-                skep_load::LoadErrorKind::Map { .. } => {
-                    "a map that the embedded kernel lacks".into()
-                }
-                _ => "its types or target".into(),
-            }
-        })?;
-    Ok((vm, skep))
+    load(&linked, &target, &kernel, &LoadOptions::default()).map_err(|error| match error.kind() {
+        skep_load::LoadErrorKind::Program { .. } => "refused".to_owned(),
+        skep_load::LoadErrorKind::Map { .. } => "a map that the embedded kernel lacks".into(),
+        _ => "its types or target".into(),
+    })
 }
 
 /// Runs a program on random packets, with random elements in its maps.
@@ -256,7 +261,7 @@ fn run(vm: &Vm, fd: RawFd, name: &str, maps: &[Map], seed: u64, inputs: u64, tal
 
 /// The map of an object, as system calls see it: a per-CPU map's values are rounded up to
 /// 8 bytes.
-pub fn elements(map: &skep_load::Map) -> Map {
+fn elements(map: &skep_load::Map) -> Map {
     let (def, fd) = (map.def(), map.fd().raw());
     let value = (def.value_size as usize).next_multiple_of(8);
     Map { fd, key: def.key_size as usize, value }
