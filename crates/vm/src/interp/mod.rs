@@ -10,6 +10,7 @@ mod memory;
 mod registers;
 mod step;
 
+pub(crate) use call::MAX_TAIL_CALLS;
 pub(crate) use memory::describe;
 
 use std::sync::Arc;
