@@ -40,7 +40,7 @@ pub(crate) struct Native<'r> {
     how: How,
     /// The context as programs see it.
     pub(super) context: Value,
-    /// Whether anything of what follows is set.
+    /// Whether guarded code was given anything.
     was_given: bool,
     /// Regions that guarded code was given pointers to.
     pub(super) given: Given,
@@ -88,8 +88,22 @@ impl<'r> Native<'r> {
     /// for some more runs in a row, since taking it costs more than using it. (Linux's
     /// TEST_RUN repeats within one RCU section, too.)
     fn held(&mut self) -> &Guard {
-        self.was_given = true;
         self.guard.get_or_insert_with(grace::pin)
+    }
+
+    /// After a run: holds no guard for too long.
+    #[inline]
+    fn let_go(&mut self) {
+        self.held_for += 1;
+        if self.held_for >= HELD_RUNS {
+            (self.guard, self.held_for) = (None, 0);
+        }
+    }
+
+    /// Whether there is nothing to tidy but the guard and what `tail::jump` notes.
+    #[inline]
+    fn is_as_before(&self) -> bool {
+        !self.was_given && self.first.is_none()
     }
 
     /// Frames of callbacks, for words that helpers lend to them.
@@ -116,8 +130,16 @@ pub(crate) fn execute<'r>(
         return None;
     }
     let r0 = enter(run, state, code.entry(), [r1.bits, r2.bits, 0, 0, 0]);
-    let was_given = run.native.as_ref().is_some_and(|native| native.was_given);
-    if state.exit == Exit::None as u32 && !was_given && !run.has_found() {
+    if state.exit == Exit::None as u32
+        && !run.has_found()
+        && let Some(native) = &mut run.native
+        && native.is_as_before()
+    {
+        if native.guard.is_some() {
+            native.let_go();
+            state.running = null();
+            run.tail_calls = 0;
+        }
         return Some(Outcome::Returned(r0));
     }
     let result = if state.exit == Exit::None as u32 { Ok(r0) } else { tail::go_on(run, state) };
@@ -155,11 +177,10 @@ fn tidy(run: &mut Run<'_>, state: &mut State<'_>) {
     }
     native.given.clear();
     (native.next, native.stop, native.depth) = (None, None, 0);
-    native.held_for += 1;
-    if native.held_for >= HELD_RUNS {
-        (native.guard, native.held_for) = (None, 0);
+    native.was_given = false;
+    if native.guard.is_some() {
+        native.let_go();
     }
-    native.was_given = native.guard.is_some();
 }
 
 /// Runs in a row that one guard is held for.
