@@ -240,7 +240,6 @@ fn enter<'r>(run: &mut Run<'r>, state: &mut State<'r>, entry: Entry, args: [u64;
 
 /// Why code left.
 fn reason(run: &mut Run<'_>, state: &mut State<'_>) -> Stop {
-    tail::settle(run, state);
     let exit = std::mem::replace(&mut state.exit, Exit::None as u32);
     let Some(native) = &mut run.native else { return TrapKind::BadInstruction.into() };
     if exit == Exit::Host as u32 {

@@ -127,13 +127,16 @@ impl Lowering<'_, '_> {
     /// Leaves for the program in a slot of an array that the code names; goes on with 0
     /// where there is none.
     fn jump(&mut self, pc: Pc, slots: Layout, index: Val) -> Value {
+        let known = self.func.number(index).map(|index| index as u32);
+        if known.is_some_and(|index| index >= slots.count) {
+            return self.builder.ins().iconst(I64, 0);
+        }
         let (leave, next) = (self.builder.create_block(), self.builder.create_block());
-        let slot = match self.func.number(index).map(|index| index as u32) {
-            Some(index) if index < slots.count => {
+        let slot = match known {
+            Some(index) => {
                 let slot = slots.base + u64::from(index) * slots.slot;
                 self.builder.ins().iconst(I64, slot as i64)
             }
-            Some(_) => return self.builder.ins().iconst(I64, 0),
             None => {
                 let inside = self.builder.create_block();
                 let index = self.half(index);
