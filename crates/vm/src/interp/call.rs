@@ -14,7 +14,7 @@ use crate::objects::MapHandle;
 use crate::program::Program;
 
 /// Most tail calls in a row (`MAX_TAIL_CALL_CNT`).
-const MAX_TAIL_CALLS: u32 = 33;
+pub(crate) const MAX_TAIL_CALLS: u32 = 33;
 
 /// Numbers of maps that were found in other maps start here.
 const FOUND_MAPS: u32 = 1 << 31;

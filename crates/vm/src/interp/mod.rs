@@ -10,6 +10,7 @@ mod memory;
 mod registers;
 mod step;
 
+pub(crate) use call::MAX_TAIL_CALLS;
 pub(crate) use memory::describe;
 
 use std::sync::Arc;
@@ -167,10 +168,10 @@ impl<'r> Run<'r> {
         self.forget_found();
     }
 
-    /// Whether a run was given something by helpers, or went on to another program.
+    /// Whether a run was given something by helpers.
     #[inline]
     pub(crate) fn has_found(&self) -> bool {
-        self.tail_calls > 0 || !self.records.is_empty() || !self.found_maps.is_empty()
+        !self.records.is_empty() || !self.found_maps.is_empty()
     }
 
     /// What a run was given by helpers is gone with it.

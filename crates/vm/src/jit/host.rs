@@ -10,7 +10,9 @@
 //! reference to it: whoever enters code lends his own for that time.
 
 pub mod direct;
+pub mod tail;
 
+use std::ptr::null;
 use std::sync::Arc;
 
 use skep_abi::{Frame, Trap, TrapKind};
@@ -38,7 +40,7 @@ pub(crate) struct Native<'r> {
     how: How,
     /// The context as programs see it.
     pub(super) context: Value,
-    /// Whether anything of what follows is set.
+    /// Whether guarded code was given anything.
     was_given: bool,
     /// Regions that guarded code was given pointers to.
     pub(super) given: Given,
@@ -86,8 +88,22 @@ impl<'r> Native<'r> {
     /// for some more runs in a row, since taking it costs more than using it. (Linux's
     /// TEST_RUN repeats within one RCU section, too.)
     fn held(&mut self) -> &Guard {
-        self.was_given = true;
         self.guard.get_or_insert_with(grace::pin)
+    }
+
+    /// After a run: holds no guard for too long.
+    #[inline]
+    fn let_go(&mut self) {
+        self.held_for += 1;
+        if self.held_for >= HELD_RUNS {
+            (self.guard, self.held_for) = (None, 0);
+        }
+    }
+
+    /// Whether there is nothing to tidy but the guard and what `tail::jump` notes.
+    #[inline]
+    fn is_as_before(&self) -> bool {
+        !self.was_given && self.first.is_none()
     }
 
     /// Frames of callbacks, for words that helpers lend to them.
@@ -114,16 +130,24 @@ pub(crate) fn execute<'r>(
         return None;
     }
     let r0 = enter(run, state, code.entry(), [r1.bits, r2.bits, 0, 0, 0]);
-    let was_given = run.native.as_ref().is_some_and(|native| native.was_given);
-    if state.exit == Exit::None as u32 && !was_given && !run.has_found() {
+    if state.exit == Exit::None as u32
+        && !run.has_found()
+        && let Some(native) = &mut run.native
+        && native.is_as_before()
+    {
+        if native.guard.is_some() {
+            native.let_go();
+            state.running = null();
+            run.tail_calls = 0;
+        }
         return Some(Outcome::Returned(r0));
     }
-    let result = if state.exit == Exit::None as u32 { Ok(r0) } else { go_on(run, state) };
+    let result = if state.exit == Exit::None as u32 { Ok(r0) } else { tail::go_on(run, state) };
     let outcome = match result {
         Ok(r0) => Outcome::Returned(r0),
         Err(stop) => outcome(run, stop),
     };
-    tidy(run);
+    tidy(run, state);
     Some(outcome)
 }
 
@@ -143,8 +167,9 @@ fn outcome(run: &mut Run<'_>, stop: Stop) -> Outcome {
 }
 
 /// After a run: the program that it began with, and nothing that it was given.
-fn tidy(run: &mut Run<'_>) {
+fn tidy(run: &mut Run<'_>, state: &mut State<'_>) {
     run.forget_found();
+    state.running = null();
     let Some(native) = &mut run.native else { return };
     if let Some(first) = native.first.take() {
         run.program = first;
@@ -152,11 +177,10 @@ fn tidy(run: &mut Run<'_>) {
     }
     native.given.clear();
     (native.next, native.stop, native.depth) = (None, None, 0);
-    native.held_for += 1;
-    if native.held_for >= HELD_RUNS {
-        (native.guard, native.held_for) = (None, 0);
+    native.was_given = false;
+    if native.guard.is_some() {
+        native.let_go();
     }
-    native.was_given = native.guard.is_some();
 }
 
 /// Runs in a row that one guard is held for.
@@ -189,64 +213,29 @@ fn enter<'r>(run: &mut Run<'r>, state: &mut State<'r>, entry: Entry, args: [u64;
     let state: *mut State<'r> = state;
     // SAFETY: a state is valid while it is lent to this function.
     let before = unsafe { std::mem::replace(&mut (*state).run, run) };
+    let mut context = 0;
     if let Some(native) = &mut run.native {
         native.state = state;
+        context = native.context.bits;
     }
     let [r1, r2, r3, r4, r5] = args;
     // SAFETY: guarded code accesses what it finds in the state or asks for; elided code is
     // a verified program's, with the maps, the context and the arguments that it was
     // verified for. Both call the functions below, which reach the run through the state.
-    let r0 = unsafe { entry(state, r1, r2, r3, r4, r5) };
+    let mut r0 = unsafe { entry(state, r1, r2, r3, r4, r5) };
+    // SAFETY: the state is valid, and nobody else uses it once code left.
+    while unsafe { (*state).exit } == Exit::Jump as u32 {
+        let entry = std::ptr::with_exposed_provenance::<()>(r0 as usize);
+        // SAFETY: what code returns that leaves so is the entry of code as above, which
+        // `tail::jump` found; it lives as long as the run's guard is held.
+        r0 = unsafe {
+            (*state).exit = Exit::None as u32;
+            std::mem::transmute::<*const (), Entry>(entry)(state, context, 0, 0, 0, 0)
+        };
+    }
     // SAFETY: as above.
     unsafe { (*state).run = before };
     r0
-}
-
-/// After code left: with the next program, or with the reason.
-fn go_on<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Result<u64, Stop> {
-    loop {
-        if state.exit != Exit::TailCall as u32 {
-            return Err(reason(run, state));
-        }
-        state.exit = Exit::None as u32;
-        let Some(native) = run.native.as_mut() else {
-            return Err(TrapKind::BadInstruction.into());
-        };
-        let Some(target) = native.next.take() else {
-            return Err(TrapKind::BadInstruction.into());
-        };
-        let before = std::mem::replace(&mut run.program, target);
-        native.first.get_or_insert(before);
-        state.allow_tail_calls(run.tail_calls);
-        match run_program(run, state) {
-            Some(r0) if state.exit == Exit::None as u32 => return Ok(r0),
-            Some(_) => {}
-            None => return interpret(run, state),
-        }
-    }
-}
-
-/// Enters the run's program; `None` where it has no code.
-fn run_program<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Option<u64> {
-    let native = run.native.as_mut()?;
-    let code = run.program.code(native.how)?;
-    native.guarded = code.is_guarded();
-    native.given.clear();
-    state.favour(None);
-    let (entry, r1) = (code.entry(), native.context.bits);
-    fill(run, state).then(|| enter(run, state, entry, [r1, 0, 0, 0, 0]))
-}
-
-/// Runs the run's program in the interpreter, on the frame that compiled code is at.
-fn interpret<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Result<u64, Stop> {
-    let native = run.native.take();
-    let context = native.as_ref().map_or(Value::scalar(0), |native| native.context);
-    let depth = (state.frame - state.stack) / u64::from(FRAME_SIZE);
-    run.budget = state.budget;
-    let result = run.continue_with(context, depth.saturating_sub(1) as usize);
-    state.budget = run.budget;
-    run.native = native;
-    result
 }
 
 /// Why code left.
@@ -276,7 +265,22 @@ fn reason(run: &mut Run<'_>, state: &mut State<'_>) -> Stop {
 ///
 /// # Safety
 /// `state` is what compiled code got, and nobody else uses the run meanwhile.
+#[inline]
 unsafe fn run_of<'s, 'r>(state: *mut State<'r>) -> Option<&'s mut Run<'r>> {
+    // SAFETY: as the caller promises.
+    let run = unsafe { unsettled(state) }?;
+    // SAFETY: a state is valid while its code runs.
+    tail::settle(run, unsafe { &mut *state });
+    Some(run)
+}
+
+/// The same, where nobody asks which program runs: the run's may be one that was left by
+/// [`tail::jump`].
+///
+/// # Safety
+/// As [`run_of`].
+#[inline]
+unsafe fn unsettled<'s, 'r>(state: *mut State<'r>) -> Option<&'s mut Run<'r>> {
     // SAFETY: a state is valid while its code runs.
     let run = unsafe { (*state).run };
     // SAFETY: null, or lent by `enter` for as long as the code runs.
@@ -435,74 +439,9 @@ impl<'r> Run<'r> {
         }
         if state.exit == Exit::None as u32 { Ok(r0) } else { Err(reason(self, state)) }
     }
-
-    /// Runs another program in the place of a subprogram.
-    fn nest(&mut self, state: &mut State<'r>, target: Arc<Program>) -> Result<u64, Stop> {
-        let Some(native) = &mut self.native else { return Err(TrapKind::BadInstruction.into()) };
-        let (guarded, first) = (native.guarded, native.first.take());
-        let given = std::mem::take(&mut native.given);
-        let (program, frame) = (std::mem::replace(&mut self.program, target), state.frame);
-        state.allow_tail_calls(self.tail_calls);
-        let result = match run_program(self, state) {
-            Some(r0) if state.exit == Exit::None as u32 => Ok(r0),
-            Some(_) => go_on(self, state),
-            None => interpret(self, state),
-        };
-        (self.program, state.frame) = (program, frame);
-        if let Some(native) = &mut self.native {
-            (native.guarded, native.first, native.given) = (guarded, first, given);
-        }
-        fill(self, state);
-        state.favour(None);
-        result
-    }
 }
 
 const ARGUMENTS: [Reg; 5] = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
-
-/// `bpf_tail_call(ctx, map, index)`: 1 where another program goes on.
-pub extern "C" fn tail_call(
-    state: *mut State<'_>,
-    call: u64,
-    context: u64,
-    map: u64,
-    index: u64,
-) -> u64 {
-    let (pc, nested) = site(call);
-    // SAFETY: compiled code passes on its state.
-    let Some(run) = (unsafe { run_of(state) }) else {
-        leave(state, Exit::UnknownCall, pc);
-        return 0;
-    };
-    run.pc = pc;
-    // Whatever else it is, the next program gets the run's own context.
-    let _ = context;
-    if let Some(native) = &mut run.native {
-        native.held();
-    }
-    let map = run.value_of(Tag::Map, map);
-    let target = match run.tail_target(map, index as u32) {
-        Ok(Some(target)) => target,
-        Ok(None) => return 0,
-        Err(why) => return stop(run, state, pc, why),
-    };
-    if nested == 0 {
-        if let Some(native) = &mut run.native {
-            native.next = Some(target);
-        }
-        leave(state, Exit::TailCall, pc);
-        return 1;
-    }
-    // SAFETY: a state is valid while its code runs, which waits meanwhile.
-    let shared = unsafe { &mut *state };
-    match run.nest(shared, target) {
-        Ok(answer) => {
-            shared.answer = answer;
-            1
-        }
-        Err(why) => stop(run, state, pc, why),
-    }
-}
 
 /// A legacy packet load: outside of the packet the program returns 0.
 pub extern "C" fn legacy(state: *mut State<'_>, access: u64, at: u64) -> u64 {

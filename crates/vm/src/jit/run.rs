@@ -1,7 +1,7 @@
 //! What compiled code shares with the kernel around it, and how it is entered.
 
 use std::marker::PhantomData;
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 
 use skep_abi::{Frame, Trap, TrapKind};
 
@@ -11,6 +11,7 @@ use super::ir::build::CELLS;
 use crate::interp::{Outcome, Run};
 use crate::mem::stack::{FRAME_SIZE, PROGRAM_FRAMES, Stack};
 use crate::mem::value::Region;
+use crate::program::Program;
 
 /// What compiled code shares with the kernel around it. Code accesses the fields by
 /// their offsets.
@@ -38,6 +39,8 @@ pub struct State<'r> {
     pub(crate) cpu: u64,
     /// The run that this is a part of; null where no kernel is around it.
     pub(super) run: *mut Run<'r>,
+    /// The program that runs; null where the run says which one it is.
+    pub(super) running: *const Program,
     /// Fields of the context.
     pub(super) cells: [u64; CELLS],
     stack_of: PhantomData<&'r mut Stack>,
@@ -88,6 +91,7 @@ impl<'r> State<'r> {
             answer: 0,
             cpu: 0,
             run: null_mut(),
+            running: null(),
             cells: [0; CELLS],
             stack_of: PhantomData,
         };

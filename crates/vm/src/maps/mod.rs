@@ -44,7 +44,7 @@ pub use create::MapAttr;
 use hash::{Hash, Shape};
 use lpm::LpmTrie;
 pub use notify::Notifier;
-pub use objects::{MapObject, Resolve, ResolveTarget, Target};
+pub use objects::{MapObject, Resolve, ResolveTarget, Target, object_in};
 use objects::{ObjectArray, ObjectHash, TargetHash, Targets};
 pub use program::{Cursor, Element};
 use queue::Queue;

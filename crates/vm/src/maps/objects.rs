@@ -6,7 +6,7 @@
 //! fd arrays of `kernel/bpf/arraymap.c`, to `map_in_map.c`, `devmap.c`, `cpumap.c` and
 //! `net/xdp/xskmap.c`.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use skep_abi::{Errno, flags};
 
 use super::grace::{self, Guard};
 use super::hash::{Hash, Position};
-use super::{Batch, Caller, Map};
+use super::{Batch, Caller, Layout, Map};
 use crate::mem::Mapping;
 
 /// What maps of objects hold: a program, a map, a perf event, a socket.
@@ -36,6 +36,7 @@ pub trait MapObject: Any + Send + Sync {
 #[repr(C)]
 struct Held {
     raw: *const (),
+    kind: TypeId,
     object: Arc<dyn MapObject>,
 }
 
@@ -44,7 +45,8 @@ struct Held {
 unsafe impl Send for Held {}
 
 fn hold(object: Arc<dyn MapObject>) -> *mut Held {
-    Box::into_raw(Box::new(Held { raw: object.raw(), object }))
+    let any: &dyn Any = &*object;
+    Box::into_raw(Box::new(Held { raw: object.raw(), kind: any.type_id(), object }))
 }
 
 /// Drops what a slot held, as soon as nobody uses it.
@@ -60,6 +62,21 @@ fn object(held: *mut Held, _guard: &Guard) -> Option<&Arc<dyn MapObject>> {
     // SAFETY: null or made by `hold`; the guard was there when it was in its slot, so it is
     // not dropped before the guard.
     unsafe { held.as_ref() }.map(|held| &held.object)
+}
+
+/// The object in a slot of an array, as [`Arc::as_ptr`] gives it, if it is a `T`. It is not
+/// dropped before the guard.
+///
+/// # Safety
+/// [`ObjectArray::layout`] tells of the slot, and its array lives.
+#[inline]
+pub unsafe fn object_in<T: MapObject>(slot: u64, _guard: &Guard) -> Option<*const T> {
+    let slot = std::ptr::with_exposed_provenance_mut(slot as usize);
+    // SAFETY: a slot, as the caller promises; slots are only accessed as atomics.
+    let held = unsafe { AtomicPtr::<Held>::from_ptr(slot) }.load(Ordering::Acquire);
+    // SAFETY: as in `object`.
+    let held = unsafe { held.as_ref() }?;
+    (held.kind == TypeId::of::<T>()).then(|| Arc::as_ptr(&held.object).cast())
 }
 
 /// An array of objects.
@@ -85,6 +102,12 @@ impl ObjectArray {
         // SAFETY: `index` is below the count; zeros are null pointers; the mapping is as old
         // as `self`.
         (index < self.count).then(|| unsafe { AtomicPtr::from_ptr(at.add(index as usize)) })
+    }
+
+    /// Where the slots are that [`object_in`] reads.
+    pub fn layout(&self) -> Layout {
+        let base = self.slots.base().expose_provenance() as u64;
+        Layout { base, slot: 8, area: 0, count: self.count }
     }
 
     /// The object at an index.

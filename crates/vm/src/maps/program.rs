@@ -57,6 +57,15 @@ impl Map {
         }
     }
 
+    /// Where the slots of an array of objects are, for [`object_in`](super::object_in) to
+    /// read as long as it lives.
+    pub fn object_slots(&self) -> Option<Layout> {
+        match &self.storage {
+            Storage::Objects(objects) => Some(objects.layout()),
+            _ => None,
+        }
+    }
+
     /// The bytes of an array's only value, which nobody can ever change: programs may only
     /// read it, and it is frozen, so that there is no writable mapping of it.
     pub fn constant(&self) -> Option<Vec<u8>> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use skep_abi::{Errno, MapType};
 
-use super::run_of;
+use super::{run_of, unsettled};
 use crate::helpers::{self, checksum, packet};
 use crate::jit::State;
 use crate::maps::Map;
@@ -19,14 +19,14 @@ use crate::objects::MapHandle;
 /// The clock.
 pub extern "C" fn ktime(state: *mut State<'_>) -> u64 {
     // SAFETY: compiled code passes on its state.
-    let run = unsafe { run_of(state) };
+    let run = unsafe { unsettled(state) };
     run.map_or(0, |run| run.env.now())
 }
 
 /// A random number.
 pub extern "C" fn random(state: *mut State<'_>) -> u64 {
     // SAFETY: compiled code passes on its state.
-    let run = unsafe { run_of(state) };
+    let run = unsafe { unsettled(state) };
     run.map_or(0, |run| run.env.random().into())
 }
 
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn map(state: *mut State<'_>, word: u64) -> *const Map {
 /// `map` is one that the program has, `key` points to one of its keys.
 pub unsafe extern "C" fn inner(state: *mut State<'_>, map: *const Map, key: u64) -> u64 {
     // SAFETY: compiled code passes on its state.
-    let Some(run) = (unsafe { run_of(state) }) else { return 0 };
+    let Some(run) = (unsafe { unsettled(state) }) else { return 0 };
     let Some(native) = &mut run.native else { return 0 };
     // SAFETY: the run holds its maps while its code runs.
     let map = unsafe { &*map };
@@ -256,7 +256,7 @@ pub unsafe extern "C" fn skb_load_bytes(
     len: u64,
 ) -> u64 {
     // SAFETY: compiled code passes on its state.
-    let skb = unsafe { run_of(state) }.and_then(|run| run.context.skb());
+    let skb = unsafe { unsettled(state) }.and_then(|run| run.context.skb());
     let mut bytes = Bytes::zeros(len as u32 as usize);
     let read =
         skb.map_or(Err(Errno::EFAULT), |skb| packet::load_skb(skb, offset as u32, &mut bytes));
@@ -277,7 +277,7 @@ pub unsafe extern "C" fn xdp_load_bytes(
     len: u64,
 ) -> u64 {
     // SAFETY: compiled code passes on its state.
-    let Some(xdp) = (unsafe { run_of(state) }).and_then(|run| run.context.xdp()) else {
+    let Some(xdp) = (unsafe { unsettled(state) }).and_then(|run| run.context.xdp()) else {
         return status(Err(Errno::EFAULT));
     };
     let mut bytes = Bytes::zeros(len as u32 as usize);
@@ -301,7 +301,7 @@ pub unsafe extern "C" fn xdp_store_bytes(
     len: u64,
 ) -> u64 {
     // SAFETY: compiled code passes on its state.
-    let Some(xdp) = (unsafe { run_of(state) }).and_then(|run| run.context.xdp()) else {
+    let Some(xdp) = (unsafe { unsettled(state) }).and_then(|run| run.context.xdp()) else {
         return status(Err(Errno::EFAULT));
     };
     // SAFETY: as the caller promises.

@@ -57,7 +57,23 @@ pub fn build(source: Source<'_>, budget: bool) -> Result<Module, JitError> {
         funcs.push(builder.fill(entry, &plan, !funcs.is_empty())?);
         builder.forget(&plan);
     }
-    Ok(Module { funcs, callbacks: builder.callbacks, cells: builder.cells })
+    let cells = in_order(builder.cells, &mut funcs);
+    Ok(Module { funcs, callbacks: builder.callbacks, cells })
+}
+
+/// Cells by the offsets of their fields: programs that call each other often load the same
+/// ones, and need not have them filled again then.
+fn in_order(mut cells: Vec<(u32, Size)>, funcs: &mut [Func]) -> Vec<(u32, Size)> {
+    let before = cells.clone();
+    cells.sort_by_key(|&(off, size)| (off, size.bytes()));
+    for op in funcs.iter_mut().flat_map(|func| &mut func.ops) {
+        if let Op::Context { cell, .. } = op
+            && let Some(at) = cells.iter().position(|&field| field == before[usize::from(*cell)])
+        {
+            *cell = at as u16;
+        }
+    }
+    cells
 }
 
 /// Values of maps that nobody can ever change, with their addresses.

@@ -396,6 +396,8 @@ pub enum Exit {
     Host = 7,
     /// Another program goes on in its place.
     TailCall = 8,
+    /// Another program's code goes on in its place, at the address that it returned.
+    Jump = 9,
 }
 
 /// How a block ends.

@@ -136,7 +136,7 @@ impl Lowering<'_, '_> {
     }
 
     /// The lower half of a value.
-    fn half(&mut self, val: Val) -> Value {
+    pub fn half(&mut self, val: Val) -> Value {
         match (self.func.op(val), self.narrow[val.at()]) {
             (Op::Const(number), _) => self.builder.ins().iconst(I32, number as u32 as i64),
             (_, Some(value)) => value,

@@ -15,7 +15,7 @@ use crate::jit::Checks;
 use crate::jit::host::{self, direct};
 use crate::jit::ir::Val;
 use crate::jit::run::offset;
-use crate::maps::Map;
+use crate::maps::{Layout, Map};
 
 const LOOKUP: u32 = 1;
 
@@ -113,9 +113,51 @@ impl Lowering<'_, '_> {
     }
 
     pub fn tail_call(&mut self, pc: Pc, nested: bool, depth: u32, args: [Val; 3]) -> Value {
+        if !nested
+            && self.target.checks == Checks::Elided
+            && let Some(slots) = self.map(args[1]).and_then(|map| map.object_slots())
+        {
+            return self.jump(pc, slots, args[2]);
+        }
         let mut values = vec![self.site(pc, nested.into())];
         values.extend(args.map(|arg| self.value(arg)));
-        self.in_frame(depth, |this| this.host(host::tail_call as *const () as usize, &values))
+        self.in_frame(depth, |this| this.host(host::tail::tail_call as *const () as usize, &values))
+    }
+
+    /// Leaves for the program in a slot of an array that the code names; goes on with 0
+    /// where there is none.
+    fn jump(&mut self, pc: Pc, slots: Layout, index: Val) -> Value {
+        let known = self.func.number(index).map(|index| index as u32);
+        if known.is_some_and(|index| index >= slots.count) {
+            return self.builder.ins().iconst(I64, 0);
+        }
+        let (leave, next) = (self.builder.create_block(), self.builder.create_block());
+        let slot = match known {
+            Some(index) => {
+                let slot = slots.base + u64::from(index) * slots.slot;
+                self.builder.ins().iconst(I64, slot as i64)
+            }
+            None => {
+                let inside = self.builder.create_block();
+                let index = self.half(index);
+                let count = self.builder.ins().iconst(I32, i64::from(slots.count));
+                let fits = self.builder.ins().icmp(IntCC::UnsignedLessThan, index, count);
+                self.builder.ins().brif(fits, inside, &[], next, &[]);
+                self.builder.switch_to_block(inside);
+                let index = self.builder.ins().uextend(I64, index);
+                let size = self.builder.ins().iconst(I64, slots.slot as i64);
+                let off = self.builder.ins().imul(index, size);
+                let base = self.builder.ins().iconst(I64, slots.base as i64);
+                self.builder.ins().iadd(base, off)
+            }
+        };
+        let site = self.site(pc, 0);
+        let entry = self.host(host::tail::jump as *const () as usize, &[site, slot]);
+        self.builder.ins().brif(entry, leave, &[], next, &[]);
+        self.builder.switch_to_block(leave);
+        self.builder.ins().return_(&[entry]);
+        self.builder.switch_to_block(next);
+        self.builder.ins().iconst(I64, 0)
     }
 
     pub fn legacy(&mut self, pc: Pc, size: Size, at: Val) -> Value {
