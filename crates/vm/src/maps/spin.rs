@@ -29,6 +29,19 @@ impl Backoff {
     }
 }
 
+/// Waits for a lock that a program took, which the verifier makes it give back after some
+/// instructions. Programs that no verifier saw may keep it: gives whether `taken` did at last.
+#[cold]
+pub fn wait_for(mut taken: impl FnMut() -> bool) -> bool {
+    /// Far more than any holder takes, preempted or not.
+    const MOST_WAITS: u32 = 1 << 20;
+    let mut backoff = Backoff::new();
+    (0..MOST_WAITS).any(|_| {
+        backoff.wait();
+        taken()
+    })
+}
+
 /// A lock without data of its own.
 #[derive(Debug, Default)]
 pub struct SpinLock(AtomicU32);
