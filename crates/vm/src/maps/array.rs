@@ -49,12 +49,7 @@ impl Array {
     }
 
     /// An array of zeros that user space may map if `shared`.
-    pub fn new(
-        count: u32,
-        value_size: u32,
-        shared: bool,
-        fields: Fields,
-    ) -> Result<Array, Errno> {
+    pub fn new(count: u32, value_size: u32, shared: bool, fields: Fields) -> Result<Array, Errno> {
         let bytes = Array::footprint(count, value_size, 1);
         let values = if shared {
             let len = mem::page_align(bytes).ok_or(Errno::ENOMEM)?;
