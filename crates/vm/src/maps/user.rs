@@ -51,6 +51,7 @@ impl Map {
     /// MAP_UPDATE_ELEM of maps that hold values. Others: [`Map::update_object`] and
     /// [`Map::update_target`].
     pub fn update_from_user(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        self.check_lock(flags)?;
         match &self.storage {
             Storage::Queue(queue) => queue.push(value, flags),
             _ => self.update_as(key, value, flags, Caller::System),
