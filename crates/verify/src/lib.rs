@@ -51,6 +51,7 @@ pub use error::VerifyError;
 pub use facts::{CallMap, Edges, Facts, InsnFacts, Region};
 pub use log::{Log, message};
 pub use program::{FuncInfo, LineInfo, MapDef, MapRef, Program};
+pub use record::{FieldKind, SpecialField, special_fields};
 
 use std::sync::Arc;
 

@@ -1,31 +1,68 @@
 //! Special fields of map values and of objects that programs allocate: locks,
 //! timers, kptrs, lists. Counterpart: `struct btf_record`, `btf_parse_fields`.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use skep_btf::{Btf, Kind as TypeKind, Type};
 
 use crate::checker::Checker;
 use crate::program::MapDef;
-use crate::reg::{BtfId, KERNEL_BTF};
+use crate::reg::{BtfId, KERNEL_BTF, PROGRAM_BTF};
 
 /// What a field is (`enum btf_field_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FieldKind {
+pub enum FieldKind {
+    /// `struct bpf_spin_lock`.
     SpinLock,
+    /// `struct bpf_res_spin_lock`.
     ResSpinLock,
+    /// `struct bpf_timer`.
     Timer,
+    /// `struct bpf_wq`.
     Workqueue,
+    /// `struct bpf_task_work`.
     TaskWork,
+    /// A pointer marked `__kptr_untrusted`.
     KptrUnref,
+    /// A pointer marked `__kptr`.
     KptrRef,
+    /// A pointer marked `__percpu_kptr`.
     KptrPercpu,
+    /// A pointer marked `__uptr`.
     Uptr,
+    /// `struct bpf_list_head`.
     ListHead,
+    /// `struct bpf_list_node`.
     ListNode,
+    /// `struct bpf_rb_root`.
     RbRoot,
+    /// `struct bpf_rb_node`.
     RbNode,
+    /// `struct bpf_refcount`.
     Refcount,
+}
+
+/// A special field of a map's values, as a map has to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecialField {
+    /// What it is.
+    pub kind: FieldKind,
+    /// Its bytes in the value.
+    pub bytes: Range<u32>,
+}
+
+/// The special fields of a map's values by the BTF of the map, in the order of their
+/// offsets; none where the type breaks the rules for them, which is no error of the map's.
+pub fn special_fields(types: &Btf, value_type: u32) -> Vec<SpecialField> {
+    // Which of the kernel's types a kptr leads to is the verifier's business alone.
+    let record = Record::of_type(types, PROGRAM_BTF, value_type, Home::Map, None);
+    let fields = record.unwrap_or_default().fields.into_iter();
+    let special = |field: Field| {
+        let end = field.off.checked_add(field.size)?;
+        Some(SpecialField { kind: field.kind, bytes: field.off..end })
+    };
+    fields.filter_map(special).collect()
 }
 
 impl FieldKind {
@@ -155,7 +192,8 @@ impl Record {
     pub(crate) fn of_map(def: &MapDef, btf: BtfId, checker: &Checker<'_>) -> Record {
         match &def.btf {
             Some(types) if def.value_type != 0 => {
-                Record::of_type(types, btf, def.value_type, Home::Map, checker).unwrap_or_default()
+                let kernel = checker.btf(KERNEL_BTF);
+                Record::of_type(types, btf, def.value_type, Home::Map, kernel).unwrap_or_default()
             }
             _ => Record::default(),
         }
@@ -168,9 +206,9 @@ impl Record {
         btf: BtfId,
         id: u32,
         home: Home,
-        checker: &Checker<'_>,
+        kernel: Option<Arc<Btf>>,
     ) -> Option<Record> {
-        let mut walk = Walk { types, btf, home, checker, fields: Vec::new() };
+        let mut walk = Walk { types, btf, home, kernel, fields: Vec::new() };
         let id = types.resolve_modifiers(id).ok()?;
         match types.type_by_id(id).ok()? {
             Type::Struct(_) | Type::Union(_) => walk.structure(id, 0, 0)?,
@@ -205,15 +243,15 @@ const MAX_FIELDS: usize = 11;
 /// Deepest nesting of structures and of arrays.
 const MAX_DEPTH: u32 = 32;
 
-struct Walk<'a, 'b> {
+struct Walk<'a> {
     types: &'a Btf,
     btf: BtfId,
     home: Home,
-    checker: &'a Checker<'b>,
+    kernel: Option<Arc<Btf>>,
     fields: Vec<Field>,
 }
 
-impl Walk<'_, '_> {
+impl Walk<'_> {
     fn structure(&mut self, id: u32, off: u32, depth: u32) -> Option<()> {
         let composite = self.types.type_by_id(id).ok()?.composite()?;
         for (index, member) in composite.members.iter().enumerate() {
@@ -368,8 +406,8 @@ impl Walk<'_, '_> {
         let id = self.types.resolve_modifiers(target).ok()?;
         let ty = self.types.type_by_id(id).ok()?;
         ty.composite()?;
-        let kernel = self.checker.btf(KERNEL_BTF);
-        let in_kernel = kernel.and_then(|kernel: Arc<Btf>| kernel.find(ty.name(), ty.kind()));
+        let kernel = self.kernel.as_ref();
+        let in_kernel = kernel.and_then(|kernel| kernel.find(ty.name(), ty.kind()));
         let (btf, type_id) = match in_kernel {
             Some(id) if kind != FieldKind::Uptr => (KERNEL_BTF, id),
             _ => (self.btf, id),
@@ -386,7 +424,7 @@ impl Checker<'_> {
         }
         let types = self.btf(btf)?;
         let record = if !self.is_kernel_btf(btf) && has_direct_fields(&types, id) {
-            Record::of_type(&types, btf, id, Home::Object, self)
+            Record::of_type(&types, btf, id, Home::Object, self.btf(KERNEL_BTF))
         } else {
             None
         };

@@ -27,6 +27,8 @@ pub struct MapHandle {
     pub btf_key_type_id: u32,
     /// BTF type of the value.
     pub btf_value_type_id: u32,
+    /// What the maps in a map of maps are to the verifier.
+    pub inner: Option<Arc<MapDef>>,
     /// Which programs a program array is for; the first one decides.
     pub owner: OnceLock<Owner>,
 }
@@ -126,18 +128,14 @@ impl MapHandle {
             btf: self.btf.as_ref().map(|btf| Arc::clone(&btf.types)),
             key_type: self.btf_key_type_id,
             value_type: self.btf_value_type_id,
-            inner: map.inner_model().map(|inner| {
-                Arc::new(MapDef {
-                    kind: inner.map_type(),
-                    key_size: inner.key_size(),
-                    value_size: inner.value_size(),
-                    max_entries: inner.max_entries(),
-                    flags: inner.flags(),
-                    ..MapDef::default()
-                })
-            }),
+            inner: self.inner.clone(),
             frozen: contents.map(Arc::from),
         }
+    }
+
+    /// What a map of maps that is made with this one knows of its maps (`bpf_map_meta_alloc`).
+    pub fn as_inner(&self) -> MapDef {
+        MapDef { name: String::new(), frozen: None, ..self.definition() }
     }
 
     fn held<T: MapObject>(&self, key: &[u8]) -> Option<Arc<T>> {

@@ -92,6 +92,11 @@ impl Vm {
         self
     }
 
+    /// The capabilities of who makes system calls.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        self.caps
+    }
+
     /// Loads programs without verifying them. They run with all checks, which stop them
     /// before they do harm.
     pub fn unverified(mut self) -> Vm {

@@ -101,10 +101,76 @@ const MAP_TYPES: [MapType; 12] = [
     MapType::Stack,
 ];
 
+/// BTF of keys and values: numbers, structures, and structures with what the kernel keeps
+/// in values for itself.
+fn types() -> Vec<u8> {
+    let mut strings = vec![0u8];
+    let mut types: Vec<u32> = Vec::new();
+    let mut name = |text: &str| {
+        strings.extend(text.as_bytes());
+        strings.push(0);
+        (strings.len() - text.len() - 1) as u32
+    };
+    const INT: u32 = 1 << 24;
+    const STRUCT: u32 = 4 << 24;
+    const TYPEDEF: u32 = 8 << 24;
+    const ARRAY: u32 = 3 << 24;
+    let member = name("member");
+    // 1 and 2: numbers.
+    types.extend([name("u32"), INT, 4, 32, name("u64"), INT, 8, 64]);
+    let mut structure = |types: &mut Vec<u32>, text: &str, size: u32, members: &[(u32, u32)]| {
+        types.extend([name(text), STRUCT | members.len() as u32, size]);
+        for (type_id, byte) in members {
+            types.extend([member, *type_id, byte * 8]);
+        }
+    };
+    // 3 to 11: a lock and a timer, and values of 24 bytes with and without them.
+    structure(&mut types, "bpf_spin_lock", 4, &[(1, 0)]);
+    structure(&mut types, "bpf_timer", 16, &[(2, 0), (2, 8)]);
+    structure(&mut types, "locked", 24, &[(3, 0), (1, 4)]);
+    structure(&mut types, "locked_last", 24, &[(2, 0), (2, 8), (1, 16), (3, 20)]);
+    structure(&mut types, "locked_behind", 24, &[(1, 0), (3, 4)]);
+    structure(&mut types, "locked_inside", 24, &[(1, 0), (5, 0)]);
+    structure(&mut types, "timed", 24, &[(4, 0), (3, 16)]);
+    structure(&mut types, "plain", 24, &[(2, 0)]);
+    structure(&mut types, "prefix", 8, &[(1, 0), (1, 4)]);
+    // 12 and 13: by other names; 14: locks in a row.
+    types.extend([name("alias"), TYPEDEF, 5, name("index"), TYPEDEF, 1]);
+    types.extend([0, ARRAY, 0, 3, 1, 2]);
+    // 15: a structure with those.
+    types.extend([name("row"), STRUCT | 1, 24, member, 14, 0]);
+
+    let types: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let mut btf = Vec::new();
+    btf.extend(0xeb9fu16.to_ne_bytes());
+    btf.extend([1, 0]);
+    for word in [24, 0, types.len(), types.len(), strings.len()] {
+        btf.extend((word as u32).to_ne_bytes());
+    }
+    btf.extend(types);
+    btf.extend(strings);
+    btf
+}
+
+/// Type of a value of 24 bytes that starts with a lock.
+const LOCKED: u32 = 5;
+/// Types of 24 bytes.
+const VALUES: [u32; 9] = [LOCKED, LOCKED, 6, 7, 8, 9, 10, 12, 15];
+/// Types of keys.
+const KEYS: [u32; 6] = [1, 1, 1, 2, 11, 13];
+
+fn put(attr: &mut [u8], words: &[(usize, u32)]) {
+    for (offset, word) in words {
+        attr[*offset..offset + 4].copy_from_slice(&word.to_ne_bytes());
+    }
+}
+
 struct Run {
     random: Random,
     vm: Vm,
     buffers: Vec<Buffer>,
+    /// The types, as an fd of Linux's and of the embedded kernel's.
+    types: (u32, u32),
     /// The run's own fds: Linux's and the embedded kernel's.
     fds: Vec<(u32, u32)>,
     maps: Vec<(u32, u32)>,
@@ -235,9 +301,11 @@ impl Run {
             random: Random(seed | 1),
             vm: Vm::new(),
             buffers: vec![Buffer::new(16), Buffer::new(64), Buffer::new(1)],
+            types: (0, 0),
             fds: Vec::new(),
             maps: Vec::new(),
         };
+        run.types = run.load_types()?;
         for map_type in MAP_TYPES {
             let (key, value, entries, flags) = match map_type {
                 MapType::LpmTrie => (8, 8, 8, 1),
@@ -249,26 +317,22 @@ impl Run {
                 _ => (4, 24, 8, 0),
             };
             for access in [0, 1 << 3, 1 << 4] {
-                let mut attr = [0u8; 72];
-                for (offset, word) in [
+                // Not all types take access flags.
+                run.add_map(&[
                     (0, map_type as u32),
                     (4, key),
                     (8, value),
                     (12, entries),
                     (16, flags | access),
-                ] {
-                    attr[offset..offset + 4].copy_from_slice(&word.to_ne_bytes());
-                }
-                let linux = match linux_bpf(Cmd::MapCreate as u32, &mut attr.clone()) {
-                    Err(Errno::EPERM) => return None,
-                    // Some types take no access flags.
-                    Err(_) => continue,
-                    Ok(fd) => fd,
-                };
-                let mut memory = Memory::default();
-                let own = raw_bpf(&run.vm, Cmd::MapCreate as u32, &mut attr, &mut memory)
-                    .unwrap_or_else(|errno| panic!("{map_type} {access:#x}: {errno}"));
-                run.maps.push((linux, own));
+                ]);
+            }
+        }
+        // Values with a lock in front or behind, and with a timer.
+        for map_type in [MapType::Array, MapType::Hash] {
+            for value in [LOCKED, LOCKED, 6, 7, 9] {
+                let shape = [(0, map_type as u32), (4, 4), (8, 24), (12, 8)];
+                let types = [(52, 1), (56, value)];
+                assert!(run.add_map(&[&shape[..], &types].concat()), "Linux has locks in values");
             }
         }
         run.fds = run.maps.clone();
@@ -294,6 +358,72 @@ impl Run {
         run.fds.push((0x7f7f_7f7f, 0x7f7f_7f7f));
         run.fds.push((u32::MAX, u32::MAX));
         Some(run)
+    }
+
+    /// Loads the types on both kernels; `None` where Linux lets nobody.
+    fn load_types(&mut self) -> Option<(u32, u32)> {
+        let types = types();
+        let mut attr = [0u8; 32];
+        self.buffers[0].bytes()[..types.len()].copy_from_slice(&types);
+        attr[0..8].copy_from_slice(&self.buffers[0].address().to_ne_bytes());
+        put(&mut attr, &[(16, types.len() as u32)]);
+        let linux = match linux_bpf(Cmd::BtfLoad as u32, &mut attr.clone()) {
+            Err(Errno::EPERM) => return None,
+            other => other.expect("Linux takes the types"),
+        };
+        let mut memory = self.memory();
+        let own = raw_bpf(&self.vm, Cmd::BtfLoad as u32, &mut attr, &mut memory);
+        Some((linux, own.expect("the embedded kernel takes the types")))
+    }
+
+    /// Makes a map on both kernels; gives whether Linux does. Type ids are those of the
+    /// loaded types.
+    fn add_map(&mut self, words: &[(usize, u32)]) -> bool {
+        let (mut for_linux, mut attr) = ([0u8; 72], [0u8; 72]);
+        put(&mut for_linux, words);
+        put(&mut attr, words);
+        if words.iter().any(|(offset, _)| *offset == 56) {
+            put(&mut for_linux, &[(48, self.types.0)]);
+            put(&mut attr, &[(48, self.types.1)]);
+        }
+        let Ok(linux) = linux_bpf(Cmd::MapCreate as u32, &mut for_linux) else { return false };
+        let mut memory = Memory::default();
+        let own = raw_bpf(&self.vm, Cmd::MapCreate as u32, &mut attr, &mut memory);
+        let own = own.unwrap_or_else(|errno| panic!("{words:?}: {errno}"));
+        self.maps.push((linux, own));
+        true
+    }
+
+    /// Makes a MAP_CREATE one with types, which mostly suit the map.
+    fn give_types(&mut self, linux: &mut [u8], own: &mut [u8]) {
+        let random = &mut self.random;
+        let (key, value) = (random.pick(&KEYS), random.pick(&VALUES));
+        let key_size = match key {
+            2 | 11 => 8,
+            _ => 4,
+        };
+        let any = random.below(16) as u32;
+        let mut words = vec![
+            (4, if random.one_in(16) { 16 } else { key_size }),
+            (8, if random.one_in(16) { 4 } else { 24 }),
+            (12, random.pick(&[1, 8])),
+            (52, random.pick(&[key, key, key, key, key, key, key, 0, any])),
+            (56, random.pick(&[value, value, value, value, value, value, value, 0, any])),
+        ];
+        let known = MAP_TYPES[random.below(MAP_TYPES.len() as u64) as usize] as u32;
+        let with_locks = random.pick(&[MapType::Array, MapType::Hash]) as u32;
+        let map_type = random.pick(&[known, with_locks]);
+        let trie = u32::from(map_type == MapType::LpmTrie as u32);
+        let access = random.pick(&[0, 0, 0, 0, 1 << 3, 1 << 7, 1 << 8]);
+        words.extend([(0, map_type), (16, access | trie)]);
+        let (linux_fd, own_fd) = match random.below(16) {
+            0 => self.fds[random.below(self.fds.len() as u64) as usize],
+            _ => self.types,
+        };
+        put(linux, &words);
+        put(own, &words);
+        put(linux, &[(48, linux_fd)]);
+        put(own, &[(48, own_fd)]);
     }
 
     /// The buffers as the embedded kernel sees them.
@@ -366,7 +496,7 @@ impl Run {
                 same(if self.random.one_in(40) { self.random.pick(&[1, 2, 8, other]) } else { 0 })
             }
             Field::LongFlags => {
-                same(self.random.pick(&[0, 0, 0, 0, 1, 2, 3, 4, 5, 8, 1 << 33, u64::MAX]))
+                same(self.random.pick(&[0, 0, 0, 0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 1 << 33, u64::MAX]))
             }
         }
     }
@@ -395,6 +525,9 @@ impl Run {
             };
             linux[offset..offset + size].copy_from_slice(&for_linux.to_ne_bytes()[..size]);
             own[offset..offset + size].copy_from_slice(&for_own.to_ne_bytes()[..size]);
+        }
+        if cmd == Cmd::MapCreate && self.random.one_in(2) {
+            self.give_types(&mut linux, &mut own);
         }
         // A byte somewhere behind, which Linux must notice.
         if self.random.one_in(20) {

@@ -5,6 +5,7 @@
 
 pub(crate) mod checksum;
 mod format;
+pub(crate) mod lock;
 mod map;
 mod memory;
 pub(crate) mod misc;
@@ -32,8 +33,14 @@ fn is_poison(id: u32) -> bool {
 /// The implementations, by helper number.
 static FUNCTIONS: [Option<Function>; 212] = {
     let mut table: [Option<Function>; 212] = [None; 212];
-    let groups: [&[(u32, Function)]; 5] =
-        [map::FUNCTIONS, ring::FUNCTIONS, memory::FUNCTIONS, misc::FUNCTIONS, packet::FUNCTIONS];
+    let groups: [&[(u32, Function)]; 6] = [
+        map::FUNCTIONS,
+        ring::FUNCTIONS,
+        lock::FUNCTIONS,
+        memory::FUNCTIONS,
+        misc::FUNCTIONS,
+        packet::FUNCTIONS,
+    ];
     let mut group = 0;
     while group < groups.len() {
         let mut row = 0;

@@ -65,7 +65,9 @@ fn tag_of(kind: ArgKind) -> Tag {
     match kind {
         A::Context => Tag::Context,
         A::Map => Tag::Map,
-        A::MapKey | A::MapValue | A::Mem | A::FixedMem(_) | A::ConstStr => Tag::Memory,
+        A::MapKey | A::MapValue | A::Mem | A::FixedMem(_) | A::ConstStr | A::SpinLock => {
+            Tag::Memory
+        }
         A::Func => Tag::Function,
         A::RingbufRecord => Tag::Record,
         _ => Tag::Scalar,

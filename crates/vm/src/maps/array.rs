@@ -8,9 +8,9 @@ use std::ptr::NonNull;
 
 use skep_abi::{Errno, flags};
 
-use super::Caller;
 use super::percpu::PerCpu;
-use crate::mem::{self, Mapping, SharedMemory, words};
+use super::{Caller, Fields};
+use crate::mem::{self, Mapping, SharedMemory};
 
 /// An array's storage.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub struct Array {
     count: u32,
     slot: usize,
     value_size: usize,
+    fields: Fields,
 }
 
 /// Where an array's values are: `base + vcpu * area + index * slot`.
@@ -48,7 +49,7 @@ impl Array {
     }
 
     /// An array of zeros that user space may map if `shared`.
-    pub fn new(count: u32, value_size: u32, shared: bool) -> Result<Array, Errno> {
+    pub fn new(count: u32, value_size: u32, shared: bool, fields: Fields) -> Result<Array, Errno> {
         let bytes = Array::footprint(count, value_size, 1);
         let values = if shared {
             let len = mem::page_align(bytes).ok_or(Errno::ENOMEM)?;
@@ -56,18 +57,18 @@ impl Array {
         } else {
             Values::Private(Mapping::new(bytes)?)
         };
-        Ok(Array::from_values(values, count, value_size))
+        Ok(Array::from_values(values, count, value_size, fields))
     }
 
     /// A per-CPU array of zeros.
-    pub fn percpu(count: u32, value_size: u32, cpus: u32) -> Result<Array, Errno> {
-        let values = Values::PerCpu(PerCpu::new(u64::from(count), value_size, cpus)?);
-        Ok(Array::from_values(values, count, value_size))
+    pub fn percpu(count: u32, value_size: u32, cpus: u32, fields: Fields) -> Result<Array, Errno> {
+        let values = PerCpu::new(u64::from(count), value_size, cpus, fields.clone())?;
+        Ok(Array::from_values(Values::PerCpu(values), count, value_size, fields))
     }
 
-    fn from_values(values: Values, count: u32, value_size: u32) -> Array {
+    fn from_values(values: Values, count: u32, value_size: u32, fields: Fields) -> Array {
         let value_size = value_size as usize;
-        Array { values, count, slot: value_size.next_multiple_of(8), value_size }
+        Array { values, count, slot: value_size.next_multiple_of(8), value_size, fields }
     }
 
     /// Value `index` on a vCPU, as long as there is one.
@@ -100,7 +101,7 @@ impl Array {
     }
 
     /// Overwrites value `index`. E2BIG past the end; EEXIST for `BPF_NOEXIST`, since all
-    /// values exist.
+    /// values exist; EINVAL for `BPF_F_LOCK` without a lock.
     pub fn update(
         &self,
         index: u32,
@@ -108,6 +109,8 @@ impl Array {
         flags: u64,
         caller: Caller,
     ) -> Result<(), Errno> {
+        let locked = flags & flags::update::LOCK != 0;
+        let flags = flags & !flags::update::LOCK;
         if flags > flags::update::EXIST {
             return Err(Errno::EINVAL);
         }
@@ -117,24 +120,44 @@ impl Array {
         if flags == flags::update::NOEXIST {
             return Err(Errno::EEXIST);
         }
+        if locked {
+            return self.update_locked(index, value);
+        }
         match &self.values {
             Values::PerCpu(values) => values.overwrite(index as usize, value, caller),
             // SAFETY: the slot has room for a value and is 8-byte aligned.
-            _ => unsafe { words::store(self.value(index, 0), &value[..self.value_size]) },
+            _ => unsafe { self.fields.store(self.value(index, 0), &value[..self.value_size]) },
         }
         Ok(())
     }
 
-    /// Copies value `index` out, all vCPUs' if there are several.
-    pub fn read(&self, index: u32, out: &mut [u8]) -> Result<(), Errno> {
+    /// `BPF_F_LOCK`, which no per-CPU array has a lock for.
+    #[cold]
+    fn update_locked(&self, index: u32, value: &[u8]) -> Result<(), Errno> {
+        let to = self.value(index, 0);
+        // SAFETY: as for `update`.
+        let store = || unsafe { self.fields.store(to, &value[..self.value_size]) };
+        // SAFETY: the slot is 8-byte aligned and holds a value.
+        unsafe { self.fields.locked(to, store) }
+    }
+
+    /// Copies value `index` out, all vCPUs' if there are several; `locked` by its lock.
+    pub fn read(&self, index: u32, out: &mut [u8], locked: bool) -> Result<(), Errno> {
         if index >= self.count {
             return Err(Errno::ENOENT);
         }
-        match &self.values {
-            Values::PerCpu(values) => values.copy_out(index as usize, out),
-            // SAFETY: the slot holds a value and is 8-byte aligned.
-            _ => unsafe { words::load(&mut out[..self.value_size], self.value(index, 0)) },
+        if let Values::PerCpu(values) = &self.values {
+            values.copy_out(index as usize, out);
+            return Ok(());
         }
+        let from = self.value(index, 0);
+        // SAFETY: the slot holds a value and is 8-byte aligned.
+        let mut load = || unsafe { self.fields.load(&mut out[..self.value_size], from) };
+        if locked {
+            // SAFETY: as above.
+            return unsafe { self.fields.locked(from, load) };
+        }
+        load();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 //! Hash maps walk their own table; the others go from key to key, as Linux's
 //! `generic_map_lookup_batch()` and its siblings do.
 
+use skep_abi::flags::update;
 use skep_abi::{Errno, MapType};
 
 use super::{Map, Storage, index_of};
@@ -118,7 +119,10 @@ impl Map {
             return BatchResult::refused(errno);
         }
         let table = matches!(&self.storage, Storage::Hash(_) | Storage::ObjectHash(_));
-        if elem_flags != 0 || table && flags != 0 {
+        if let Err(errno) = self.check_batch_flags(elem_flags) {
+            return BatchResult::refused(errno);
+        }
+        if table && flags != 0 {
             return BatchResult::refused(Errno::EINVAL);
         }
         if keys.is_empty() || values.is_empty() {
@@ -130,7 +134,7 @@ impl Map {
         let (next, done, result) = match &self.storage {
             Storage::Hash(hash) => {
                 let mut batch = Batch::new(keys, values);
-                let (next, result) = hash.read_batch(start, &mut batch, delete);
+                let (next, result) = hash.read_batch(start, &mut batch, delete, elem_flags != 0);
                 (Some(next.to_ne_bytes().to_vec()), batch.done(), result)
             }
             Storage::ObjectHash(objects) => {
@@ -139,7 +143,7 @@ impl Map {
             }
             _ => {
                 let mut batch = Batch::new(keys, values);
-                let (next, result) = self.lookup_by_keys(cursor, &mut batch);
+                let (next, result) = self.lookup_by_keys(cursor, &mut batch, elem_flags);
                 (next, batch.done(), result)
             }
         };
@@ -151,6 +155,7 @@ impl Map {
         &self,
         cursor: Option<&[u8]>,
         batch: &mut Batch<'_>,
+        elem_flags: u64,
     ) -> (Option<Vec<u8>>, Result<(), Errno>) {
         let mut last = cursor.map(<[u8]>::to_vec);
         let mut key = vec![0; self.key_size as usize];
@@ -161,7 +166,7 @@ impl Map {
             if result.is_err() {
                 break;
             }
-            match self.lookup_copy(&key, &mut value, 0) {
+            match self.lookup_copy(&key, &mut value, elem_flags) {
                 Ok(()) => {
                     let (to_key, to_value) = batch.next();
                     to_key.copy_from_slice(&key);
@@ -196,7 +201,10 @@ impl Map {
         }
         let keys = keys.chunks_exact(self.key_size as usize);
         let values = values.chunks_exact(self.user_value_size());
-        each(elem_flags, keys.zip(values), |(key, value)| update(key, value))
+        if let Err(errno) = self.check_batch_flags(elem_flags) {
+            return BatchResult::refused(errno);
+        }
+        each(keys.zip(values), |(key, value)| update(key, value))
     }
 
     /// MAP_DELETE_BATCH: as many elements as the slice holds.
@@ -205,19 +213,26 @@ impl Map {
             return BatchResult::refused(errno);
         }
         let keys = keys.chunks_exact(self.key_size as usize);
-        each(elem_flags, keys, |key| self.delete_from_user(key))
+        if let Err(errno) = self.check_batch_flags(elem_flags) {
+            return BatchResult::refused(errno);
+        }
+        each(keys, |key| self.delete_from_user(key))
+    }
+
+    /// `elem_flags` may be `BPF_F_LOCK`, where values have one.
+    fn check_batch_flags(&self, elem_flags: u64) -> Result<(), Errno> {
+        if elem_flags & !update::LOCK != 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.check_lock(elem_flags)
     }
 }
 
 /// Does the same to one element after the other, up to the first error.
 fn each<T>(
-    elem_flags: u64,
     mut elements: impl ExactSizeIterator<Item = T>,
     mut act: impl FnMut(T) -> Result<(), Errno>,
 ) -> BatchResult {
-    if elem_flags != 0 {
-        return BatchResult::refused(Errno::EINVAL);
-    }
     if elements.len() == 0 {
         return BatchResult::nothing_asked();
     }

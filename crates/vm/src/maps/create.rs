@@ -10,7 +10,7 @@ use std::sync::Arc;
 use skep_abi::flags::map as flag;
 use skep_abi::{Errno, MapType};
 
-use super::Map;
+use super::{Fields, Map};
 use crate::mem::PAGE;
 
 /// The attributes of MAP_CREATE that make a map.
@@ -32,6 +32,8 @@ pub struct MapAttr {
     pub map_extra: u64,
     /// The map that `inner_map_fd` named, for maps of maps.
     pub inner: Option<Arc<Map>>,
+    /// Special fields of values, by the map's BTF.
+    pub fields: Fields,
     /// Bytes that the map may take; what needs more is ENOMEM.
     pub memory_limit: u64,
 }
@@ -59,6 +61,7 @@ impl MapAttr {
             numa_node: 0,
             map_extra: 0,
             inner: None,
+            fields: Fields::default(),
             memory_limit: u64::MAX,
         }
     }

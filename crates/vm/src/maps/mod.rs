@@ -15,6 +15,7 @@
 mod array;
 mod batch;
 mod create;
+mod fields;
 pub mod grace;
 mod hash;
 mod lpm;
@@ -41,6 +42,8 @@ pub use array::Layout;
 use batch::Batch;
 pub use batch::{BatchKind, BatchResult};
 pub use create::MapAttr;
+pub use fields::Fields;
+pub(crate) use fields::{acquire, release};
 use hash::{Hash, Shape};
 use lpm::LpmTrie;
 pub use notify::Notifier;
@@ -49,6 +52,7 @@ use objects::{ObjectArray, ObjectHash, TargetHash, Targets};
 pub use program::{Cursor, Element};
 use queue::Queue;
 pub use ringbuf::{RingBuf, Sample, wakeup};
+pub(crate) use spin::wait_for;
 use state::State;
 pub use state::{UserMapping, WriteGuard};
 
@@ -63,6 +67,7 @@ pub struct Map {
     cpus: u32,
     id: AtomicU32,
     state: State,
+    fields: Fields,
     inner: Option<Model>,
     storage: Storage,
 }
@@ -84,12 +89,13 @@ enum Storage {
 }
 
 /// What all inner maps of a map of maps have in common (`bpf_map_meta_equal()`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Model {
     map_type: MapType,
     key_size: u32,
     value_size: u32,
     flags: u32,
+    fields: Fields,
     /// Counts for some types only.
     max_entries: u32,
 }
@@ -132,6 +138,7 @@ impl Map {
             cpus,
             id: AtomicU32::new(0),
             state: State::default(),
+            fields: attr.fields.clone(),
             inner: attr.inner.as_ref().filter(|_| attr.of_maps()).map(|inner| inner.model()),
             storage: Storage::new(attr, max_entries, cpus)?,
         }))
@@ -178,8 +185,8 @@ impl Map {
     }
 
     /// What the inner maps of this map of maps have in common.
-    pub fn inner_model(&self) -> Option<Model> {
-        self.inner
+    pub fn inner_model(&self) -> Option<&Model> {
+        self.inner.as_ref()
     }
 
     /// What a map of maps demands of the others, if it is made with this one.
@@ -189,6 +196,7 @@ impl Map {
             key_size: self.key_size,
             value_size: self.value_size,
             flags: self.flags,
+            fields: self.fields.clone(),
             max_entries: self.max_entries,
         }
     }
@@ -272,17 +280,17 @@ impl Storage {
                 }
                 shape.elements = room as u32;
             }
-            Hash::new(shape)
+            Hash::new(shape, attr.fields.clone())
         };
         Ok(match attr.map_type {
             MapType::Array => {
                 fits(Array::footprint(max_entries, value_size, 1))?;
                 let shared = attr.has(flags::map::MMAPABLE);
-                Storage::Array(Array::new(max_entries, value_size, shared)?)
+                Storage::Array(Array::new(max_entries, value_size, shared, attr.fields.clone())?)
             }
             MapType::PercpuArray => {
                 fits(Array::footprint(max_entries, value_size, cpus))?;
-                Storage::Array(Array::percpu(max_entries, value_size, cpus)?)
+                Storage::Array(Array::percpu(max_entries, value_size, cpus, attr.fields.clone())?)
             }
             MapType::Hash | MapType::PercpuHash | MapType::LruHash | MapType::LruPercpuHash => {
                 Storage::Hash(hash(value_size)?)

@@ -268,7 +268,7 @@ impl ObjectHash {
         let value = ObjectHash::VALUE as usize;
         let mut addresses = vec![0; values.len() / value_size * value];
         let mut batch = Batch::new(keys, (&mut addresses, value));
-        let (next, result) = self.hash.read_batch(cursor, &mut batch, delete);
+        let (next, result) = self.hash.read_batch(cursor, &mut batch, delete, false);
         let done = batch.done();
         let (addresses, _) = addresses.as_chunks::<8>();
         let pairs = addresses.iter().zip(values.chunks_exact_mut(value_size));

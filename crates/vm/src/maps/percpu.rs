@@ -7,7 +7,7 @@
 
 use skep_abi::Errno;
 
-use super::Caller;
+use super::{Caller, Fields};
 use crate::mem::{self, Mapping, words};
 
 /// The areas of a per-CPU map.
@@ -18,6 +18,7 @@ pub struct PerCpu {
     slot: usize,
     value_size: usize,
     cpus: u32,
+    fields: Fields,
 }
 
 impl PerCpu {
@@ -31,7 +32,7 @@ impl PerCpu {
     }
 
     /// Zeros for `count` values on each vCPU; ENOMEM where the host has no room.
-    pub fn new(count: u64, value_size: u32, cpus: u32) -> Result<PerCpu, Errno> {
+    pub fn new(count: u64, value_size: u32, cpus: u32, fields: Fields) -> Result<PerCpu, Errno> {
         let slot = PerCpu::slot_size(value_size);
         let area = count.checked_mul(slot).and_then(mem::page_align).ok_or(Errno::ENOMEM)?;
         let bytes = (area as u64).checked_mul(u64::from(cpus)).ok_or(Errno::ENOMEM)?;
@@ -41,6 +42,7 @@ impl PerCpu {
             slot: slot as usize,
             value_size: value_size as usize,
             cpus,
+            fields,
         })
     }
 
@@ -64,12 +66,12 @@ impl PerCpu {
         match caller {
             // SAFETY: a slot has room for the value and is 8-byte aligned.
             Caller::Program(cpu) => unsafe {
-                words::store(self.slot(number, cpu), &value[..self.value_size]);
+                self.fields.store(self.slot(number, cpu), &value[..self.value_size]);
             },
             Caller::System => {
                 for (cpu, value) in (0..self.cpus).zip(value.chunks_exact(self.slot)) {
                     // SAFETY: as above, for the whole slot.
-                    unsafe { words::store(self.slot(number, cpu), value) };
+                    unsafe { self.fields.store(self.slot(number, cpu), value) };
                 }
             }
         }
@@ -88,7 +90,7 @@ impl PerCpu {
     pub fn copy_out(&self, number: usize, out: &mut [u8]) {
         for (cpu, out) in (0..self.cpus).zip(out.chunks_exact_mut(self.slot)) {
             // SAFETY: a slot is as long as `out` and 8-byte aligned.
-            unsafe { words::load(out, self.slot(number, cpu)) };
+            unsafe { self.fields.load(out, self.slot(number, cpu)) };
         }
     }
 }

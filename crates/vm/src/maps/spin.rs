@@ -5,6 +5,7 @@
 //! (Linux holds its counterparts, `raw_res_spinlock`, with interrupts off.)
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// Waits a little longer each time.
 pub struct Backoff(u32);
@@ -27,6 +28,27 @@ impl Backoff {
             std::thread::yield_now();
         }
     }
+}
+
+/// Waits for a lock that a program took, which the verifier makes it give back after some
+/// instructions. Programs that no verifier saw may keep it: gives whether `taken` did at last.
+#[cold]
+pub fn wait_for(mut taken: impl FnMut() -> bool) -> bool {
+    /// Far more than any holder takes, preempted or not. Waits count, too: while this thread
+    /// itself does not run, time says nothing about the holder.
+    const LONG: Duration = Duration::from_secs(2);
+    const MANY: u32 = 1 << 12;
+    let (mut backoff, start) = (Backoff::new(), Instant::now());
+    for waits in 0u32.. {
+        backoff.wait();
+        if taken() {
+            return true;
+        }
+        if waits > MANY && start.elapsed() > LONG {
+            break;
+        }
+    }
+    false
 }
 
 /// A lock without data of its own.

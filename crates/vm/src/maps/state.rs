@@ -67,6 +67,12 @@ impl Map {
         WriteGuard(self)
     }
 
+    /// Whether the map can be frozen at all: nobody could use the special fields of its
+    /// values then.
+    pub fn check_freezable(&self) -> Result<(), Errno> {
+        if self.fields.any() { Err(Errno::ENOTSUPP) } else { Ok(()) }
+    }
+
     /// MAP_FREEZE: EBUSY when frozen already, or while somebody writes.
     pub fn freeze(&self) -> Result<(), Errno> {
         let _alone = self.state.changing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -88,14 +94,16 @@ impl Map {
     }
 
     /// `mmap(2)` on the map's fd, shared, `len` a multiple of the page size: ENOTSUPP for
-    /// types without memory to map; EPERM, EACCES and EINVAL as Linux.
+    /// types without memory to map and for values with special fields; EPERM, EACCES and EINVAL as Linux.
     pub fn map_into_user(
         self: &Arc<Map>,
         offset: usize,
         len: usize,
         writable: bool,
     ) -> Result<UserMapping, Errno> {
-        if !matches!(self.map_type, MapType::Array | MapType::Ringbuf | MapType::UserRingbuf) {
+        let mappable =
+            matches!(self.map_type, MapType::Array | MapType::Ringbuf | MapType::UserRingbuf);
+        if !mappable || self.fields.any() {
             return Err(Errno::ENOTSUPP);
         }
         let _alone = self.state.changing.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,6 +5,7 @@
 //! updated through a function that turns an fd into one; it is called after the
 //! checks that Linux makes first.
 
+use skep_abi::flags::update;
 use skep_abi::{Errno, MapType};
 
 use super::{Caller, Map, Resolve, ResolveTarget, Storage, Target, array, grace, index_of};
@@ -13,15 +14,18 @@ use super::{Caller, Map, Resolve, ResolveTarget, Storage, Target, array, grace, 
 const LONGEST_QUEUE: u32 = 16384;
 
 impl Map {
+    /// Whether flags may ask for a value's lock: EINVAL for `BPF_F_LOCK` where there is none.
+    pub fn check_lock(&self, flags: u64) -> Result<(), Errno> {
+        let wanted = flags & update::LOCK != 0;
+        if wanted && !self.fields.has_lock() { Err(Errno::EINVAL) } else { Ok(()) }
+    }
+
     /// MAP_LOOKUP_ELEM. Objects are given by their ids.
     pub fn lookup_copy(&self, key: &[u8], out: &mut [u8], flags: u64) -> Result<(), Errno> {
-        if flags != 0 {
-            // BPF_F_LOCK, but no value has a lock.
-            return Err(Errno::EINVAL);
-        }
+        let locked = self.wants_lock(flags)?;
         match &self.storage {
-            Storage::Array(array) => array.read(index_of(key), out),
-            Storage::Hash(hash) => hash.read(key, out),
+            Storage::Array(array) => array.read(index_of(key), out, locked),
+            Storage::Hash(hash) => hash.read(key, out, locked),
             Storage::Lpm(trie) => trie.read(key, out),
             Storage::Queue(queue) => queue.get(out, false),
             Storage::Ring(_) => Err(Errno::ENOTSUPP),
@@ -47,6 +51,7 @@ impl Map {
     /// MAP_UPDATE_ELEM of maps that hold values. Others: [`Map::update_object`] and
     /// [`Map::update_target`].
     pub fn update_from_user(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        self.check_lock(flags)?;
         match &self.storage {
             Storage::Queue(queue) => queue.push(value, flags),
             _ => self.update_as(key, value, flags, Caller::System),
@@ -138,13 +143,20 @@ impl Map {
 
     /// MAP_LOOKUP_AND_DELETE_ELEM.
     pub fn lookup_and_delete(&self, key: &[u8], out: &mut [u8], flags: u64) -> Result<(), Errno> {
-        if flags != 0 {
-            return Err(Errno::EINVAL);
-        }
+        let locked = self.wants_lock(flags)?;
         match &self.storage {
-            Storage::Hash(hash) => hash.read_and_delete(key, out),
+            Storage::Hash(hash) => hash.read_and_delete(key, out, locked),
             Storage::Queue(queue) => queue.get(out, true),
             _ => Err(Errno::ENOTSUPP),
         }
+    }
+
+    /// Whether a look-up is to hold the value's lock, the only thing that it can be told.
+    fn wants_lock(&self, flags: u64) -> Result<bool, Errno> {
+        if flags & !update::LOCK != 0 {
+            return Err(Errno::EINVAL);
+        }
+        self.check_lock(flags)?;
+        Ok(flags != 0)
     }
 }

@@ -5,7 +5,7 @@
 //! stores is ever seen torn, and no copy is a data race. (Linux's
 //! `bpf_long_memcpy()`, for all maps.)
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// Copies `source` to `target`, a word at a time and its last bytes singly.
 ///
@@ -23,6 +23,37 @@ pub unsafe fn store(target: *mut u8, source: &[u8]) {
         // SAFETY: inside `target`'s bytes by the caller's promise.
         let at = unsafe { AtomicU8::from_ptr(target.add(words.len() * 8 + index)) };
         at.store(*byte, Relaxed);
+    }
+}
+
+/// Copies `source` to a place inside a value: as much at a time as the place's alignment
+/// allows.
+///
+/// # Safety
+/// `target` is valid for `source.len()` bytes of atomic access.
+pub unsafe fn store_part(target: *mut u8, source: &[u8]) {
+    let mut rest = source;
+    while let [first, ..] = rest {
+        // SAFETY: behind the bytes that are copied already, of which there are more.
+        let at = unsafe { target.add(source.len() - rest.len()) };
+        let done = if at.addr().is_multiple_of(8)
+            && let Some(word) = rest.first_chunk()
+        {
+            // SAFETY: inside `target`'s bytes by the caller's promise, and aligned.
+            unsafe { AtomicU64::from_ptr(at.cast()) }.store(u64::from_ne_bytes(*word), Relaxed);
+            8
+        } else if at.addr().is_multiple_of(4)
+            && let Some(half) = rest.first_chunk()
+        {
+            // SAFETY: as above.
+            unsafe { AtomicU32::from_ptr(at.cast()) }.store(u32::from_ne_bytes(*half), Relaxed);
+            4
+        } else {
+            // SAFETY: as above.
+            unsafe { AtomicU8::from_ptr(at) }.store(*first, Relaxed);
+            1
+        };
+        rest = &rest[done..];
     }
 }
 

@@ -8,10 +8,10 @@ use skep_sys::{
     Errno, Input, MapBatch, MapCreate, MapDelete, MapElem, MapFreeze, MapNextKey, Mapping,
 };
 
-use super::{check_name, input, interface_exists, object};
+use super::{check_name, input, interface_exists, object, value_types};
 use crate::Vm;
-use crate::maps::{BatchResult, Map, MapAttr, MapObject};
-use crate::objects::{MapHandle, Object};
+use crate::maps::{BatchResult, Fields, Map, MapAttr, MapObject};
+use crate::objects::{BtfObject, MapHandle, Object};
 
 pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
     let wants_token = attr.map_flags & map_flags::TOKEN_FD != 0;
@@ -40,17 +40,18 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
         return Err(Errno::EINVAL);
     }
     check_offload(map_type, attr.map_ifindex)?;
+    let mut inner = None;
     if matches!(map_type, MapType::ArrayOfMaps | MapType::HashOfMaps) {
-        shape.inner = Some(inner_map(vm, attr.inner_map_fd)?);
+        let model = inner_map(vm, attr.inner_map_fd)?;
+        shape.inner = Some(model.map.clone());
+        inner = Some(Arc::new(model.as_inner()));
     }
+    // Linux looks at types when it has made the map: errors of that are told before these.
+    let types = types(vm, attr, &shape);
+    shape.fields = types.as_ref().map(|(_, fields)| fields.clone()).unwrap_or_default();
     let map = Map::create(&shape, vm.env.cpus())?;
     check_name(&attr.map_name)?;
-    let btf = if attr.btf_key_type_id != 0 || attr.btf_value_type_id != 0 {
-        Some(vm.objects().btf(attr.btf_fd)?)
-    } else {
-        None
-    };
-
+    let (btf, _) = types?;
     check_exclusive(attr)?;
 
     let mut objects = vm.objects();
@@ -63,10 +64,26 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
         btf,
         btf_key_type_id: attr.btf_key_type_id,
         btf_value_type_id: attr.btf_value_type_id,
+        inner,
         owner: OnceLock::new(),
     });
     objects.maps().insert(id, &map);
     Ok(objects.open(Object::Map { map, readable, writable }) as u32)
+}
+
+/// The BTF of keys and values, if they have one, and the special fields of values.
+fn types(
+    vm: &Vm,
+    attr: &MapCreate<'_>,
+    shape: &MapAttr,
+) -> Result<(Option<Arc<BtfObject>>, Fields), Errno> {
+    let ids = (attr.btf_key_type_id, attr.btf_value_type_id);
+    if ids == (0, 0) {
+        return Ok((None, Fields::default()));
+    }
+    let btf = vm.objects().btf(attr.btf_fd)?;
+    let fields = value_types::check(shape, &btf.types, ids, vm.capabilities())?;
+    Ok((Some(btf), fields))
 }
 
 /// `bpf_map_offload_map_alloc`: no device here takes maps.
@@ -89,7 +106,7 @@ fn check_exclusive(attr: &MapCreate<'_>) -> Result<(), Errno> {
 }
 
 /// `bpf_map_meta_alloc`: the template of inner maps.
-fn inner_map(vm: &Vm, fd: u32) -> Result<Arc<Map>, Errno> {
+fn inner_map(vm: &Vm, fd: u32) -> Result<Arc<MapHandle>, Errno> {
     let inner = vm.objects().map(fd)?;
     match inner.map.map_type() {
         MapType::ArrayOfMaps | MapType::HashOfMaps => Err(Errno::EINVAL),
@@ -97,7 +114,7 @@ fn inner_map(vm: &Vm, fd: u32) -> Result<Arc<Map>, Errno> {
         | MapType::StructOps
         | MapType::CgroupStorage
         | MapType::PercpuCgroupStorage => Err(Errno::ENOTSUPP),
-        _ => Ok(inner.map.clone()),
+        _ => Ok(inner),
     }
 }
 
@@ -126,17 +143,12 @@ fn key<'k>(map: &Map, key: &'k Input<'_>) -> Result<&'k [u8], Errno> {
     }
 }
 
-/// BPF_F_LOCK needs a lock in the value, and no value has one.
-fn check_lock(flags: u64) -> Result<(), Errno> {
-    if flags & update::LOCK != 0 { Err(Errno::EINVAL) } else { Ok(()) }
-}
-
 pub(super) fn lookup(vm: &Vm, attr: &mut MapElem<'_>) -> Result<u32, Errno> {
     if attr.flags & !update::LOCK != 0 {
         return Err(Errno::EINVAL);
     }
     let map = open(vm, attr.map_fd, true, false)?;
-    check_lock(attr.flags)?;
+    map.map.check_lock(attr.flags)?;
     let key = key(&map.map, &attr.key)?;
     let mut value = vec![0; map.map.user_value_size()];
     map.map.lookup_copy(key, &mut value, attr.flags)?;
@@ -146,7 +158,7 @@ pub(super) fn lookup(vm: &Vm, attr: &mut MapElem<'_>) -> Result<u32, Errno> {
 
 pub(super) fn update(vm: &Vm, attr: &MapElem<'_>) -> Result<u32, Errno> {
     let map = open(vm, attr.map_fd, false, true)?;
-    check_lock(attr.flags)?;
+    map.map.check_lock(attr.flags)?;
     let _writing = map.map.begin_write();
     let key = key(&map.map, &attr.key)?;
     let value = attr.value.get(..map.map.user_value_size()).ok_or(Errno::EFAULT)?;
@@ -222,7 +234,7 @@ pub(super) fn lookup_and_delete(vm: &Vm, attr: &mut MapElem<'_>) -> Result<u32, 
     if queue && attr.flags != 0 {
         return Err(Errno::EINVAL);
     }
-    check_lock(attr.flags)?;
+    map.map.check_lock(attr.flags)?;
     let key = key(&map.map, &attr.key)?;
     let mut value = vec![0; map.map.user_value_size()];
     map.map.lookup_and_delete(key, &mut value, attr.flags)?;
@@ -331,6 +343,7 @@ pub(super) fn delete_batch(vm: &Vm, attr: &mut MapBatch<'_>) -> Result<u32, Errn
 }
 
 pub(super) fn freeze(vm: &Vm, attr: &MapFreeze<'_>) -> Result<u32, Errno> {
+    vm.objects().map(attr.map_fd)?.map.check_freezable()?;
     let map = open(vm, attr.map_fd, false, true)?;
     map.map.freeze()?;
     Ok(0)

@@ -7,6 +7,7 @@ pub(crate) mod map;
 mod object;
 mod prog;
 mod test_run;
+mod value_types;
 mod verify;
 
 use skep_sys::{Command, Errno};

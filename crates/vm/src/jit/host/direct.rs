@@ -5,13 +5,15 @@
 use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use skep_abi::{Errno, MapType};
+use skep_isa::{Callee, Insn, Pc};
 
-use super::{run_of, unsettled};
+use super::{run_of, stop, unsettled};
 use crate::helpers::{self, checksum, packet};
 use crate::jit::State;
-use crate::maps::Map;
+use crate::maps::{self, Map};
 use crate::mem::bytes::Bytes;
 use crate::mem::value::Region;
 use crate::objects::MapHandle;
@@ -166,6 +168,50 @@ pub unsafe extern "C" fn delete(state: *mut State<'_>, map: *const Map, key: u64
     // SAFETY: as the caller promises.
     let key = unsafe { bytes_at(key, map.key_size()) };
     status(map.delete(&key, cpu))
+}
+
+/// `bpf_spin_lock`.
+///
+/// # Safety
+/// `lock` points to a lock in one of the program's maps.
+pub unsafe extern "C" fn spin_lock(state: *mut State<'_>, lock: u64) -> u64 {
+    // SAFETY: as the caller promises.
+    if !maps::acquire(unsafe { word(lock) }) {
+        give_up(state);
+    }
+    0
+}
+
+/// `bpf_spin_unlock`.
+///
+/// # Safety
+/// `lock` points to a lock in one of the program's maps.
+pub unsafe extern "C" fn spin_unlock(_state: *mut State<'_>, lock: u64) -> u64 {
+    // SAFETY: as the caller promises.
+    maps::release(unsafe { word(lock) });
+    0
+}
+
+/// A word that programs and threads share.
+///
+/// # Safety
+/// It is there, and stays for as long as the run's maps do.
+unsafe fn word<'m>(address: u64) -> &'m AtomicU32 {
+    let at = std::ptr::with_exposed_provenance_mut(address as usize);
+    // SAFETY: as the caller promises; the verifier saw that it is aligned.
+    unsafe { AtomicU32::from_ptr(at) }
+}
+
+/// A program that no verifier saw holds a lock and does not give it back. The run goes on
+/// without it, since code cannot leave here, and ends with an error in place of its result.
+#[cold]
+fn give_up(state: *mut State<'_>) {
+    // SAFETY: compiled code passes on its state.
+    if let Some(run) = unsafe { run_of(state) } {
+        let taking = |insn: &Insn| matches!(insn, Insn::Call(Callee::Helper(93)));
+        let pc = run.program.insns.iter().position(taking).unwrap_or_default();
+        stop(run, state, pc as Pc, helpers::lock::stuck());
+    }
 }
 
 /// `bpf_ringbuf_output`.

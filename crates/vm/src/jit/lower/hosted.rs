@@ -68,6 +68,8 @@ impl Lowering<'_, '_> {
             3 => direct::delete as *const () as usize,
             26 => direct::skb_load_bytes as *const () as usize,
             28 => direct::csum_diff as *const () as usize,
+            93 => direct::spin_lock as *const () as usize,
+            94 => direct::spin_unlock as *const () as usize,
             130 => direct::ring_output as *const () as usize,
             // A record is given back as it was reserved: all of a program's, or none.
             131..=133 if !self.names_all_maps() => return None,

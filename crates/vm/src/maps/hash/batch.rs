@@ -26,12 +26,13 @@ const REST: u32 = SLOTS as u32;
 impl Hash {
     /// Copies elements out, and deletes them if so asked, from a cursor on. Returns the
     /// next cursor: with ENOENT at the end of the table, with ENOSPC when the rest of one
-    /// chain alone does not fit.
+    /// chain alone does not fit, with EBUSY where a value's lock is not given back.
     pub fn read_batch(
         &self,
         cursor: u32,
         batch: &mut Batch<'_>,
         delete: bool,
+        locked: bool,
     ) -> (u32, Result<(), Errno>) {
         let mut from = cursor % 8;
         for home in cursor / 8.. {
@@ -39,7 +40,8 @@ impl Hash {
                 return (home.saturating_mul(8), Err(Errno::ENOENT));
             };
             let mut freed = Freed::default();
-            let stopped = self.read_chain(&mut chain, from, batch, delete.then_some(&mut freed));
+            let freeing = delete.then_some(&mut freed);
+            let stopped = self.read_chain(&mut chain, from, batch, freeing, locked);
             drop(chain);
             for element in freed.elements {
                 self.give(self.cpus, element);
@@ -47,9 +49,13 @@ impl Hash {
             for bucket in freed.buckets {
                 self.table.recycle(bucket);
             }
-            if let Some(ordinal) = stopped {
-                let result = if batch.done() > 0 { Ok(()) } else { Err(Errno::ENOSPC) };
-                return (home * 8 + ordinal, result);
+            match stopped {
+                Ok(None) => {}
+                Ok(Some(ordinal)) => {
+                    let result = if batch.done() > 0 { Ok(()) } else { Err(Errno::ENOSPC) };
+                    return (home * 8 + ordinal, result);
+                }
+                Err(errno) => return (home * 8, Err(errno)),
             }
             from = 0;
         }
@@ -63,20 +69,21 @@ impl Hash {
         from: u32,
         batch: &mut Batch<'_>,
         mut freed: Option<&mut Freed>,
-    ) -> Option<u32> {
+        locked: bool,
+    ) -> Result<Option<u32>, Errno> {
         let elements = self.table.chain_elements(chain, from);
         let (near, rest): (Vec<_>, Vec<_>) =
             elements.into_iter().partition(|(ordinal, _)| *ordinal < REST);
         let units = near.chunks(1).chain([&rest[..]]).filter(|unit| !unit.is_empty());
         for unit in units {
             if batch.room() < unit.len() {
-                return Some(unit[0].0.min(REST));
+                return Ok(Some(unit[0].0.min(REST)));
             }
             for &(_, element) in unit {
                 let (key, value) = batch.next();
                 // SAFETY: the key is inside the element, 8-byte aligned.
                 unsafe { words::load(key, self.table.key(element)) };
-                self.copy_value(element, value);
+                self.copy_value(element, value, locked)?;
                 if let Some(freed) = freed.as_deref_mut()
                     && let Some(place) = self.table.find_element(chain, element)
                 {
@@ -85,6 +92,6 @@ impl Hash {
                 }
             }
         }
-        None
+        Ok(None)
     }
 }

@@ -4,8 +4,8 @@
 //! 8 bytes; a per-CPU map's values stand in one area per vCPU instead, at the
 //! element's number. An update of an existing key swaps the element for a spare one
 //! (per-CPU values are written in place, as on Linux), so a value is seen whole or
-//! not at all; deleted elements are used again at once. Answers to
-//! `kernel/bpf/hashtab.c`.
+//! not at all; with `BPF_F_LOCK` it writes in place. Deleted elements are used again at
+//! once. Answers to `kernel/bpf/hashtab.c`.
 //!
 //! What an inlined look-up relies on: [`table::Table`]'s and [`bucket::Bucket`]'s
 //! layouts, `key::Seed`, and the value's address, `elements + number * stride +
@@ -29,9 +29,9 @@ use pool::Pool;
 pub use table::Position;
 use table::{Place, Table};
 
-use super::Caller;
 use super::percpu::PerCpu;
 use super::spin::window;
+use super::{Caller, Fields};
 use crate::mem::words;
 
 /// A hash map's storage.
@@ -42,6 +42,7 @@ pub struct Hash {
     key_size: usize,
     value_size: usize,
     value_at: usize,
+    fields: Fields,
     percpu: Option<PerCpu>,
     lru: Option<Lru>,
     cpus: u32,
@@ -108,11 +109,11 @@ impl Shape {
 
 impl Hash {
     /// An empty map; ENOMEM where the host has no room.
-    pub fn new(shape: Shape) -> Result<Hash, Errno> {
+    pub fn new(shape: Shape, fields: Fields) -> Result<Hash, Errno> {
         let total = Pool::total(shape.elements, shape.lanes());
         let seed = if shape.zero_seed { Seed::ZERO } else { Seed::random() };
         let percpu = match shape.percpu {
-            true => Some(PerCpu::new(total + 1, shape.value_size, shape.cpus)?),
+            true => Some(PerCpu::new(total + 1, shape.value_size, shape.cpus, fields.clone())?),
             false => None,
         };
         Ok(Hash {
@@ -121,6 +122,7 @@ impl Hash {
             key_size: shape.key_size as usize,
             value_size: shape.value_size as usize,
             value_at: shape.value_at(),
+            fields,
             percpu,
             lru: shape.lru.then(|| Lru::new(total, shape.cpus, shape.lru_shares)),
             cpus: shape.cpus,
@@ -200,13 +202,15 @@ impl Hash {
         unsafe { key.put(self.table.key(element)) };
         match &self.percpu {
             // SAFETY: as above.
-            None => unsafe { words::store(self.value(element, 0), &value[..self.value_size]) },
+            None => unsafe {
+                self.fields.store(self.value(element, 0), &value[..self.value_size]);
+            },
             Some(values) => values.fill(element as usize, value, caller),
         }
     }
 
     /// Creates or replaces a key's value by `flags` (`BPF_ANY`, `BPF_NOEXIST`,
-    /// `BPF_EXIST`). E2BIG when full; EEXIST and ENOENT as the flags say.
+    /// `BPF_EXIST`, and `BPF_F_LOCK`). E2BIG when full; EEXIST and ENOENT as the flags say.
     #[inline]
     pub fn update(
         &self,
@@ -216,9 +220,54 @@ impl Hash {
         caller: Caller,
     ) -> Result<(), Errno> {
         if flags > flags::update::EXIST {
-            return Err(Errno::EINVAL);
+            return self.update_locked(key, value, flags, caller);
         }
         with_key!(key, |k| self.upsert(k, value, flags, caller))
+    }
+
+    /// `BPF_F_LOCK`: the value of an existing key is overwritten in place, by its lock.
+    #[cold]
+    fn update_locked(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        flags: u64,
+        caller: Caller,
+    ) -> Result<(), Errno> {
+        use flags::update::{EXIST, LOCK, NOEXIST};
+        let how = flags & !LOCK;
+        if how > EXIST || !self.fields.has_lock() {
+            return Err(Errno::EINVAL);
+        }
+        loop {
+            if how != NOEXIST
+                && let Some(done) = with_key!(key, |k| self.overwrite_locked(k, value))
+            {
+                return done;
+            }
+            if how == EXIST {
+                return Err(Errno::ENOENT);
+            }
+            match self.update(key, value, NOEXIST, caller) {
+                // Somebody else made the element meanwhile.
+                Err(Errno::EEXIST) if how != NOEXIST => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Overwrites a key's value by its lock; `None` where there is no such key. The chain is
+    /// held meanwhile, so that the element stays the key's: who holds a value's lock calls
+    /// no helper that waits for a chain.
+    fn overwrite_locked<K: Key>(&self, key: K, value: &[u8]) -> Option<Result<(), Errno>> {
+        let hash = key.hash(&self.table.seed);
+        let chain = self.table.home(hash).lock();
+        let element = self.table.find_held(&chain, key, hash)?.element();
+        let to = self.value(element, 0);
+        // SAFETY: the element has room for a value, 8-byte aligned.
+        let store = || unsafe { self.fields.store(to, &value[..self.value_size]) };
+        // SAFETY: as above; elements of a map with locks hold values.
+        Some(unsafe { self.fields.locked(to, store) })
     }
 
     #[inline(always)]
@@ -335,20 +384,20 @@ impl Hash {
 
     /// Deletes a key; ENOENT when there is none.
     pub fn delete(&self, key: &[u8], caller: Caller) -> Result<(), Errno> {
-        self.delete_with(key, caller, |_| ())
+        self.delete_with(key, caller, |_| Ok(()))
     }
 
     fn delete_with(
         &self,
         key: &[u8],
         caller: Caller,
-        last_look: impl FnOnce(u32),
+        last_look: impl FnOnce(u32) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
         let element = with_key!(key, |k| {
             let hash = k.hash(&self.table.seed);
             let mut chain = self.table.home(hash).lock();
             let place = self.table.find_held(&chain, k, hash).ok_or(Errno::ENOENT)?;
-            last_look(place.element());
+            last_look(place.element())?;
             let emptied = self.table.unlink(&mut chain, place);
             drop(chain);
             if let Some(bucket) = emptied {
@@ -361,12 +410,13 @@ impl Hash {
     }
 
     /// Copies a key's value out, as a system call sees it (a per-CPU map's values one after
-    /// the other): never a mixture of two updates, except of a program's own stores.
-    pub fn read(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
+    /// the other): never a mixture of two updates, except of a program's own stores and of
+    /// those in place, against which `locked` helps.
+    pub fn read(&self, key: &[u8], out: &mut [u8], locked: bool) -> Result<(), Errno> {
         loop {
             let place = with_key!(key, |k| self.find(k)).ok_or(Errno::ENOENT)?;
             window();
-            self.copy_value(place.element(), out);
+            self.copy_value(place.element(), out, locked)?;
             if place.holds() {
                 return Ok(());
             }
@@ -374,16 +424,24 @@ impl Hash {
     }
 
     /// Copies a key's value out and deletes the key.
-    pub fn read_and_delete(&self, key: &[u8], out: &mut [u8]) -> Result<(), Errno> {
-        self.delete_with(key, Caller::System, |element| self.copy_value(element, out))
+    pub fn read_and_delete(&self, key: &[u8], out: &mut [u8], locked: bool) -> Result<(), Errno> {
+        self.delete_with(key, Caller::System, |element| self.copy_value(element, out, locked))
     }
 
-    fn copy_value(&self, element: u32, out: &mut [u8]) {
-        match &self.percpu {
-            // SAFETY: the value is inside the element, 8-byte aligned.
-            None => unsafe { words::load(&mut out[..self.value_size], self.value(element, 0)) },
-            Some(values) => values.copy_out(element as usize, out),
+    fn copy_value(&self, element: u32, out: &mut [u8], locked: bool) -> Result<(), Errno> {
+        if let Some(values) = &self.percpu {
+            values.copy_out(element as usize, out);
+            return Ok(());
         }
+        let from = self.value(element, 0);
+        // SAFETY: the value is inside the element, 8-byte aligned.
+        let mut load = || unsafe { self.fields.load(&mut out[..self.value_size], from) };
+        if locked {
+            // SAFETY: as above.
+            return unsafe { self.fields.locked(from, load) };
+        }
+        load();
+        Ok(())
     }
 
     /// The key behind `key` in the table's order; the first for none or an unknown one.
@@ -434,7 +492,7 @@ mod tests {
             lru_shares: false,
             zero_seed: true,
         };
-        let map = Hash::new(shape).unwrap();
+        let map = Hash::new(shape, Fields::default()).unwrap();
         let home = |key: u64| std::ptr::from_ref(map.table.home(Key8(key).hash(&Seed::ZERO)));
         for first in 0..200u64 {
             let neighbours = (first..).filter(|key| home(*key) == home(first)).take(64);

@@ -68,6 +68,64 @@ impl LinuxMap {
         Ok(LinuxMap { fd, key_size: attr.key_size as usize, value_size })
     }
 
+    /// MAP_CREATE with types: a `u32` to a structure with a lock at this offset, which is 0
+    /// or behind words.
+    pub fn with_lock(attr: &MapAttr, lock: u32) -> Result<LinuxMap, Errno> {
+        let types = types_with_lock(attr.value_size, lock);
+        let mut raw = attr_of(&[(0, types.as_ptr() as u64)], &[(16, types.len() as u32)]);
+        // SAFETY: a new fd that nobody else owns.
+        let types = unsafe { OwnedFd::from_raw_fd(bpf(Cmd::BtfLoad, &mut raw[..32])?) };
+        let mut raw = attr_of(
+            &[],
+            &[
+                (0, attr.map_type as u32),
+                (4, attr.key_size),
+                (8, attr.value_size),
+                (12, attr.max_entries),
+                (16, attr.flags),
+                (48, types.as_raw_fd() as u32),
+                (52, 1),
+                (56, 3),
+            ],
+        );
+        // SAFETY: as above.
+        let fd = unsafe { OwnedFd::from_raw_fd(bpf(Cmd::MapCreate, &mut raw)?) };
+        let (key_size, value_size) = (attr.key_size as usize, attr.value_size as usize);
+        Ok(LinuxMap { fd, key_size, value_size })
+    }
+
+    /// MAP_UPDATE_ELEM with flags.
+    pub fn update_with(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
+        self.element(Cmd::MapUpdateElem, address(key), address(value), flags)
+    }
+
+    /// MAP_LOOKUP_ELEM with flags.
+    pub fn lookup_with(&self, key: &[u8], out: &mut [u8], flags: u64) -> Result<(), Errno> {
+        let to = out.as_mut_ptr() as u64;
+        self.element(Cmd::MapLookupElem, address(key), to, flags)
+    }
+
+    /// MAP_LOOKUP_AND_DELETE_ELEM with flags.
+    pub fn lookup_and_delete_with(
+        &self,
+        key: &[u8],
+        out: &mut [u8],
+        flags: u64,
+    ) -> Result<(), Errno> {
+        let to = out.as_mut_ptr() as u64;
+        self.element(Cmd::MapLookupAndDeleteElem, address(key), to, flags)
+    }
+
+    /// MAP_DELETE_ELEM.
+    pub fn delete_with(&self, key: &[u8]) -> Result<(), Errno> {
+        self.element(Cmd::MapDeleteElem, address(key), 0, 0)
+    }
+
+    /// A batch of up to 8 elements, by `elem_flags`.
+    pub fn all_with(&self, flags: u64, delete: bool) -> (Result<(), Errno>, Vec<Pair>) {
+        self.read_batch_with(8, delete, flags)
+    }
+
     /// The id that the kernel gave the map.
     pub fn id(&self) -> u32 {
         let mut info = [0u8; 8];
@@ -96,14 +154,46 @@ impl LinuxMap {
         keys: u64,
         values: u64,
         count: u32,
+        flags: u64,
     ) -> (Result<(), Errno>, u32) {
         let mut attr = attr_of(
-            &[(8, cursor.as_mut_ptr() as u64), (16, keys), (24, values)],
+            &[(8, cursor.as_mut_ptr() as u64), (16, keys), (24, values), (40, flags)],
             &[(32, count), (36, self.fd() as u32)],
         );
         let result = bpf(cmd, &mut attr[..56]).map(drop);
         (result, u32::from_ne_bytes([attr[32], attr[33], attr[34], attr[35]]))
     }
+
+    fn read_batch_with(
+        &self,
+        count: usize,
+        delete: bool,
+        flags: u64,
+    ) -> (Result<(), Errno>, Vec<Pair>) {
+        let cmd = if delete { Cmd::MapLookupAndDeleteBatch } else { Cmd::MapLookupBatch };
+        let (mut keys, mut values) =
+            (vec![0u8; count * self.key_size], vec![0u8; count * self.value_size]);
+        let mut cursor = vec![0; self.key_size.max(4)];
+        let (to_keys, to_values) = (keys.as_mut_ptr() as u64, values.as_mut_ptr() as u64);
+        let (result, done) = self.batch(cmd, &mut cursor, to_keys, to_values, count as u32, flags);
+        let pairs = keys.chunks(self.key_size.max(1)).zip(values.chunks(self.value_size));
+        let done = if matches!(result, Ok(()) | Err(Errno::ENOENT)) { done as usize } else { 0 };
+        (result, pairs.take(done).map(|(k, v)| (k.to_vec(), v.to_vec())).collect())
+    }
+}
+
+/// BTF of a `u32`, and of a value with a lock at an offset.
+fn types_with_lock(value_size: u32, lock: u32) -> Vec<u8> {
+    const INT: u32 = 1 << 24;
+    const STRUCT: u32 = 4 << 24;
+    let strings = b"\0u32\0bpf_spin_lock\0value\0member\0";
+    let (u32_name, lock_name, value_name, member) = (1, 5, 19, 25);
+    let mut types = vec![u32_name, INT, 4, 32, lock_name, STRUCT | 1, 4, member, 1, 0];
+    types.extend([value_name, STRUCT | 1, value_size, member, 2, lock * 8]);
+    let len = types.len() as u32 * 4;
+    let mut words = vec![0x0001_eb9f, 24, 0, len, len, strings.len() as u32];
+    words.extend(types);
+    words.iter().flat_map(|word: &u32| word.to_ne_bytes()).chain(*strings).collect()
 }
 
 /// A map without keys wants a null pointer.
@@ -143,26 +233,18 @@ impl Subject for LinuxMap {
     }
 
     fn read_batch(&mut self, count: usize, delete: bool) -> (Result<(), Errno>, Vec<Pair>) {
-        let cmd = if delete { Cmd::MapLookupAndDeleteBatch } else { Cmd::MapLookupBatch };
-        let (mut keys, mut values) =
-            (vec![0u8; count * self.key_size], vec![0u8; count * self.value_size]);
-        let mut cursor = vec![0; self.key_size.max(4)];
-        let (to_keys, to_values) = (keys.as_mut_ptr() as u64, values.as_mut_ptr() as u64);
-        let (result, done) = self.batch(cmd, &mut cursor, to_keys, to_values, count as u32);
-        let pairs = keys.chunks(self.key_size.max(1)).zip(values.chunks(self.value_size));
-        let done = if matches!(result, Ok(()) | Err(Errno::ENOENT)) { done as usize } else { 0 };
-        (result, pairs.take(done).map(|(k, v)| (k.to_vec(), v.to_vec())).collect())
+        self.read_batch_with(count, delete, 0)
     }
 
     fn update_batch(&mut self, pairs: &[Pair]) -> (Result<(), Errno>, u32) {
         let keys: Vec<u8> = pairs.iter().flat_map(|pair| pair.0.clone()).collect();
         let values: Vec<u8> = pairs.iter().flat_map(|pair| pair.1.clone()).collect();
         let (from_keys, from_values) = (address(&keys), address(&values));
-        self.batch(Cmd::MapUpdateBatch, &mut [], from_keys, from_values, pairs.len() as u32)
+        self.batch(Cmd::MapUpdateBatch, &mut [], from_keys, from_values, pairs.len() as u32, 0)
     }
 
     fn delete_batch(&mut self, keys: &[Vec<u8>]) -> (Result<(), Errno>, u32) {
         let flat: Vec<u8> = keys.concat();
-        self.batch(Cmd::MapDeleteBatch, &mut [], address(&flat), 0, keys.len() as u32)
+        self.batch(Cmd::MapDeleteBatch, &mut [], address(&flat), 0, keys.len() as u32, 0)
     }
 }

@@ -5,6 +5,7 @@
 mod concurrency;
 mod create;
 mod linux;
+mod locks;
 mod objects;
 mod ringbuf;
 mod sequences;
@@ -28,6 +29,12 @@ pub trait Subject {
 
 /// A key and its value.
 pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// Elements in an order that does not depend on a table.
+pub fn sorted(mut pairs: Vec<Pair>) -> Vec<Pair> {
+    pairs.sort();
+    pairs
+}
 
 /// SplitMix64: enough randomness for tests, the same in each run.
 pub struct Random(pub u64);

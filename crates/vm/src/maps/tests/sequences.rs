@@ -7,7 +7,7 @@ use skep_abi::flags::map as flag;
 
 use super::linux::{LinuxMap, permitted};
 use super::subjects::{Model, Ours, PrefixModel, QueueModel};
-use super::{Pair, Random, Subject};
+use super::{Pair, Random, Subject, sorted};
 use crate::maps::{Map, MapAttr};
 
 /// As many as the running kernel has, so that values have the same size.
@@ -29,11 +29,6 @@ fn keys(subject: &mut dyn Subject, bound: usize) -> Vec<Vec<u8>> {
     }
     keys.sort();
     keys
-}
-
-fn sorted(mut pairs: Vec<Pair>) -> Vec<Pair> {
-    pairs.sort();
-    pairs
 }
 
 /// Runs `steps` random commands on all subjects; `key` makes a key that may exist.

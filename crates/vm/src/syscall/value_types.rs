@@ -1,0 +1,124 @@
+//! What MAP_CREATE checks of the BTF types of keys and values, and the special fields that
+//! it finds in values (`map_check_btf()` and the types' own functions of that name).
+
+use skep_abi::{Capabilities, Errno, MapType, flags::map as flag};
+use skep_btf::{Btf, Type};
+use skep_verify::{FieldKind, SpecialField, special_fields};
+
+use crate::maps::{Fields, MapAttr};
+
+/// The special fields of a map's values.
+///
+/// # Errors
+/// EINVAL for types that are not as large as keys and values, or that the map's type does
+/// not want; ENOTSUPP where it wants none; EPERM, EACCES and EOPNOTSUPP where values may not
+/// have such fields.
+pub(super) fn check(
+    map: &MapAttr,
+    types: &Btf,
+    (key_id, value_id): (u32, u32),
+    caps: Capabilities,
+) -> Result<Fields, Errno> {
+    let key = match key_id {
+        0 if !accepts_no_key(map.map_type) => return Err(Errno::EINVAL),
+        0 => Type::Void,
+        id => sized(types, id, map.key_size)?.1,
+    };
+    let (value_id, value) = sized(types, value_id, map.value_size)?;
+    let fields = special_fields(types, value_id);
+    if !fields.is_empty() {
+        check_fields(map, &fields, caps)?;
+    }
+    check_type(map, &key, &value)?;
+    Ok(Fields::new(fields, map.value_size))
+}
+
+/// A type, without what stands before it, of this size (`btf_type_id_size()`).
+fn sized(types: &Btf, id: u32, size: u32) -> Result<(u32, Type<'_>), Errno> {
+    let invalid = |_| Errno::EINVAL;
+    let mut id = types.resolve_modifiers(id).map_err(invalid)?;
+    if let Type::Var { target, .. } = types.type_by_id(id).map_err(invalid)? {
+        id = types.resolve_modifiers(target).map_err(invalid)?;
+    }
+    let ty = types.type_by_id(id).map_err(invalid)?;
+    let right = types.size_of(id).map_err(invalid)? == u64::from(size);
+    if !right || matches!(ty, Type::DeclTag { .. }) {
+        return Err(Errno::EINVAL);
+    }
+    Ok((id, ty))
+}
+
+fn check_fields(map: &MapAttr, fields: &[SpecialField], caps: Capabilities) -> Result<(), Errno> {
+    if !caps.allow(Capabilities::BPF) {
+        return Err(Errno::EPERM);
+    }
+    if map.flags & (flag::RDONLY_PROG | flag::WRONLY_PROG) != 0 {
+        return Err(Errno::EACCES);
+    }
+    match fields.iter().all(|field| admits(map.map_type, field.kind)) {
+        true => Ok(()),
+        false => Err(Errno::EOPNOTSUPP),
+    }
+}
+
+/// Whether values of a map of this type may have such a field. Of the types that this kernel
+/// has, those of local storage are none.
+fn admits(map_type: MapType, field: FieldKind) -> bool {
+    use FieldKind as F;
+    use MapType::{Array, Hash, LruHash, LruPercpuHash, PercpuArray, PercpuHash};
+    match field {
+        F::SpinLock | F::ResSpinLock => matches!(map_type, Hash | Array),
+        F::Timer | F::Workqueue | F::TaskWork | F::ListHead | F::RbRoot => {
+            matches!(map_type, Hash | LruHash | Array)
+        }
+        F::KptrUnref | F::KptrRef | F::KptrPercpu | F::Refcount => {
+            let percpu = matches!(map_type, PercpuHash | LruPercpuHash | PercpuArray);
+            percpu || matches!(map_type, Hash | LruHash | Array)
+        }
+        F::Uptr | F::ListNode | F::RbNode => false,
+    }
+}
+
+/// Whether a map of this type has a check of its own, which is asked about missing keys too.
+fn accepts_no_key(map_type: MapType) -> bool {
+    is_array(map_type) || map_type == MapType::LpmTrie || refuses_types(map_type)
+}
+
+fn is_array(map_type: MapType) -> bool {
+    matches!(map_type, MapType::Array | MapType::PercpuArray)
+}
+
+fn refuses_types(map_type: MapType) -> bool {
+    use MapType::{
+        ArrayOfMaps, CgroupArray, Cpumap, Devmap, DevmapHash, HashOfMaps, PerfEventArray, Xskmap,
+    };
+    matches!(
+        map_type,
+        PerfEventArray
+            | CgroupArray
+            | ArrayOfMaps
+            | HashOfMaps
+            | Devmap
+            | DevmapHash
+            | Cpumap
+            | Xskmap
+    )
+}
+
+fn check_type(map: &MapAttr, key: &Type<'_>, value: &Type<'_>) -> Result<(), Errno> {
+    if refuses_types(map.map_type) {
+        return Err(Errno::ENOTSUPP);
+    }
+    let right = match key {
+        // A section of variables.
+        Type::Void if is_array(map.map_type) => {
+            map.map_type == MapType::Array
+                && map.max_entries == 1
+                && matches!(value, Type::DataSec(_))
+        }
+        Type::Int(int) if is_array(map.map_type) => int.bits == 32 && int.bit_offset == 0,
+        Type::Struct(_) => !is_array(map.map_type),
+        _ => !is_array(map.map_type) && map.map_type != MapType::LpmTrie,
+    };
+    if right { Ok(()) } else { Err(Errno::EINVAL) }
+}
