@@ -413,14 +413,28 @@ impl Hash {
     /// the other): never a mixture of two updates, except of a program's own stores and of
     /// those in place, against which `locked` helps.
     pub fn read(&self, key: &[u8], out: &mut [u8], locked: bool) -> Result<(), Errno> {
-        loop {
-            let place = with_key!(key, |k| self.find(k)).ok_or(Errno::ENOENT)?;
+        with_key!(key, |k| self.read_of(k, out, locked))
+    }
+
+    /// Two updates of a key may bring its element back to its slot, with another value: only
+    /// the chain's count tells that. Where others change the chain all the time, the last
+    /// try holds it.
+    fn read_of<K: Key>(&self, key: K, out: &mut [u8], locked: bool) -> Result<(), Errno> {
+        const TRIES: u32 = 8;
+        let hash = key.hash(&self.table.seed);
+        let home = self.table.home(hash);
+        for _ in 0..TRIES {
+            let before = home.unlinked();
+            let place = self.table.find(key, hash).ok_or(Errno::ENOENT)?;
             window();
             self.copy_value(place.element(), out, locked)?;
-            if place.holds() {
+            if !home.changed_since(before) {
                 return Ok(());
             }
         }
+        let chain = home.lock();
+        let place = self.table.find_held(&chain, key, hash).ok_or(Errno::ENOENT)?;
+        self.copy_value(place.element(), out, locked)
     }
 
     /// Copies a key's value out and deletes the key.

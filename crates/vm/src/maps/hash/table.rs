@@ -43,8 +43,8 @@ impl Place<'_> {
         self.slot.element()
     }
 
-    /// Whether the element still stands here. What was read from the element before this
-    /// call belongs to its key, when it does.
+    /// Whether the element stands here, still or again. A key that was read from it before
+    /// this call is its key, when it does; a value may be of two updates.
     #[inline(always)]
     pub fn holds(self) -> bool {
         self.bucket.still_has(self.index, self.slot)
