@@ -63,11 +63,10 @@ what a predictor learns by heart in a benchmark that always sees the same packet
 `hex` and `sort_network` take a few nanoseconds, of which entering is a large part. It is
 ahead of native code where bytes are put together, bits are counted, or sums are long.
 
-In a kernel, a tail call costs about 40 ns: it leaves the code, counts the program that it
-goes on to, fills the context's fields again and enters. `route_lpm` is the trie's walk,
-`for_each` the entry of a callback for each element, `tunnel` the fields of the context after
-each `bpf_xdp_adjust_head`. Small programs take longer to compile than Linux takes to load
-them; large ones, which take Linux long to verify, do not.
+In a kernel, `tunnel` fills the fields of the context again after each
+`bpf_xdp_adjust_head`, and `map_in_map` calls the host for each of its two look-ups. Small
+programs take longer to compile than Linux takes to load them; large ones, which take Linux
+long to verify, do not.
 ";
 
 /// Writes the document and, beside it, its picture.

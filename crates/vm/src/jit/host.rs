@@ -9,6 +9,7 @@
 //! A run is reached through [`State::run`]. While compiled code runs, nobody holds a
 //! reference to it: whoever enters code lends his own for that time.
 
+pub mod callback;
 pub mod direct;
 pub mod tail;
 
@@ -27,7 +28,6 @@ use crate::helpers;
 use crate::helpers::tags::{self, Tag};
 use crate::interp::{Outcome, Run, Stop};
 use crate::maps::grace::{self, Guard};
-use crate::mem::stack::FRAME_SIZE;
 use crate::mem::value::{Kind, Region, Value};
 use crate::program::Program;
 
@@ -398,46 +398,6 @@ impl<'r> Run<'r> {
         if region.is_writable() {
             state.favour(Some(region));
         }
-    }
-
-    /// Calls a subprogram from a helper.
-    pub(crate) fn call_back_native(
-        &mut self,
-        function: Value,
-        arguments: &[Value],
-    ) -> Result<u64, Stop> {
-        let callback = self.program.compiled().and_then(|code| code.callback(function.bits));
-        let Some(entry) = callback else {
-            return Err(TrapKind::BadJump { target: function.bits as i64 }.into());
-        };
-        let Some(native) = &mut self.native else { return Err(TrapKind::BadInstruction.into()) };
-        let guarded = native.is_guarded();
-        let pointer = native.state;
-        // SAFETY: the state of the code that called the helper; it waits meanwhile.
-        let state = unsafe { &mut *pointer };
-        state.budget = state.budget.checked_sub(1).ok_or(Stop::Budget)?;
-        let frame = state.frame;
-        if guarded {
-            state.frame += u64::from(FRAME_SIZE);
-            if state.frame > state.limit {
-                state.frame = frame;
-                return Err(TrapKind::CallDepth.into());
-            }
-        }
-        native.depth += 1;
-        let mut words = [0; 5];
-        for (word, &value) in words.iter_mut().zip(arguments) {
-            *word = value.bits;
-            self.give(state, value);
-        }
-        let pc = self.pc;
-        let r0 = enter(self, state, entry, words);
-        self.pc = pc;
-        state.frame = frame;
-        if let Some(native) = &mut self.native {
-            native.depth -= 1;
-        }
-        if state.exit == Exit::None as u32 { Ok(r0) } else { Err(reason(self, state)) }
     }
 }
 

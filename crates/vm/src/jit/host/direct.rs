@@ -10,8 +10,9 @@ use std::sync::atomic::AtomicU32;
 use skep_abi::{Errno, MapType};
 use skep_isa::{Callee, Insn, Pc};
 
-use super::{run_of, stop, unsettled};
+use super::{fill, run_of, stop, unsettled};
 use crate::helpers::{self, checksum, packet};
+use crate::hooks::Xdp;
 use crate::jit::State;
 use crate::maps::{self, Map};
 use crate::mem::bytes::Bytes;
@@ -309,6 +310,32 @@ pub unsafe extern "C" fn skb_load_bytes(
     // SAFETY: as the caller promises.
     unsafe { put(to, &bytes) };
     status(read)
+}
+
+/// `bpf_xdp_adjust_head`.
+pub extern "C" fn xdp_adjust_head(state: *mut State<'_>, _context: u64, by: u64) -> u64 {
+    adjust(state, |xdp| xdp.adjust_head(by as i32))
+}
+
+/// `bpf_xdp_adjust_tail`.
+pub extern "C" fn xdp_adjust_tail(state: *mut State<'_>, _context: u64, by: u64) -> u64 {
+    adjust(state, |xdp| xdp.adjust_tail(by as i32))
+}
+
+/// `bpf_xdp_adjust_meta`.
+pub extern "C" fn xdp_adjust_meta(state: *mut State<'_>, _context: u64, by: u64) -> u64 {
+    adjust(state, |xdp| xdp.adjust_meta(by as i32))
+}
+
+/// Moves the bounds of a frame, and with them the context's fields.
+fn adjust(state: *mut State<'_>, change: impl FnOnce(&mut Xdp) -> Result<(), Errno>) -> u64 {
+    // SAFETY: compiled code passes on its state.
+    let Some(run) = (unsafe { run_of(state) }) else { return status(Err(Errno::EFAULT)) };
+    let Some(xdp) = run.context.xdp() else { return status(Err(Errno::EFAULT)) };
+    let result = change(xdp);
+    // SAFETY: a state is valid while its code runs.
+    fill(run, unsafe { &mut *state });
+    status(result)
 }
 
 /// `bpf_xdp_load_bytes`.

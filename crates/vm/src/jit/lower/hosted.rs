@@ -18,6 +18,7 @@ use crate::jit::run::offset;
 use crate::maps::{Layout, Map};
 
 const LOOKUP: u32 = 1;
+const FOR_EACH: u32 = 164;
 
 fn is_map_of_maps(map: &Map) -> bool {
     matches!(map.map_type(), MapType::ArrayOfMaps | MapType::HashOfMaps)
@@ -46,6 +47,11 @@ impl Lowering<'_, '_> {
         if let Some(result) = self.direct(helper, args) {
             return result;
         }
+        if helper == FOR_EACH
+            && let Some(result) = self.for_each(pc, depth, args)
+        {
+            return result;
+        }
         let mut values = vec![self.site(pc, helper)];
         values.extend(args.map(|arg| self.value(arg)));
         self.in_frame(depth, |this| this.host(host::helper as *const () as usize, &values))
@@ -68,6 +74,9 @@ impl Lowering<'_, '_> {
             3 => direct::delete as *const () as usize,
             26 => direct::skb_load_bytes as *const () as usize,
             28 => direct::csum_diff as *const () as usize,
+            44 => direct::xdp_adjust_head as *const () as usize,
+            54 => direct::xdp_adjust_meta as *const () as usize,
+            65 => direct::xdp_adjust_tail as *const () as usize,
             93 => direct::spin_lock as *const () as usize,
             94 => direct::spin_unlock as *const () as usize,
             130 => direct::ring_output as *const () as usize,
@@ -90,6 +99,19 @@ impl Lowering<'_, '_> {
             });
         }
         Some(self.host(function, &values))
+    }
+
+    /// `bpf_for_each_map_elem` where nothing is checked, on a map that the code names.
+    fn for_each(&mut self, pc: Pc, depth: u32, args: [Val; 5]) -> Option<Value> {
+        let [map, function, context, flags, _] = args;
+        if self.target.checks != Checks::Elided || self.func.number(flags) != Some(0) {
+            return None;
+        }
+        self.map(map)?;
+        let mut values = vec![self.site(pc, FOR_EACH), self.map_address(map)];
+        values.extend([map, function, context].map(|arg| self.value(arg)));
+        let function = host::callback::for_each as *const () as usize;
+        Some(self.in_frame(depth, |this| this.host(function, &values)))
     }
 
     /// Whether the program has no maps but those that it names.
