@@ -3,19 +3,12 @@
 
 use std::sync::Arc;
 
-use skep::sys::{Command, Errno, Kernel, Linux, MapCreate, MapElem, ProgLoad, TestRun};
+use skep::sys::{Command, Errno, Fd, Kernel, Linux, MapCreate, MapElem, ProgLoad, TestRun};
 
 /// The machine's kernel, where it permits bpf(2); else says `skipped: `.
 pub fn linux() -> Option<Arc<dyn Kernel>> {
     let kernel: Arc<dyn Kernel> = Arc::new(Linux::new());
-    let probe = MapCreate {
-        map_type: 2,
-        key_size: 4,
-        value_size: 4,
-        max_entries: 1,
-        ..MapCreate::default()
-    };
-    match kernel.bpf(&mut Command::MapCreate(probe)) {
+    match Fd::open(&kernel, &mut creating(2, 4, 1, 0)) {
         Ok(_) => Some(kernel),
         Err(_) => {
             println!("skipped: bpf(2) is not permitted");
@@ -32,16 +25,37 @@ pub fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> [u8; 8] {
     bytes
 }
 
-/// PROG_LOAD; gives the fd's number.
-pub fn load(kernel: &dyn Kernel, prog_type: u32, insns: &[[u8; 8]]) -> Result<u32, Errno> {
-    let bytes = insns.concat();
-    kernel.bpf(&mut Command::ProgLoad(Box::new(ProgLoad {
+/// A PROG_LOAD.
+pub fn loading(prog_type: u32, insns: &[[u8; 8]]) -> Command<'static> {
+    Command::ProgLoad(Box::new(ProgLoad {
         prog_type,
         insn_cnt: insns.len() as u32,
-        insns: Some(bytes.into()),
+        insns: Some(insns.concat().into()),
         license: Some(b"GPL\0"[..].into()),
         ..ProgLoad::default()
-    })))
+    }))
+}
+
+/// PROG_LOAD; gives the fd's number.
+pub fn load(kernel: &dyn Kernel, prog_type: u32, insns: &[[u8; 8]]) -> Result<u32, Errno> {
+    kernel.bpf(&mut loading(prog_type, insns))
+}
+
+/// A MAP_CREATE with keys of 4 bytes.
+pub fn creating(
+    map_type: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+) -> Command<'static> {
+    Command::MapCreate(MapCreate {
+        map_type,
+        key_size: 4,
+        value_size,
+        max_entries,
+        map_flags,
+        ..MapCreate::default()
+    })
 }
 
 /// MAP_CREATE; gives the fd's number.
@@ -52,14 +66,7 @@ pub fn map(
     max_entries: u32,
     map_flags: u32,
 ) -> Result<u32, Errno> {
-    kernel.bpf(&mut Command::MapCreate(MapCreate {
-        map_type,
-        key_size: 4,
-        value_size,
-        max_entries,
-        map_flags,
-        ..MapCreate::default()
-    }))
+    kernel.bpf(&mut creating(map_type, value_size, max_entries, map_flags))
 }
 
 /// MAP_LOOKUP_ELEM into `value`.

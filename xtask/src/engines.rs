@@ -97,9 +97,9 @@ pub fn execute(options: &Options) -> Result<bool> {
 /// A worker's kernels, each with its maps: one for programs that are written with care,
 /// one for others, and one that takes everything.
 struct Worker {
-    careful: (Vm, Vec<MapPlace>),
-    judging: (Vm, Vec<MapPlace>),
-    wild: (Vm, Vec<MapPlace>),
+    careful: (Arc<Vm>, Vec<MapPlace>),
+    judging: (Arc<Vm>, Vec<MapPlace>),
+    wild: (Arc<Vm>, Vec<MapPlace>),
 }
 
 fn random(options: &Options) -> Result<Tally> {
@@ -110,7 +110,7 @@ fn random(options: &Options) -> Result<Tally> {
             let mut maps = create_maps(&vm)?;
             // The last is an LRU map: what it evicts depends on what was in it before.
             maps.pop();
-            anyhow::Ok((vm, maps))
+            anyhow::Ok((Arc::new(vm), maps))
         };
         Ok(Worker {
             careful: with_maps(vm())?,
@@ -121,18 +121,18 @@ fn random(options: &Options) -> Result<Tally> {
     share(options.count as usize, start, |worker, at, tally| {
         let seed = options.seed + at as u64;
         let (vm, maps) = if is_careful(seed) { &worker.careful } else { &worker.judging };
-        match runnable(seed, maps, |_| {}).load(vm) {
+        match runnable(seed, maps, |_| {}).load(&(vm.clone() as Arc<dyn Kernel>)) {
             Ok(fd) => {
                 let maps: Vec<Map> = maps.iter().map(MapPlace::elements).collect();
-                compare(vm, fd, &maps, &format!("seed {seed}"), seed, options.inputs, tally);
-                vm.close(fd);
+                let name = format!("seed {seed}");
+                compare(vm, fd.raw(), &maps, &name, seed, options.inputs, tally);
             }
             Err(errno) => {
                 tally.leave(format!("refused: {errno}"));
                 let (vm, maps) = &worker.wild;
-                if let Ok(fd) = runnable(seed, maps, |_| {}).load(vm) {
-                    run_wild(vm, fd, maps, seed);
-                    vm.close(fd);
+                let kernel: Arc<dyn Kernel> = vm.clone();
+                if let Ok(fd) = runnable(seed, maps, |_| {}).load(&kernel) {
+                    run_wild(vm, fd.raw(), maps, seed);
                 }
             }
         }

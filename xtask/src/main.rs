@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod boundaries;
 mod capture;
 mod cargo;
 mod corpus;
@@ -52,6 +53,8 @@ enum Task {
     Prove(prove::Options),
     /// Feed random input to the parsers and engines (libFuzzer)
     Fuzz(fuzz::Options),
+    /// Make random sequences of safe calls under AddressSanitizer
+    Boundaries(boundaries::Options),
     /// Check that the committed example objects and the capture are what their sources say
     Examples(examples::Options),
 }
@@ -76,6 +79,7 @@ fn execute(task: Task) -> Result<bool> {
         Task::Bench { what } => bench::execute(&what),
         Task::Fuzz(options) => fuzz::execute(&options),
         Task::Prove(options) => prove::execute(&options),
+        Task::Boundaries(options) => boundaries::execute(&options),
         Task::Examples(options) => examples::execute(&options),
     }
 }

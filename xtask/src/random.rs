@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use skep_abi::MapType;
 use skep_isa::{Callee, Insn, Operand, Reg, Size, Style, decode, disassemble, encode};
 use skep_load::clock;
-use skep_sys::{Command, Errno, Kernel, Linux, MapCreate, RawFd, TestRun};
+use skep_sys::{Command, Errno, Fd, Kernel, Linux, MapCreate, RawFd, TestRun};
 use skep_vm::jit::Passes;
 use skep_vm::{Engine, Vm};
 
@@ -83,9 +83,9 @@ impl Side {
         })
     }
 
-    fn load(&self, seed: u64) -> Result<RawFd, Errno> {
+    fn load(&self, seed: u64) -> Result<Fd, Errno> {
         let random = self.program(seed);
-        let loaded = self.privilege.during(|| random.load(&*self.kernel));
+        let loaded = self.privilege.during(|| random.load(&self.kernel));
         loaded.unwrap_or(Err(Errno::EPERM))
     }
 
@@ -328,14 +328,14 @@ pub fn execute(options: &Options) -> Result<bool> {
         let mut random = Random::new(seed);
         'inputs: for number in 0..options.inputs {
             let input = Input::new(&mut random, &linux.maps, cpus);
-            let expected = sides[0].0.run(sides[0].1, &input)?;
+            let expected = sides[0].0.run(sides[0].1.raw(), &input)?;
             if matches!(expected, Outcome::Failed(Errno::ENOTSUPP, _)) {
                 not_run += 1;
                 break;
             }
             for (side, fd) in &sides[1..] {
                 runs += 1;
-                let found = side.run(*fd, &input)?;
+                let found = side.run(fd.raw(), &input)?;
                 if found != expected {
                     differ += 1;
                     let what = found.difference(&expected);
@@ -345,9 +345,6 @@ pub fn execute(options: &Options) -> Result<bool> {
                     break 'inputs;
                 }
             }
-        }
-        for (side, fd) in sides {
-            side.kernel.close(fd);
         }
     }
     println!(

@@ -166,12 +166,12 @@ fn random(options: &Options) -> Result<Tally> {
     share(options.count as usize, start, |(vm, maps), at, tally| {
         let seed = options.seed + at as u64;
         let random = program(seed, maps);
-        match random.load(&**vm) {
+        match random.load(&(vm.clone() as Arc<dyn Kernel>)) {
             Err(errno) => tally.leave(format!("refused: {errno}")),
             Ok(fd) => {
                 let maps: Vec<Map> = maps.iter().map(MapPlace::elements).collect();
-                run(vm, fd, &format!("seed {seed}"), &maps, seed, options.inputs, tally);
-                vm.close(fd);
+                let name = format!("seed {seed}");
+                run(vm, fd.raw(), &name, &maps, seed, options.inputs, tally);
             }
         }
     })

@@ -5,13 +5,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::cargo::{self, cargo};
-use crate::{examples, fuzz, packages, parity, prove};
+use crate::{boundaries, examples, fuzz, packages, parity, prove};
 
 /// How to test.
 #[derive(Args)]
@@ -86,6 +87,7 @@ pub fn execute(options: &Options) -> Result<bool> {
         } else {
             tally.skipped.push("prove: z3 is missing".into());
         }
+        tally.step("boundaries", || boundaries::execute(&boundaries::Options::short()));
         tally.step("fuzz", fuzz::short_run);
     }
     println!();
@@ -101,8 +103,8 @@ pub fn execute(options: &Options) -> Result<bool> {
 
 /// Whether this process may load programs.
 fn bpf_is_permitted() -> bool {
-    use skep_sys::{Command, Errno, Kernel, MapCreate};
-    let linux = skep_sys::Linux::new();
+    use skep_sys::{Command, Errno, Fd, Kernel, Linux, MapCreate};
+    let linux: Arc<dyn Kernel> = Arc::new(Linux::new());
     let create = MapCreate {
         map_type: skep_abi::MapType::Array as u32,
         key_size: 4,
@@ -110,11 +112,8 @@ fn bpf_is_permitted() -> bool {
         max_entries: 1,
         ..MapCreate::default()
     };
-    match linux.bpf(&mut Command::MapCreate(create)) {
-        Ok(fd) => {
-            linux.close(fd as i32);
-            true
-        }
+    match Fd::open(&linux, &mut Command::MapCreate(create)) {
+        Ok(_) => true,
         Err(errno) => errno != Errno::EPERM && errno != Errno::ENOSYS,
     }
 }

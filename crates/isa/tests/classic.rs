@@ -162,8 +162,8 @@ fn load(kernel: &Arc<dyn Kernel>, filters: &[Filter]) -> Option<Fd> {
         license: Some(b"GPL\0"[..].into()),
         ..ProgLoad::default()
     }));
-    match kernel.bpf(&mut load) {
-        Ok(fd) => Some(Fd::new(kernel.clone(), fd as i32)),
+    match Fd::open(kernel, &mut load) {
+        Ok(fd) => Some(fd),
         Err(Errno::EPERM) => {
             println!("skipped: bpf(2) is not permitted");
             None

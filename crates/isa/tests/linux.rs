@@ -4,10 +4,11 @@
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arbtest::arbitrary::{Result, Unstructured};
 use skep_isa::{Callee, ImmKind, Insn, Slot, Style, assemble, disassemble, encode};
-use skep_sys::{Command, Errno, Kernel, Linux, Output, ProgLoad};
+use skep_sys::{Command, Errno, Fd, Kernel, Linux, Output, ProgLoad};
 
 /// Registers and stack slots with something in them.
 const BEFORE: &str = "
@@ -45,9 +46,9 @@ fn logged(insns: &[Insn], pc: usize) -> Option<String> {
         log_buf: Output::Slice(&mut log),
         ..ProgLoad::default()
     }));
-    let kernel = Linux::new();
-    match kernel.bpf(&mut load) {
-        Ok(fd) => kernel.close(fd as i32),
+    let kernel: Arc<dyn Kernel> = Arc::new(Linux::new());
+    match Fd::open(&kernel, &mut load) {
+        Ok(_) => {}
         Err(Errno::EPERM) => {
             println!("skipped: bpf(2) is not permitted");
             return None;

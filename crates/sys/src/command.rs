@@ -383,6 +383,18 @@ impl<'a> Command<'a> {
         }
     }
 
+    /// Whether what it gives is an fd.
+    pub fn gives_fd(&self) -> bool {
+        matches!(
+            self,
+            Command::MapCreate(_)
+                | Command::ProgLoad(_)
+                | Command::BtfLoad(_)
+                | Command::ObjGet(_)
+                | Command::GetById(..)
+        )
+    }
+
     /// A copy that shares inputs and has output memory of its own.
     pub(crate) fn copy(&self) -> Command<'a> {
         match self {

@@ -1,22 +1,51 @@
 //! File descriptors of a kernel, closed through the seam.
+#![allow(unsafe_code)]
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::Kernel;
+use crate::{Command, Errno, Kernel, Mapping};
 
 /// A file descriptor as a number; it means something to the kernel that gave it.
 pub type RawFd = i32;
 
-/// An owned file descriptor of a kernel.
+/// An owned file descriptor of a kernel. Nobody else closes it, so that it stays what it
+/// is while this lives.
+///
+/// What takes a number on trust is not for safe code:
+/// ```compile_fail,E0133
+/// use skep_sys::{Kernel, Linux};
+/// Linux::new().close(3);
+/// ```
+/// ```compile_fail,E0133
+/// use skep_sys::{Fd, Linux};
+/// let fd = Fd::from_raw(std::sync::Arc::new(Linux::new()), 3);
+/// ```
 pub struct Fd {
     raw: RawFd,
     kernel: Arc<dyn Kernel>,
 }
 
 impl Fd {
-    /// Takes ownership of what `bpf()` of `kernel` gave.
-    pub fn new(kernel: Arc<dyn Kernel>, raw: RawFd) -> Fd {
+    /// Runs a command that gives an fd.
+    ///
+    /// # Errors
+    /// The command's; `EINVAL` for a command that gives none.
+    pub fn open(kernel: &Arc<dyn Kernel>, command: &mut Command<'_>) -> Result<Fd, Errno> {
+        if !command.gives_fd() {
+            return Err(Errno::EINVAL);
+        }
+        let raw = kernel.bpf(command)?;
+        // SAFETY: a kernel gives each fd to one caller alone.
+        Ok(unsafe { Fd::from_raw(kernel.clone(), raw as RawFd) })
+    }
+
+    /// Takes ownership of a number.
+    ///
+    /// # Safety
+    /// `kernel` gave it, it is open, and nobody else closes it.
+    pub unsafe fn from_raw(kernel: Arc<dyn Kernel>, raw: RawFd) -> Fd {
         Fd { raw, kernel }
     }
 
@@ -25,15 +54,49 @@ impl Fd {
         self.raw
     }
 
+    /// Gives the number away, which is not closed then.
+    pub fn into_raw(self) -> RawFd {
+        let mut fd = std::mem::ManuallyDrop::new(self);
+        // SAFETY: `fd` is not dropped, so that its kernel is dropped here alone.
+        unsafe { std::ptr::drop_in_place(&raw mut fd.kernel) };
+        fd.raw
+    }
+
     /// The kernel that it belongs to.
     pub fn kernel(&self) -> &Arc<dyn Kernel> {
         &self.kernel
+    }
+
+    /// Whether it is one of this kernel's. Its number means nothing to others, or, worse,
+    /// something else.
+    pub fn belongs_to(&self, kernel: &Arc<dyn Kernel>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.kernel), Arc::as_ptr(kernel))
+    }
+
+    /// Maps the memory of a map, shared.
+    ///
+    /// # Errors
+    /// The errno of `mmap(2)`: `EINVAL` for a map that has no such memory, `EPERM` for
+    /// one that is frozen and shall be written.
+    pub fn map(&self, offset: u64, len: usize, writable: bool) -> Result<Mapping, Errno> {
+        // SAFETY: it is open as long as this lives.
+        unsafe { self.kernel.mmap(self.raw, offset, len, writable) }
+    }
+
+    /// Waits until there is something to read, at most `timeout`.
+    ///
+    /// # Errors
+    /// The errno of `poll(2)`.
+    pub fn poll(&self, timeout: Duration) -> Result<bool, Errno> {
+        // SAFETY: it is open as long as this lives.
+        unsafe { self.kernel.poll(self.raw, timeout) }
     }
 }
 
 impl Drop for Fd {
     fn drop(&mut self) {
-        self.kernel.close(self.raw);
+        // SAFETY: it is owned, and gone now.
+        unsafe { self.kernel.close(self.raw) };
     }
 }
 

@@ -6,31 +6,57 @@ use std::time::Duration;
 use crate::{Command, Errno, Mapping, RawFd};
 
 /// A kernel: the machine's own, the embedded one, or something before them.
-pub trait Kernel: Send + Sync + 'static {
+///
+/// What acts on an fd by its number alone is `unsafe`; [`crate::Fd`] owns one, and has
+/// safe methods for each. Who only wants to see or change the commands for another
+/// kernel implements [`crate::Between`], which is safe.
+///
+/// # Safety
+/// An fd that [`Kernel::bpf`] gives for a command that gives one
+/// ([`Command::gives_fd`]) belongs to the caller alone: the kernel has not given its
+/// number to anybody else who has not closed it yet.
+#[allow(unsafe_code, reason = "the contract is what the safe types above it rely on")]
+pub unsafe trait Kernel: Send + Sync + 'static {
     /// A word for messages: `linux`, `embedded`.
     fn name(&self) -> &'static str;
 
-    /// `bpf(2)`. Gives what the system call returns: an fd, or 0.
+    /// `bpf(2)`. Gives what the system call returns: an fd, or 0. [`crate::Fd::open`]
+    /// is for commands that give an fd.
     ///
     /// # Errors
     /// The system call's errno.
     fn bpf(&self, command: &mut Command<'_>) -> Result<u32, Errno>;
 
-    /// Closes a file descriptor.
-    fn close(&self, fd: RawFd);
+    /// Closes a file descriptor; one that is none, or negative, is left alone.
+    ///
+    /// # Safety
+    /// This kernel gave it, and the caller owns it: nobody uses the number afterwards.
+    unsafe fn close(&self, fd: RawFd);
 
     /// Maps the memory of a map (`mmap(2)` of its fd), shared.
     ///
     /// # Errors
     /// The system call's errno: `EINVAL` for a map that has no such memory, `EPERM`
-    /// for one that is frozen.
-    fn mmap(&self, fd: RawFd, offset: u64, len: usize, writable: bool) -> Result<Mapping, Errno>;
+    /// for one that is frozen, `EBADF` for a number that is no fd.
+    ///
+    /// # Safety
+    /// This kernel gave the fd, and it stays open during the call.
+    unsafe fn mmap(
+        &self,
+        fd: RawFd,
+        offset: u64,
+        len: usize,
+        writable: bool,
+    ) -> Result<Mapping, Errno>;
 
     /// Waits until the map behind `fd` has something to read, at most `timeout`.
     ///
     /// # Errors
-    /// The errno of `poll(2)`.
-    fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno>;
+    /// The errno of `poll(2)`; `EBADF` for a number that is no fd.
+    ///
+    /// # Safety
+    /// This kernel gave the fd, and it stays open during the call.
+    unsafe fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno>;
 
     /// Number of possible CPUs, which is the number of slots of a per-CPU value.
     fn possible_cpus(&self) -> u32;
@@ -39,21 +65,32 @@ pub trait Kernel: Send + Sync + 'static {
     fn host(&self) -> &Host;
 }
 
-impl<K: Kernel + ?Sized> Kernel for Arc<K> {
+#[allow(unsafe_code, reason = "each call is passed on with its own contract")]
+// SAFETY: the kernel inside gives the fds.
+unsafe impl<K: Kernel + ?Sized> Kernel for Arc<K> {
     fn name(&self) -> &'static str {
         (**self).name()
     }
     fn bpf(&self, command: &mut Command<'_>) -> Result<u32, Errno> {
         (**self).bpf(command)
     }
-    fn close(&self, fd: RawFd) {
-        (**self).close(fd);
+    unsafe fn close(&self, fd: RawFd) {
+        // SAFETY: the caller's own contract.
+        unsafe { (**self).close(fd) }
     }
-    fn mmap(&self, fd: RawFd, offset: u64, len: usize, writable: bool) -> Result<Mapping, Errno> {
-        (**self).mmap(fd, offset, len, writable)
+    unsafe fn mmap(
+        &self,
+        fd: RawFd,
+        offset: u64,
+        len: usize,
+        writable: bool,
+    ) -> Result<Mapping, Errno> {
+        // SAFETY: the caller's own contract.
+        unsafe { (**self).mmap(fd, offset, len, writable) }
     }
-    fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
-        (**self).poll(fd, timeout)
+    unsafe fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
+        // SAFETY: the caller's own contract.
+        unsafe { (**self).poll(fd, timeout) }
     }
     fn possible_cpus(&self) -> u32 {
         (**self).possible_cpus()

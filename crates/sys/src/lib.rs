@@ -8,11 +8,15 @@
 //!   bpf(2)     in user space
 //! ```
 //!
+//! An [`Fd`] owns what a command opened; a number alone proves nothing, and what acts on
+//! one (closing, mapping) is `unsafe`. What stands before a kernel is a [`Layer`].
+//!
 //! A command is a plain structure whose pointers are slices. `wire` lays it out as
 //! `union bpf_attr` for Linux, and reads such raw bytes back for kernels that are
 //! not Linux, with Linux's checks of sizes and tails.
 #![deny(unsafe_code)]
 
+mod between;
 mod command;
 mod fd;
 mod info;
@@ -25,6 +29,7 @@ mod tee;
 mod trace;
 mod wire;
 
+pub use between::{Below, Between, Layer};
 pub use command::{
     BtfLoad, Command, GetById, MapBatch, MapCreate, MapDelete, MapElem, MapFreeze, MapNextKey,
     NextId, ObjGet, ObjInfo, ObjPin, ObjectKind, ProgLoad, TestRun,
@@ -40,5 +45,5 @@ pub use mapping::Mapping;
 pub use raw::{Memory, raw_bpf};
 pub use skep_abi::Errno;
 pub use tee::{Difference, Tee};
-pub use trace::Trace;
+pub use trace::{Trace, Watch};
 pub use wire::{ATTR_SIZE, Input, Output};

@@ -13,7 +13,7 @@ const PAGE_SIZE: usize = 4096;
 
 /// The memory of a caller: the buffers that its raw attributes may point to, each
 /// at the address that it says it has.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Memory {
     buffers: Vec<(u64, Vec<u8>)>,
 }
@@ -29,24 +29,33 @@ impl Memory {
         self.buffers.iter().map(|(address, bytes)| (*address, bytes.as_slice()))
     }
 
-    /// From `address` to the end of its buffer; empty where there is none.
-    pub(crate) fn rest(&self, address: u64) -> &[u8] {
-        self.buffers
-            .iter()
-            .find_map(|(start, bytes)| {
-                bytes.get(usize::try_from(address.checked_sub(*start)?).ok()?..)
+    /// The buffer that an address is in, and the offset there. An address right behind a
+    /// buffer is in it only where no other begins there: nothing can be read or written
+    /// at it then, but that is no fault.
+    fn find(&self, address: u64) -> Option<(usize, usize)> {
+        let offset = |start: u64| usize::try_from(address.checked_sub(start)?).ok();
+        let inside = |is_in: fn(usize, usize) -> bool| {
+            self.buffers.iter().enumerate().find_map(|(number, (start, bytes))| {
+                offset(*start).filter(|&at| is_in(at, bytes.len())).map(|at| (number, at))
             })
-            .unwrap_or(&[])
+        };
+        inside(|at, len| at < len).or_else(|| inside(|at, len| at == len))
     }
 
-    pub(crate) fn write(&mut self, address: u64, from: &[u8]) {
-        for (start, bytes) in &mut self.buffers {
-            let offset =
-                address.checked_sub(*start).and_then(|offset| usize::try_from(offset).ok());
-            if let Some(to) = offset.and_then(|offset| bytes.get_mut(offset..)) {
-                let len = from.len().min(to.len());
-                to[..len].copy_from_slice(&from[..len]);
-                return;
+    /// From `address` to the end of its buffer; empty where there is none.
+    pub(crate) fn rest(&self, address: u64) -> &[u8] {
+        self.find(address).map_or(&[], |(number, offset)| &self.buffers[number].1[offset..])
+    }
+
+    /// Writes what differs between `from` and `before`, which is what was there when the
+    /// command started: two outputs may lie in the same buffer, and each is a copy of all
+    /// that follows its address.
+    pub(crate) fn write(&mut self, address: u64, from: &[u8], before: &Memory) {
+        let Some((number, offset)) = self.find(address) else { return };
+        let to = &mut self.buffers[number].1[offset..];
+        for ((to, from), before) in to.iter_mut().zip(from).zip(before.rest(address)) {
+            if from != before {
+                *to = *from;
             }
         }
     }
@@ -77,19 +86,15 @@ pub fn raw_bpf(
     let mut command = decode(cmd, &full, memory)?;
     let result = kernel.bpf(&mut command);
     encode_numbers(&mut command, &mut full);
-    each!(&command, fields => fields.write_back(memory));
+    let before = memory.clone();
     if let Command::ObjInfo(info) = &command {
         for nested in &info.nested {
             if let Output::Owned { address, bytes } = &nested.memory {
-                // Buffers that the kernel left alone must not undo what it wrote
-                // elsewhere in the same memory.
-                if memory.rest(*address) != bytes.as_slice() {
-                    memory.write(*address, bytes);
-                }
+                memory.write(*address, bytes, &before);
             }
         }
-        each!(&command, fields => fields.write_back(memory));
     }
+    each!(&command, fields => fields.write_back(memory, &before));
     attr[..len].copy_from_slice(&full[..len]);
     result
 }

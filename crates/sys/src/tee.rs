@@ -1,5 +1,6 @@
 //! Two kernels behind one interface: each command goes to both, and what they
 //! answer is compared. The caller sees the first one's answers.
+#![allow(unsafe_code)]
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use skep_abi::{Cmd, MapType};
 
 use crate::wire::{Input, Output};
-use crate::{Command, Errno, Host, Kernel, Mapping, RawFd};
+use crate::{Command, Errno, Fd, Host, Kernel, Mapping, RawFd};
 
 /// One answer on which the kernels differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,9 +44,8 @@ struct State {
     differences: Vec<Difference>,
 }
 
-#[derive(Clone, Copy)]
 struct Entry {
-    second: RawFd,
+    second: Fd,
     map_type: Option<MapType>,
 }
 
@@ -70,12 +70,7 @@ impl Tee {
 
     /// The second kernel's fd for one of the first's.
     pub fn second_fd(&self, first: RawFd) -> Option<RawFd> {
-        self.state().fds.get(&first).map(|entry| entry.second)
-    }
-
-    /// Says that two fds, made outside of the tee, mean the same.
-    pub fn pair(&self, first: RawFd, second: RawFd) {
-        self.state().fds.insert(first, Entry { second, map_type: None });
+        self.state().fds.get(&first).map(|entry| entry.second.raw())
     }
 
     /// Takes the differences seen since the last call.
@@ -220,12 +215,14 @@ impl Tee {
         self.state().differences.extend(found);
     }
 
-    fn remember(&self, command: &Command<'_>, first: RawFd, second: RawFd) {
+    fn remember(&self, command: &Command<'_>, first: RawFd, second: Fd) {
         let map_type = match command {
             Command::MapCreate(create) => MapType::from_number(create.map_type),
             _ => None,
         };
-        self.state().fds.insert(first, Entry { second, map_type });
+        // What the first kernel's number meant before is closed, but not under the lock.
+        let before = self.state().fds.insert(first, Entry { second, map_type });
+        drop(before);
     }
 }
 
@@ -250,19 +247,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Whether a command gives an fd.
-fn gives_fd(command: &Command<'_>) -> bool {
-    matches!(
-        command,
-        Command::MapCreate(_)
-            | Command::ProgLoad(_)
-            | Command::BtfLoad(_)
-            | Command::ObjGet(_)
-            | Command::GetById(..)
-    )
-}
-
-impl Kernel for Tee {
+// SAFETY: its fds are the first kernel's, which gave them; the second's are owned here.
+unsafe impl Kernel for Tee {
     fn name(&self) -> &'static str {
         "both"
     }
@@ -283,30 +269,39 @@ impl Kernel for Tee {
         let first = self.first.bpf(command);
         let second = self.second.bpf(&mut copy);
         self.compare(command, &copy, (first, second));
-        if gives_fd(command) {
-            match (first, second) {
-                (Ok(first), Ok(second)) => self.remember(command, first as RawFd, second as RawFd),
-                (Err(_), Ok(second)) => self.second.close(second as RawFd),
-                _ => {}
+        if let Ok(second) = second
+            && command.gives_fd()
+        {
+            // SAFETY: the second kernel gave it just now, to us alone.
+            let second = unsafe { Fd::from_raw(self.second.clone(), second as RawFd) };
+            if let Ok(first) = first {
+                self.remember(command, first as RawFd, second);
             }
         }
         first
     }
 
-    fn close(&self, fd: RawFd) {
+    unsafe fn close(&self, fd: RawFd) {
         let entry = self.state().fds.remove(&fd);
-        if let Some(entry) = entry {
-            self.second.close(entry.second);
-        }
-        self.first.close(fd);
+        drop(entry);
+        // SAFETY: the caller's own contract; the first kernel gave it.
+        unsafe { self.first.close(fd) };
     }
 
-    fn mmap(&self, fd: RawFd, offset: u64, len: usize, writable: bool) -> Result<Mapping, Errno> {
-        self.first.mmap(fd, offset, len, writable)
+    unsafe fn mmap(
+        &self,
+        fd: RawFd,
+        offset: u64,
+        len: usize,
+        writable: bool,
+    ) -> Result<Mapping, Errno> {
+        // SAFETY: the caller's own contract; the first kernel gave it.
+        unsafe { self.first.mmap(fd, offset, len, writable) }
     }
 
-    fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
-        self.first.poll(fd, timeout)
+    unsafe fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
+        // SAFETY: the caller's own contract; the first kernel gave it.
+        unsafe { self.first.poll(fd, timeout) }
     }
 
     fn possible_cpus(&self) -> u32 {

@@ -87,7 +87,7 @@ pub(crate) trait Field<'a>: Sized {
     /// The same field with memory of its own: inputs shared, outputs copied.
     fn copy(&self) -> Self;
     /// Writes an output that is a copy back to where it came from.
-    fn write_back(&self, _memory: &mut Memory) {}
+    fn write_back(&self, _memory: &mut Memory, _before: &Memory) {}
 }
 
 macro_rules! number_fields {
@@ -124,7 +124,8 @@ impl Field<'_> for [u8; 16] {
 
 impl<'a> Field<'a> for Input<'a> {
     fn put(&mut self, attr: &mut Attr, offset: usize) {
-        let mut address = self.as_ref().map_or(0, |bytes| bytes.as_ptr().addr() as u64);
+        let mut address =
+            self.as_ref().map_or(0, |bytes| bytes.as_ptr().expose_provenance() as u64);
         address.put(attr, offset);
     }
     fn take(attr: &Attr, offset: usize, memory: &Memory) -> Input<'a> {
@@ -138,8 +139,11 @@ impl<'a> Field<'a> for Input<'a> {
 
 impl<'a> Field<'a> for Output<'a> {
     fn put(&mut self, attr: &mut Attr, offset: usize) {
-        let mut address =
-            if self.is_null() { 0 } else { self.deref_mut().as_mut_ptr().addr() as u64 };
+        let mut address = if self.is_null() {
+            0
+        } else {
+            self.deref_mut().as_mut_ptr().expose_provenance() as u64
+        };
         address.put(attr, offset);
     }
     fn take(attr: &Attr, offset: usize, memory: &Memory) -> Output<'a> {
@@ -155,9 +159,9 @@ impl<'a> Field<'a> for Output<'a> {
             other => Output::Owned { address: 0, bytes: other.to_vec() },
         }
     }
-    fn write_back(&self, memory: &mut Memory) {
+    fn write_back(&self, memory: &mut Memory, before: &Memory) {
         if let Output::Owned { address, bytes } = self {
-            memory.write(*address, bytes);
+            memory.write(*address, bytes, before);
         }
     }
 }
@@ -211,8 +215,12 @@ macro_rules! attributes {
             }
 
             /// Writes copied outputs back to where they came from.
-            pub(crate) fn write_back(&self, memory: &mut $crate::raw::Memory) {
-                $($crate::wire::Field::write_back(&self.$field, memory);)*
+            pub(crate) fn write_back(
+                &self,
+                memory: &mut $crate::raw::Memory,
+                before: &$crate::raw::Memory,
+            ) {
+                $($crate::wire::Field::write_back(&self.$field, memory, before);)*
             }
         }
     )*};

@@ -256,7 +256,9 @@ impl Drop for HeldVcpu<'_> {
     }
 }
 
-impl Kernel for Vm {
+#[allow(unsafe_code, reason = "numbers of fds are looked up in a table: nothing here trusts one")]
+// SAFETY: a number is taken while the table is locked, and is free again once closed.
+unsafe impl Kernel for Vm {
     fn name(&self) -> &'static str {
         "embedded"
     }
@@ -265,18 +267,24 @@ impl Kernel for Vm {
         syscall::bpf(self, command)
     }
 
-    fn close(&self, fd: RawFd) {
+    unsafe fn close(&self, fd: RawFd) {
         self.objects().close(fd);
     }
 
-    fn mmap(&self, fd: RawFd, offset: u64, len: usize, writable: bool) -> Result<Mapping, Errno> {
+    unsafe fn mmap(
+        &self,
+        fd: RawFd,
+        offset: u64,
+        len: usize,
+        writable: bool,
+    ) -> Result<Mapping, Errno> {
         let map = self.objects().map(fd as u32)?;
         syscall::map::mmap(&map, offset, len, writable)
     }
 
     /// Ring buffers are filled by this process's own threads, so that looking now and
     /// then is all the waiting there is.
-    fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
+    unsafe fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
         let map = self.objects().map(fd as u32)?;
         let deadline = Instant::now() + timeout;
         loop {

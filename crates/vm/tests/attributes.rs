@@ -558,7 +558,8 @@ impl Run {
         if let Ok(fd) = on_own
             && fd > 0
         {
-            self.vm.close(fd as i32);
+            // SAFETY: the command just gave this fd.
+            unsafe { self.vm.close(fd as i32) };
         }
         if cmd == Cmd::MapLookupAndDeleteBatch {
             // Which elements it takes out depends on the order of a table.

@@ -157,8 +157,7 @@ fn run_on_kernel(
         log_buf: (&mut log[..]).into(),
         ..ProgLoad::default()
     };
-    let fd = kernel.bpf(&mut Command::ProgLoad(Box::new(load)))?;
-    let program = Fd::new(kernel.clone(), fd as i32);
+    let program = Fd::open(&kernel, &mut Command::ProgLoad(Box::new(load)))?;
     let mut packet = vec![0; case.input.len() + 4096];
     let run = TestRun {
         prog_fd: program.raw() as u32,

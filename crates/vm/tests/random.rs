@@ -188,8 +188,7 @@ fn run(kernel: &Arc<dyn Kernel>, slots: &[Slot]) -> Result<u32, Errno> {
         license: Some((&b"GPL\0"[..]).into()),
         ..ProgLoad::default()
     };
-    let fd = kernel.bpf(&mut Command::ProgLoad(Box::new(load)))?;
-    let program = Fd::new(kernel.clone(), fd as i32);
+    let program = Fd::open(kernel, &mut Command::ProgLoad(Box::new(load)))?;
     let packet = [0; 64];
     let run = TestRun {
         prog_fd: program.raw() as u32,

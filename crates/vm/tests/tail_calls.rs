@@ -37,9 +37,8 @@ impl Bed {
             license: Some((&b"GPL\0"[..]).into()),
             ..ProgLoad::default()
         };
-        let loaded = self.kernel.bpf(&mut Command::ProgLoad(Box::new(load)));
-        let fd = loaded.unwrap_or_else(|errno| panic!("{}: {errno}\n{text}", self.name));
-        Fd::new(self.kernel.clone(), fd as i32)
+        let loaded = Fd::open(&self.kernel, &mut Command::ProgLoad(Box::new(load)));
+        loaded.unwrap_or_else(|errno| panic!("{}: {errno}\n{text}", self.name))
     }
 
     fn load(&self, text: &str) -> Fd {
@@ -91,8 +90,7 @@ fn create(
 ) -> Result<Fd, Errno> {
     let map_type = map_type as u32;
     let create = MapCreate { map_type, key_size, value_size, max_entries: 8, ..Default::default() };
-    let fd = kernel.bpf(&mut Command::MapCreate(create))?;
-    Ok(Fd::new(kernel.clone(), fd as i32))
+    Fd::open(kernel, &mut Command::MapCreate(create))
 }
 
 /// Every engine, and Linux where that is permitted.

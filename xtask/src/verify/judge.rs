@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use skep_abi::{MapType, ProgType, Reason};
 use skep_btf::Btf;
 use skep_isa::{AluOp, Insn, Slot, decode_at};
-use skep_sys::{Command, Errno, Host, Kernel, Linux, MapCreate, Mapping, Output, ProgLoad, RawFd};
+use skep_sys::{Below, Between, Command, Errno, Layer, Linux, MapCreate, Output, ProgLoad, RawFd};
 use skep_verify::{
     Counts, Env, FuncInfo, LineInfo, Log, MapDef, MapRef, Program, Verified, VerifyError, message,
     verify,
@@ -82,9 +82,9 @@ struct Seen {
     expected: Option<bool>,
 }
 
-/// Linux, with the verifier beside it.
+/// What stands before Linux: the verifier beside it.
 pub struct Judge {
-    linux: Linux,
+    cpus: u32,
     vmlinux: Option<Arc<Btf>>,
     privileges: Vec<Privilege>,
     /// Whether accepted programs get a log as well.
@@ -94,14 +94,15 @@ pub struct Judge {
 
 impl Judge {
     /// Judges as the options say.
-    pub fn new(vmlinux: Option<Arc<Btf>>, options: &Options) -> Judge {
-        Judge {
-            linux: Linux::new(),
+    pub fn of_linux(vmlinux: Option<Arc<Btf>>, options: &Options) -> Arc<Layer<Judge>> {
+        let judge = Judge {
+            cpus: skep_sys::possible_cpus(),
             vmlinux,
             privileges: options.privileges(),
             logs: options.logs,
             seen: Mutex::default(),
-        }
+        };
+        Arc::new(Layer::new(Arc::new(Linux::new()), judge))
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -199,7 +200,7 @@ impl Judge {
 
     /// Puts a program to both, with each set of capabilities. Gives what Linux says to
     /// the first.
-    fn judge(&self, attr: &ProgLoad<'_>) -> Result<u32, Errno> {
+    fn judge(&self, below: &Below<'_>, attr: &ProgLoad<'_>) -> Result<u32, Errno> {
         // A loader asks again for a log of what was refused.
         if let Some(case) = self.seen().cases.first() {
             return Err(case.linux.result.err().unwrap_or(Errno::EBUSY));
@@ -227,12 +228,8 @@ impl Judge {
                 println!("not put to Linux, which would crash: the fork that it does not check");
                 continue;
             }
-            let (result, linux) = self.ask_linux(attr, privilege);
-            match (&first, result) {
-                (None, _) => first = Some(result),
-                (Some(_), Ok(fd)) => self.linux.close(fd as RawFd),
-                (Some(_), Err(_)) => {}
-            }
+            let (result, linux) = self.ask_linux(below, attr, privilege);
+            first.get_or_insert(result);
             // Without the right to load this type there is no verdict.
             if result == Err(Errno::EPERM) {
                 continue;
@@ -272,20 +269,21 @@ impl Judge {
         Env {
             caps: privilege.set(),
             vmlinux: self.vmlinux.clone(),
-            cpus: self.linux.possible_cpus(),
+            cpus: self.cpus,
             mitigations: true,
         }
     }
 
     fn ask_linux(
         &self,
+        below: &Below<'_>,
         attr: &ProgLoad<'_>,
         privilege: Privilege,
     ) -> (Result<u32, Errno>, Verdict) {
         let load = |level: u32, buffer: &mut [u8]| {
             let mut command = load_command(attr, level, buffer);
             // Whoever may load at all may drop capabilities.
-            privilege.during(|| self.linux.bpf(&mut command)).unwrap_or(Err(Errno::EPERM))
+            privilege.during(|| below.bpf(&mut command)).unwrap_or(Err(Errno::EPERM))
         };
         let mut statistics = vec![0; 4096];
         let result = load(Log::STATS, &mut statistics);
@@ -295,9 +293,8 @@ impl Judge {
             // What ran for so long is not asked again; its message is there.
         } else if self.logs || result.is_err() && result != Err(Errno::EPERM) {
             let mut buffer = vec![0; LOG_ROOM];
-            if let Ok(fd) = load(Log::LEVEL2, &mut buffer) {
-                self.linux.close(fd as RawFd);
-            }
+            // For the log alone; what was loaded goes with the others.
+            let _ = load(Log::LEVEL2, &mut buffer);
             log = text(&buffer);
         }
         let insn = failing_insn(&log);
@@ -417,16 +414,13 @@ fn load_command<'a>(attr: &ProgLoad<'a>, log_level: u32, buffer: &'a mut [u8]) -
     }))
 }
 
-impl Kernel for Judge {
-    fn name(&self) -> &'static str {
-        "linux"
-    }
-    fn bpf(&self, command: &mut Command<'_>) -> Result<u32, Errno> {
+impl Between for Judge {
+    fn bpf(&self, below: &Below<'_>, command: &mut Command<'_>) -> Result<u32, Errno> {
         match command {
-            Command::ProgLoad(attr) => return self.judge(attr),
+            Command::ProgLoad(attr) => return self.judge(below, attr),
             Command::BtfLoad(attr) => {
                 let bytes = attr.btf.as_deref().map(<[u8]>::to_vec);
-                let fd = self.linux.bpf(command)?;
+                let fd = below.bpf(command)?;
                 if let Some(Ok(btf)) = bytes.map(Btf::parse) {
                     self.seen().btfs.insert(fd as RawFd, Arc::new(btf));
                 }
@@ -434,7 +428,7 @@ impl Kernel for Judge {
             }
             _ => {}
         }
-        let fd = self.linux.bpf(command)?;
+        let fd = below.bpf(command)?;
         match command {
             Command::MapCreate(create) => self.map_created(fd as RawFd, create),
             Command::MapUpdate(elem) => {
@@ -456,11 +450,7 @@ impl Kernel for Judge {
         }
         Ok(fd)
     }
-    fn close(&self, fd: RawFd) {
-        self.linux.close(fd);
-    }
-    fn mmap(&self, fd: RawFd, offset: u64, len: usize, writable: bool) -> Result<Mapping, Errno> {
-        let mapping = self.linux.mmap(fd, offset, len, writable)?;
+    fn mapped(&self, fd: RawFd) {
         if let Some(map) = self.seen().maps.get_mut(&fd)
             && map.kind == MapType::Arena
             && map.extra == 0
@@ -468,16 +458,6 @@ impl Kernel for Judge {
             // That it is mapped decides, not where.
             Arc::make_mut(map).extra = ARENA_ADDRESS;
         }
-        Ok(mapping)
-    }
-    fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
-        self.linux.poll(fd, timeout)
-    }
-    fn possible_cpus(&self) -> u32 {
-        self.linux.possible_cpus()
-    }
-    fn host(&self) -> &Host {
-        self.linux.host()
     }
 }
 

@@ -129,7 +129,7 @@ pub fn execute(options: &Options) -> Result<bool> {
             Corpus::Paths => objects::expand(&options.paths)?,
             Corpus::Trampolines => Vec::new(),
             Corpus::Tables => {
-                let judge = judge::Judge::new(Some(Arc::clone(&vmlinux)), options);
+                let judge = judge::Judge::of_linux(Some(Arc::clone(&vmlinux)), options);
                 tables::judge(&judge, options, &mut report)?;
                 continue;
             }

@@ -58,7 +58,7 @@ pub fn judge(
     let next = AtomicUsize::new(0);
     let outcomes: Mutex<Vec<(usize, Vec<Outcome>)>> = Mutex::default();
     let work = || {
-        let judge = Arc::new(Judge::new(Some(Arc::clone(vmlinux)), options));
+        let judge = Judge::of_linux(Some(Arc::clone(vmlinux)), options);
         let kernel: Arc<dyn Kernel> = Arc::clone(&judge) as Arc<dyn Kernel>;
         let target = Target::of(&*kernel);
         loop {

@@ -2,10 +2,12 @@
 //! program type and attach type that load at all: each helper called, each place of
 //! the context read and written at each size, each return value at the edges.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use skep_abi::ProgType;
 use skep_isa::Slot;
-use skep_sys::{Command, Kernel, ProgLoad};
+use skep_sys::{Command, Fd, Kernel, Layer, ProgLoad};
 
 use super::judge::Judge;
 use super::report::Report;
@@ -22,7 +24,7 @@ const CONTEXT: i16 = 256;
 ///
 /// # Errors
 /// None yet.
-pub fn judge(judge: &Judge, options: &Options, report: &mut Report) -> Result<()> {
+pub fn judge(judge: &Arc<Layer<Judge>>, options: &Options, report: &mut Report) -> Result<()> {
     for kind in ProgType::ALL {
         let mut hooks: Vec<u32> = Vec::new();
         for attach in 0..=LAST_ATTACH {
@@ -45,7 +47,13 @@ pub fn judge(judge: &Judge, options: &Options, report: &mut Report) -> Result<()
     Ok(())
 }
 
-fn for_hook(kind: ProgType, attach: u32, judge: &Judge, options: &Options, report: &mut Report) {
+fn for_hook(
+    kind: ProgType,
+    attach: u32,
+    judge: &Arc<Layer<Judge>>,
+    options: &Options,
+    report: &mut Report,
+) {
     let mut one = |what: String, insns: &[Slot]| {
         Case { kind, attach, what }.judge(judge, insns, options, report);
     };
@@ -92,7 +100,13 @@ struct Case {
 
 impl Case {
     /// Whether Linux accepts the instructions and an exit.
-    fn judge(&self, judge: &Judge, insns: &[Slot], options: &Options, report: &mut Report) -> bool {
+    fn judge(
+        &self,
+        judge: &Arc<Layer<Judge>>,
+        insns: &[Slot],
+        options: &Options,
+        report: &mut Report,
+    ) -> bool {
         let name = format!("{:?}/{}: {}", self.kind, self.attach, self.what);
         if options.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
             return false;
@@ -107,10 +121,8 @@ impl Case {
             license: Some(b"GPL\0".to_vec().into()),
             ..ProgLoad::default()
         }));
-        let loaded = judge.bpf(&mut command);
-        if let Ok(fd) = loaded {
-            judge.close(fd as i32);
-        }
+        let kernel: Arc<dyn Kernel> = judge.clone();
+        let loaded = Fd::open(&kernel, &mut command);
         for case in judge.take_cases() {
             report.add(Corpus::Tables, &name, &case, options.logs);
         }

@@ -4,11 +4,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use skep::load::{Options, load, relocate};
-use skep::sys::{Command, Host, Mapping, RawFd};
+use skep::sys::{Below, Between, Command, Layer};
 use skep::{Errno, Kernel, Linux, Object, Skep, Target, TestRun, Vm};
 
 use super::side::PREPARE;
@@ -34,44 +33,20 @@ impl Load {
     }
 }
 
-/// A kernel that adds up the CPU time of each PROG_LOAD.
+/// Adds up the CPU time of each PROG_LOAD.
+#[derive(Default)]
 struct Timed {
-    kernel: Arc<dyn Kernel>,
     spent: AtomicU64,
 }
 
-impl Kernel for Timed {
-    fn name(&self) -> &'static str {
-        self.kernel.name()
-    }
-
-    fn bpf(&self, command: &mut Command<'_>) -> Result<u32, Errno> {
+impl Between for Timed {
+    fn bpf(&self, below: &Below<'_>, command: &mut Command<'_>) -> Result<u32, Errno> {
         let start = linux::thread_time();
-        let result = self.kernel.bpf(command);
+        let result = below.bpf(command);
         if matches!(command, Command::ProgLoad(_)) {
             self.spent.fetch_add(linux::thread_time() - start, Ordering::Relaxed);
         }
         result
-    }
-
-    fn close(&self, fd: RawFd) {
-        self.kernel.close(fd);
-    }
-
-    fn mmap(&self, fd: RawFd, offset: u64, len: usize, writable: bool) -> Result<Mapping, Errno> {
-        self.kernel.mmap(fd, offset, len, writable)
-    }
-
-    fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
-        self.kernel.poll(fd, timeout)
-    }
-
-    fn possible_cpus(&self) -> u32 {
-        self.kernel.possible_cpus()
-    }
-
-    fn host(&self) -> &Host {
-        self.kernel.host()
     }
 }
 
@@ -84,11 +59,11 @@ pub fn measure(
     times: usize,
 ) -> Result<Load> {
     object.select(|def| def.name != PREPARE);
-    let timed = |kernel| Arc::new(Timed { kernel, spent: AtomicU64::new(0) });
+    let timed = |kernel| Arc::new(Layer::new(kernel, Timed::default()));
     let (linux, ours) = (timed(Arc::new(Linux::new())), timed(Arc::new(Vm::new())));
     let target = Target::of(&*linux);
     let linked = relocate(&object, &target)?;
-    let load = |timed: &Arc<Timed>| -> Result<(Skep, f64)> {
+    let load = |timed: &Arc<Layer<Timed>>| -> Result<(Skep, f64)> {
         let kernel: Arc<dyn Kernel> = timed.clone();
         timed.spent.store(0, Ordering::Relaxed);
         let skep = load(&linked, &target, &kernel, &Options::default())?;

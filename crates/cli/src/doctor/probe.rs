@@ -23,8 +23,7 @@ fn kernel() -> Arc<dyn Kernel> {
 }
 
 fn create(kernel: &Arc<dyn Kernel>, attr: MapCreate<'_>) -> Result<Fd, Errno> {
-    let fd = kernel.bpf(&mut Command::MapCreate(attr))?;
-    Ok(Fd::new(kernel.clone(), fd as i32))
+    Fd::open(kernel, &mut Command::MapCreate(attr))
 }
 
 /// Creates a small array.
@@ -141,8 +140,7 @@ fn load_btf(kernel: &Arc<dyn Kernel>) -> Result<Fd, Errno> {
         btf_size: bytes.len() as u32,
         ..BtfLoad::default()
     };
-    let fd = kernel.bpf(&mut Command::BtfLoad(attr))?;
-    Ok(Fd::new(kernel.clone(), fd as i32))
+    Fd::open(kernel, &mut Command::BtfLoad(attr))
 }
 
 /// Loads a program of each type.
@@ -192,13 +190,10 @@ fn program(kernel: &Arc<dyn Kernel>, kind: ProgType) -> Result<(), Errno> {
     }
     attr.log_buf = (&mut log[..]).into();
     let mut command = Command::ProgLoad(Box::new(attr));
-    let result = kernel.bpf(&mut command);
+    let result = Fd::open(kernel, &mut command);
     drop(command);
     match result {
-        Ok(fd) => {
-            drop(Fd::new(kernel.clone(), fd as i32));
-            Ok(())
-        }
+        Ok(_) => Ok(()),
         // The verifier had something to say, so it knows the type: that type 1 is no
         // function to attach to, that the program returns the wrong thing.
         Err(Errno::EPERM) => Err(Errno::EPERM),

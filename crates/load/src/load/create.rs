@@ -163,8 +163,7 @@ impl Creation<'_> {
             create.btf_vmlinux_value_type_id = structure.value_type_id;
             create.btf_value_type_id = 0;
         }
-        let fd = self.kernel.bpf(&mut Command::MapCreate(create))?;
-        Ok(Fd::new(self.kernel.clone(), fd as i32))
+        Fd::open(self.kernel, &mut Command::MapCreate(create))
     }
 
     /// The first contents; constants are frozen then.
@@ -199,10 +198,8 @@ impl Creation<'_> {
             return Ok(());
         }
         let len = 4096 * map.def().max_entries as usize;
-        let mapping = self
-            .kernel
-            .mmap(map.fd().raw(), 0, len, true)
-            .map_err(|errno| self.failed("mapping its memory", errno))?;
+        let mapping =
+            map.fd().map(0, len, true).map_err(|errno| self.failed("mapping its memory", errno))?;
         match mapping.write(0, bytes) {
             true => Ok(()),
             false => Err(self.failed("setting its variables, which need more pages", Errno::E2BIG)),
@@ -213,8 +210,8 @@ impl Creation<'_> {
     fn pinned(&self, path: &Path, def: &MapDef) -> Result<Option<Fd>, LoadError> {
         let mut get =
             Command::ObjGet(ObjGet { pathname: Some(c_path(path).into()), ..ObjGet::default() });
-        let fd = match self.kernel.bpf(&mut get) {
-            Ok(fd) => Fd::new(self.kernel.clone(), fd as i32),
+        let fd = match Fd::open(self.kernel, &mut get) {
+            Ok(fd) => fd,
             Err(Errno::ENOENT) => return Ok(None),
             Err(errno) => return Err(pin_error(path, def, "taking the pinned map", errno)),
         };

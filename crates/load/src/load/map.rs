@@ -247,7 +247,7 @@ impl Map {
         let size = (def.value_size as usize).next_multiple_of(8);
         let len = size.checked_mul(def.max_entries as usize).ok_or(Errno::E2BIG)?;
         let pages = len.checked_next_multiple_of(4096).ok_or(Errno::E2BIG)?;
-        self.kernel().mmap(self.0.fd.raw(), 0, pages, writable)
+        self.0.fd.map(0, pages, writable)
     }
 }
 

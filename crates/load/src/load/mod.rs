@@ -157,8 +157,8 @@ fn load_btf(
         ..BtfLoad::default()
     });
     let is_needed = linked.maps.iter().any(|map| matches!(map.origin, MapOrigin::StructOps(_)));
-    match kernel.bpf(&mut command) {
-        Ok(fd) => Ok(Some(Fd::new(kernel.clone(), fd as i32))),
+    match Fd::open(kernel, &mut command) {
+        Ok(fd) => Ok(Some(fd)),
         Err(errno) if is_needed => Err(Kind::Btf { errno }.into()),
         Err(Errno::EPERM) => Err(Kind::Btf { errno: Errno::EPERM }.into()),
         Err(errno) => {

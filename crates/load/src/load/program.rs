@@ -112,7 +112,6 @@ impl Loading<'_> {
             let Refusal { errno, log, diagnostic } = *refusal;
             Kind::Program { name: name(), prog_type, errno, log, diagnostic, poisoned }
         })?;
-        let fd = Fd::new(self.kernel.clone(), fd as i32);
         Ok(Program(Arc::new(Inner { fd, linked: program.clone(), log })))
     }
 
@@ -173,7 +172,7 @@ struct Request<'a> {
 impl Request<'_> {
     /// Sends it; where it is refused without a log, again with one, and with more room
     /// while the log does not fit.
-    fn send(&self, log_level: u32) -> Result<(u32, String), Box<Refusal>> {
+    fn send(&self, log_level: u32) -> Result<(Fd, String), Box<Refusal>> {
         let mut level = log_level;
         let mut room = if level == 0 { 0 } else { LOG_ROOM };
         loop {
@@ -189,7 +188,7 @@ impl Request<'_> {
         }
     }
 
-    fn send_once(&self, log_level: u32, room: usize) -> Result<(u32, String), Box<Refusal>> {
+    fn send_once(&self, log_level: u32, room: usize) -> Result<(Fd, String), Box<Refusal>> {
         let def = &self.program.def;
         let mut log = vec![0; room];
         let mut load = ProgLoad {
@@ -226,7 +225,7 @@ impl Request<'_> {
             }
         }
         let mut command = Command::ProgLoad(Box::new(load));
-        let result = self.loading.kernel.bpf(&mut command);
+        let result = Fd::open(self.loading.kernel, &mut command);
         let diagnostic = match &mut command {
             Command::ProgLoad(load) => load.diagnostic.take(),
             _ => None,

@@ -40,10 +40,9 @@ impl RingBuffer {
         if def.kind() != Some(MapType::Ringbuf) || !def.max_entries.is_power_of_two() {
             return Err(Errno::EINVAL);
         }
-        let (kernel, fd) = (map.fd().kernel(), map.fd().raw());
-        let consumer = kernel.mmap(fd, 0, PAGE, true)?;
+        let consumer = map.fd().map(0, PAGE, true)?;
         let size = def.max_entries as usize;
-        let producer = kernel.mmap(fd, PAGE as u64, PAGE + size, false)?;
+        let producer = map.fd().map(PAGE as u64, PAGE + size, false)?;
         let position = consumer.load_u64(0).ok_or(Errno::EINVAL)?;
         Ok(RingBuffer { map: map.clone(), consumer, producer, size: size as u64, position })
     }
@@ -53,7 +52,7 @@ impl RingBuffer {
     /// # Errors
     /// The errno of `poll(2)`.
     pub fn wait(&self, timeout: Duration) -> Result<bool, Errno> {
-        self.map.fd().kernel().poll(self.map.fd().raw(), timeout)
+        self.map.fd().poll(timeout)
     }
 
     /// Copies the bytes at a position, which may go on at the start.

@@ -1,8 +1,10 @@
 //! Loads a program into the running Linux and gives its verifier's log.
 
+use std::sync::Arc;
+
 use skep_abi::{AttachType, Errno, ProgType};
 use skep_isa::{Insn, Slot, assemble, encode};
-use skep_sys::{Command, Kernel, Linux, Output, ProgLoad};
+use skep_sys::{Command, Fd, Kernel, Linux, Output, ProgLoad};
 
 /// Number 0, which stands for no attach type too.
 pub const NO_ATTACH_TYPE: AttachType = AttachType::CgroupInetIngress;
@@ -17,13 +19,13 @@ pub struct Answer {
 
 /// The running Linux, if it lets us load programs.
 pub struct Probe {
-    kernel: Linux,
+    kernel: Arc<dyn Kernel>,
 }
 
 impl Probe {
     /// `None`, and a word about it, where `bpf(2)` is not permitted.
     pub fn new() -> Option<Probe> {
-        let probe = Probe { kernel: Linux::new() };
+        let probe = Probe { kernel: Arc::new(Linux::new()) };
         let program = assemble("r0 = 0\nexit").expect("assembles");
         let answer = probe.load(ProgType::SocketFilter, NO_ATTACH_TYPE, 0, &program);
         match answer.result {
@@ -57,7 +59,7 @@ impl Probe {
             expected_attach_type: attach_type as u32,
             ..ProgLoad::default()
         }));
-        let result = self.kernel.bpf(&mut command).map(|fd| self.kernel.close(fd as i32));
+        let result = Fd::open(&self.kernel, &mut command).map(drop);
         let end = log.iter().position(|byte| *byte == 0).unwrap_or(log.len());
         Answer { result, log: String::from_utf8_lossy(&log[..end]).into_owned() }
     }

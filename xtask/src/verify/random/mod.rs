@@ -54,8 +54,9 @@ pub fn judge(vmlinux: &Arc<Btf>, options: &Options, report: &mut Report) -> Resu
     let next = AtomicU64::new(0);
     let shared = Mutex::new((report, Counts::default()));
     let work = || -> Result<()> {
-        let judge = Judge::new(Some(Arc::clone(vmlinux)), options);
-        let maps = create_maps(&judge)?;
+        let judge = Judge::of_linux(Some(Arc::clone(vmlinux)), options);
+        let kernel: Arc<dyn Kernel> = judge.clone();
+        let maps = create_maps(&*kernel)?;
         loop {
             let first = next.fetch_add(BATCH, Ordering::Relaxed);
             if first >= options.count {
@@ -64,9 +65,8 @@ pub fn judge(vmlinux: &Arc<Btf>, options: &Options, report: &mut Report) -> Resu
             for index in first..(first + BATCH).min(options.count) {
                 let seed = options.seed + index;
                 let random = program(seed, &maps);
-                if let Ok(fd) = random.load(&judge) {
-                    judge.close(fd);
-                }
+                // The verdicts are what counts.
+                drop(random.load(&kernel));
                 let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
                 let (report, counts) = &mut *shared;
                 counts.lengths.push(random.slots.len());

@@ -1,8 +1,10 @@
 //! A whole random program from a seed.
 
+use std::sync::Arc;
+
 use skep_abi::{ProgType, flags};
 use skep_isa::{AluOp, Callee, Insn, Operand, Reg, Slot, encode};
-use skep_sys::{Command, Errno, Kernel, ProgLoad, RawFd};
+use skep_sys::{Command, Errno, Fd, Kernel, ProgLoad};
 
 use super::dice::Dice;
 use super::mutate::mutate;
@@ -26,7 +28,7 @@ impl RandomProgram {
     ///
     /// # Errors
     /// It is refused.
-    pub fn load(&self, kernel: &dyn Kernel) -> Result<RawFd, Errno> {
+    pub fn load(&self, kernel: &Arc<dyn Kernel>) -> Result<Fd, Errno> {
         let mut command = Command::ProgLoad(Box::new(ProgLoad {
             prog_type: self.kind as u32,
             insn_cnt: self.slots.len() as u32,
@@ -35,7 +37,7 @@ impl RandomProgram {
             prog_flags: self.flags,
             ..ProgLoad::default()
         }));
-        kernel.bpf(&mut command).map(|fd| fd as RawFd)
+        Fd::open(kernel, &mut command)
     }
 }
 

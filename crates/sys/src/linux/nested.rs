@@ -1,0 +1,136 @@
+//! OBJ_GET_INFO: a structure that holds addresses.
+//!
+//! Which words of it are addresses is a matter of the object's kind, and the kind one of
+//! the fd. So the command goes to a duplicate of the fd that nobody else knows the number
+//! of, the kind of that is asked for, and each word that the kind says is an address is
+//! replaced by that of a guarded copy of the memory that it names: Linux finds out by
+//! itself where the counts beside the addresses promise more than there is. A structure
+//! of zeroes has no address, whatever the kind, and needs none of this.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use super::guarded::Guarded;
+use super::last_errno;
+use crate::info::NestedBuffer;
+use crate::{BTF_INFO_SIZE, Errno, MAP_INFO_SIZE, PROG_INFO_SIZE};
+
+/// What a kind's structure is.
+struct Layout {
+    /// What Linux calls the file.
+    link: &'static str,
+    /// Bytes that 6.18 knows; a newer one may know addresses behind them.
+    size: usize,
+    /// Offsets of addresses.
+    addresses: &'static [usize],
+}
+
+const LAYOUTS: [Layout; 3] = [
+    Layout { link: "bpf-map", size: MAP_INFO_SIZE, addresses: &[88] },
+    Layout {
+        link: "bpf-prog",
+        size: PROG_INFO_SIZE,
+        addresses: &[24, 32, 56, 112, 120, 136, 152, 160, 184],
+    },
+    Layout { link: "btf", size: BTF_INFO_SIZE, addresses: &[0, 16] },
+];
+
+/// The memory that a structure's addresses were replaced for.
+#[derive(Default)]
+pub(super) struct Nested {
+    /// Whose fd the command has to go to.
+    duplicate: Option<OwnedFd>,
+    /// Offset and former value of each address.
+    replaced: Vec<(usize, u64)>,
+    /// Copies of the buffers of these numbers.
+    copies: Vec<(usize, Guarded)>,
+}
+
+impl Nested {
+    /// Replaces the addresses in `info`, which is a copy that Linux will get.
+    ///
+    /// # Errors
+    /// `EFAULT` for an address that no buffer starts at, or a kind that is not known to
+    /// have no more addresses; `E2BIG` for bytes that 6.18 does not know.
+    pub(super) fn patch(
+        fd: u32,
+        info: &mut [u8],
+        buffers: &[NestedBuffer<'_>],
+    ) -> Result<Nested, Errno> {
+        let mut nested = Nested::default();
+        if info.iter().all(|&byte| byte == 0) {
+            return Ok(nested);
+        }
+        let duplicate = duplicate(fd)?;
+        let layout = layout_of(&duplicate).ok_or(Errno::EFAULT)?;
+        nested.duplicate = Some(duplicate);
+        if info.iter().skip(layout.size).any(|&byte| byte != 0) {
+            return Err(Errno::E2BIG);
+        }
+        for &offset in layout.addresses {
+            let Some(rest) = info.get_mut(offset..).filter(|rest| !rest.is_empty()) else {
+                continue;
+            };
+            let Some(word) = rest.first_chunk_mut::<8>() else {
+                // Linux takes what is missing for zeroes.
+                if rest.iter().any(|&byte| byte != 0) {
+                    return Err(Errno::EFAULT);
+                }
+                continue;
+            };
+            let address = u64::from_ne_bytes(*word);
+            if address == 0 {
+                continue;
+            }
+            *word = nested.copy_of(address, buffers)?.to_ne_bytes();
+            nested.replaced.push((offset, address));
+        }
+        Ok(nested)
+    }
+
+    /// The address of the copy of the buffer at `address`; one for each buffer.
+    fn copy_of(&mut self, address: u64, buffers: &[NestedBuffer<'_>]) -> Result<u64, Errno> {
+        let found = buffers.iter().position(|buffer| buffer.address == address);
+        let number = found.ok_or(Errno::EFAULT)?;
+        if let Some((_, copy)) = self.copies.iter().find(|(of, _)| *of == number) {
+            return Ok(copy.address());
+        }
+        let copy = Guarded::copy(&buffers[number].memory)?;
+        let at = copy.address();
+        self.copies.push((number, copy));
+        Ok(at)
+    }
+
+    /// The fd that the command has to go to.
+    pub(super) fn fd(&self) -> Option<u32> {
+        self.duplicate.as_ref().map(|fd| fd.as_raw_fd() as u32)
+    }
+
+    /// Puts the addresses back and what Linux wrote into the buffers.
+    pub(super) fn restore(self, info: &mut [u8], buffers: &mut [NestedBuffer<'_>]) {
+        for (offset, address) in self.replaced {
+            info[offset..offset + 8].copy_from_slice(&address.to_ne_bytes());
+        }
+        for (number, copy) in self.copies {
+            buffers[number].memory.copy_from_slice(copy.bytes());
+        }
+    }
+}
+
+/// A descriptor of the same file, whose number no one else knows.
+pub(super) fn duplicate(fd: u32) -> Result<OwnedFd, Errno> {
+    // SAFETY: an fd that is none gives EBADF.
+    let new = unsafe { libc::fcntl(fd as i32, libc::F_DUPFD_CLOEXEC, 0) };
+    if new < 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: it was made just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(new) })
+}
+
+/// What the object behind an fd fills in; `None` for what is not known.
+fn layout_of(fd: &OwnedFd) -> Option<&'static Layout> {
+    let path = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
+    let link = std::fs::read_link(path).ok()?;
+    let name = link.to_str()?.strip_prefix("anon_inode:")?.trim_matches(['[', ']']);
+    LAYOUTS.iter().find(|layout| layout.link == name)
+}

@@ -1,0 +1,111 @@
+//! `cargo xtask boundaries`: random sequences of safe calls under AddressSanitizer
+//! (`tests/boundaries/generator`).
+//!
+//! The compiler at hand has the sanitizer's runtime; that it lets a stable compiler use it
+//! is what `RUSTC_BOOTSTRAP=1` is for. `std` comes as it is built: it is not instrumented,
+//! and needs no flags (AddressSanitizer changes no ABI; `-Zbuild-std` would need std's
+//! source). Its allocations are watched all the same, since the allocator is replaced. An
+//! explicit `--target` keeps the flags away from build scripts and macros.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::cargo::{cargo, target};
+
+/// The machine that is built for; the sanitizer needs it said.
+pub const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+
+/// What to run.
+#[derive(Args)]
+pub struct Options {
+    /// Sequences
+    #[arg(long, default_value_t = 1_000_000)]
+    count: u64,
+    /// The first sequence's seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Processes side by side
+    #[arg(long, default_value_t = 1)]
+    jobs: u64,
+    /// Only these calls, or all but these after a `-`; for narrowing down
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    calls: String,
+}
+
+impl Options {
+    /// What continuous integration runs.
+    pub fn short() -> Options {
+        Options { count: 10_000, seed: 1, jobs: 2, calls: String::new() }
+    }
+}
+
+/// Runs. Gives whether nothing was found.
+///
+/// # Errors
+/// The generator does not build or start.
+pub fn execute(options: &Options) -> Result<bool> {
+    let program = build()?;
+    let started = Instant::now();
+    let share = options.count.div_ceil(options.jobs.max(1));
+    let mut running = Vec::new();
+    let end = options.seed + options.count;
+    for job in 0..options.jobs.max(1) {
+        let first = (options.seed + job * share).min(end);
+        let count = share.min(end - first);
+        let progress = target().join("sanitized").join(format!("progress-{job}"));
+        running.push((start(&program, first, count, &progress, &options.calls)?, progress));
+    }
+    let mut clean = true;
+    for (mut child, progress) in running {
+        let status = child.wait()?;
+        if !status.success() {
+            let seed = std::fs::read_to_string(&progress).unwrap_or_default();
+            println!("boundaries: FOUND SOMETHING: --seed {} --count 1: {status}", seed.trim());
+            clean = false;
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    println!(
+        "boundaries: {} sequences from seed {} in {seconds:.0} s, {:.0} a second: {}",
+        options.count,
+        options.seed,
+        options.count as f64 / seconds,
+        if clean { "nothing was reached" } else { "something was" },
+    );
+    Ok(clean)
+}
+
+fn start(program: &Path, first: u64, count: u64, progress: &Path, calls: &str) -> Result<Child> {
+    let mut command = Command::new(program);
+    command.arg(first.to_string()).arg(count.to_string()).arg(progress).arg(calls);
+    command
+        // Memory that is kept until the end is no fault here, and leaks are looked for by
+        // ptrace, which not every place permits.
+        .env("ASAN_OPTIONS", "detect_leaks=0:abort_on_error=1:symbolize=1")
+        .env("RUST_BACKTRACE", "1")
+        .stdin(Stdio::null())
+        .spawn()
+        .with_context(|| program.display().to_string())
+}
+
+/// Builds the generator with the sanitizer; gives its path.
+fn build() -> Result<PathBuf> {
+    let folder = target().join("sanitized/address");
+    let status = cargo()
+        .args(["build", "--quiet", "--package", "boundaries", "--bin", "generator"])
+        .args(["--target", TRIPLE])
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTFLAGS", "-Zsanitizer=address")
+        .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
+        .env("CARGO_TARGET_DIR", &folder)
+        .status()
+        .context("cargo build")?;
+    if !status.success() {
+        bail!("the generator does not build");
+    }
+    Ok(folder.join(TRIPLE).join("debug/generator"))
+}
