@@ -15,6 +15,7 @@ mod inputs;
 mod packages;
 mod parity;
 mod prove;
+mod races;
 mod random;
 mod relocate;
 mod run;

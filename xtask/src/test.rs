@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::cargo::{self, cargo};
-use crate::{boundaries, examples, fuzz, packages, parity, prove};
+use crate::{boundaries, examples, fuzz, packages, parity, prove, races};
 
 /// How to test.
 #[derive(Args)]
@@ -87,6 +87,8 @@ pub fn execute(options: &Options) -> Result<bool> {
         } else {
             tally.skipped.push("prove: z3 is missing".into());
         }
+        tally.step("orders (loom)", races::orders);
+        tally.step("threads (ThreadSanitizer)", races::threads);
         tally.step("boundaries", || boundaries::execute(&boundaries::Options::short()));
         tally.step("fuzz", fuzz::short_run);
     }

@@ -6,19 +6,12 @@
 //! epochs: a guard shows the epoch in which it was taken, and garbage carries the
 //! epoch in which it became unreachable.
 
-use std::cell::Cell;
-use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
-/// The present. Each retirement begins a new epoch.
-static EPOCH: AtomicU64 = AtomicU64::new(1);
-/// What every thread with a guard shows.
-static THREADS: Mutex<Vec<Arc<Shown>>> = Mutex::new(Vec::new());
-/// What waits to be dropped.
-static GARBAGE: Mutex<Vec<Garbage>> = Mutex::new(Vec::new());
-/// How much of it there is; a hint that saves the lock.
-static WAITING: AtomicUsize = AtomicUsize::new(0);
+use super::sync::{Arc, AtomicU64, AtomicUsize, Mutex, Ordering, fence};
+
+#[cfg(not(loom))]
+pub use of_threads::{Guard, pin, retire};
 
 struct Garbage {
     /// Guards of this epoch or earlier ones may still use it.
@@ -29,93 +22,166 @@ struct Garbage {
 /// One thread's epoch, 0 while it holds no guard. On a cache line of its own.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shown(AtomicU64);
+pub struct Shown(AtomicU64);
 
-/// A thread's registration.
-struct Registration {
-    shown: Arc<Shown>,
-    guards: Cell<usize>,
+/// Epochs, who is in them, and what waits for them to end.
+pub struct Epochs {
+    /// Each retirement begins a new one.
+    present: AtomicU64,
+    /// What every thread with a guard shows.
+    threads: Mutex<Vec<Arc<Shown>>>,
+    garbage: Mutex<Vec<Garbage>>,
+    /// How much of it there is; a hint that saves the lock.
+    waiting: AtomicUsize,
 }
 
-impl Drop for Registration {
-    fn drop(&mut self) {
-        let mut threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.retain(|other| !Arc::ptr_eq(other, &self.shown));
+impl Epochs {
+    /// The first of them; nobody is in it.
+    #[cfg(not(loom))]
+    pub const fn new() -> Epochs {
+        Epochs {
+            present: AtomicU64::new(1),
+            threads: Mutex::new(Vec::new()),
+            garbage: Mutex::new(Vec::new()),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    /// The same; loom's have no constants.
+    #[cfg(loom)]
+    pub fn new() -> Epochs {
+        Epochs {
+            present: AtomicU64::new(1),
+            threads: Mutex::new(Vec::new()),
+            garbage: Mutex::new(Vec::new()),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    /// A place for a thread to show its epoch in.
+    pub fn register(&self) -> Arc<Shown> {
+        let shown = Arc::new(Shown::default());
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(shown.clone());
+        shown
+    }
+
+    /// The thread is no more, and holds no guard.
+    pub fn forget(&self, shown: &Arc<Shown>) {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|other| !Arc::ptr_eq(other, shown));
+    }
+
+    /// The thread takes its first guard.
+    #[inline(always)]
+    pub fn enter(&self, shown: &Shown) {
+        shown.0.store(self.present.load(Ordering::Acquire), Ordering::Relaxed);
+        // What is shown comes before whatever is looked up under the guard.
+        fence(Ordering::SeqCst);
+    }
+
+    /// The thread gives its last guard back.
+    #[inline(always)]
+    pub fn leave(&self, shown: &Shown) {
+        shown.0.store(0, Ordering::Release);
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.collect();
+        }
+    }
+
+    /// Drops something that nobody can reach any more, once nobody uses it any more.
+    pub fn retire(&self, unreachable: Box<dyn Send>) {
+        let epoch = self.present.fetch_add(1, Ordering::SeqCst);
+        self.garbage
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Garbage { epoch, _dropped_with_this: unreachable });
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.collect();
+    }
+
+    /// Drops what no guard can be using.
+    fn collect(&self) {
+        fence(Ordering::SeqCst);
+        let oldest = {
+            let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+            let shown = threads.iter().map(|shown| shown.0.load(Ordering::SeqCst));
+            shown.filter(|&epoch| epoch != 0).min().unwrap_or(u64::MAX)
+        };
+        let dropped: Vec<Garbage> = {
+            let mut garbage = self.garbage.lock().unwrap_or_else(PoisonError::into_inner);
+            garbage.extract_if(.., |garbage| garbage.epoch < oldest).collect()
+        };
+        self.waiting.fetch_sub(dropped.len(), Ordering::Relaxed);
+        // Outside the locks: what is dropped here may retire more.
+        drop(dropped);
     }
 }
 
-thread_local! {
-    static THREAD: Registration = {
-        let shown = Arc::new(Shown::default());
-        THREADS.lock().unwrap_or_else(PoisonError::into_inner).push(shown.clone());
-        Registration { shown, guards: Cell::new(0) }
-    };
-}
+/// The epochs of all threads of this process.
+#[cfg(not(loom))]
+mod of_threads {
+    use std::cell::Cell;
+    use std::marker::PhantomData;
 
-/// While it lives, what the holder finds in maps is not dropped.
-#[derive(Debug)]
-pub struct Guard {
-    _of_this_thread: PhantomData<*const ()>,
-}
+    use super::{Epochs, Shown};
+    use crate::maps::sync::Arc;
 
-/// Takes a guard. Guards nest; the first of a thread costs a few nanoseconds.
-pub fn pin() -> Guard {
-    THREAD.with(|thread| {
-        let guards = thread.guards.get();
-        thread.guards.set(guards + 1);
-        if guards == 0 {
-            thread.shown.0.store(EPOCH.load(Ordering::Acquire), Ordering::Relaxed);
-            // What is shown comes before whatever is looked up under the guard.
-            fence(Ordering::SeqCst);
+    static EPOCHS: Epochs = Epochs::new();
+
+    /// A thread's registration.
+    struct Registration {
+        shown: Arc<Shown>,
+        guards: Cell<usize>,
+    }
+
+    impl Drop for Registration {
+        fn drop(&mut self) {
+            EPOCHS.forget(&self.shown);
         }
-    });
-    Guard { _of_this_thread: PhantomData }
-}
+    }
 
-impl Drop for Guard {
-    fn drop(&mut self) {
+    thread_local! {
+        static THREAD: Registration =
+            Registration { shown: EPOCHS.register(), guards: Cell::new(0) };
+    }
+
+    /// While it lives, what the holder finds in maps is not dropped.
+    #[derive(Debug)]
+    pub struct Guard {
+        _of_this_thread: PhantomData<*const ()>,
+    }
+
+    /// Takes a guard. Guards nest; the first of a thread costs a few nanoseconds.
+    pub fn pin() -> Guard {
         THREAD.with(|thread| {
-            let guards = thread.guards.get() - 1;
-            thread.guards.set(guards);
+            let guards = thread.guards.get();
+            thread.guards.set(guards + 1);
             if guards == 0 {
-                thread.shown.0.store(0, Ordering::Release);
-                if WAITING.load(Ordering::Relaxed) > 0 {
-                    collect();
-                }
+                EPOCHS.enter(&thread.shown);
             }
         });
+        Guard { _of_this_thread: PhantomData }
+    }
+
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            THREAD.with(|thread| {
+                let guards = thread.guards.get() - 1;
+                thread.guards.set(guards);
+                if guards == 0 {
+                    EPOCHS.leave(&thread.shown);
+                }
+            });
+        }
+    }
+
+    /// Drops something that nobody can reach any more, once nobody uses it any more.
+    pub fn retire(unreachable: Box<dyn Send>) {
+        EPOCHS.retire(unreachable);
     }
 }
 
-/// Drops something that nobody can reach any more, once nobody uses it any more.
-pub(super) fn retire(unreachable: Box<dyn Send>) {
-    let epoch = EPOCH.fetch_add(1, Ordering::SeqCst);
-    GARBAGE
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(Garbage { epoch, _dropped_with_this: unreachable });
-    WAITING.fetch_add(1, Ordering::Relaxed);
-    collect();
-}
-
-/// Drops what no guard can be using.
-fn collect() {
-    fence(Ordering::SeqCst);
-    let oldest = {
-        let threads = THREADS.lock().unwrap_or_else(PoisonError::into_inner);
-        let shown = threads.iter().map(|shown| shown.0.load(Ordering::SeqCst));
-        shown.filter(|&epoch| epoch != 0).min().unwrap_or(u64::MAX)
-    };
-    let dropped: Vec<Garbage> = {
-        let mut garbage = GARBAGE.lock().unwrap_or_else(PoisonError::into_inner);
-        garbage.extract_if(.., |garbage| garbage.epoch < oldest).collect()
-    };
-    WAITING.fetch_sub(dropped.len(), Ordering::Relaxed);
-    // Outside the locks: what is dropped here may retire more.
-    drop(dropped);
-}
-
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicBool;
@@ -144,7 +210,7 @@ mod tests {
                 return;
             }
             std::thread::yield_now();
-            collect();
+            drop(pin());
         }
         panic!("never dropped");
     }

@@ -28,6 +28,7 @@ mod regions;
 mod ringbuf;
 mod spin;
 mod state;
+mod sync;
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 mod user;

@@ -4,8 +4,9 @@
 //! fewer host CPUs than threads a pure spin would waste the holder's time slice.
 //! (Linux holds its counterparts, `raw_res_spinlock`, with interrupts off.)
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use super::sync::{AtomicU32, Ordering, spin_loop, yield_now};
 
 /// Waits a little longer each time.
 pub struct Backoff(u32);
@@ -21,11 +22,11 @@ impl Backoff {
     pub fn wait(&mut self) {
         if self.0 < 7 {
             for _ in 0..1 << self.0 {
-                std::hint::spin_loop();
+                spin_loop();
             }
             self.0 += 1;
         } else {
-            std::thread::yield_now();
+            yield_now();
         }
     }
 }

@@ -13,14 +13,14 @@
 //! found nothing and sees the same count of unlinked elements as before has its
 //! answer, whatever writers did meanwhile.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-
 use crate::maps::spin::Backoff;
+use crate::maps::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// Slots of a bucket.
 pub const SLOTS: usize = 7;
 
 /// A bucket, exactly one cache line.
+#[derive(Default)]
 #[repr(C, align(64))]
 pub struct Bucket {
     state: AtomicU32,
@@ -28,7 +28,15 @@ pub struct Bucket {
     slots: [AtomicU64; SLOTS],
 }
 
+#[cfg(not(loom))]
 const _: () = assert!(size_of::<Bucket>() == 64);
+
+/// Before an element that has left its slot is filled anew: readers that still compare with
+/// it, or copy it, find that it left.
+#[inline(always)]
+pub fn before_filling() {
+    fence(Ordering::Release);
+}
 
 /// The tag of a hash: its upper half, never 0.
 #[inline(always)]
@@ -77,7 +85,7 @@ impl Bucket {
     }
 
     /// Bit `i` is set when slot `i` has this tag.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(loom)))]
     #[inline(always)]
     pub fn candidates(&self, tag: u32) -> u32 {
         let found: u32;
@@ -113,7 +121,7 @@ impl Bucket {
     }
 
     /// Bit `i` is set when slot `i` has this tag.
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(any(not(target_arch = "x86_64"), loom))]
     #[inline(always)]
     pub fn candidates(&self, tag: u32) -> u32 {
         let mut found = 0;
@@ -157,6 +165,18 @@ impl Bucket {
     pub fn changed_since(&self, before: u32) -> bool {
         fence(Ordering::Acquire);
         self.state.load(Ordering::Relaxed) >> 1 != before
+    }
+
+    /// Reads something of this chain's elements; `None` where an element left meanwhile, so
+    /// that what was read may be of two.
+    #[inline(always)]
+    pub fn unless_changed<T, E>(
+        &self,
+        read: impl FnOnce() -> Result<T, E>,
+    ) -> Option<Result<T, E>> {
+        let before = self.unlinked();
+        let found = read();
+        (found.is_err() || !self.changed_since(before)).then_some(found)
     }
 
     /// Whether the slot still has this content, after the element was read.

@@ -19,7 +19,7 @@ mod pool;
 mod table;
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::AtomicU32;
 
 use skep_abi::{Errno, flags};
 
@@ -196,8 +196,7 @@ impl Hash {
     /// Writes key and value of an element that no slot names.
     #[inline(always)]
     fn fill<K: Key>(&self, element: u32, key: K, value: &[u8], caller: Caller) {
-        // Readers that still compare with this element must find it gone from its slot.
-        fence(Ordering::Release);
+        bucket::before_filling();
         // SAFETY: the element has room for key and value, 8-byte aligned.
         unsafe { key.put(self.table.key(element)) };
         match &self.percpu {
@@ -424,12 +423,13 @@ impl Hash {
         let hash = key.hash(&self.table.seed);
         let home = self.table.home(hash);
         for _ in 0..TRIES {
-            let before = home.unlinked();
-            let place = self.table.find(key, hash).ok_or(Errno::ENOENT)?;
-            window();
-            self.copy_value(place.element(), out, locked)?;
-            if !home.changed_since(before) {
-                return Ok(());
+            let copy = || {
+                let place = self.table.find(key, hash).ok_or(Errno::ENOENT)?;
+                window();
+                self.copy_value(place.element(), out, locked)
+            };
+            if let Some(done) = home.unless_changed(copy) {
+                return done;
             }
         }
         let chain = home.lock();
