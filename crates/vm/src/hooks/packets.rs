@@ -52,7 +52,7 @@ pub struct Verdict {
 /// of a run of the same thread, from a printer say, on that run's vCPU.
 pub struct PacketHook {
     vm: Arc<Vm>,
-    runner: Runner,
+    runner: Box<Runner>,
 }
 
 /// Bytes in the contexts that programs see.
@@ -70,8 +70,8 @@ impl PacketHook {
     /// that takes no packets.
     pub fn new(vm: &Arc<Vm>, fd: RawFd) -> Result<PacketHook, PacketError> {
         let program = vm.program(fd).map_err(PacketError::Program)?;
-        let how = vm.how();
-        Ok(PacketHook { vm: vm.clone(), runner: PacketHook::runner(vm, program, how)? })
+        let runner = PacketHook::runner(vm, program, vm.how())?;
+        Ok(PacketHook { vm: vm.clone(), runner: Box::new(runner) })
     }
 
     fn runner(vm: &Vm, program: Arc<Program>, how: Option<How>) -> Result<Runner, PacketError> {
@@ -89,7 +89,7 @@ impl PacketHook {
     pub fn with_engine(mut self, engine: Engine, passes: Passes) -> PacketHook {
         let program = Arc::new(self.runner.program().uncompiled());
         if let Ok(runner) = PacketHook::runner(&self.vm, program, engine.how(passes)) {
-            self.runner = runner;
+            *self.runner = runner;
         }
         self
     }
