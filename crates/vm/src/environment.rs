@@ -74,8 +74,9 @@ impl Environment {
         self.printer.set(Box::new(printer));
     }
 
-    /// Prints a line of a program.
-    pub(crate) fn print(&self, text: &str) {
+    /// Prints a text, as a program's comes to the printer. One that the printer prints
+    /// itself follows when it has returned, and is lost where that goes on for too long.
+    pub fn print(&self, text: &str) {
         self.printer.print(text);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use skep_sys::{Command, Errno, Kernel, Linux, MapCreate, MapElem, MapFreeze, ProgLoad};
+use skep_sys::{Command, Errno, Kernel, Linux, MapCreate, MapElem, MapFreeze, Mapping, ProgLoad};
 use skep_vm::Vm;
 
 const HASH: u32 = 1;
@@ -54,9 +54,15 @@ fn update(kernel: &dyn Kernel, fd: i32) -> Result<u32, Errno> {
     }))
 }
 
+/// Maps one page.
+fn map(kernel: &dyn Kernel, fd: i32, offset: u64, writable: bool) -> Result<Mapping, Errno> {
+    // SAFETY: the fd is the kernel's, where it is one, and no test closes those.
+    unsafe { kernel.mmap(fd, offset, PAGE, writable) }
+}
+
 /// Maps one page; gives whether it could be written.
 fn mapped(kernel: &dyn Kernel, fd: i32, offset: u64, writable: bool) -> Result<bool, Errno> {
-    let mapping = kernel.mmap(fd, offset, PAGE, writable)?;
+    let mapping = map(kernel, fd, offset, writable)?;
     Ok(mapping.write(0, &[0]))
 }
 
@@ -106,8 +112,8 @@ fn a_map_that_is_mapped_to_be_written_is_not_frozen() {
     for kernel in kernels() {
         let (kernel, name) = (&*kernel, kernel.name());
         let fd = create(kernel, ARRAY, MMAPABLE).expect("a map");
-        let reading = kernel.mmap(fd, 0, PAGE, false).expect("a mapping");
-        let writing = kernel.mmap(fd, 0, PAGE, true).expect("a mapping");
+        let reading = map(kernel, fd, 0, false).expect("a mapping");
+        let writing = map(kernel, fd, 0, true).expect("a mapping");
         assert_eq!(freeze(kernel, fd), Err(Errno::EBUSY), "{name}");
         assert_eq!(update(kernel, fd), Ok(0), "{name}");
         drop(writing);
@@ -122,9 +128,10 @@ fn a_map_that_is_mapped_to_be_written_is_not_frozen() {
 fn numbers_that_are_no_fds_are_bad_ones() {
     let vm = Vm::with_cpus(1);
     for fd in [-1, i32::MIN, 3, i32::MAX] {
-        assert_eq!(vm.mmap(fd, 0, PAGE, false).err(), Some(Errno::EBADF));
-        assert_eq!(vm.poll(fd, Duration::ZERO), Err(Errno::EBADF));
+        assert_eq!(map(&vm, fd, 0, false).err(), Some(Errno::EBADF));
+        // SAFETY: the embedded kernel looks every number up, and none of these is open.
+        let (polled, ()) = unsafe { (vm.poll(fd, Duration::ZERO), vm.close(fd)) };
+        assert_eq!(polled, Err(Errno::EBADF));
         assert_eq!(vm.program(fd).err(), Some(Errno::EBADF));
-        vm.close(fd);
     }
 }

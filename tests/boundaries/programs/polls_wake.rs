@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use skep::Errno;
-use skep::sys::{Command, Kernel, MapCreate};
+use skep::sys::{Command, Fd, Kernel, MapCreate};
 use skep::vm::Vm;
 use skep::vm::hooks::PacketHook;
 
@@ -17,15 +17,16 @@ const RINGBUF: u32 = 27;
 const NO_WAKEUP: i32 = 1;
 const LONG: Duration = Duration::from_secs(3600);
 
-fn ring(kernel: &dyn Kernel) -> u32 {
+fn ring(vm: &Arc<Vm>) -> Fd {
+    let kernel: Arc<dyn Kernel> = vm.clone();
     let attr = MapCreate { map_type: RINGBUF, max_entries: 4096, ..MapCreate::default() };
-    kernel.bpf(&mut Command::MapCreate(attr)).expect("a ring")
+    Fd::open(&kernel, &mut Command::MapCreate(attr)).expect("a ring")
 }
 
-fn submitting(vm: &Arc<Vm>, ring: u32, flags: i32) -> PacketHook {
+fn submitting(vm: &Arc<Vm>, ring: &Fd, flags: i32) -> PacketHook {
     let program = tools::load(&**vm, 6, &[
         insn(0x7a, 10, 0, -8, 7),
-        insn(0x18, 1, 1, 0, ring as i32),
+        insn(0x18, 1, 1, 0, ring.raw()),
         insn(0, 0, 0, 0, 0),
         insn(0xbf, 2, 10, 0, 0),
         insn(0x07, 2, 0, 0, -8),
@@ -42,34 +43,32 @@ fn submitting(vm: &Arc<Vm>, ring: u32, flags: i32) -> PacketHook {
 pub fn main() {
     let vm = Arc::new(Vm::with_cpus(2));
     for _ in 0..200 {
-        let fd = ring(&*vm);
-        let mut hook = submitting(&vm, fd, 0);
+        let fd = ring(&vm);
+        let mut hook = submitting(&vm, &fd, 0);
         let (ready, waits) = channel();
         thread::scope(|scope| {
             for _ in 0..3 {
-                let (vm, ready) = (&vm, ready.clone());
+                let (fd, ready) = (&fd, ready.clone());
                 scope.spawn(move || {
                     ready.send(()).expect("somebody hears");
-                    assert_eq!(vm.poll(fd as i32, LONG), Ok(true));
+                    assert_eq!(fd.poll(LONG), Ok(true));
                 });
             }
             (0..3).for_each(|_| waits.recv().expect("three threads"));
             assert!(hook.run(&[0; 64]).is_ok());
         });
     }
-    let fd = ring(&*vm) as i32;
+    let fd = ring(&vm);
     let started = Instant::now();
-    assert_eq!(vm.poll(fd, Duration::from_millis(30)), Ok(false));
+    assert_eq!(fd.poll(Duration::from_millis(30)), Ok(false));
     assert!(started.elapsed() >= Duration::from_millis(30));
-    assert_eq!(vm.poll(fd, Duration::ZERO), Ok(false));
+    assert_eq!(fd.poll(Duration::ZERO), Ok(false));
     // Who is not told still finds it in the end.
-    let mut quiet = submitting(&vm, fd as u32, NO_WAKEUP);
+    let mut quiet = submitting(&vm, &fd, NO_WAKEUP);
     assert!(quiet.run(&[0; 64]).is_ok());
-    assert_eq!(vm.poll(fd, Duration::MAX), Ok(true));
-    // What is no ring, or nothing at all.
-    let array = tools::map(&*vm, 2, 8, 1, 0).expect("an array");
-    assert_eq!(vm.poll(array as i32, LONG), Err(Errno::EINVAL));
-    for fd in [-1, i32::MIN, i32::MAX] {
-        assert_eq!(vm.poll(fd, LONG), Err(Errno::EBADF));
-    }
+    assert_eq!(fd.poll(Duration::MAX), Ok(true));
+    // What is no ring.
+    let kernel: Arc<dyn Kernel> = vm;
+    let array = Fd::open(&kernel, &mut tools::creating(2, 8, 1, 0)).expect("an array");
+    assert_eq!(array.poll(LONG), Err(Errno::EINVAL));
 }
