@@ -7,6 +7,7 @@
 mod linux;
 mod maps;
 mod ours;
+mod packets;
 mod program;
 mod run;
 mod verify;
@@ -17,10 +18,11 @@ fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
     match name.as_str() {
         "maps" => maps::run(),
+        "packets" => packets::run(),
         "run" => run::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         "verify" => verify::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         _ => {
-            eprintln!("usage: skep-bench maps|run|verify");
+            eprintln!("usage: skep-bench maps|packets|run|verify");
             ExitCode::from(2)
         }
     }

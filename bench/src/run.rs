@@ -23,6 +23,7 @@ use skep_vm::jit::Passes;
 use crate::linux;
 use kernel::KernelReport;
 use measure::Row;
+pub use measure::median;
 
 /// Engines, in the order of [`Row::times`].
 const NAMES: [&str; 8] = [

@@ -3,6 +3,8 @@
 //! returns and what it computes does not depend on addresses.
 #![no_main]
 
+use std::sync::Arc;
+
 use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 use skep_abi::{MapType, ProgType};
@@ -57,8 +59,9 @@ type After = (Result<Verdict, PacketError>, Vec<u8>, Vec<Vec<u8>>);
 
 /// Runs it in a kernel of its own; `None` where it is no program. Who keeps the kernel
 /// and the packet's buffer keeps others from lying at their addresses.
-fn run(input: &Input, engine: Engine) -> Option<(After, Vm, PacketHook)> {
+fn run(input: &Input, engine: Engine) -> Option<(After, Arc<Vm>, PacketHook)> {
     let vm = Vm::with_cpus(1).with_budget(5_000).unverified().with_engine(engine);
+    let vm = Arc::new(vm);
     vm.environment().seed(1);
     vm.environment().set_time(Some(1));
     let mut maps = Vec::new();
@@ -87,7 +90,7 @@ fn run(input: &Input, engine: Engine) -> Option<(After, Vm, PacketHook)> {
     };
     let fd = vm.bpf(&mut Command::ProgLoad(Box::new(load))).ok()?;
     let mut hook = PacketHook::new(&vm, fd as RawFd).ok()?;
-    let verdict = hook.run(&vm, &input.packet);
+    let verdict = hook.run(&input.packet);
     let values = [0, 2].map(|map| {
         let mut value = vec![0; MAPS[map].2 as usize];
         let attr = MapElem {

@@ -11,6 +11,8 @@ use crate::{cargo, verify};
 pub enum What {
     /// The embedded maps beside Linux's
     Maps,
+    /// What a packet costs besides its program, by program type, and TEST_RUN beside Linux's
+    Packets,
     /// Compiled programs beside Linux's JIT, rbpf and native code
     Run {
         /// `--quick`, `--only PART`, `--write docs/performance.md`: see `bench/src/run.rs`
@@ -30,13 +32,14 @@ pub fn execute(what: &What) -> Result<bool> {
     let bench = cargo::build("skep-bench")?;
     let name = match what {
         What::Maps => "maps",
+        What::Packets => "packets",
         What::Run { .. } => "run",
         What::Verify => "verify",
     };
     let mut command = std::process::Command::new(bench);
     command.arg(name);
     match what {
-        What::Maps => {}
+        What::Maps | What::Packets => {}
         What::Run { arguments } => {
             command.args(arguments);
         }

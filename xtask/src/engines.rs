@@ -140,13 +140,13 @@ fn random(options: &Options) -> Result<Tally> {
 }
 
 /// A program that nobody accepted, on a few packets.
-fn run_wild(vm: &Vm, fd: RawFd, maps: &[MapPlace], seed: u64) {
+fn run_wild(vm: &Arc<Vm>, fd: RawFd, maps: &[MapPlace], seed: u64) {
     let mut random = Random::new(seed);
     let Ok(mut hook) = PacketHook::new(vm, fd) else { return };
     for _ in 0..4 {
         maps.iter().for_each(|map| fill(vm, &map.elements(), &mut random));
         // A trap is as good as a verdict.
-        let _ = hook.run(vm, &random.frame());
+        let _ = hook.run(&random.frame());
     }
 }
 
@@ -198,7 +198,7 @@ fn clear(vm: &Vm, map: &Map) {
 /// Runs a program on all engines; they see the same packets, maps, clock and random
 /// numbers.
 fn compare(
-    vm: &Vm,
+    vm: &Arc<Vm>,
     fd: RawFd,
     maps: &[Map],
     name: &str,
@@ -219,12 +219,12 @@ fn compare(
             let seed = seed ^ input << 32;
             let mut random = Random::new(seed);
             vm.environment().seed(seed);
-            vm.environment().set_time(Some(seed));
+            hook.set_time(Some(seed));
             for map in maps {
                 clear(vm, map);
                 fill(vm, map, &mut random);
             }
-            let verdict = match hook.run(vm, &random.frame()) {
+            let verdict = match hook.run(&random.frame()) {
                 Ok(verdict) => Ok(verdict.retval),
                 Err(PacketError::OutOfBudget) => {
                     tally.out_of_budget += 1;

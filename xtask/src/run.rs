@@ -189,7 +189,7 @@ fn compare_object(
                 writeln!(tally.report, "{name}: interpreted: {error}")?;
             }
             tally.interpreted[engine] +=
-                usize::from(loaded.is_some_and(|program| program.compiled().is_none()));
+                usize::from(loaded.is_some_and(|program| program.checks().is_none()));
         }
     }
     Ok(())

@@ -229,7 +229,15 @@ fn load_one(vm: &Arc<Vm>, object: &Object, name: &str) -> Result<Skep, String> {
 }
 
 /// Runs a program on random packets, with random elements in its maps.
-fn run(vm: &Vm, fd: RawFd, name: &str, maps: &[Map], seed: u64, inputs: u64, tally: &mut Tally) {
+fn run(
+    vm: &Arc<Vm>,
+    fd: RawFd,
+    name: &str,
+    maps: &[Map],
+    seed: u64,
+    inputs: u64,
+    tally: &mut Tally,
+) {
     let mut random = Random::new(seed);
     let Ok(mut hook) = PacketHook::new(vm, fd) else {
         return tally.leave("a program type that the embedded kernel does not run");
@@ -237,7 +245,7 @@ fn run(vm: &Vm, fd: RawFd, name: &str, maps: &[Map], seed: u64, inputs: u64, tal
     vm.environment().seed(seed);
     for _ in 0..inputs {
         maps.iter().for_each(|map| fill(vm, map, &mut random));
-        match hook.run(vm, &random.frame()) {
+        match hook.run(&random.frame()) {
             Ok(_) => {}
             Err(PacketError::OutOfBudget) => tally.out_of_budget += 1,
             Err(PacketError::Trapped(trap)) => match trap.kind {
@@ -252,7 +260,12 @@ fn run(vm: &Vm, fd: RawFd, name: &str, maps: &[Map], seed: u64, inputs: u64, tal
                     break;
                 }
             },
-            Err(PacketError::Program(_) | PacketError::TooShort(_)) => {}
+            Err(
+                PacketError::Program(_)
+                | PacketError::TooShort(_)
+                | PacketError::TooLong(_)
+                | PacketError::Vcpu(_),
+            ) => {}
         }
         tally.runs += 1;
     }

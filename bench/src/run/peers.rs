@@ -11,10 +11,8 @@ use object::{Object, ObjectSection};
 use skep_isa::{Insn, Slot, decode};
 use skep_vm::interp::Outcome;
 use skep_vm::jit::{
-    Checks, Code, Options, Passes, Source, State, compile, compile_unchecked, optimise,
+    Checks, Code, CodeStack, Options, Passes, Source, State, compile, compile_unchecked, optimise,
 };
-use skep_vm::mem::stack::Stack;
-use skep_vm::mem::value::{Kind, Region};
 
 use crate::linux;
 
@@ -169,7 +167,7 @@ impl Engine for Linux {
 /// Our compiler.
 pub struct Skep {
     code: Code,
-    stack: Stack,
+    stack: CodeStack,
 }
 
 impl Skep {
@@ -178,12 +176,12 @@ impl Skep {
         // SAFETY: Linux's verifier takes these programs, which run on the packet that
         // its context names.
         let code = unsafe { compile_unchecked(&insns(code)?, passes) }?;
-        Ok(Skep { code, stack: Stack::new() })
+        Ok(Skep { code, stack: CodeStack::default() })
     }
 
     /// With every check.
     pub fn guarded(code: &[u8], passes: Passes) -> Result<Skep> {
-        Ok(Skep { code: compile(&insns(code)?, passes)?, stack: Stack::new() })
+        Ok(Skep { code: compile(&insns(code)?, passes)?, stack: CodeStack::default() })
     }
 
     /// Its machine code.
@@ -205,13 +203,12 @@ impl Skep {
         ((0..5).map(time).fold(f64::INFINITY, f64::min), self.code.bytes().len())
     }
 
-    fn state(stack: &mut Stack, memory: &LowMemory) -> State<'static> {
-        // SAFETY: mapped until the process ends; no reference to it is alive in a run.
-        let region = unsafe { Region::new(memory.start, MAPPED as u32, Kind::Memory, true) };
+    fn state(stack: &mut CodeStack, memory: &LowMemory) -> State<'static> {
         // SAFETY: the stack lives in the engine, which outlives every state that it
         // makes; states are used up within `once` and `time`.
-        let stack: &'static mut Stack = unsafe { &mut *std::ptr::from_mut(stack) };
-        State::new(stack, Some(region), u64::MAX)
+        let stack: &'static mut CodeStack = unsafe { &mut *std::ptr::from_mut(stack) };
+        // SAFETY: mapped until the process ends; no reference to it is alive in a run.
+        unsafe { State::bare(stack, memory.start, MAPPED as u32, u64::MAX) }
     }
 }
 

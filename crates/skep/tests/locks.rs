@@ -29,7 +29,7 @@ fn loaded(vm: &Arc<Vm>, change: impl FnOnce(&mut Linked)) -> Skep {
     load(&linked, &target, &kernel, &Options::default()).expect("the object loads")
 }
 
-fn hook(vm: &Vm, skep: &Skep, engine: Engine) -> PacketHook {
+fn hook(vm: &Arc<Vm>, skep: &Skep, engine: Engine) -> PacketHook {
     let program = skep.program("lock_count").expect("a program of this name");
     let hook = PacketHook::new(vm, program.fd().raw()).expect("it takes packets");
     hook.with_engine(engine, Passes::ALL)
@@ -53,10 +53,9 @@ fn what_two_cpus_count_under_a_lock_adds_up() {
             thread::scope(|scope| {
                 for engine in [first, second] {
                     let mut hook = hook(&vm, &skep, engine);
-                    let vm = &vm;
                     scope.spawn(move || {
                         for _ in 0..PACKETS {
-                            assert_eq!(hook.run(vm, &FRAME).map(|verdict| verdict.retval), Ok(2));
+                            assert_eq!(hook.run(&FRAME).map(|verdict| verdict.retval), Ok(2));
                         }
                     });
                 }
@@ -78,7 +77,7 @@ fn a_system_call_with_the_flag_leaves_the_lock_usable() {
             let value = [u64::MAX, first, 0].map(u64::to_ne_bytes).concat();
             map.update(&[0; 4], &value, flags).expect("an update");
             assert_eq!(total(&skep), [u32::MAX.into(), first, 0]);
-            assert_eq!(hook.run(&vm, &FRAME).map(|verdict| verdict.retval), Ok(2));
+            assert_eq!(hook.run(&FRAME).map(|verdict| verdict.retval), Ok(2));
             assert_eq!(total(&skep)[1], first + 1);
         }
     }
@@ -98,8 +97,8 @@ fn a_lock_that_is_never_given_back_ends_the_run_that_waits() {
             }
         });
         let mut hook = hook(&vm, &skep, engine);
-        assert_eq!(hook.run(&vm, &FRAME).map(|verdict| verdict.retval), Ok(2));
-        let Err(PacketError::Trapped(trap)) = hook.run(&vm, &FRAME) else {
+        assert_eq!(hook.run(&FRAME).map(|verdict| verdict.retval), Ok(2));
+        let Err(PacketError::Trapped(trap)) = hook.run(&FRAME) else {
             panic!("{engine:?}: the lock was taken twice");
         };
         let why = trap.to_string();

@@ -8,15 +8,17 @@ mod perf_map;
 
 use std::sync::Arc;
 
+use crate::Vm;
 use crate::hooks::Context;
 use crate::interp::{Outcome, Run};
 use crate::jit::host::{self, Native};
 use crate::jit::{
     Checks, Code, JitError, MachineCode, Passes, State, compile_program, list_program,
 };
+use crate::mem::stack::Stack;
 use crate::mem::value::{Region, Value};
 use crate::program::Program;
-use crate::{Vcpu, Vm};
+use crate::vcpus::{Lease, NoVcpu, Vcpus};
 
 /// What runs programs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -91,61 +93,110 @@ impl Program {
         self.code.get().and_then(|code| code.as_ref().err())
     }
 
-    /// Its compiled code, where it was compiled.
-    pub fn compiled(&self) -> Option<&Arc<Code>> {
+    /// Its compiled code, where it was compiled. It is no one's to run but the kernel's: what
+    /// it was verified for is not checked again.
+    pub(crate) fn compiled(&self) -> Option<&Arc<Code>> {
         self.code.get().and_then(|code| code.as_ref().ok())
+    }
+
+    /// What its compiled code checks, where it was compiled.
+    pub fn checks(&self) -> Option<Checks> {
+        self.compiled().map(|code| code.checks())
     }
 }
 
-/// A program made ready to run on a context, again and again.
-pub(crate) struct Runner<'r> {
-    run: Run<'r>,
-    state: State<'r>,
+/// A program made ready to run on a context, again and again, with a stack of its own.
+///
+/// Between runs it holds neither a vCPU nor a guard of what is found in maps, and may go to
+/// another thread: see [`Runner::lease`].
+pub(crate) struct Runner {
+    run: Run<'static>,
+    state: State<'static>,
     program: Arc<Program>,
-    /// The program's own code; `None` where it is interpreted.
+    how: Option<How>,
+    /// The program's own code, from the first run on; `None` where it is interpreted.
     code: Option<Arc<Code>>,
+    prepared: bool,
     arguments: [Value; 2],
     budget: u64,
 }
 
-impl<'r> Runner<'r> {
-    /// Runs `program` with these in r1 and r2; without `how` it is interpreted.
+/// A runner while its thread holds a vCPU.
+pub(crate) struct Running<'r, 'v> {
+    runner: &'r mut Runner,
+    /// Given back after the runner's guard.
+    _lease: Lease<'v>,
+}
+
+impl Runner {
+    /// To run `program` with these in r1 and r2; without `how` it is interpreted.
     pub fn new(
-        vm: &'r Vm,
+        vm: &Vm,
         how: Option<How>,
-        program: &Arc<Program>,
-        vcpu: &'r mut Vcpu,
-        context: &'r mut dyn Context,
+        program: Arc<Program>,
+        mut stack: Box<Stack>,
+        context: Box<dyn Context>,
         arguments: [Value; 2],
-    ) -> Runner<'r> {
-        let mut state = State::on(&mut vcpu.stack);
-        state.cpu = vcpu.id.into();
-        let (stack, cpu, budget) = (&mut vcpu.stack, vcpu.id, vm.budget());
-        let run = Run::new(vm.environment(), program.clone(), stack, context, cpu, budget);
-        let mut run = run.asserting_facts(vm.asserts());
-        let code = how.and_then(|how| program.code(how)).cloned();
-        if let (Some(code), Some(how)) = (&code, how) {
-            run.native = Some(Native::new(code, how, arguments[0]));
-        }
-        Runner { run, state, program: program.clone(), code, arguments, budget }
+    ) -> Runner {
+        let (state, budget) = (State::on(&mut stack), vm.budget());
+        let run = Run::new(vm.shared_environment(), program.clone(), stack, context, 0, budget);
+        let run = run.asserting_facts(vm.asserts());
+        let (code, prepared) = (None, false);
+        Runner { run, state, program, how, code, prepared, arguments, budget }
     }
 
     /// Lets it use memory besides what its context and its maps hold.
-    pub fn with_memory(mut self, memory: Option<Region>) -> Runner<'r> {
+    pub fn with_memory(mut self, memory: Option<Region>) -> Runner {
         self.run.memory = memory;
         self
     }
 
-    /// Runs it once.
+    /// The stack and the context, for another runner.
+    pub fn into_parts(self) -> (Box<Stack>, Box<dyn Context>) {
+        self.run.into_parts()
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    /// What the program runs on.
+    pub fn context(&self) -> &dyn Context {
+        &*self.run.context
+    }
+
+    /// What the program runs on, to change it between runs.
+    pub fn context_mut(&mut self) -> &mut dyn Context {
+        &mut *self.run.context
+    }
+
+    /// Has its runs see this time, or that of the kernel.
+    pub fn set_time(&mut self, ns: Option<u64>) {
+        self.run.time = ns;
+    }
+
+    /// Takes a vCPU to run on. What it takes besides goes with that.
+    ///
+    /// # Errors
+    /// There is none for this thread.
     #[inline]
-    pub fn run(&mut self) -> Outcome {
-        if let Some(code) = &self.code {
-            let (run, state) = (&mut self.run, &mut self.state);
-            if let Some(outcome) = host::execute(run, state, code, self.arguments, self.budget) {
-                return outcome;
-            }
+    pub fn lease<'r, 'v>(&'r mut self, vcpus: &'v Vcpus) -> Result<Running<'r, 'v>, NoVcpu> {
+        let lease = vcpus.lease()?;
+        if !self.prepared {
+            self.prepare();
         }
-        self.interpret()
+        self.run.cpu = lease.cpu();
+        self.state.cpu = lease.cpu().into();
+        Ok(Running { runner: self, _lease: lease })
+    }
+
+    #[cold]
+    fn prepare(&mut self) {
+        self.prepared = true;
+        let Some(how) = self.how else { return };
+        self.code = self.program.code(how).cloned();
+        self.run.native = self.code.as_ref().map(|code| Native::new(code, how, self.arguments[0]));
     }
 
     #[cold]
@@ -156,5 +207,41 @@ impl<'r> Runner<'r> {
         self.run.restart(&self.program, self.budget);
         self.run.native = native;
         outcome
+    }
+}
+
+impl Running<'_, '_> {
+    /// Runs the program once.
+    #[inline]
+    pub fn run(&mut self) -> Outcome {
+        let runner = &mut *self.runner;
+        if let Some(code) = &runner.code {
+            let (run, state) = (&mut runner.run, &mut runner.state);
+            let outcome = host::execute(run, state, code, runner.arguments, runner.budget);
+            if let Some(outcome) = outcome {
+                return outcome;
+            }
+        }
+        runner.interpret()
+    }
+}
+
+impl Drop for Running<'_, '_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(native) = &mut self.runner.run.native {
+            native.release();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Runner;
+
+    #[test]
+    fn an_idle_runner_may_go_to_another_thread() {
+        fn sends<T: Send>() {}
+        sends::<Runner>();
     }
 }

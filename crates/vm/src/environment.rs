@@ -1,12 +1,10 @@
 //! What a run sees of the world besides its context: time, chance, and where its
-//! messages go.
+//! messages go. A hook may have a clock of its own for its runs.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Receives what programs print.
-type Printer = dyn FnMut(&str) + Send;
+use crate::printer::Printer;
 
 /// Time, chance and output of a kernel's runs.
 pub struct Environment {
@@ -14,20 +12,20 @@ pub struct Environment {
     fixed_time: AtomicU64,
     started: Instant,
     random: AtomicU64,
-    printer: Mutex<Box<Printer>>,
+    printer: Printer,
     cpus: u32,
 }
 
 impl Environment {
     /// The machine's clock, a random seed, `cpus` vCPUs; prints nothing.
-    pub fn new(cpus: u32) -> Environment {
+    pub(crate) fn new(cpus: u32) -> Environment {
         let seed =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_nanos() as u64);
         Environment {
             fixed_time: AtomicU64::new(0),
             started: Instant::now(),
             random: AtomicU64::new(seed | 1),
-            printer: Mutex::new(Box::new(|_| {})),
+            printer: Printer::default(),
             cpus,
         }
     }
@@ -37,12 +35,13 @@ impl Environment {
         self.cpus
     }
 
-    /// Stops the clock at `ns`, or lets it run again.
+    /// Stops the clock at `ns`, or lets it run again, for all runs that have no clock of
+    /// their own.
     pub fn set_time(&self, ns: Option<u64>) {
         self.fixed_time.store(ns.map_or(0, |ns| ns.max(1)), Relaxed);
     }
 
-    /// The time that `bpf_ktime_get_ns` gives.
+    /// The time that `bpf_ktime_get_ns` gives in a run without a clock of its own.
     pub fn now(&self) -> u64 {
         match self.fixed_time.load(Relaxed) {
             0 => monotonic().unwrap_or_else(|| self.started.elapsed().as_nanos() as u64),
@@ -65,14 +64,20 @@ impl Environment {
         (word.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
     }
 
-    /// Sends what `bpf_trace_printk` prints to `printer`.
+    /// Sends what `bpf_trace_printk` prints to `printer`, from the next message on.
+    ///
+    /// It is called with one message at a time, in their order. It may run programs of this
+    /// kernel: what they print follows when it has returned. How deeply such runs nest is
+    /// bounded ([`MOST_NESTED`](crate::MOST_NESTED)). It may set another printer. When
+    /// it panics it stays the printer.
     pub fn set_printer(&self, printer: impl FnMut(&str) + Send + 'static) {
-        *self.printer.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(printer);
+        self.printer.set(Box::new(printer));
     }
 
-    /// Prints a line of a program.
+    /// Prints a text, as a program's comes to the printer. One that the printer prints
+    /// itself follows when it has returned, and is lost where that goes on for too long.
     pub fn print(&self, text: &str) {
-        (self.printer.lock().unwrap_or_else(PoisonError::into_inner))(text);
+        self.printer.print(text);
     }
 }
 

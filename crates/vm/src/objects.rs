@@ -14,7 +14,7 @@ use crate::maps::{Map, MapObject, grace};
 use crate::program::Program;
 
 /// A map with what user space knows of it.
-pub struct MapHandle {
+pub(crate) struct MapHandle {
     /// Its storage.
     pub map: Arc<Map>,
     /// Id.
@@ -35,7 +35,7 @@ pub struct MapHandle {
 
 /// What programs that share a program array have in common (`struct bpf_map_owner`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Owner {
+pub(crate) struct Owner {
     prog_type: ProgType,
     expected_attach_type: u32,
     xdp_has_frags: bool,
@@ -146,7 +146,7 @@ impl MapHandle {
 }
 
 /// Loaded BTF.
-pub struct BtfObject {
+pub(crate) struct BtfObject {
     /// Id.
     pub id: u32,
     /// The bytes as they were loaded.
@@ -155,18 +155,22 @@ pub struct BtfObject {
     pub types: Arc<Btf>,
 }
 
+/// A map and what its fd may do.
+#[derive(Clone)]
+pub(crate) struct MapFd {
+    /// The map.
+    pub map: Arc<MapHandle>,
+    /// MAP_LOOKUP_ELEM and its like are allowed.
+    pub readable: bool,
+    /// MAP_UPDATE_ELEM and its like are allowed.
+    pub writable: bool,
+}
+
 /// What an fd is.
 #[derive(Clone)]
-pub enum Object {
-    /// A map and the rights of this fd.
-    Map {
-        /// The map.
-        map: Arc<MapHandle>,
-        /// MAP_LOOKUP_ELEM and its like are allowed.
-        readable: bool,
-        /// MAP_UPDATE_ELEM and its like are allowed.
-        writable: bool,
-    },
+pub(crate) enum Object {
+    /// A map.
+    Map(MapFd),
     /// A program.
     Prog(Arc<Program>),
     /// BTF.
@@ -177,7 +181,7 @@ pub enum Object {
 
 /// The tables of fds, ids and pins.
 #[derive(Default)]
-pub struct Objects {
+pub(crate) struct Objects {
     fds: BTreeMap<RawFd, Object>,
     pins: HashMap<Vec<u8>, Object>,
     maps: Ids<MapHandle>,
@@ -187,7 +191,7 @@ pub struct Objects {
 }
 
 /// Objects by id. Ids go up and are not given twice; what nobody holds is gone.
-pub struct Ids<T> {
+pub(crate) struct Ids<T> {
     table: BTreeMap<u32, std::sync::Weak<T>>,
     next: u32,
 }
@@ -264,8 +268,16 @@ impl Objects {
     /// # Errors
     /// `EBADF`; `EINVAL` where it is something else.
     pub fn map(&self, fd: u32) -> Result<Arc<MapHandle>, Errno> {
+        Ok(self.map_fd(fd)?.map)
+    }
+
+    /// The map behind an fd, and the fd's rights.
+    ///
+    /// # Errors
+    /// `EBADF`; `EINVAL` where it is something else.
+    pub fn map_fd(&self, fd: u32) -> Result<MapFd, Errno> {
         match self.get(fd)? {
-            Object::Map { map, .. } => Ok(map.clone()),
+            Object::Map(map) => Ok(map.clone()),
             _ => Err(Errno::EINVAL),
         }
     }

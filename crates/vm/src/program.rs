@@ -13,29 +13,29 @@ use crate::objects::MapHandle;
 /// What PROG_LOAD made.
 pub struct Program {
     /// Program type.
-    pub prog_type: ProgType,
+    pub(crate) prog_type: ProgType,
     /// Number of the attach type it expects.
-    pub expected_attach_type: u32,
+    pub(crate) expected_attach_type: u32,
     /// `prog_flags` of its load.
-    pub flags: u32,
+    pub(crate) flags: u32,
     /// Instructions, one for each slot. Maps are named by their index in `maps`.
-    pub insns: Box<[Insn]>,
+    pub(crate) insns: Box<[Insn]>,
     /// Maps that the instructions use.
-    pub maps: Box<[Arc<MapHandle>]>,
+    pub(crate) maps: Box<[Arc<MapHandle>]>,
     /// Name, zero-terminated.
-    pub name: [u8; 16],
+    pub(crate) name: [u8; 16],
     /// Id.
-    pub id: u32,
+    pub(crate) id: u32,
     /// Id of its BTF, or 0.
-    pub btf_id: u32,
+    pub(crate) btf_id: u32,
     /// What the verifier proved of it; `None` for a program that was never verified.
-    pub proof: Option<Arc<Proof>>,
+    pub(crate) proof: Option<Arc<Proof>>,
     /// Its compiled code, or why there is none; made at its first run.
     pub(crate) code: OnceLock<Result<Arc<Code>, JitError>>,
 }
 
 /// What the verifier proved, and the maps that it speaks of.
-pub struct Proof {
+pub(crate) struct Proof {
     /// The verdict.
     pub verified: Verified,
     /// The map of each of its [`skep_verify::Facts::maps`]; `None` for one that stands
@@ -80,7 +80,7 @@ impl ProgramError {
 }
 
 /// Instructions and the maps that they name by index.
-pub type LinkedCode = (Box<[Insn]>, Box<[Arc<MapHandle>]>);
+pub(crate) type LinkedCode = (Box<[Insn]>, Box<[Arc<MapHandle>]>);
 
 /// Decodes slots and replaces fds by indices into the list of maps.
 ///
@@ -88,7 +88,7 @@ pub type LinkedCode = (Box<[Insn]>, Box<[Arc<MapHandle>]>);
 ///
 /// # Errors
 /// The first slot that is no instruction, or whose map is none.
-pub fn link(
+pub(crate) fn link(
     slots: &[Slot],
     map: impl Fn(i32) -> Result<Arc<MapHandle>, Errno>,
     map_at: impl Fn(i32) -> Result<Arc<MapHandle>, Errno>,
@@ -116,6 +116,21 @@ pub fn link(
 }
 
 impl Program {
+    /// Its type.
+    pub fn prog_type(&self) -> ProgType {
+        self.prog_type
+    }
+
+    /// Its instructions, one for each slot.
+    pub fn insns(&self) -> &[Insn] {
+        &self.insns
+    }
+
+    /// Whether the verifier accepted it; it was not asked otherwise.
+    pub fn is_verified(&self) -> bool {
+        self.proof.is_some()
+    }
+
     /// The instructions in the form that a dump shows: maps by their ids.
     pub fn dump(&self) -> Vec<u8> {
         let mut insns = self.insns.to_vec();

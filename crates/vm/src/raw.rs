@@ -6,15 +6,23 @@ use skep_abi::{Errno, ProgType};
 use skep_isa::Slot;
 
 use crate::Vm;
-use crate::engine::Runner;
-use crate::hooks::NoContext;
 use crate::interp::Outcome;
 use crate::mem::packet::PacketMemory;
 use crate::mem::value::{Kind, Value};
 use crate::program::{Program, ProgramError, link};
+use crate::vcpus::NoVcpu;
+use crate::workspaces::{Place, Workspace};
 
 /// Why bare instructions were not run.
-pub type RawError = ProgramError;
+#[derive(Debug, thiserror::Error)]
+pub enum RawError {
+    /// They are no program.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The thread got no vCPU.
+    #[error(transparent)]
+    Vcpu(#[from] NoVcpu),
+}
 
 /// The memory that a raw run works on.
 pub struct RawMemory {
@@ -40,7 +48,7 @@ impl RawMemory {
 /// where there is none. Nothing verifies them.
 ///
 /// # Errors
-/// They are no program.
+/// They are no program, or there is no vCPU for this thread.
 pub fn run_raw(vm: &Vm, slots: &[Slot], memory: &mut RawMemory) -> Result<Outcome, RawError> {
     let no_map = |_fd: i32| Err(Errno::EBADF);
     let (insns, maps) = link(slots, no_map, no_map)?;
@@ -61,14 +69,10 @@ pub fn run_raw(vm: &Vm, slots: &[Slot], memory: &mut RawMemory) -> Result<Outcom
         len => memory.memory.region(0, len, true).with_kind(Kind::Memory).pointer(0),
     };
     let length = Value::scalar(memory.len as u64);
-    let mut vcpu = vm.vcpu();
-    let vcpu = &mut *vcpu;
-    vcpu.stack.clear();
-    let mut context = NoContext;
     let memory = Some(pointer.region()).filter(|_| memory.len > 0);
     // What runs once is not worth compiling unless that is asked for.
     let how = vm.how().filter(|how| how.guarded);
-    let program = Arc::new(program);
-    let runner = Runner::new(vm, how, &program, vcpu, &mut context, [pointer, length]);
-    Ok(runner.with_memory(memory).run())
+    let mut workspace = Workspace::new(vm, Place::Nothing);
+    workspace.clear_stack();
+    Ok(workspace.run(how, &Arc::new(program), [pointer, length], memory, 1)?)
 }

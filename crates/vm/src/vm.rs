@@ -1,7 +1,7 @@
 //! The embedded kernel as a [`Kernel`]: what stands below the seam instead of Linux.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use skep_abi::Capabilities;
 use skep_btf::Btf;
@@ -10,10 +10,11 @@ use skep_sys::{Command, Errno, Host, Kernel, Mapping, RawFd};
 use crate::engine::{Engine, How};
 use crate::environment::Environment;
 use crate::jit::Passes;
-use crate::mem::stack::Stack;
 use crate::objects::{Object, Objects};
 use crate::program::Program;
 use crate::syscall;
+use crate::vcpus::{MOST_CPUS, Vcpus};
+use crate::workspaces::Workspaces;
 
 /// Instructions that a run may execute unless told otherwise.
 pub const DEFAULT_BUDGET: u64 = 1 << 32;
@@ -23,9 +24,10 @@ static OWN_TYPES: OnceLock<Option<Arc<Btf>>> = OnceLock::new();
 
 /// A kernel for eBPF in user space.
 pub struct Vm {
-    pub(crate) env: Environment,
+    pub(crate) env: Arc<Environment>,
     pub(crate) objects: Mutex<Objects>,
-    vcpus: Mutex<Vec<Vcpu>>,
+    vcpus: Vcpus,
+    workspaces: Workspaces,
     host: Host,
     budget: u64,
     memory_limit: u64,
@@ -35,21 +37,6 @@ pub struct Vm {
     engine: Engine,
     passes: Passes,
     types: OnceLock<Option<Arc<Btf>>>,
-}
-
-/// A virtual CPU: who holds one may run programs, and owns its slot of per-CPU
-/// values meanwhile.
-pub struct Vcpu {
-    /// Its number, from 0.
-    pub id: u32,
-    /// The stack of programs that run on it.
-    pub stack: Stack,
-}
-
-/// A vCPU that goes back to its kernel when dropped.
-pub struct HeldVcpu<'v> {
-    vm: &'v Vm,
-    vcpu: Option<Vcpu>,
 }
 
 impl Default for Vm {
@@ -64,15 +51,15 @@ impl Vm {
         Vm::with_cpus(skep_sys::possible_cpus())
     }
 
-    /// A kernel with `cpus` vCPUs.
+    /// A kernel with `cpus` vCPUs: at least one, and at most [`MOST_CPUS`], as many as Linux
+    /// can be built for.
     pub fn with_cpus(cpus: u32) -> Vm {
-        let cpus = cpus.max(1);
-        // The lowest number is taken first, so that one thread always runs on CPU 0.
-        let vcpus = (0..cpus).rev().map(|id| Vcpu { id, stack: Stack::new() }).collect();
+        let cpus = cpus.clamp(1, MOST_CPUS);
         Vm {
-            env: Environment::new(cpus),
+            env: Arc::new(Environment::new(cpus)),
             objects: Mutex::default(),
-            vcpus: Mutex::new(vcpus),
+            vcpus: Vcpus::new(cpus),
+            workspaces: Workspaces::default(),
             host: Host::default(),
             budget: DEFAULT_BUDGET,
             memory_limit: quarter_of_memory(),
@@ -148,6 +135,10 @@ impl Vm {
         &self.env
     }
 
+    pub(crate) fn shared_environment(&self) -> Arc<Environment> {
+        self.env.clone()
+    }
+
     /// Instructions that a run may execute.
     pub fn budget(&self) -> u64 {
         self.budget
@@ -206,15 +197,12 @@ impl Vm {
         self.objects().open(Object::Foreign)
     }
 
-    /// Takes a vCPU; waits where all are taken.
-    pub fn vcpu(&self) -> HeldVcpu<'_> {
-        loop {
-            let free = self.vcpus.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            if free.is_some() {
-                return HeldVcpu { vm: self, vcpu: free };
-            }
-            std::thread::yield_now();
-        }
+    pub(crate) fn vcpus(&self) -> &Vcpus {
+        &self.vcpus
+    }
+
+    pub(crate) fn workspaces(&self) -> &Workspaces {
+        &self.workspaces
     }
 
     pub(crate) fn objects(&self) -> MutexGuard<'_, Objects> {
@@ -231,29 +219,6 @@ fn quarter_of_memory() -> u64 {
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = total.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     kib.map_or(1 << 30, |kib| kib.saturating_mul(1024) / 4)
-}
-
-impl std::ops::Deref for HeldVcpu<'_> {
-    type Target = Vcpu;
-    fn deref(&self) -> &Vcpu {
-        self.vcpu.as_ref().expect("held until dropped")
-    }
-}
-
-impl std::ops::DerefMut for HeldVcpu<'_> {
-    fn deref_mut(&mut self) -> &mut Vcpu {
-        self.vcpu.as_mut().expect("held until dropped")
-    }
-}
-
-impl Drop for HeldVcpu<'_> {
-    fn drop(&mut self) {
-        if let Some(vcpu) = self.vcpu.take() {
-            let mut free = self.vm.vcpus.lock().unwrap_or_else(PoisonError::into_inner);
-            let at = free.partition_point(|other| other.id > vcpu.id);
-            free.insert(at, vcpu);
-        }
-    }
 }
 
 #[allow(unsafe_code, reason = "numbers of fds are looked up in a table: nothing here trusts one")]
@@ -278,25 +243,13 @@ unsafe impl Kernel for Vm {
         len: usize,
         writable: bool,
     ) -> Result<Mapping, Errno> {
-        let map = self.objects().map(fd as u32)?;
-        syscall::map::mmap(&map, offset, len, writable)
+        syscall::map::mmap(self, fd, offset, len, writable)
     }
 
-    /// Ring buffers are filled by this process's own threads, so that looking now and
-    /// then is all the waiting there is.
     unsafe fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
         let map = self.objects().map(fd as u32)?;
-        let deadline = Instant::now() + timeout;
-        loop {
-            if map.map.ring().ok_or(Errno::EINVAL)?.available() > 0 {
-                return Ok(true);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(false);
-            }
-            std::thread::sleep(left.min(Duration::from_millis(1)));
-        }
+        let ring = map.map.ring().ok_or(Errno::EINVAL)?;
+        Ok(ring.notifier().wait(timeout, || ring.available() > 0))
     }
 
     fn possible_cpus(&self) -> u32 {

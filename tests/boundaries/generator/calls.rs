@@ -366,8 +366,7 @@ fn hook_run(world: &Arc<World>, dice: &mut Dice) {
     let Some(mut hook) = world.hook(dice) else { return };
     let frame = vec![0x11; dice.len()];
     for _ in 0..dice.pick(&[1, 1, 3]) {
-        let Some(vm) = &world.kernels[0].vm else { return };
-        let _ = hook.run(vm, &frame);
+        let _ = hook.run(&frame);
     }
     world.keep_hook(hook, dice);
 }

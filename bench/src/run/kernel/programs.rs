@@ -108,7 +108,7 @@ pub fn measure(object: &Object, program: &str, packets: &[Vec<u8>], times: usize
         }
     }
     let loaded = ours.fd().and_then(|fd| vm.program(fd).ok()).context("the program is gone")?;
-    let how = match loaded.compiled().map(|code| code.checks()) {
+    let how = match loaded.checks() {
         Some(Checks::Elided) => "elided",
         Some(Checks::Guarded) => "guarded",
         None => "interpreted",

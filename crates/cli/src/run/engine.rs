@@ -121,7 +121,7 @@ fn passes_help() -> String {
 
 /// `elided`, `guarded` or `interpreter`: what ran a program.
 pub fn name(program: &Program) -> &'static str {
-    match program.compiled().map(|code| code.checks()) {
+    match program.checks() {
         Some(Checks::Elided) => "elided",
         Some(Checks::Guarded) => "guarded",
         None => "interpreter",

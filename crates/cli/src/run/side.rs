@@ -50,7 +50,7 @@ pub struct Tally {
 }
 
 enum Engine {
-    Embedded { vm: Arc<Vm>, hook: PacketHook },
+    Embedded(PacketHook),
     Linux(Exchange),
 }
 
@@ -101,7 +101,7 @@ impl Side {
         vm.environment().set_printer(move |text| {
             lines.lock().unwrap_or_else(PoisonError::into_inner).add(text);
         });
-        Side::new(Engine::Embedded { vm, hook }, skep, program, printed)
+        Side::new(Engine::Embedded(hook), skep, program, printed)
     }
 
     /// Loads the object into the machine's kernel.
@@ -141,7 +141,7 @@ impl Side {
     /// `embedded`, `linux`.
     pub fn name(&self) -> &'static str {
         match self.engine {
-            Engine::Embedded { .. } => "embedded",
+            Engine::Embedded(_) => "embedded",
             Engine::Linux(_) => "linux",
         }
     }
@@ -149,7 +149,7 @@ impl Side {
     /// What ran the program: `elided`, `guarded`, `interpreter`, or Linux's own.
     pub fn engine(&self) -> Option<&'static str> {
         match &self.engine {
-            Engine::Embedded { hook, .. } => Some(engine::name(hook.program())),
+            Engine::Embedded(hook) => Some(engine::name(hook.program())),
             Engine::Linux(_) => None,
         }
     }
@@ -157,7 +157,7 @@ impl Side {
     /// A note on a program that was to be compiled and could not be.
     pub fn not_compiled(&self) -> Option<String> {
         match &self.engine {
-            Engine::Embedded { hook, .. } => {
+            Engine::Embedded(hook) => {
                 let error = hook.program().compile_error()?;
                 Some(format!("interpreted: {error}"))
             }
@@ -184,9 +184,9 @@ impl Side {
     ///
     /// # Errors
     /// The kernel's errno.
-    pub fn set_clock(&self, ns: u64, random: u32) -> Result<(), Failure> {
-        if let Engine::Embedded { vm, .. } = &self.engine {
-            vm.environment().set_time(Some(ns));
+    pub fn set_clock(&mut self, ns: u64, random: u32) -> Result<(), Failure> {
+        if let Engine::Embedded(hook) = &mut self.engine {
+            hook.set_time(Some(ns));
         }
         clock::set(&self.skep, ns, random).map_err(|errno| {
             Failure::unusable(format!("the program's clock cannot be set: {errno}"))
@@ -199,7 +199,7 @@ impl Side {
         const XDP_ROOM: usize = 4096 - 256 - 320;
         const SKB_ROOM: usize = 4096 - 64 - 320;
         match (&self.engine, self.prog_type) {
-            (Engine::Embedded { .. }, _) => len >= ETH_HLEN,
+            (Engine::Embedded(_), _) => len >= ETH_HLEN,
             (Engine::Linux(_), ProgType::Xdp) => len > ETH_HLEN && len <= XDP_ROOM,
             (Engine::Linux(_), ProgType::SocketFilter) => {
                 len > ETH_HLEN && len <= SKB_ROOM - ETH_HLEN
@@ -214,9 +214,9 @@ impl Side {
     /// The program trapped, or the kernel failed: which instruction, and its source.
     pub fn run(&mut self, frame: &[u8]) -> Result<Ran, Failure> {
         let ran = match &mut self.engine {
-            Engine::Embedded { vm, hook } => {
+            Engine::Embedded(hook) => {
                 let started = Instant::now();
-                let verdict = hook.run(vm, frame);
+                let verdict = hook.run(frame);
                 self.tally.time += started.elapsed();
                 match verdict {
                     Ok(verdict) => Ran::Verdict(verdict.retval),
@@ -245,7 +245,7 @@ impl Side {
     /// The last packet as the program left it.
     pub fn packet(&self) -> &[u8] {
         match &self.engine {
-            Engine::Embedded { hook, .. } => hook.packet(),
+            Engine::Embedded(hook) => hook.packet(),
             Engine::Linux(exchange) => {
                 exchange.output.get(exchange.packet.clone()).unwrap_or_default()
             }
@@ -392,7 +392,10 @@ fn explain(program: &LinkedProgram, skep: &Skep, error: &PacketError) -> Failure
         PacketError::OutOfBudget => {
             Failure::refused("the budget of instructions is used up").hint("--budget N allows more")
         }
-        PacketError::Program(_) | PacketError::TooShort(_) => Failure::unusable(error),
+        PacketError::Program(_)
+        | PacketError::TooShort(_)
+        | PacketError::TooLong(_)
+        | PacketError::Vcpu(_) => Failure::unusable(error),
     }
 }
 

@@ -59,7 +59,7 @@ pub fn run(
             times = Some((first, last.max(packet.time)));
             if options.clock == Clock::Packet {
                 let (now, random) = (packet.time.saturating_add(start), random.next());
-                for side in sides.iter() {
+                for side in sides.iter_mut() {
                     side.set_clock(now, random)?;
                 }
             }

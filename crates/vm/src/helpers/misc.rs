@@ -24,13 +24,13 @@ pub(super) const FUNCTIONS: &[(u32, Function)] = &[
 pub(crate) const MAX_LOOPS: u64 = 8 * 1024 * 1024;
 
 fn ktime(run: &mut Run<'_>) -> Result<Value, Stop> {
-    Ok(Value::scalar(run.env.now()))
+    Ok(Value::scalar(run.now()))
 }
 
 /// Jiffies of a kernel with 250 Hz, which start at -300 seconds.
 fn jiffies(run: &mut Run<'_>) -> Result<Value, Stop> {
     const HZ: u64 = 250;
-    let since_boot = run.env.now() / (1_000_000_000 / HZ);
+    let since_boot = run.now() / (1_000_000_000 / HZ);
     Ok(Value::scalar(u64::from((-300i32 * HZ as i32) as u32).wrapping_add(since_boot)))
 }
 

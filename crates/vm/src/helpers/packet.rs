@@ -265,7 +265,7 @@ fn skb_store_bytes(run: &mut Run<'_>) -> Result<Value, Stop> {
     };
     to.copy_from_slice(&bytes);
     if flags & INVALIDATE_HASH != 0 {
-        skb.hash = 0;
+        skb.fields.hash = 0;
     }
     Ok(Value::scalar(0))
 }
@@ -353,13 +353,13 @@ fn csum_update(run: &mut Run<'_>) -> Result<Value, Stop> {
 }
 
 fn set_hash_invalid(run: &mut Run<'_>) -> Result<Value, Stop> {
-    run.skb_argument("bpf_set_hash_invalid")?.hash = 0;
+    run.skb_argument("bpf_set_hash_invalid")?.fields.hash = 0;
     Ok(Value::scalar(0))
 }
 
 fn set_hash(run: &mut Run<'_>) -> Result<Value, Stop> {
     let hash = run.read(Reg::R2)?.bits as u32;
-    run.skb_argument("bpf_set_hash")?.hash = hash;
+    run.skb_argument("bpf_set_hash")?.fields.hash = hash;
     Ok(Value::scalar(0))
 }
 
@@ -368,10 +368,10 @@ fn skb_change_type(run: &mut Run<'_>) -> Result<Value, Stop> {
     const LAST: u32 = 3;
     let pkt_type = run.read(Reg::R2)?.bits as u32;
     let skb = run.skb_argument("bpf_skb_change_type")?;
-    if skb.pkt_type > LAST || pkt_type > LAST {
+    if skb.fields.pkt_type > LAST || pkt_type > LAST {
         return Ok(failure(Errno::EINVAL));
     }
-    skb.pkt_type = pkt_type;
+    skb.fields.pkt_type = pkt_type;
     Ok(Value::scalar(0))
 }
 

@@ -39,11 +39,6 @@ impl Frame {
         self.end - self.data
     }
 
-    /// Whether there is no packet.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// The packet.
     pub fn bytes(&self) -> &[u8] {
         self.memory.bytes(self.data, self.end)

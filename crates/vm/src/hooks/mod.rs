@@ -6,17 +6,18 @@ pub(crate) mod packets;
 pub(crate) mod skb;
 pub(crate) mod xdp;
 
-pub use frame::Frame;
+pub(crate) use frame::Frame;
 pub use packets::{PacketError, PacketHook, Verdict};
-pub use skb::{Skb, SkbAccess};
-pub use xdp::Xdp;
+pub(crate) use skb::{Skb, SkbAccess};
+pub(crate) use xdp::Xdp;
 
 use skep_isa::Size;
 
 use crate::mem::value::{Region, Value};
 
-/// What r1 of a program points to, and what its helpers work on.
-pub trait Context {
+/// What r1 of a program points to, and what its helpers work on. Compiled code follows the
+/// pointers that it gives, so that each is the kernel's own.
+pub(crate) trait Context: Send {
     /// Loads a field; `None` where the program type does not let it.
     fn load(&mut self, offset: u32, size: Size) -> Option<Value>;
 
@@ -50,6 +51,11 @@ pub trait Context {
         None
     }
 
+    /// The packet's buffer.
+    fn frame(&self) -> Option<&Frame> {
+        None
+    }
+
     /// The XDP buffer, for helpers that work on one.
     fn xdp(&mut self) -> Option<&mut Xdp> {
         None
@@ -62,7 +68,7 @@ pub trait Context {
 }
 
 /// The context of a program whose argument is plain memory, or that has none.
-pub struct NoContext;
+pub(crate) struct NoContext;
 
 impl Context for NoContext {
     fn load(&mut self, _offset: u32, _size: Size) -> Option<Value> {

@@ -14,6 +14,7 @@ use crate::interp::Outcome;
 use crate::jit::Passes;
 use crate::mem::value::Value;
 use crate::program::Program;
+use crate::vcpus::NoVcpu;
 
 /// Why a packet has no verdict.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +31,12 @@ pub enum PacketError {
     /// The frame is shorter than an Ethernet header.
     #[error("frame of {0} bytes is shorter than an Ethernet header")]
     TooShort(usize),
+    /// The frame is longer than any that is taken.
+    #[error("frame of {0} bytes is too long")]
+    TooLong(usize),
+    /// The program was not run.
+    #[error(transparent)]
+    Vcpu(#[from] NoVcpu),
 }
 
 /// What a program said of a packet.
@@ -39,71 +46,84 @@ pub struct Verdict {
     pub retval: u32,
 }
 
-/// A program and the buffers that it runs on.
+/// A program of a kernel, made ready to run on packets.
+///
+/// It keeps the kernel. Several may run at the same time, each on a vCPU of its own; inside
+/// of a run of the same thread, from a printer say, on that run's vCPU.
 pub struct PacketHook {
-    program: Arc<Program>,
-    how: Option<How>,
-    buffer: Buffer,
-}
-
-enum Buffer {
-    Xdp(Box<Xdp>),
-    Skb(Box<Skb>),
+    vm: Arc<Vm>,
+    runner: Box<Runner>,
 }
 
 /// Bytes in the contexts that programs see.
-const XDP_MD_SIZE: u32 = 24;
-const SK_BUFF_SIZE: u32 = 192;
+pub(crate) const XDP_MD_SIZE: u32 = 24;
+pub(crate) const SK_BUFF_SIZE: u32 = 192;
+
+/// The longest frame that is taken: far more than a capture holds.
+const MOST_BYTES: usize = 1 << 28;
 
 impl PacketHook {
-    /// Hooks the program behind `fd` to packets.
+    /// Hooks the program behind `fd` of this kernel to packets.
     ///
     /// # Errors
     /// `EBADF`, `EINVAL` for an fd that is no program; `EOPNOTSUPP` for a program type
     /// that takes no packets.
-    pub fn new(vm: &Vm, fd: RawFd) -> Result<PacketHook, PacketError> {
+    pub fn new(vm: &Arc<Vm>, fd: RawFd) -> Result<PacketHook, PacketError> {
         let program = vm.program(fd).map_err(PacketError::Program)?;
-        let buffer = match program.prog_type {
-            ProgType::Xdp => Buffer::Xdp(Box::default()),
-            ProgType::SocketFilter => Buffer::Skb(Box::new(Skb::new(SkbAccess::SocketFilter))),
-            ProgType::SchedCls | ProgType::SchedAct => {
-                Buffer::Skb(Box::new(Skb::new(SkbAccess::Tc)))
-            }
-            ProgType::CgroupSkb => Buffer::Skb(Box::new(Skb::new(SkbAccess::Cgroup))),
+        let runner = PacketHook::runner(vm, program, vm.how())?;
+        Ok(PacketHook { vm: vm.clone(), runner: Box::new(runner) })
+    }
+
+    fn runner(vm: &Vm, program: Arc<Program>, how: Option<How>) -> Result<Runner, PacketError> {
+        let (context, size): (Box<dyn Context>, u32) = match program.prog_type {
+            ProgType::Xdp => (Box::new(Xdp::new()), XDP_MD_SIZE),
+            kind if access(kind).is_some() => (Box::new(Skb::new()), SK_BUFF_SIZE),
             _ => return Err(PacketError::Program(Errno::EOPNOTSUPP)),
         };
-        Ok(PacketHook { program, how: vm.how(), buffer })
+        let arguments = [Value::context(size), Value::UNINIT];
+        Ok(Runner::new(vm, how, program, Box::default(), context, arguments))
     }
 
     /// Runs the program with this engine, compiled by these passes, whatever others run it
     /// with. Programs that it goes on to by tail calls keep the code that they have.
     pub fn with_engine(mut self, engine: Engine, passes: Passes) -> PacketHook {
-        self.program = Arc::new(self.program.uncompiled());
-        self.how = engine.how(passes);
+        let program = Arc::new(self.runner.program().uncompiled());
+        if let Ok(runner) = PacketHook::runner(&self.vm, program, engine.how(passes)) {
+            *self.runner = runner;
+        }
         self
+    }
+
+    /// The kernel.
+    pub fn vm(&self) -> &Arc<Vm> {
+        &self.vm
+    }
+
+    /// Stops the clock of this hook's runs at `ns`, or has them see the kernel's again.
+    pub fn set_time(&mut self, ns: Option<u64>) {
+        self.runner.set_time(ns);
     }
 
     /// Runs the program on one frame.
     ///
     /// # Errors
     /// Why there is no verdict.
-    pub fn run(&mut self, vm: &Vm, frame: &[u8]) -> Result<Verdict, PacketError> {
-        if frame.len() < super::skb::ETH_HLEN {
-            return Err(PacketError::TooShort(frame.len()));
+    pub fn run(&mut self, frame: &[u8]) -> Result<Verdict, PacketError> {
+        match frame.len() {
+            super::skb::ETH_HLEN..=MOST_BYTES => {}
+            short if short < super::skb::ETH_HLEN => return Err(PacketError::TooShort(short)),
+            long => return Err(PacketError::TooLong(long)),
         }
-        let outcome = match &mut self.buffer {
-            Buffer::Xdp(xdp) => {
-                xdp.fill(frame, 0);
-                run(vm, self.how, &self.program, &mut **xdp, XDP_MD_SIZE)
-            }
-            Buffer::Skb(skb) => {
-                let link = self.program.prog_type != ProgType::CgroupSkb;
-                skb.fill(frame, link);
-                skb.wire_len = frame.len() as u32;
-                run(vm, self.how, &self.program, &mut **skb, SK_BUFF_SIZE)
-            }
-        };
-        match outcome {
+        let kind = self.runner.program().prog_type;
+        let context = self.runner.context_mut();
+        if let Some(skb) = context.skb() {
+            let link = kind != ProgType::CgroupSkb;
+            skb.fill(frame, access(kind).unwrap_or(SkbAccess::SocketFilter), link);
+            skb.fields.wire_len = frame.len() as u32;
+        } else if let Some(xdp) = context.xdp() {
+            xdp.fill(frame, 0);
+        }
+        match self.runner.lease(self.vm.vcpus())?.run() {
             Outcome::Returned(bits) => Ok(Verdict { retval: bits as u32 }),
             Outcome::Trapped(trap) => Err(PacketError::Trapped(trap)),
             Outcome::OutOfBudget => Err(PacketError::OutOfBudget),
@@ -112,46 +132,21 @@ impl PacketHook {
 
     /// The program.
     pub fn program(&self) -> &Program {
-        &self.program
+        self.runner.program()
     }
 
     /// The last packet as the program left it.
     pub fn packet(&self) -> &[u8] {
-        match &self.buffer {
-            Buffer::Xdp(xdp) => xdp.frame.bytes(),
-            Buffer::Skb(skb) => skb.frame.bytes(),
-        }
+        self.runner.context().frame().map_or(&[], |frame| frame.bytes())
     }
 }
 
-/// Runs a program on a context, as often as `again` says; gives how the last run ended.
-pub(crate) fn run_while(
-    vm: &Vm,
-    how: Option<How>,
-    program: &Arc<Program>,
-    context: &mut dyn Context,
-    context_size: u32,
-    mut again: impl FnMut(&Outcome) -> bool,
-) -> Outcome {
-    let mut vcpu = vm.vcpu();
-    let vcpu = &mut *vcpu;
-    let arguments = [Value::context(context_size), Value::UNINIT];
-    let mut runner = Runner::new(vm, how, program, vcpu, context, arguments);
-    loop {
-        let outcome = runner.run();
-        if !again(&outcome) {
-            return outcome;
-        }
+/// Which fields programs of a type may touch, if they run on socket buffers.
+pub(crate) fn access(kind: ProgType) -> Option<SkbAccess> {
+    match kind {
+        ProgType::SocketFilter => Some(SkbAccess::SocketFilter),
+        ProgType::SchedCls | ProgType::SchedAct => Some(SkbAccess::Tc),
+        ProgType::CgroupSkb => Some(SkbAccess::Cgroup),
+        _ => None,
     }
-}
-
-/// Runs a program once on a context.
-fn run(
-    vm: &Vm,
-    how: Option<How>,
-    program: &Arc<Program>,
-    context: &mut dyn Context,
-    context_size: u32,
-) -> Outcome {
-    run_while(vm, how, program, context, context_size, |_| false)
 }

@@ -34,9 +34,7 @@ pub enum SkbAccess {
     Cgroup,
 }
 
-/// A packet with what programs of the network stack know of it. Fields are those of
-/// `struct __sk_buff`; `protocol` and `vlan_proto` are in network order.
-#[allow(missing_docs, reason = "the fields are those of struct __sk_buff")]
+/// A packet with what programs of the network stack know of it.
 pub struct Skb {
     /// The packet from its link header on, or from the network header for types that
     /// see no link header.
@@ -48,6 +46,14 @@ pub struct Skb {
     network_offset: i64,
     /// The link header, where the packet starts behind it.
     link_header: [u8; ETH_HLEN],
+    /// What a packet comes with besides.
+    pub fields: Fields,
+}
+
+/// Fields of `struct __sk_buff`; `protocol` and `vlan_proto` are in network order.
+#[derive(Clone, Copy, Default)]
+#[allow(missing_docs, reason = "the fields are those of struct __sk_buff")]
+pub struct Fields {
     pub pkt_type: u32,
     pub mark: u32,
     pub queue_mapping: u16,
@@ -71,63 +77,39 @@ pub struct Skb {
 
 impl Skb {
     /// An empty buffer; packets come from interface 1, `lo`.
-    pub fn new(access: SkbAccess) -> Skb {
+    pub fn new() -> Skb {
         Skb {
             frame: Frame::new(4096),
-            access,
+            access: SkbAccess::SocketFilter,
             mac_offset: 0,
             network_offset: ETH_HLEN as i64,
             link_header: [0; ETH_HLEN],
-            pkt_type: 0,
-            mark: 0,
-            queue_mapping: 0,
-            protocol: 0,
-            vlan_present: false,
-            vlan_tci: 0,
-            vlan_proto: 0,
-            priority: 0,
-            ingress_ifindex: 0,
-            ifindex: 1,
-            tc_index: 0,
-            cb: [0; 20],
-            hash: 0,
-            tc_classid: 0,
-            tstamp: 0,
-            wire_len: 0,
-            gso_segs: 0,
-            gso_size: 0,
-            hwtstamp: 0,
+            fields: Fields::default(),
         }
     }
 
-    /// Puts an Ethernet frame of at least 14 bytes into it, and clears the fields.
-    /// `link` says whether programs see the link header.
-    pub fn fill(&mut self, packet: &[u8], link: bool) {
-        let mut frame = std::mem::replace(&mut self.frame, Frame::new(0));
+    /// Puts an Ethernet frame of at least 14 bytes into it, for programs that may touch
+    /// these fields, and clears the fields. `link` says whether programs see the link
+    /// header.
+    pub fn fill(&mut self, packet: &[u8], access: SkbAccess, link: bool) {
         let header = packet.first_chunk().copied().unwrap_or_default();
         let visible = if link { packet } else { packet.get(ETH_HLEN..).unwrap_or_default() };
-        frame.fill(visible, 0, HEADROOM, 0);
-        let (mac_offset, network_offset) =
+        self.frame.fill(visible, 0, HEADROOM, 0);
+        self.access = access;
+        (self.mac_offset, self.network_offset) =
             if link { (0, ETH_HLEN as i64) } else { (-(ETH_HLEN as i64), 0) };
-        *self = Skb {
-            frame,
-            mac_offset,
-            network_offset,
-            link_header: header,
+        self.link_header = header;
+        self.fields = Fields {
             pkt_type: pkt_type(&header),
             protocol: protocol(packet),
-            ..Skb::new(self.access)
+            ifindex: 1,
+            ..Fields::default()
         };
     }
 
     /// Bytes that a program sees.
     pub fn len(&self) -> usize {
         self.frame.len()
-    }
-
-    /// Whether it is empty.
-    pub fn is_empty(&self) -> bool {
-        self.frame.is_empty()
     }
 
     /// Copies `to.len()` bytes at `offset`; `None` outside of the packet.
@@ -207,7 +189,7 @@ impl Skb {
     /// `EINVAL` where the packet does not start at its link header.
     pub fn vlan_push(&mut self, proto: u16, tci: u16) -> Result<(), Errno> {
         self.frame.invalidate();
-        if self.vlan_present {
+        if self.fields.vlan_present {
             if self.mac_offset != 0 || self.len() < ETH_HLEN {
                 return Err(Errno::EINVAL);
             }
@@ -215,16 +197,16 @@ impl Skb {
             let network_offset = self.network_offset;
             self.push(VLAN_HLEN);
             self.network_offset = network_offset;
-            let (old_proto, old_tci) = (self.vlan_proto, self.vlan_tci);
+            let (old_proto, old_tci) = (self.fields.vlan_proto, self.fields.vlan_tci);
             let bytes = self.frame.bytes_mut();
             bytes.copy_within(VLAN_HLEN..VLAN_HLEN + 12, 0);
             bytes[12..14].copy_from_slice(&old_proto.to_ne_bytes());
             bytes[14..16].copy_from_slice(&old_tci.to_be_bytes());
-            self.protocol = old_proto;
+            self.fields.protocol = old_proto;
         }
-        self.vlan_present = true;
-        self.vlan_proto = proto;
-        self.vlan_tci = tci;
+        self.fields.vlan_present = true;
+        self.fields.vlan_proto = proto;
+        self.fields.vlan_tci = tci;
         Ok(())
     }
 
@@ -235,22 +217,22 @@ impl Skb {
     /// `EINVAL` where the packet is too short for a tag.
     pub fn vlan_pop(&mut self) -> Result<(), Errno> {
         self.frame.invalidate();
-        if self.vlan_present {
-            self.vlan_present = false;
-            self.vlan_tci = 0;
-            self.vlan_proto = 0;
+        if self.fields.vlan_present {
+            self.fields.vlan_present = false;
+            self.fields.vlan_tci = 0;
+            self.fields.vlan_proto = 0;
         } else {
-            if !is_vlan(self.protocol) {
+            if !is_vlan(self.fields.protocol) {
                 return Ok(());
             }
             self.vlan_untag()?;
         }
-        if is_vlan(self.protocol) {
-            let proto = self.protocol;
+        if is_vlan(self.fields.protocol) {
+            let proto = self.fields.protocol;
             let tci = self.vlan_untag()?;
-            self.vlan_present = true;
-            self.vlan_proto = proto;
-            self.vlan_tci = tci;
+            self.fields.vlan_present = true;
+            self.fields.vlan_proto = proto;
+            self.fields.vlan_tci = tci;
         }
         Ok(())
     }
@@ -267,7 +249,7 @@ impl Skb {
         let tci = u16::from_be_bytes([bytes[14], bytes[15]]);
         bytes.copy_within(0..12, VLAN_HLEN);
         self.frame.move_start(VLAN_HLEN as isize);
-        self.protocol = protocol(self.frame.bytes());
+        self.fields.protocol = protocol(self.frame.bytes());
         Ok(tci)
     }
 
@@ -283,25 +265,25 @@ impl Skb {
         let tc = self.access == SkbAccess::Tc;
         Some(match offset {
             0 => self.len() as u32,
-            4 => self.pkt_type & 7,
-            8 => self.mark,
-            12 => self.queue_mapping.into(),
-            16 => self.protocol.into(),
-            20 => self.vlan_present.into(),
-            24 => self.vlan_tci.into(),
-            28 => self.vlan_proto.into(),
-            32 => self.priority,
-            36 => self.ingress_ifindex,
-            40 => self.ifindex,
-            44 => self.tc_index.into(),
-            68 => self.hash,
-            72 if tc => self.tc_classid.into(),
+            4 => self.fields.pkt_type & 7,
+            8 => self.fields.mark,
+            12 => self.fields.queue_mapping.into(),
+            16 => self.fields.protocol.into(),
+            20 => self.fields.vlan_present.into(),
+            24 => self.fields.vlan_tci.into(),
+            28 => self.fields.vlan_proto.into(),
+            32 => self.fields.priority,
+            36 => self.fields.ingress_ifindex,
+            40 => self.fields.ifindex,
+            44 => self.fields.tc_index.into(),
+            68 => self.fields.hash,
+            72 if tc => self.fields.tc_classid.into(),
             84 => 0, // napi_id: no packet here was polled
             // Addresses and ports of the socket; no packet here has one.
             88..140 if self.access == SkbAccess::Cgroup => 0,
-            160 if tc => self.wire_len,
-            164 => self.gso_segs,
-            176 => self.gso_size,
+            160 if tc => self.fields.wire_len,
+            164 => self.fields.gso_segs,
+            176 => self.fields.gso_size,
             _ => return None,
         })
     }
@@ -348,15 +330,15 @@ impl Context for Skb {
             (140, Size::W) if tc => Some(self.frame.metadata_pointer()),
             (48..68, _) => {
                 let start = (offset - 48) as usize;
-                let bytes = self.cb.get(start..start + size.bytes() as usize)?;
+                let bytes = self.fields.cb.get(start..start + size.bytes() as usize)?;
                 let mut word = [0; 8];
                 word[..bytes.len()].copy_from_slice(bytes);
                 Some(Value::scalar(u64::from_le_bytes(word)))
             }
-            (152, Size::DW) if direct => Some(Value::scalar(self.tstamp)),
+            (152, Size::DW) if direct => Some(Value::scalar(self.fields.tstamp)),
             (168, Size::DW) => Some(Value::scalar(0)),
             (180, Size::B) if tc => Some(Value::scalar(0)),
-            (184, Size::DW) if direct => Some(Value::scalar(self.hwtstamp)),
+            (184, Size::DW) if direct => Some(Value::scalar(self.fields.hwtstamp)),
             (_, Size::DW) => None,
             _ => {
                 let word = self.field(offset & !3)?;
@@ -376,20 +358,20 @@ impl Context for Skb {
         match (offset, size) {
             (48..68, _) => {
                 let (start, len) = ((offset - 48) as usize, size.bytes() as usize);
-                let to = self.cb.get_mut(start..start + len)?;
+                let to = self.fields.cb.get_mut(start..start + len)?;
                 to.copy_from_slice(&bits.to_le_bytes()[..len]);
             }
-            (8, Size::W) if direct => self.mark = bits as u32,
+            (8, Size::W) if direct => self.fields.mark = bits as u32,
             (12, Size::W) if tc => {
                 // NO_QUEUE_MAPPING and above are not stored.
                 if (bits as u32) < u32::from(u16::MAX) {
-                    self.queue_mapping = bits as u16;
+                    self.fields.queue_mapping = bits as u16;
                 }
             }
-            (32, Size::W) if direct => self.priority = bits as u32,
-            (44, Size::W) if tc => self.tc_index = bits as u16,
-            (72, Size::W) if tc => self.tc_classid = bits as u16,
-            (152, Size::DW) if direct => self.tstamp = bits,
+            (32, Size::W) if direct => self.fields.priority = bits as u32,
+            (44, Size::W) if tc => self.fields.tc_index = bits as u16,
+            (72, Size::W) if tc => self.fields.tc_classid = bits as u16,
+            (152, Size::DW) if direct => self.fields.tstamp = bits,
             _ => return None,
         }
         Some(())
@@ -419,6 +401,10 @@ impl Context for Skb {
             direct.then(|| self.frame.data_pointer().region()),
             metadata.then(|| self.frame.metadata_pointer().region()),
         ]
+    }
+
+    fn frame(&self) -> Option<&Frame> {
+        Some(&self.frame)
     }
 
     fn skb(&mut self) -> Option<&mut Skb> {

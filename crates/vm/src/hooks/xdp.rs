@@ -137,6 +137,10 @@ impl Context for Xdp {
         [self.frame.data_pointer(), self.frame.metadata_pointer()].map(|value| Some(value.region()))
     }
 
+    fn frame(&self) -> Option<&Frame> {
+        Some(&self.frame)
+    }
+
     fn xdp(&mut self) -> Option<&mut Xdp> {
         Some(self)
     }

@@ -65,13 +65,15 @@ struct Caller {
 }
 
 /// One run of a program.
-pub struct Run<'r> {
-    pub(crate) env: &'r Environment,
-    pub(crate) context: &'r mut dyn Context,
+pub(crate) struct Run<'r> {
+    pub(crate) env: Arc<Environment>,
+    pub(crate) context: Box<dyn Context>,
     pub(crate) cpu: u32,
+    /// The time, where it is not the kernel's.
+    pub(crate) time: Option<u64>,
     pub(crate) program: Arc<Program>,
     pub(crate) regs: Registers,
-    stack: &'r mut Stack,
+    stack: Box<Stack>,
     callers: Vec<Caller>,
     /// The instruction that runs, for traps.
     pub(crate) pc: Pc,
@@ -105,10 +107,10 @@ impl<'r> Run<'r> {
     /// Prepares a run. `budget` bounds the instructions executed, counted at
     /// backward jumps and calls.
     pub fn new(
-        env: &'r Environment,
+        env: Arc<Environment>,
         program: Arc<Program>,
-        stack: &'r mut Stack,
-        context: &'r mut dyn Context,
+        stack: Box<Stack>,
+        context: Box<dyn Context>,
         cpu: u32,
         budget: u64,
     ) -> Run<'r> {
@@ -116,6 +118,7 @@ impl<'r> Run<'r> {
             env,
             context,
             cpu,
+            time: None,
             program,
             regs: Registers::new(),
             stack,
@@ -132,16 +135,22 @@ impl<'r> Run<'r> {
         }
     }
 
+    /// The stack and the context, when it is over.
+    pub fn into_parts(self) -> (Box<Stack>, Box<dyn Context>) {
+        (self.stack, self.context)
+    }
+
+    /// The time that the program sees.
+    #[inline]
+    pub(crate) fn now(&self) -> u64 {
+        self.time.unwrap_or_else(|| self.env.now())
+    }
+
     /// Compares what is done with all that the verifier was sure of; traps where they
     /// differ.
     pub fn asserting_facts(mut self, asserts: bool) -> Run<'r> {
         self.asserts = asserts;
         self
-    }
-
-    /// Runs the program with these in r1 and on.
-    pub fn execute(mut self, arguments: &[Value]) -> Outcome {
-        self.interpret(arguments)
     }
 
     /// Runs the program with these in r1 and on; the run is new, or was begun anew.

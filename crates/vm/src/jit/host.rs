@@ -60,6 +60,10 @@ pub(crate) struct Native<'r> {
     frames: Vec<Frame>,
 }
 
+// SAFETY: every run sets the state's address anew, and nobody follows it between runs. A
+// guard, which is its thread's, is held in runs only: `release` gives it back.
+unsafe impl Send for Native<'_> {}
+
 impl<'r> Native<'r> {
     /// For runs of a program with this context.
     pub fn new(code: &Code, how: How, context: Value) -> Native<'r> {
@@ -96,6 +100,14 @@ impl<'r> Native<'r> {
     fn let_go(&mut self) {
         self.held_for += 1;
         if self.held_for >= HELD_RUNS {
+            (self.guard, self.held_for) = (None, 0);
+        }
+    }
+
+    /// After the last run in a row: holds no guard.
+    #[inline]
+    pub(crate) fn release(&mut self) {
+        if self.guard.is_some() {
             (self.guard, self.held_for) = (None, 0);
         }
     }

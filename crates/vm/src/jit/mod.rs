@@ -25,7 +25,7 @@ mod regions;
 mod run;
 
 pub use passes::Passes;
-pub use run::State;
+pub use run::{CodeStack, State};
 
 use std::sync::Arc;
 
@@ -54,15 +54,15 @@ pub struct Source<'s> {
     /// Instructions, one for each slot.
     pub insns: &'s [Insn],
     /// The maps that they name by index.
-    pub maps: &'s [Arc<MapHandle>],
+    pub(crate) maps: &'s [Arc<MapHandle>],
     /// What a verifier knows of them; only of code without checks.
-    pub facts: Option<&'s Facts>,
+    pub(crate) facts: Option<&'s Facts>,
     /// The maps that the facts speak of.
-    pub fact_maps: &'s [Option<Arc<MapHandle>>],
+    pub(crate) fact_maps: &'s [Option<Arc<MapHandle>>],
     /// Whether there is a kernel around the run: without one, there are no helpers.
-    pub hosted: bool,
+    pub(crate) hosted: bool,
     /// How the machine that code is made for orders bytes.
-    pub bytes: ByteOrder,
+    pub(crate) bytes: ByteOrder,
 }
 
 impl<'s> Source<'s> {

@@ -10,7 +10,7 @@ use super::ir::Exit;
 use super::ir::build::CELLS;
 use crate::interp::{Outcome, Run};
 use crate::mem::stack::{FRAME_SIZE, PROGRAM_FRAMES, Stack};
-use crate::mem::value::Region;
+use crate::mem::value::{Kind, Region};
 use crate::program::Program;
 
 /// What compiled code shares with the kernel around it. Code accesses the fields by
@@ -46,6 +46,10 @@ pub struct State<'r> {
     stack_of: PhantomData<&'r mut Stack>,
 }
 
+// SAFETY: the run and the running program are pointers that every run sets anew, and that
+// nobody follows between runs.
+unsafe impl Send for State<'_> {}
+
 /// Where fields of [`State`] are.
 pub(super) mod offset {
     use super::State;
@@ -67,9 +71,30 @@ pub(super) mod offset {
 /// The signature of every function that is entered: state, r1 to r5; gives r0.
 pub(super) type Entry = unsafe extern "C" fn(*mut State<'_>, u64, u64, u64, u64, u64) -> u64;
 
+/// A stack for code that runs without a kernel around it.
+#[derive(Default)]
+pub struct CodeStack(Stack);
+
 impl<'r> State<'r> {
+    /// For a run without a kernel, on this stack and this memory.
+    ///
+    /// # Safety
+    /// The `len` bytes from `memory` on are there to be read and written as long as code is
+    /// run with this, and nobody holds a reference to them meanwhile.
+    pub unsafe fn bare(
+        stack: &'r mut CodeStack,
+        memory: *mut u8,
+        len: u32,
+        budget: u64,
+    ) -> State<'r> {
+        memory.expose_provenance();
+        // SAFETY: as the caller promises.
+        let region = unsafe { Region::new(memory, len, Kind::Memory, true) };
+        State::new(&mut stack.0, Some(region), budget)
+    }
+
     /// For a run on this stack and, where there is some, this memory.
-    pub fn new(stack: &'r mut Stack, memory: Option<Region>, budget: u64) -> State<'r> {
+    pub(crate) fn new(stack: &'r mut Stack, memory: Option<Region>, budget: u64) -> State<'r> {
         let mut state = State::on(stack);
         state.favour(memory);
         state.budget = budget;

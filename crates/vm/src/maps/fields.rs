@@ -61,6 +61,12 @@ impl Fields {
         Fields(Some(Arc::new(Special { lock: lock.filter(|at| at.is_multiple_of(4)), fields })))
     }
 
+    /// Whether they are inside of values of this size.
+    pub(super) fn fit(&self, value_size: u32) -> bool {
+        let last = self.0.as_ref().and_then(|special| special.fields.last());
+        last.is_none_or(|last| last.bytes.end <= value_size)
+    }
+
     /// Whether there is one.
     pub fn any(&self) -> bool {
         self.0.is_some()

@@ -57,6 +57,8 @@ pub(crate) use spin::wait_for;
 use state::State;
 pub use state::{UserMapping, WriteGuard};
 
+use crate::vcpus::MOST_CPUS;
+
 /// A map.
 #[derive(Debug)]
 pub struct Map {
@@ -116,11 +118,14 @@ fn index_of(key: &[u8]) -> u32 {
 }
 
 impl Map {
-    /// Makes a map for `cpus` vCPUs.
+    /// Makes a map for `cpus` vCPUs, of which no kernel has more than [`MOST_CPUS`].
     pub fn create(attr: &MapAttr, cpus: u32) -> Result<Arc<Map>, Errno> {
         attr.check()?;
         attr.check_type()?;
-        let cpus = cpus.max(1);
+        if !attr.fields.fit(attr.value_size) {
+            return Err(Errno::EINVAL);
+        }
+        let cpus = cpus.clamp(1, MOST_CPUS);
         let mut max_entries = attr.max_entries;
         if attr.has(flags::map::NO_COMMON_LRU) {
             // The same share for each vCPU.

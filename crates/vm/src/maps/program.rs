@@ -1,7 +1,7 @@
 //! The side of programs: what the helpers do.
 //!
-//! Keys and values are of the map's sizes, as verified programs' are; shorter ones
-//! would panic. Nothing here allocates a mapping or blocks but for the moment that
+//! Keys and values are of the map's sizes, as verified programs' are; shorter ones, and
+//! numbers of vCPUs that there are none of, panic before anything is done. Nothing here allocates a mapping or blocks but for the moment that
 //! another vCPU holds a chain or a lock.
 
 use std::ptr::NonNull;
@@ -97,6 +97,14 @@ impl Map {
         flags: u64,
         by: Caller,
     ) -> Result<(), Errno> {
+        let size = match by {
+            Caller::Program(cpu) => {
+                assert!(cpu < self.cpus);
+                self.value_size as usize
+            }
+            Caller::System => self.user_value_size(),
+        };
+        let value = &value[..size];
         match &self.storage {
             Storage::Array(array) => array.update(index_of(key), value, flags, by),
             Storage::Hash(hash) => hash.update(&key[..self.key_size as usize], value, flags, by),
@@ -135,7 +143,7 @@ impl Map {
     /// `bpf_map_push_elem`.
     pub fn push(&self, value: &[u8], flags: u64) -> Result<(), Errno> {
         match &self.storage {
-            Storage::Queue(queue) => queue.push(value, flags),
+            Storage::Queue(queue) => queue.push(&value[..self.value_size as usize], flags),
             _ => Err(Errno::ENOTSUPP),
         }
     }
@@ -143,7 +151,7 @@ impl Map {
     /// `bpf_map_pop_elem`: an empty map fills `out` with zeros.
     pub fn pop(&self, out: &mut [u8]) -> Result<(), Errno> {
         match &self.storage {
-            Storage::Queue(queue) => queue.get(out, true),
+            Storage::Queue(queue) => queue.get(&mut out[..self.value_size as usize], true),
             _ => Err(Errno::ENOTSUPP),
         }
     }
@@ -151,7 +159,7 @@ impl Map {
     /// `bpf_map_peek_elem`: an empty map fills `out` with zeros.
     pub fn peek(&self, out: &mut [u8]) -> Result<(), Errno> {
         match &self.storage {
-            Storage::Queue(queue) => queue.get(out, false),
+            Storage::Queue(queue) => queue.get(&mut out[..self.value_size as usize], false),
             _ => Err(Errno::ENOTSUPP),
         }
     }

@@ -9,17 +9,17 @@ use skep_abi::Errno;
 
 impl Map {
     /// The value of a key as a region; the vCPU's own in per-CPU maps.
-    pub fn lookup_region(&self, key: &[u8], cpu: u32) -> Option<Region> {
+    pub(crate) fn lookup_region(&self, key: &[u8], cpu: u32) -> Option<Region> {
         self.lookup(key, cpu).map(|value| self.value_region(value))
     }
 
     /// The value that a walk came to.
-    pub fn element_region(&self, element: &Element) -> Region {
+    pub(crate) fn element_region(&self, element: &Element) -> Region {
         self.value_region(element.value)
     }
 
     /// The key of an element, where it is stored; arrays have only its index.
-    pub fn key_region(&self, element: &Element) -> Option<Region> {
+    pub(crate) fn key_region(&self, element: &Element) -> Option<Region> {
         let key = element.key?;
         key.as_ptr().expose_provenance();
         // SAFETY: a stored key is `key_size` bytes of the map's storage; see below.
@@ -27,12 +27,12 @@ impl Map {
     }
 
     /// The only value of an array, which `BPF_PSEUDO_MAP_VALUE` points into.
-    pub fn direct_region(&self) -> Option<Region> {
+    pub(crate) fn direct_region(&self) -> Option<Region> {
         self.direct_value(0).ok().map(|value| self.value_region(value))
     }
 
     /// `bpf_ringbuf_reserve`: a record as a region.
-    pub fn reserve_record(&self, size: u64, flags: u64) -> Option<Region> {
+    pub(crate) fn reserve_record(&self, size: u64, flags: u64) -> Option<Region> {
         let record = self.ring()?.reserve(size, flags)?;
         record.as_ptr().expose_provenance();
         // SAFETY: a record is `size` bytes of the ring's data, mapped as long as the map
@@ -41,7 +41,7 @@ impl Map {
     }
 
     /// `bpf_ringbuf_submit` and `bpf_ringbuf_discard` of such a record.
-    pub fn commit_record(&self, record: Region, flags: u64, discard: bool) {
+    pub(crate) fn commit_record(&self, record: Region, flags: u64, discard: bool) {
         let start = std::ptr::with_exposed_provenance_mut(record.start() as usize);
         if let (Some(ring), Some(start)) = (self.ring(), NonNull::new(start)) {
             ring.commit(start, flags, discard);
@@ -52,7 +52,7 @@ impl Map {
     ///
     /// # Errors
     /// Those of [`Map::map_into_user`].
-    pub fn user_memory(
+    pub(crate) fn user_memory(
         self: &Arc<Map>,
         offset: usize,
         len: usize,

@@ -60,9 +60,12 @@ impl RingBuf {
         u64::from(size) + 3 * PAGE as u64
     }
 
-    /// An empty ring; `size` is a power of two and a multiple of the page size.
+    /// An empty ring; EINVAL unless `size` is a power of two and a multiple of the page size.
     pub fn new(size: u32) -> Result<Box<RingBuf>, Errno> {
         let data = size as usize;
+        if !size.is_power_of_two() || !data.is_multiple_of(PAGE) {
+            return Err(Errno::EINVAL);
+        }
         let ring = Box::new(RingBuf {
             memory: SharedMemory::new(PAGE, 2 * PAGE + data, data)?,
             mask: u64::from(size) - 1,

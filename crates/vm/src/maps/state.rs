@@ -1,34 +1,59 @@
 //! Freezing, and mapping into user space.
 //!
-//! A frozen map is never written by system calls again, so a map with a write under
-//! way, or mapped writable, cannot be frozen. The system call layer holds a
-//! [`WriteGuard`] around each writing command.
+//! A frozen map is never written from outside of programs again: the verifier takes what
+//! it holds for constant, and compiled code does. Writers are counted in the same word that
+//! says whether the map is frozen, so that nobody begins to write after a freeze, and
+//! nobody freezes while one writes. Every writing system call and every writable mapping
+//! holds a [`WriteGuard`]. (`bpf_map_write_active()` of `kernel/bpf/syscall.c`, where a
+//! freeze may come between the two and the verifier asks for both.)
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use skep_abi::{Errno, MapType, flags};
 
 use super::{Map, Storage};
 use crate::mem::{PAGE, SharedMemory, View};
 
-/// Who writes, and whether anybody ever may again.
+/// Set once nobody may write any more.
+const FROZEN: u64 = 1 << 63;
+
+/// Who writes, and whether anybody ever may again: [`FROZEN`], and below it the number of
+/// writing commands under way and of writable mappings.
 #[derive(Debug, Default)]
-pub struct State {
-    frozen: AtomicBool,
-    /// Writing commands under way and writable mappings.
-    writers: AtomicU64,
-    /// Held to freeze and to map.
-    changing: Mutex<()>,
+pub struct State(AtomicU64);
+
+impl State {
+    /// Counts a writer, unless there may be none any more.
+    fn begin(&self) -> bool {
+        let before = self.0.fetch_add(1, Ordering::SeqCst);
+        if before & FROZEN != 0 {
+            self.end();
+        }
+        before & FROZEN == 0
+    }
+
+    fn end(&self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Freezes, unless that is done already or somebody writes.
+    fn freeze(&self) -> bool {
+        self.0.compare_exchange(0, FROZEN, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    fn frozen(&self) -> bool {
+        self.0.load(Ordering::SeqCst) & FROZEN != 0
+    }
 }
 
-/// A writing command under way.
+/// The right to write a map from outside of programs, which nobody freezes meanwhile.
 #[derive(Debug)]
-pub struct WriteGuard<'a>(&'a Map);
+pub struct WriteGuard(Arc<Map>);
 
-impl Drop for WriteGuard<'_> {
+impl Drop for WriteGuard {
     fn drop(&mut self) {
-        self.0.state.writers.fetch_sub(1, Ordering::SeqCst);
+        self.0.state.end();
     }
 }
 
@@ -36,8 +61,8 @@ impl Drop for WriteGuard<'_> {
 #[derive(Debug)]
 pub struct UserMapping {
     view: View,
-    writable: bool,
-    map: Arc<Map>,
+    _map: Arc<Map>,
+    _writes: Option<WriteGuard>,
 }
 
 impl UserMapping {
@@ -47,24 +72,15 @@ impl UserMapping {
     }
 }
 
-impl Drop for UserMapping {
-    fn drop(&mut self) {
-        if self.writable {
-            self.map.state.writers.fetch_sub(1, Ordering::SeqCst);
-        }
-    }
-}
-
 impl Map {
     /// Whether system calls may not write any more: their EPERM.
     pub fn frozen(&self) -> bool {
-        self.state.frozen.load(Ordering::SeqCst)
+        self.state.frozen()
     }
 
-    /// Marks a writing command as under way; to be taken before `frozen` is asked.
-    pub fn begin_write(&self) -> WriteGuard<'_> {
-        self.state.writers.fetch_add(1, Ordering::SeqCst);
-        WriteGuard(self)
+    /// Begins to write from outside of programs: EPERM when the map is frozen.
+    pub fn begin_write(self: &Arc<Map>) -> Result<WriteGuard, Errno> {
+        if self.state.begin() { Ok(WriteGuard(self.clone())) } else { Err(Errno::EPERM) }
     }
 
     /// Whether the map can be frozen at all: nobody could use the special fields of its
@@ -75,12 +91,7 @@ impl Map {
 
     /// MAP_FREEZE: EBUSY when frozen already, or while somebody writes.
     pub fn freeze(&self) -> Result<(), Errno> {
-        let _alone = self.state.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.state.writers.load(Ordering::SeqCst) > 0 || self.frozen() {
-            return Err(Errno::EBUSY);
-        }
-        self.state.frozen.store(true, Ordering::SeqCst);
-        Ok(())
+        if self.state.freeze() { Ok(()) } else { Err(Errno::EBUSY) }
     }
 
     /// The memory that user space may map: of an array with `BPF_F_MMAPABLE`, of a ring
@@ -93,6 +104,14 @@ impl Map {
         }
     }
 
+    /// Whether there may be memory to map: ENOTSUPP for types without any, and for values with
+    /// special fields.
+    pub fn check_mappable(&self) -> Result<(), Errno> {
+        let mappable =
+            matches!(self.map_type, MapType::Array | MapType::Ringbuf | MapType::UserRingbuf);
+        if mappable && !self.fields.any() { Ok(()) } else { Err(Errno::ENOTSUPP) }
+    }
+
     /// `mmap(2)` on the map's fd, shared, `len` a multiple of the page size: ENOTSUPP for
     /// types without memory to map and for values with special fields; EPERM, EACCES and EINVAL as Linux.
     pub fn map_into_user(
@@ -101,15 +120,8 @@ impl Map {
         len: usize,
         writable: bool,
     ) -> Result<UserMapping, Errno> {
-        let mappable =
-            matches!(self.map_type, MapType::Array | MapType::Ringbuf | MapType::UserRingbuf);
-        if !mappable || self.fields.any() {
-            return Err(Errno::ENOTSUPP);
-        }
-        let _alone = self.state.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if writable && self.frozen() {
-            return Err(Errno::EPERM);
-        }
+        self.check_mappable()?;
+        let writes = if writable { Some(self.begin_write()?) } else { None };
         if writable && self.flags & flags::map::RDONLY_PROG != 0 {
             return Err(Errno::EACCES);
         }
@@ -123,9 +135,6 @@ impl Map {
             return Err(Errno::EPERM);
         }
         let view = self.shared().ok_or(Errno::EINVAL)?.view(offset, len, writable)?;
-        if writable {
-            self.state.writers.fetch_add(1, Ordering::SeqCst);
-        }
-        Ok(UserMapping { view, writable, map: self.clone() })
+        Ok(UserMapping { view, _map: self.clone(), _writes: writes })
     }
 }

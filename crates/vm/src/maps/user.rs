@@ -3,7 +3,7 @@
 //! `flags` are the command's. EPERM and EFAULT are the caller's to find; keys are
 //! `key_size` and values `user_value_size` bytes long. Maps that hold objects are
 //! updated through a function that turns an fd into one; it is called after the
-//! checks that Linux makes first.
+//! checks that Linux makes first. Slices that are too short panic before anything is done.
 
 use skep_abi::flags::update;
 use skep_abi::{Errno, MapType};
@@ -23,6 +23,7 @@ impl Map {
     /// MAP_LOOKUP_ELEM. Objects are given by their ids.
     pub fn lookup_copy(&self, key: &[u8], out: &mut [u8], flags: u64) -> Result<(), Errno> {
         let locked = self.wants_lock(flags)?;
+        let (key, out) = (self.key_of(key), &mut out[..self.user_value_size()]);
         match &self.storage {
             Storage::Array(array) => array.read(index_of(key), out, locked),
             Storage::Hash(hash) => hash.read(key, out, locked),
@@ -41,7 +42,8 @@ impl Map {
             }
             Storage::Targets(_) | Storage::TargetHash(_) => {
                 let value = self.lookup(key, 0).ok_or(Errno::ENOENT)?;
-                // SAFETY: a target is 8 bytes, 8-byte aligned, and `out` 4 or 8 bytes long.
+                // SAFETY: a target is 8 bytes, 8-byte aligned, and `out` as long as a value:
+                // 4 or 8 bytes.
                 unsafe { crate::mem::words::load(out, value.as_ptr()) };
                 Ok(())
             }
@@ -53,7 +55,7 @@ impl Map {
     pub fn update_from_user(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         self.check_lock(flags)?;
         match &self.storage {
-            Storage::Queue(queue) => queue.push(value, flags),
+            Storage::Queue(_) => self.push(value, flags),
             _ => self.update_as(key, value, flags, Caller::System),
         }
     }
@@ -74,7 +76,7 @@ impl Map {
         match &self.storage {
             Storage::Objects(objects) => objects.update(index_of(key), flags, &mut admitted),
             Storage::Sockets(sockets) => sockets.update_socket(index_of(key), flags, &mut admitted),
-            Storage::ObjectHash(objects) => objects.update(key, flags, admitted()?),
+            Storage::ObjectHash(objects) => objects.update(self.key_of(key), flags, admitted()?),
             _ => Err(Errno::EINVAL),
         }
     }
@@ -88,7 +90,7 @@ impl Map {
         flags: u64,
         resolve: ResolveTarget<'_>,
     ) -> Result<(), Errno> {
-        let target = Target::from_value(value);
+        let (key, target) = (self.key_of(key), Target::from_value(value));
         let index = index_of(key);
         let targets = match &self.storage {
             Storage::Targets(targets) => targets,
@@ -126,6 +128,8 @@ impl Map {
 
     /// MAP_GET_NEXT_KEY: ENOENT behind the last.
     pub fn next_key(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
+        let key = key.map(|key| self.key_of(key));
+        let out = &mut out[..self.key_size as usize];
         match &self.storage {
             Storage::Array(_) | Storage::Objects(_) | Storage::Sockets(_) | Storage::Targets(_) => {
                 let next = array::next_index(key.map(index_of), self.max_entries)?;
@@ -144,11 +148,17 @@ impl Map {
     /// MAP_LOOKUP_AND_DELETE_ELEM.
     pub fn lookup_and_delete(&self, key: &[u8], out: &mut [u8], flags: u64) -> Result<(), Errno> {
         let locked = self.wants_lock(flags)?;
+        let (key, out) = (self.key_of(key), &mut out[..self.user_value_size()]);
         match &self.storage {
             Storage::Hash(hash) => hash.read_and_delete(key, out, locked),
             Storage::Queue(queue) => queue.get(out, true),
             _ => Err(Errno::ENOTSUPP),
         }
+    }
+
+    /// A key, of which no more than the map's size counts.
+    fn key_of<'k>(&self, key: &'k [u8]) -> &'k [u8] {
+        &key[..self.key_size as usize]
     }
 
     /// Whether a look-up is to hold the value's lock, the only thing that it can be told.

@@ -12,7 +12,7 @@ const PROG_INFO_END: usize = 228;
 pub(super) fn info(vm: &Vm, attr: &mut ObjInfo<'_>) -> Result<u32, Errno> {
     let object = vm.objects().get(attr.bpf_fd).cloned().map_err(|_| Errno::EBADFD)?;
     match object {
-        Object::Map { map, .. } => map_info(attr, &map),
+        Object::Map(fd) => map_info(attr, &fd.map),
         Object::Prog(prog) => prog_info(attr, &prog),
         Object::Btf(btf) => btf_info(attr, &btf),
         Object::Foreign => Err(Errno::EINVAL),

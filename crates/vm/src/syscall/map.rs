@@ -1,17 +1,18 @@
 //! MAP_CREATE and the commands on elements.
 
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use skep_abi::flags::{map as map_flags, update};
 use skep_abi::{MapType, ProgType};
 use skep_sys::{
-    Errno, Input, MapBatch, MapCreate, MapDelete, MapElem, MapFreeze, MapNextKey, Mapping,
+    Errno, Input, MapBatch, MapCreate, MapDelete, MapElem, MapFreeze, MapNextKey, Mapping, RawFd,
 };
 
 use super::{check_name, input, interface_exists, object, value_types};
 use crate::Vm;
-use crate::maps::{BatchResult, Fields, Map, MapAttr, MapObject};
-use crate::objects::{BtfObject, MapHandle, Object};
+use crate::maps::{BatchResult, Fields, Map, MapAttr, MapObject, WriteGuard};
+use crate::objects::{BtfObject, MapFd, MapHandle, Object};
 
 pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
     let wants_token = attr.map_flags & map_flags::TOKEN_FD != 0;
@@ -68,7 +69,7 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
         owner: OnceLock::new(),
     });
     objects.maps().insert(id, &map);
-    Ok(objects.open(Object::Map { map, readable, writable }) as u32)
+    Ok(objects.open(Object::Map(MapFd { map, readable, writable })) as u32)
 }
 
 /// The BTF of keys and values, if they have one, and the special fields of values.
@@ -118,19 +119,48 @@ fn inner_map(vm: &Vm, fd: u32) -> Result<Arc<MapHandle>, Errno> {
     }
 }
 
-/// The map behind an fd that may be read or written; who writes holds a guard from
-/// [`Map::begin_write`] meanwhile, so that nobody freezes the map under him.
-fn open(vm: &Vm, fd: u32, read: bool, write: bool) -> Result<Arc<MapHandle>, Errno> {
-    let objects = vm.objects();
-    match objects.get(fd)? {
-        Object::Map { map, readable, writable } => {
-            let may_write = *writable && !map.map.frozen();
-            if (read && !readable) || (write && !may_write) {
-                return Err(Errno::EPERM);
-            }
-            Ok(map.clone())
+/// The one door to the maps of fds: what a command does to one, it does through this.
+///
+/// The fd is looked up once; its rights are asked then, and whoever writes has begun to
+/// before that, so that the map is not frozen as long as this is held.
+struct Opened {
+    map: Arc<MapHandle>,
+    /// Held to write.
+    _writes: Option<WriteGuard>,
+}
+
+/// What a command does to a map.
+#[derive(Clone, Copy)]
+struct Access {
+    reads: bool,
+    writes: bool,
+}
+
+const READ: Access = Access { reads: true, writes: false };
+const WRITE: Access = Access { reads: false, writes: true };
+const READ_AND_WRITE: Access = Access { reads: true, writes: true };
+
+impl Opened {
+    /// Opens the map behind an fd.
+    ///
+    /// # Errors
+    /// `EBADF` and `EINVAL` for an fd that is no map's; `EPERM` where it lacks a right, or
+    /// the map is frozen.
+    fn new(vm: &Vm, fd: u32, access: Access) -> Result<Opened, Errno> {
+        let MapFd { map, readable, writable } = vm.objects().map_fd(fd)?;
+        if (access.reads && !readable) || (access.writes && !writable) {
+            return Err(Errno::EPERM);
         }
-        _ => Err(Errno::EINVAL),
+        let _writes = if access.writes { Some(map.map.begin_write()?) } else { None };
+        Ok(Opened { map, _writes })
+    }
+}
+
+impl Deref for Opened {
+    type Target = Map;
+
+    fn deref(&self) -> &Map {
+        &self.map.map
     }
 }
 
@@ -147,22 +177,21 @@ pub(super) fn lookup(vm: &Vm, attr: &mut MapElem<'_>) -> Result<u32, Errno> {
     if attr.flags & !update::LOCK != 0 {
         return Err(Errno::EINVAL);
     }
-    let map = open(vm, attr.map_fd, true, false)?;
-    map.map.check_lock(attr.flags)?;
-    let key = key(&map.map, &attr.key)?;
-    let mut value = vec![0; map.map.user_value_size()];
-    map.map.lookup_copy(key, &mut value, attr.flags)?;
+    let map = Opened::new(vm, attr.map_fd, READ)?;
+    map.check_lock(attr.flags)?;
+    let key = key(&map, &attr.key)?;
+    let mut value = vec![0; map.user_value_size()];
+    map.lookup_copy(key, &mut value, attr.flags)?;
     attr.value.write(0, &value)?;
     Ok(0)
 }
 
 pub(super) fn update(vm: &Vm, attr: &MapElem<'_>) -> Result<u32, Errno> {
-    let map = open(vm, attr.map_fd, false, true)?;
-    map.map.check_lock(attr.flags)?;
-    let _writing = map.map.begin_write();
-    let key = key(&map.map, &attr.key)?;
-    let value = attr.value.get(..map.map.user_value_size()).ok_or(Errno::EFAULT)?;
-    update_element(vm, &map, key, value, attr.flags)?;
+    let map = Opened::new(vm, attr.map_fd, WRITE)?;
+    map.check_lock(attr.flags)?;
+    let key = key(&map, &attr.key)?;
+    let value = attr.value.get(..map.user_value_size()).ok_or(Errno::EFAULT)?;
+    update_element(vm, &map.map, key, value, attr.flags)?;
     Ok(0)
 }
 
@@ -206,21 +235,20 @@ fn object(vm: &Vm, map: &MapHandle, fd: u32) -> Result<Arc<dyn MapObject>, Errno
 }
 
 pub(super) fn delete(vm: &Vm, attr: &MapDelete<'_>) -> Result<u32, Errno> {
-    let map = open(vm, attr.map_fd, false, true)?;
-    let _writing = map.map.begin_write();
-    let key = key(&map.map, &attr.key)?;
-    map.map.delete_from_user(key)?;
+    let map = Opened::new(vm, attr.map_fd, WRITE)?;
+    let key = key(&map, &attr.key)?;
+    map.delete_from_user(key)?;
     Ok(0)
 }
 
 pub(super) fn next_key(vm: &Vm, attr: &mut MapNextKey<'_>) -> Result<u32, Errno> {
-    let map = open(vm, attr.map_fd, true, false)?;
+    let map = Opened::new(vm, attr.map_fd, READ)?;
     let previous = match attr.key {
-        Some(_) => Some(key(&map.map, &attr.key)?),
+        Some(_) => Some(key(&map, &attr.key)?),
         None => None,
     };
-    let mut next = vec![0; map.map.key_size() as usize];
-    map.map.next_key(previous, &mut next)?;
+    let mut next = vec![0; map.key_size() as usize];
+    map.next_key(previous, &mut next)?;
     attr.next_key.write(0, &next)?;
     Ok(0)
 }
@@ -229,15 +257,15 @@ pub(super) fn lookup_and_delete(vm: &Vm, attr: &mut MapElem<'_>) -> Result<u32, 
     if attr.flags & !update::LOCK != 0 {
         return Err(Errno::EINVAL);
     }
-    let map = open(vm, attr.map_fd, true, true)?;
-    let queue = matches!(map.map.map_type(), MapType::Queue | MapType::Stack);
+    let map = Opened::new(vm, attr.map_fd, READ_AND_WRITE)?;
+    let queue = matches!(map.map_type(), MapType::Queue | MapType::Stack);
     if queue && attr.flags != 0 {
         return Err(Errno::EINVAL);
     }
-    map.map.check_lock(attr.flags)?;
-    let key = key(&map.map, &attr.key)?;
-    let mut value = vec![0; map.map.user_value_size()];
-    map.map.lookup_and_delete(key, &mut value, attr.flags)?;
+    map.check_lock(attr.flags)?;
+    let key = key(&map, &attr.key)?;
+    let mut value = vec![0; map.user_value_size()];
+    map.lookup_and_delete(key, &mut value, attr.flags)?;
     attr.value.write(0, &value)?;
     Ok(0)
 }
@@ -254,16 +282,15 @@ fn finish_batch(attr: &mut MapBatch<'_>, done: BatchResult) -> Result<u32, Errno
 }
 
 pub(super) fn lookup_batch(vm: &Vm, attr: &mut MapBatch<'_>, delete: bool) -> Result<u32, Errno> {
-    let map = open(vm, attr.map_fd, true, delete)?;
-    let map = &map.map;
-    let _writing = delete.then(|| map.begin_write());
+    let access = if delete { READ_AND_WRITE } else { READ };
+    let map = Opened::new(vm, attr.map_fd, access)?;
     // What Linux looks at before it touches the caller's memory.
     let nothing = map.lookup_batch(None, &mut [], &mut [], attr.elem_flags, attr.flags, delete);
     if nothing.result.is_err() || attr.count == 0 {
         return nothing.result.map(|()| 0);
     }
     let count = attr.count;
-    finish_lookup_batch(attr, map, count, delete)
+    finish_lookup_batch(attr, &map, count, delete)
 }
 
 /// Looks up as many as there can be, then copies out what there was.
@@ -322,40 +349,66 @@ fn cut_short(mut done: BatchResult, wanted: u32) -> BatchResult {
 }
 
 pub(super) fn update_batch(vm: &Vm, attr: &mut MapBatch<'_>) -> Result<u32, Errno> {
-    let map = open(vm, attr.map_fd, false, true)?;
-    let _writing = map.map.begin_write();
-    let keys = elements(&attr.keys, attr.count, map.map.key_size() as usize);
-    let values = elements(&attr.values, attr.count, map.map.user_value_size());
+    let map = Opened::new(vm, attr.map_fd, WRITE)?;
+    let keys = elements(&attr.keys, attr.count, map.key_size() as usize);
+    let values = elements(&attr.values, attr.count, map.user_value_size());
     let flags = attr.elem_flags;
-    let done = map.map.update_batch_with(keys, values, flags, |key, value| {
-        update_element(vm, &map, key, value, flags)
+    let done = map.update_batch_with(keys, values, flags, |key, value| {
+        update_element(vm, &map.map, key, value, flags)
     });
     let done = cut_short(done, attr.count);
     finish_batch(attr, done)
 }
 
 pub(super) fn delete_batch(vm: &Vm, attr: &mut MapBatch<'_>) -> Result<u32, Errno> {
-    let map = open(vm, attr.map_fd, false, true)?;
-    let _writing = map.map.begin_write();
-    let keys = elements(&attr.keys, attr.count, map.map.key_size() as usize);
-    let done = cut_short(map.map.delete_batch(keys, attr.elem_flags), attr.count);
+    let map = Opened::new(vm, attr.map_fd, WRITE)?;
+    let keys = elements(&attr.keys, attr.count, map.key_size() as usize);
+    let done = cut_short(map.delete_batch(keys, attr.elem_flags), attr.count);
     finish_batch(attr, done)
 }
 
 pub(super) fn freeze(vm: &Vm, attr: &MapFreeze<'_>) -> Result<u32, Errno> {
-    vm.objects().map(attr.map_fd)?.map.check_freezable()?;
-    let map = open(vm, attr.map_fd, false, true)?;
+    let MapFd { map, writable, .. } = vm.objects().map_fd(attr.map_fd)?;
+    map.map.check_freezable()?;
+    if !writable || map.map.frozen() {
+        return Err(Errno::EPERM);
+    }
     map.map.freeze()?;
     Ok(0)
 }
 
-/// `mmap(2)` of a map's fd.
+/// `mmap(2)` of an fd, shared. What a mapping is for has to be among the fd's rights, which
+/// are asked before the map is; it is read in any case (`do_mmap()` of `mm/mmap.c`).
+///
+/// # Errors
+/// `EBADF`; `EINVAL` for places and lengths that are none of the map's; `ENODEV` for what is
+/// no map; `EACCES` without the right; those of [`Map::map_into_user`]. An fd that may only
+/// read gives no mapping at all, but `EINVAL`: a shared mapping of one is none for Linux.
 pub(crate) fn mmap(
-    map: &MapHandle,
+    vm: &Vm,
+    fd: RawFd,
     offset: u64,
     len: usize,
     writable: bool,
 ) -> Result<Mapping, Errno> {
+    const PAGE: u64 = 4096;
     let start = usize::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    if !offset.is_multiple_of(PAGE) {
+        return Err(Errno::EINVAL);
+    }
+    let object = vm.objects().get(fd as u32)?.clone();
+    if len == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let Object::Map(MapFd { map, readable, writable: may_write }) = object else {
+        return Err(Errno::ENODEV);
+    };
+    if !readable || (writable && !may_write) {
+        return Err(Errno::EACCES);
+    }
+    if !may_write {
+        map.map.check_mappable()?;
+        return Err(Errno::EINVAL);
+    }
     map.map.user_memory(start, len, writable)
 }

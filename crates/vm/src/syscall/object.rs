@@ -4,7 +4,7 @@ use skep_abi::flags::map as map_flags;
 use skep_sys::{Errno, GetById, Input, NextId, ObjGet, ObjPin, ObjectKind};
 
 use crate::Vm;
-use crate::objects::Object;
+use crate::objects::{MapFd, Object};
 
 /// `BPF_F_PATH_FD`.
 const PATH_FD: u32 = map_flags::PATH_FD;
@@ -30,7 +30,7 @@ pub(super) fn pin(vm: &Vm, attr: &ObjPin<'_>) -> Result<u32, Errno> {
     }
     let mut objects = vm.objects();
     let object = match objects.get(attr.bpf_fd)? {
-        Object::Map { map, .. } => Object::Map { map: map.clone(), readable: true, writable: true },
+        Object::Map(fd) => Object::Map(MapFd { readable: true, writable: true, ..fd.clone() }),
         Object::Prog(prog) => Object::Prog(prog.clone()),
         Object::Btf(_) | Object::Foreign => return Err(Errno::EINVAL),
     };
@@ -55,7 +55,7 @@ pub(super) fn get(vm: &Vm, attr: &ObjGet<'_>) -> Result<u32, Errno> {
     let mut objects = vm.objects();
     let object = objects.pins().get(&path).cloned().ok_or(Errno::ENOENT)?;
     let object = match object {
-        Object::Map { map, .. } => Object::Map { map, readable, writable },
+        Object::Map(fd) => Object::Map(MapFd { readable, writable, ..fd }),
         other => other,
     };
     Ok(objects.open(object) as u32)
@@ -88,7 +88,7 @@ pub(super) fn by_id(vm: &Vm, kind: ObjectKind, attr: &GetById<'_>) -> Result<u32
             }
             let (readable, writable) = rights(attr.open_flags)?;
             let map = objects.maps().get(attr.id).ok_or(Errno::ENOENT)?;
-            Object::Map { map, readable, writable }
+            Object::Map(MapFd { map, readable, writable })
         }
     };
     Ok(objects.open(object) as u32)

@@ -1,23 +1,26 @@
 //! PROG_TEST_RUN, as `net/bpf/test_run.c` does it: the same limits, contexts and
 //! packet layout.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use skep_abi::{AttachType, Diagnostic, ProgType};
+use skep_abi::{AttachType, Diagnostic, ProgType, Trap};
 use skep_sys::{Errno, TestRun};
 
 use super::input;
 use crate::Vm;
-use crate::hooks::{Context, Skb, SkbAccess, Xdp, packets, skb, xdp};
+use crate::hooks::{Skb, SkbAccess, packets, skb, xdp};
 use crate::interp::Outcome;
+use crate::mem::value::Value;
 use crate::program::Program;
+use crate::workspaces::{Place, Workspace};
 
 /// A page, which bounds packet and rooms together.
 const PAGE: usize = 4096;
 /// Bytes of `struct xdp_md`.
-const XDP_MD: usize = 24;
+const XDP_MD: usize = packets::XDP_MD_SIZE as usize;
 /// Bytes of `struct __sk_buff`.
-const SK_BUFF: usize = 192;
+const SK_BUFF: usize = packets::SK_BUFF_SIZE as usize;
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`.
 const LIVE_FRAMES: u32 = 1 << 1;
 /// Most live frames in flight (`TEST_XDP_MAX_BATCH`).
@@ -71,33 +74,30 @@ fn long(context: &[u8], offset: usize) -> u64 {
     context[offset..].first_chunk().copied().map_or(0, u64::from_ne_bytes)
 }
 
-/// Runs `repeat` times on the same context and fills in what the last run returned.
+/// Runs as often as the caller wants and fills in what the last run returned.
 fn repeat(
     vm: &Vm,
-    program: &std::sync::Arc<Program>,
+    workspace: &mut Workspace<'_>,
+    program: &Arc<Program>,
     attr: &mut TestRun<'_>,
-    context: &mut dyn Context,
-    size: usize,
+    size: u32,
 ) -> Result<(), Errno> {
     let times = attr.repeat.max(1);
     let started = Instant::now();
-    let mut left = times;
-    let outcome = packets::run_while(vm, vm.how(), program, context, size as u32, |outcome| {
-        left -= 1;
-        left > 0 && matches!(outcome, Outcome::Returned(_))
-    });
-    match outcome {
-        Outcome::Returned(bits) => attr.retval = bits as u32,
-        Outcome::Trapped(trap) => {
-            let message = trap.to_string();
-            attr.diagnostic = Some(Diagnostic { pc: Some(trap.pc), message, trap: Some(trap) });
-            return Err(Errno::EFAULT);
-        }
-        Outcome::OutOfBudget => {
+    let mut fail = |message: String, trap: Option<Trap>, errno: Errno| {
+        let pc = trap.as_ref().map(|trap| trap.pc);
+        attr.diagnostic = Some(Diagnostic { pc, message, trap });
+        Err(errno)
+    };
+    let arguments = [Value::context(size), Value::UNINIT];
+    match workspace.run(vm.how(), program, arguments, None, times) {
+        Ok(Outcome::Returned(bits)) => attr.retval = bits as u32,
+        Ok(Outcome::Trapped(trap)) => return fail(trap.to_string(), Some(trap), Errno::EFAULT),
+        Ok(Outcome::OutOfBudget) => {
             let message = "the budget of instructions is used up".to_owned();
-            attr.diagnostic = Some(Diagnostic { pc: None, message, trap: None });
-            return Err(Errno::ETIMEDOUT);
+            return fail(message, None, Errno::ETIMEDOUT);
         }
+        Err(why) => return fail(why.to_string(), None, Errno::EBUSY),
     }
     let mean = started.elapsed().as_nanos() / u128::from(times);
     attr.duration = u32::try_from(mean).unwrap_or(u32::MAX);
@@ -132,11 +132,7 @@ fn finish_context(attr: &mut TestRun<'_>, context: Option<&[u8]>) -> Result<(), 
     if cut { Err(Errno::ENOSPC) } else { Ok(()) }
 }
 
-fn run_xdp(
-    vm: &Vm,
-    program: &std::sync::Arc<Program>,
-    attr: &mut TestRun<'_>,
-) -> Result<u32, Errno> {
+fn run_xdp(vm: &Vm, program: &Arc<Program>, attr: &mut TestRun<'_>) -> Result<u32, Errno> {
     let expected = AttachType::from_number(program.expected_attach_type);
     if matches!(expected, Some(AttachType::XdpDevmap | AttachType::XdpCpumap)) {
         return Err(Errno::EINVAL);
@@ -176,8 +172,7 @@ fn run_xdp(
     if (attr.data_size_in as usize) < metadata + skb::ETH_HLEN {
         return Err(Errno::EINVAL);
     }
-    let packet = input(&attr.data_in, linear)?.to_vec();
-    let mut xdp = Xdp::new();
+    input(&attr.data_in, linear)?;
     if let Some(md) = &context {
         let (ingress, queue, egress) = (word(md, 12), word(md, 16), word(md, 20));
         if egress != 0 || (ingress == 0 && queue != 0) {
@@ -192,13 +187,16 @@ fn run_xdp(
     }
     // What lies beyond the linear part would be fragments, which programs do not see
     // here; they come back unchanged behind the packet.
-    let rest = input(&attr.data_in, attr.data_size_in as usize)?[linear..].to_vec();
-    xdp.fill(&packet, metadata);
-    repeat(vm, program, attr, &mut xdp, XDP_MD)?;
+    let whole = input(&attr.data_in, attr.data_size_in as usize)?;
+    let (packet, rest) = (&whole[..linear], whole[linear..].to_vec());
+    let mut workspace = Workspace::new(vm, Place::Xdp);
+    workspace.xdp()?.fill(packet, metadata);
+    repeat(vm, &mut workspace, program, attr, XDP_MD as u32)?;
+    let xdp = workspace.xdp()?;
     if live {
         // The frames went where the program sent them; here that is nowhere.
         attr.retval = 0;
-        xdp.fill(&packet, metadata);
+        xdp.fill(input(&attr.data_in, linear)?, metadata);
     }
 
     if let Some(md) = &mut context {
@@ -217,11 +215,7 @@ fn run_xdp(
 const MUST_BE_ZERO: [std::ops::Range<usize>; 6] =
     [0..8, 12..32, 44..48, 68..152, 168..176, 180..184];
 
-fn run_skb(
-    vm: &Vm,
-    program: &std::sync::Arc<Program>,
-    attr: &mut TestRun<'_>,
-) -> Result<u32, Errno> {
+fn run_skb(vm: &Vm, program: &Arc<Program>, attr: &mut TestRun<'_>) -> Result<u32, Errno> {
     const CHECKSUM_COMPLETE: u32 = 1 << 2;
     if attr.flags & !CHECKSUM_COMPLETE != 0 || attr.cpu != 0 || attr.batch_size != 0 {
         return Err(Errno::EINVAL);
@@ -231,22 +225,25 @@ fn run_skb(
     if !takes.contains(&size) {
         return Err(Errno::EINVAL);
     }
-    let packet = input(&attr.data_in, size)?.to_vec();
+    let packet = input(&attr.data_in, size)?;
     let mut context = context_in(attr, SK_BUFF)?;
-    let link = matches!(program.prog_type, ProgType::SchedCls | ProgType::SchedAct);
-    let mut skb = Skb::new(if link { SkbAccess::Tc } else { SkbAccess::SocketFilter });
-    skb.fill(&packet, link);
+    let access = packets::access(program.prog_type).ok_or(Errno::ENOTSUPP)?;
+    let link = access == SkbAccess::Tc;
+    let mut workspace = Workspace::new(vm, Place::Skb);
+    let skb = workspace.skb()?;
+    skb.fill(packet, access, link);
     if context.as_ref().is_some_and(|context| word(context, 40) > 1) {
         return Err(Errno::ENODEV);
     }
-    check_network_header(&skb, size - skb::ETH_HLEN)?;
+    check_network_header(skb, size - skb::ETH_HLEN)?;
     if let Some(given) = &context {
-        take_context(&mut skb, given)?;
+        take_context(skb, given)?;
     }
-    repeat(vm, program, attr, &mut skb, SK_BUFF)?;
+    repeat(vm, &mut workspace, program, attr, SK_BUFF as u32)?;
 
+    let skb = workspace.skb()?;
     if let Some(context) = &mut context {
-        give_context(&mut skb, context);
+        give_context(skb, context);
     }
     let mut whole = Vec::with_capacity(skb.len() + skb::ETH_HLEN);
     if !link {
@@ -261,7 +258,7 @@ fn run_skb(
 
 /// An IP packet must hold its whole fixed header.
 fn check_network_header(skb: &Skb, payload: usize) -> Result<(), Errno> {
-    let shortest = match u16::from_be(skb.protocol) {
+    let shortest = match u16::from_be(skb.fields.protocol) {
         0x0800 => 20,
         0x86dd => 40,
         _ => 0,
@@ -276,38 +273,38 @@ fn take_context(skb: &mut Skb, context: &[u8]) -> Result<(), Errno> {
     if MUST_BE_ZERO.iter().any(|range| context[range.clone()].iter().any(|&byte| byte != 0)) {
         return Err(Errno::EINVAL);
     }
-    skb.mark = word(context, 8);
-    skb.priority = word(context, 32);
-    skb.ingress_ifindex = word(context, 36);
-    skb.tstamp = long(context, 152);
-    skb.cb.copy_from_slice(&context[48..68]);
-    skb.wire_len = match word(context, 160) {
+    skb.fields.mark = word(context, 8);
+    skb.fields.priority = word(context, 32);
+    skb.fields.ingress_ifindex = word(context, 36);
+    skb.fields.tstamp = long(context, 152);
+    skb.fields.cb.copy_from_slice(&context[48..68]);
+    skb.fields.wire_len = match word(context, 160) {
         0 => skb.len() as u32,
         len if len < skb.len() as u32 || len > MAX_WIRE_LEN => return Err(Errno::EINVAL),
         len => len,
     };
-    skb.gso_segs = word(context, 164);
-    if skb.gso_segs > MAX_SEGS {
+    skb.fields.gso_segs = word(context, 164);
+    if skb.fields.gso_segs > MAX_SEGS {
         return Err(Errno::EINVAL);
     }
-    skb.gso_size = word(context, 176);
-    skb.hwtstamp = long(context, 184);
+    skb.fields.gso_size = word(context, 176);
+    skb.fields.hwtstamp = long(context, 184);
     Ok(())
 }
 
 /// `convert_skb_to___skb`.
 fn give_context(skb: &mut Skb, context: &mut [u8]) {
     for (offset, field) in [
-        (8, skb.mark),
-        (32, skb.priority),
-        (36, skb.ingress_ifindex),
-        (40, skb.ifindex),
-        (160, skb.wire_len),
-        (164, skb.gso_segs),
+        (8, skb.fields.mark),
+        (32, skb.fields.priority),
+        (36, skb.fields.ingress_ifindex),
+        (40, skb.fields.ifindex),
+        (160, skb.fields.wire_len),
+        (164, skb.fields.gso_segs),
     ] {
         context[offset..offset + 4].copy_from_slice(&field.to_ne_bytes());
     }
-    context[48..68].copy_from_slice(&skb.cb);
-    context[152..160].copy_from_slice(&skb.tstamp.to_ne_bytes());
-    context[184..192].copy_from_slice(&skb.hwtstamp.to_ne_bytes());
+    context[48..68].copy_from_slice(&skb.fields.cb);
+    context[152..160].copy_from_slice(&skb.fields.tstamp.to_ne_bytes());
+    context[184..192].copy_from_slice(&skb.fields.hwtstamp.to_ne_bytes());
 }

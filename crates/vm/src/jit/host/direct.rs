@@ -23,7 +23,7 @@ use crate::objects::MapHandle;
 pub extern "C" fn ktime(state: *mut State<'_>) -> u64 {
     // SAFETY: compiled code passes on its state.
     let run = unsafe { unsettled(state) };
-    run.map_or(0, |run| run.env.now())
+    run.map_or(0, |run| run.now())
 }
 
 /// A random number.

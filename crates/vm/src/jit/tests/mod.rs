@@ -22,6 +22,7 @@ use crate::Vm;
 use crate::hooks::NoContext;
 use crate::interp::{Outcome, Run};
 use crate::mem::packet::PacketMemory;
+use crate::mem::stack::Stack;
 use crate::mem::value::{Kind, Value};
 use crate::program::Program;
 
@@ -31,6 +32,8 @@ const BUDGET: u64 = 1 << 20;
 struct Bed {
     vm: Vm,
     memory: PacketMemory,
+    /// Away while it is used.
+    stack: Option<Box<Stack>>,
 }
 
 /// What a run left behind.
@@ -42,7 +45,8 @@ struct After {
 
 impl Bed {
     fn new() -> Bed {
-        Bed { vm: Vm::with_cpus(1).with_budget(BUDGET), memory: PacketMemory::new(4096) }
+        let vm = Vm::with_cpus(1).with_budget(BUDGET);
+        Bed { vm, memory: PacketMemory::new(4096), stack: None }
     }
 
     fn interpret(&mut self, insns: &[Insn], bytes: &[u8]) -> After {
@@ -63,19 +67,12 @@ impl Bed {
             0 => Value::scalar(0),
             len => self.memory.region(0, len, true).with_kind(Kind::Memory).pointer(0),
         };
-        let mut vcpu = self.vm.vcpu();
-        let vcpu = &mut *vcpu;
-        vcpu.stack.clear();
-        let mut context = NoContext;
-        let run = Run::new(
-            self.vm.environment(),
-            Arc::new(program),
-            &mut vcpu.stack,
-            &mut context,
-            0,
-            BUDGET,
-        );
-        let outcome = run.execute(&[pointer, Value::scalar(bytes.len() as u64)]);
+        let mut stack = self.stack.take().unwrap_or_default();
+        stack.clear();
+        let (env, program) = (self.vm.shared_environment(), Arc::new(program));
+        let mut run = Run::new(env, program, stack, Box::new(NoContext), 0, BUDGET);
+        let outcome = run.interpret(&[pointer, Value::scalar(bytes.len() as u64)]);
+        self.stack = Some(run.into_parts().0);
         After { outcome, memory: self.memory.bytes(0, bytes.len()).to_vec() }
     }
 
@@ -85,9 +82,9 @@ impl Bed {
             0 => None,
             len => Some(self.memory.region(0, len, true)),
         };
-        let mut vcpu = self.vm.vcpu();
-        vcpu.stack.clear();
-        let mut state = State::new(&mut vcpu.stack, region, BUDGET);
+        let stack = self.stack.get_or_insert_default();
+        stack.clear();
+        let mut state = State::new(stack, region, BUDGET);
         let r1 = region.map_or(0, |region| region.start());
         let outcome = code.run(&mut state, r1, bytes.len() as u64);
         After { outcome, memory: self.memory.bytes(0, bytes.len()).to_vec() }
