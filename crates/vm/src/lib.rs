@@ -17,6 +17,7 @@ pub mod jit;
 pub mod maps;
 pub mod mem;
 mod objects;
+mod panics;
 pub mod program;
 mod raw;
 mod syscall;

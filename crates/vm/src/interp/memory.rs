@@ -69,11 +69,9 @@ impl Run<'_> {
     #[inline(always)]
     pub(crate) fn holds(&self, pointer: &Value) -> bool {
         match pointer.kind() {
-            Kind::Stack => {
-                usize::from(pointer.epoch()) <= self.callers.len() || self.native.is_some()
-            }
+            Kind::Stack => pointer.epoch() <= self.callers.len() as u64 || self.native.is_some(),
             Kind::Packet => pointer.epoch() == self.context.epoch(),
-            Kind::Record => matches!(self.records.get(usize::from(pointer.epoch())), Some(Some(_))),
+            Kind::Record => self.held.has_record(pointer.region()),
             _ => true,
         }
     }

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU32, Ordering, fence};
 
 use skep_abi::{Errno, flags};
 
-use key::{Key, Seed, with_key};
+use key::{Key, Seed, with_key, with_key_at};
 use lru::Lru;
 use pool::Pool;
 pub use table::Position;
@@ -32,6 +32,7 @@ use table::{Place, Table};
 use super::percpu::PerCpu;
 use super::spin::window;
 use super::{Caller, Fields};
+use crate::mem::bytes::Bytes;
 use crate::mem::words;
 
 /// A hash map's storage.
@@ -134,7 +135,22 @@ impl Hash {
     /// while the map lives; the element may serve another key once it is deleted.
     #[inline]
     pub fn lookup(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>> {
-        let element = with_key!(key, |k| self.find(k))?.element();
+        with_key!(key, |k| self.lookup_of(k, cpu))
+    }
+
+    /// [`Hash::lookup`] of a key in a program's memory.
+    ///
+    /// # Safety
+    /// `key` is valid for atomic reads of a key.
+    #[inline(always)]
+    pub unsafe fn lookup_at(&self, key: *const u8, cpu: u32) -> Option<NonNull<u8>> {
+        // SAFETY: as the caller promises.
+        unsafe { with_key_at!(self.key_size, key, |k| self.lookup_of(k, cpu)) }
+    }
+
+    #[inline(always)]
+    fn lookup_of<K: Key>(&self, key: K, cpu: u32) -> Option<NonNull<u8>> {
+        let element = self.find(key)?.element();
         if let Some(lru) = &self.lru {
             lru.touch(self.table.element(element));
         }
@@ -223,6 +239,28 @@ impl Hash {
             return self.update_locked(key, value, flags, caller);
         }
         with_key!(key, |k| self.upsert(k, value, flags, caller))
+    }
+
+    /// [`Hash::update`] of a key in a program's memory.
+    ///
+    /// # Safety
+    /// `key` is valid for atomic reads of a key.
+    #[inline(always)]
+    pub unsafe fn update_at(
+        &self,
+        key: *const u8,
+        value: &[u8],
+        flags: u64,
+        caller: Caller,
+    ) -> Result<(), Errno> {
+        if flags > flags::update::EXIST {
+            let mut bytes = Bytes::zeros(self.key_size);
+            // SAFETY: as the caller promises.
+            unsafe { words::gather(&mut bytes, key) };
+            return self.update_locked(&bytes, value, flags, caller);
+        }
+        // SAFETY: as above.
+        unsafe { with_key_at!(self.key_size, key, |k| self.upsert(k, value, flags, caller)) }
     }
 
     /// `BPF_F_LOCK`: the value of an existing key is overwritten in place, by its lock.
