@@ -68,6 +68,28 @@ impl Map {
         }
     }
 
+    /// Bytes of a key that [`Map::lookup_plain`] takes, for a hash map whose look-ups are no
+    /// more than that.
+    pub fn plain_key(&self) -> Option<usize> {
+        match &self.storage {
+            Storage::Hash(hash) => hash.plain_key(),
+            _ => None,
+        }
+    }
+
+    /// [`Map::lookup_at`] for a map whose [`Map::plain_key`] is `SIZE`.
+    ///
+    /// # Safety
+    /// It is, and `key` is valid for atomic reads of a key.
+    #[inline(always)]
+    pub unsafe fn lookup_plain<const SIZE: usize>(&self, key: *const u8) -> Option<NonNull<u8>> {
+        match &self.storage {
+            // SAFETY: as the caller promises.
+            Storage::Hash(hash) => unsafe { hash.lookup_plain::<SIZE>(key) },
+            _ => None,
+        }
+    }
+
     /// [`Map::update`] of a key in a program's memory.
     ///
     /// # Safety

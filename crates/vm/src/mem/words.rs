@@ -114,6 +114,7 @@ pub unsafe fn half_at(source: *const u8) -> u32 {
 /// # Safety
 /// `at` is valid for 4 bytes of atomic reads.
 #[cold]
+#[inline(never)]
 unsafe fn unaligned_half(at: *mut u8) -> u32 {
     // SAFETY: inside the 4 bytes.
     u32::from_ne_bytes([0, 1, 2, 3].map(|byte| unsafe { byte_at(at.add(byte)) }))

@@ -140,6 +140,22 @@ pub unsafe extern "C" fn lookup(state: *mut State<'_>, map: *const Map, key: u64
     })
 }
 
+/// The same for a map whose [`Map::plain_key`] is `SIZE`.
+///
+/// # Safety
+/// `map` is such a one, which the program has, and `key` points to one of its keys.
+pub unsafe extern "C" fn lookup_plain<const SIZE: usize>(
+    state: *mut State<'_>,
+    map: *const Map,
+    key: u64,
+) -> u64 {
+    entered(state, None, 0, || {
+        // SAFETY: the run holds its maps while its code runs; the rest as the caller promises.
+        let found = unsafe { (*map).lookup_plain::<SIZE>(address(key)) };
+        found.map_or(0, |value| value.as_ptr().expose_provenance() as u64)
+    })
+}
+
 /// `bpf_map_lookup_elem` on any map of the run's.
 ///
 /// # Safety

@@ -67,7 +67,12 @@ impl Lowering<'_, '_> {
             _ if !elided => return None,
             LOOKUP => match self.map(args[0]) {
                 Some(map) if is_map_of_maps(map) => direct::inner as *const () as usize,
-                Some(_) => direct::lookup as *const () as usize,
+                Some(map) => match map.plain_key() {
+                    Some(4) => direct::lookup_plain::<4> as *const () as usize,
+                    Some(8) => direct::lookup_plain::<8> as *const () as usize,
+                    Some(16) => direct::lookup_plain::<16> as *const () as usize,
+                    _ => direct::lookup as *const () as usize,
+                },
                 None => direct::find as *const () as usize,
             },
             2 => direct::update as *const () as usize,

@@ -148,6 +148,25 @@ impl Hash {
         unsafe { with_key_at!(self.key_size, key, |k| self.lookup_of(k, cpu)) }
     }
 
+    /// Bytes of a key that [`Hash::lookup_plain`] takes: one or two words, of a map that keeps no
+    /// account of use and has one value for all vCPUs.
+    pub fn plain_key(&self) -> Option<usize> {
+        let plain = self.lru.is_none() && self.percpu.is_none();
+        Some(self.key_size).filter(|size| plain && matches!(size, 4 | 8 | 16))
+    }
+
+    /// [`Hash::lookup_at`] for a map whose [`Hash::plain_key`] is `SIZE`.
+    ///
+    /// # Safety
+    /// It is, and `key` is valid for atomic reads of a key.
+    #[inline(always)]
+    pub unsafe fn lookup_plain<const SIZE: usize>(&self, key: *const u8) -> Option<NonNull<u8>> {
+        // SAFETY: as the caller promises.
+        let place = unsafe { with_key_at!(SIZE, key, |k| self.find(k)) }?;
+        // SAFETY: the value is inside the element.
+        NonNull::new(unsafe { self.table.element(place.element()).add(self.value_at) })
+    }
+
     #[inline(always)]
     fn lookup_of<K: Key>(&self, key: K, cpu: u32) -> Option<NonNull<u8>> {
         let element = self.find(key)?.element();
