@@ -1,11 +1,9 @@
-//! The loop over random keys, as a program for Linux.
+//! The loop over random keys, as a program for both kernels.
 //!
 //! `ours` holds the same loop in Rust. Both draw key numbers from one generator,
 //! make the key from the number, and add up the values that they find, so that the
 //! sums tell whether both have done the same. The packet holds the generator's
 //! state and the number of rounds.
-
-use std::os::fd::{AsRawFd, OwnedFd};
 
 /// The generator: `state = state * FACTOR + STEP`, of which the upper bits count.
 pub const FACTOR: u64 = 6364136223846793005;
@@ -67,7 +65,7 @@ impl Code {
 }
 
 /// The loop over keys below `entries`, a power of two, of 4 or 16 bytes.
-pub fn looping(map: &OwnedFd, operation: Operation, key_size: u32, entries: u32) -> Vec<u64> {
+pub fn looping(map: i32, operation: Operation, key_size: u32, entries: u32) -> Vec<u64> {
     let mut code = Code::default();
     code.push(0x61, 2, 1, 0, 0); // r2 = packet
     code.push(0x61, 3, 1, 4, 0); // r3 = its end
@@ -96,7 +94,7 @@ pub fn looping(map: &OwnedFd, operation: Operation, key_size: u32, entries: u32)
         code.push(0x2f, 1, 2, 0, 0);
         code.push(0x7b, 10, 1, -16, 0);
     }
-    code.load_imm64(1, 1, map.as_raw_fd() as u64);
+    code.load_imm64(1, 1, map as u64);
     code.mov(2, 10);
     code.add_imm(2, -16);
     match operation {

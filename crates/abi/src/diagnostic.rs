@@ -120,6 +120,11 @@ pub enum TrapKind {
     CallDepth,
     /// An instruction that has no meaning at run time.
     BadInstruction,
+    /// What the program called, or what was called for it, panicked.
+    Panicked {
+        /// What the panic said.
+        what: String,
+    },
     /// The verifier was sure of something that is not so: a fault of the verifier.
     FactViolated {
         /// What it was sure of.
@@ -173,6 +178,7 @@ impl fmt::Display for TrapKind {
             TrapKind::BadArgument { helper, argument, why } => {
                 write!(f, "{helper}: argument {argument} {why}")
             }
+            TrapKind::Panicked { what } => write!(f, "a panic outside of the program: {what}"),
             TrapKind::CallDepth => f.write_str("more than 8 nested calls"),
             TrapKind::FactViolated { what } => write!(f, "the verifier was wrong: {what}"),
             TrapKind::BadInstruction => f.write_str("instruction cannot be executed"),

@@ -1,5 +1,6 @@
 //! `bpf_spin_lock` in the embedded kernel: what two CPUs count under a lock adds up, with
-//! every engine, and who never gives a lock back keeps nobody waiting for ever.
+//! every engine, and who never gives a lock back keeps nobody waiting for ever: a run that
+//! ends gives back what it holds.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use skep::load::{Linked, Options, Target, load, relocate};
 use skep::vm::Engine;
 use skep::vm::hooks::{PacketError, PacketHook};
 use skep::vm::jit::Passes;
-use skep::{Errno, Kernel, Object, Skep, Vm};
+use skep::{Kernel, Object, Skep, Vm};
 
 const FRAME: [u8; 60] = [0; 60];
 const ENGINES: [Engine; 3] = [Engine::Interpreter, Engine::Guarded, Engine::Auto];
@@ -83,29 +84,46 @@ fn a_system_call_with_the_flag_leaves_the_lock_usable() {
     }
 }
 
+/// The object's program with this in the place of its calls of `bpf_spin_unlock`.
+fn without_unlock(vm: &Arc<Vm>, code: u8, imm: i32) -> Skep {
+    const UNLOCK: i32 = 94;
+    loaded(vm, |linked| {
+        for slot in &mut linked.programs[0].insns {
+            if (slot.code, slot.src, slot.imm) == (0x85, 0, UNLOCK) {
+                (slot.code, slot.imm) = (code, imm);
+            }
+        }
+    })
+}
+
 #[test]
 fn a_lock_that_is_never_given_back_ends_the_run_that_waits() {
-    const UNLOCK: i32 = 94;
+    const LOCK: i32 = 93;
     for engine in [Engine::Interpreter, Engine::Guarded] {
         let vm = Arc::new(Vm::with_cpus(1).unverified());
-        let skep = loaded(&vm, |linked| {
-            for slot in &mut linked.programs[0].insns {
-                if (slot.code, slot.src, slot.imm) == (0x85, 0, UNLOCK) {
-                    // r0 = 0
-                    (slot.code, slot.imm) = (0xb7, 0);
-                }
-            }
-        });
+        let skep = without_unlock(&vm, 0x85, LOCK);
         let mut hook = hook(&vm, &skep, engine);
-        assert_eq!(hook.run(&FRAME).map(|verdict| verdict.retval), Ok(2));
         let Err(PacketError::Trapped(trap)) = hook.run(&FRAME) else {
             panic!("{engine:?}: the lock was taken twice");
         };
         let why = trap.to_string();
         assert!(why.contains("held and not given back"), "{engine:?}: {why}");
-        let map = skep.map("total").expect("a map of this name");
-        let value = [0; 24];
-        assert_eq!(map.update(&[0; 4], &value, update::LOCK), Err(Errno::EBUSY));
-        assert_eq!(map.update(&[0; 4], &value, 0), Ok(()));
+    }
+}
+
+#[test]
+fn a_run_that_ends_gives_its_lock_back() {
+    for engine in [Engine::Interpreter, Engine::Guarded] {
+        // r0 = 0, and a helper that there is none of.
+        for (code, imm, returns) in [(0xb7, 0, true), (0x85, 199, false)] {
+            let vm = Arc::new(Vm::with_cpus(1).unverified());
+            let skep = without_unlock(&vm, code, imm);
+            let mut hook = hook(&vm, &skep, engine);
+            for _ in 0..3 {
+                assert_eq!(hook.run(&FRAME).is_ok(), returns, "{engine:?}");
+            }
+            let map = skep.map("total").expect("a map of this name");
+            assert_eq!(map.update(&[0; 4], &[0; 24], update::LOCK), Ok(()), "{engine:?}");
+        }
     }
 }

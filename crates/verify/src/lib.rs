@@ -24,7 +24,7 @@ mod error;
 pub mod explain;
 mod explore;
 mod facts;
-mod format;
+pub mod format;
 mod global;
 mod helper;
 mod hook;

@@ -1,6 +1,7 @@
 //! What a run sees of the world besides its context: time, chance, and where its
 //! messages go. A hook may have a clock of its own for its runs.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -13,6 +14,8 @@ pub struct Environment {
     started: Instant,
     random: AtomicU64,
     printer: Printer,
+    /// Makes of addresses what is shown for them.
+    pointers: RandomState,
     cpus: u32,
 }
 
@@ -26,6 +29,7 @@ impl Environment {
             started: Instant::now(),
             random: AtomicU64::new(seed | 1),
             printer: Printer::default(),
+            pointers: RandomState::new(),
             cpus,
         }
     }
@@ -62,6 +66,12 @@ impl Environment {
         word ^= word >> 27;
         self.random.store(word, Relaxed);
         (word.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+
+    /// The number that is shown for an address (Linux's `ptr_to_id`): by a keyed hash, so
+    /// that who reads it learns nothing of the address.
+    pub(crate) fn pointer_id(&self, address: u64) -> u32 {
+        self.pointers.hash_one(address) as u32
     }
 
     /// Sends what `bpf_trace_printk` prints to `printer`, from the next message on.

@@ -17,6 +17,7 @@ pub mod jit;
 pub mod maps;
 mod mem;
 mod objects;
+mod panics;
 mod printer;
 pub mod program;
 mod raw;

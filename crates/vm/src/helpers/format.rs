@@ -1,119 +1,283 @@
-//! The format strings of `bpf_trace_printk` and `bpf_snprintf`
-//! (`bpf_bprintf_prepare` in `kernel/bpf/helpers.c`).
+//! The one formatter of `bpf_trace_printk`, `bpf_trace_vprintk` and `bpf_snprintf`.
+//!
+//! In two steps, as on Linux, whose limits and quirks come from that: arguments are
+//! copied into a buffer of 512 bytes, memory that they point to included
+//! (`bpf_bprintf_prepare` in `kernel/bpf/helpers.c`), and printed from there (`bstr_printf`
+//! in `lib/vsprintf.c`). No address of the host is ever printed where the format asks
+//! for a pointer: those show a number that stands for it, the same each time within a
+//! kernel. (`bpf_seq_printf` needs the file of an iterator, and there are none here.)
 
 use skep_abi::Errno;
+use skep_verify::format::{Conversion, Kind, Piece, pieces};
 
+use crate::environment::Environment;
 use crate::interp::Run;
 use crate::mem::value::Value;
 
-/// Formats as Linux does.
+/// Bytes of copied arguments (`MAX_BPRINTF_BIN_ARGS`).
+const MOST_PACKED: usize = 512;
+/// Most arguments (`MAX_BPRINTF_VARARGS`).
+pub(super) const MOST_ARGUMENTS: u64 = 12;
+/// Bytes of a printed line with its zero (`MAX_BPRINTF_BUF`).
+pub(super) const LINE: usize = 1024;
+
+/// What a format gave: the bytes that fit, and how many there would be.
+pub(super) struct Printed {
+    pub bytes: Vec<u8>,
+    pub len: i32,
+}
+
+/// Formats into a buffer of `room` bytes, of which the last is the zero's.
 ///
 /// # Errors
-/// `EINVAL` for a format that Linux refuses, or one with more conversions than
-/// arguments.
-pub(super) fn format(run: &Run<'_>, format: &[u8], arguments: &[Value]) -> Result<String, Errno> {
-    let end = format.iter().position(|&byte| byte == 0).ok_or(Errno::EINVAL)?;
-    let text = &format[..end];
-    if !text.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()) {
+/// `EINVAL` for a format that Linux refuses, or one with more conversions than arguments;
+/// `ENOSPC` for arguments that are too long.
+pub(super) fn format(
+    run: &Run<'_>,
+    format: &[u8],
+    arguments: &[Value],
+    room: usize,
+) -> Result<Printed, Errno> {
+    if !format.contains(&0) {
         return Err(Errno::EINVAL);
     }
-    let mut arguments = arguments.iter();
-    let mut out = String::new();
-    let mut rest = text.iter().copied().peekable();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            out.push(char::from(byte));
-            continue;
+    let mut packed = Packed::default();
+    let mut left = arguments.iter();
+    for piece in pieces(format, arguments.len()) {
+        if let Piece::Argument(conversion) = piece.map_err(|_| Errno::EINVAL)? {
+            let argument = *left.next().ok_or(Errno::EINVAL)?;
+            packed.add(run, conversion.kind, argument)?;
         }
-        if rest.next_if_eq(&b'%').is_some() {
-            out.push('%');
-            continue;
-        }
-        let conversion = Conversion::parse(&mut rest)?;
-        let argument = *arguments.next().ok_or(Errno::EINVAL)?;
-        out.push_str(&conversion.render(run, argument)?);
     }
-    Ok(out)
+    let mut out = Out { bytes: Vec::new(), room, len: 0 };
+    let mut from = Unpacked { bytes: &packed.0, at: 0 };
+    for piece in pieces(format, arguments.len()).flatten() {
+        match piece {
+            Piece::Text(text) => out.text(text),
+            Piece::Argument(conversion) => out.argument(&run.env, conversion, &mut from),
+        }
+    }
+    out.bytes.truncate(room.saturating_sub(1));
+    Ok(Printed { bytes: out.bytes, len: out.len as i32 })
 }
 
-/// One `%` conversion.
-struct Conversion {
-    left: bool,
-    zeros: bool,
-    alternate: bool,
-    width: usize,
-    long: bool,
-    kind: u8,
-}
+/// Copies of arguments, one behind the other.
+#[derive(Default)]
+struct Packed(Vec<u8>);
 
-impl Conversion {
-    fn parse(
-        rest: &mut std::iter::Peekable<impl Iterator<Item = u8>>,
-    ) -> Result<Conversion, Errno> {
-        const MAX_WIDTH: usize = 4096;
-        let (mut left, mut zeros, mut alternate) = (false, false, false);
-        while let Some(flag) = rest.next_if(|byte| b"-0+ #".contains(byte)) {
-            left |= flag == b'-';
-            zeros |= flag == b'0';
-            alternate |= flag == b'#';
+impl Packed {
+    fn room(&self) -> usize {
+        MOST_PACKED - self.0.len()
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        if bytes.len() > self.room() {
+            return Err(Errno::ENOSPC);
         }
-        let mut width = 0;
-        while let Some(digit) = rest.next_if(u8::is_ascii_digit) {
-            width = (width * 10 + usize::from(digit - b'0')).min(MAX_WIDTH);
-        }
-        let mut long = false;
-        while rest.next_if_eq(&b'l').is_some() {
-            long = true;
-        }
-        let kind = rest.next().ok_or(Errno::EINVAL)?;
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn word(&mut self, bytes: &[u8]) -> Result<(), Errno> {
+        let aligned = self.0.len().next_multiple_of(4);
+        self.0.resize(aligned, 0);
+        self.put(bytes)
+    }
+
+    fn text(&mut self, text: &str) -> Result<(), Errno> {
+        self.put(text.as_bytes())?;
+        self.put(&[0])
+    }
+
+    fn add(&mut self, run: &Run<'_>, kind: Kind, argument: Value) -> Result<(), Errno> {
+        let bits = argument.bits;
         match kind {
-            b'd' | b'i' | b'u' | b'x' | b'X' => {}
-            b's' | b'c' | b'p' if !long => {}
-            _ => return Err(Errno::EINVAL),
-        }
-        if kind == b'p' {
-            // Ways to print a pointer (`%px`, `%pK`, `%ps`, `%pS`, `%pB`).
-            rest.next_if(|byte| b"xKsSB".contains(byte));
-        }
-        Ok(Conversion { left, zeros, alternate, width, long, kind })
-    }
-
-    fn render(&self, run: &Run<'_>, argument: Value) -> Result<String, Errno> {
-        let bits = if self.long { argument.bits } else { argument.bits & 0xffff_ffff };
-        let signed = if self.long { argument.bits as i64 } else { i64::from(argument.bits as i32) };
-        let body = match self.kind {
-            b'd' | b'i' => signed.to_string(),
-            b'u' => bits.to_string(),
-            b'x' if self.alternate => format!("{bits:#x}"),
-            b'x' => format!("{bits:x}"),
-            b'X' => format!("{bits:X}"),
-            b'c' => char::from(argument.bits as u8).to_string(),
-            b'p' => format!("{:016x}", argument.bits),
-            _ => run.string(argument),
-        };
-        let padding = self.width.saturating_sub(body.len());
-        Ok(match (self.left, self.zeros) {
-            (true, _) => body + &" ".repeat(padding),
-            (false, true) => match body.strip_prefix('-') {
-                Some(digits) => format!("-{}{digits}", "0".repeat(padding)),
-                None => "0".repeat(padding) + &body,
-            },
-            (false, false) => " ".repeat(padding) + &body,
-        })
-    }
-}
-
-impl Run<'_> {
-    /// The zero-terminated string at a pointer, as far as it can be read.
-    fn string(&self, pointer: Value) -> String {
-        const MAX_STRING: u64 = 512;
-        let mut text = String::new();
-        for offset in 0..MAX_STRING {
-            match self.byte_at(pointer, offset) {
-                None | Some(0) => break,
-                Some(byte) => text.push(char::from(byte)),
+            Kind::Number { long: false, .. } => self.word(&(bits as u32).to_ne_bytes()),
+            Kind::Number { long: true, .. } | Kind::Pointer | Kind::Symbol => {
+                self.word(&bits.to_ne_bytes())
+            }
+            Kind::Char => self.put(&[bits as u8]),
+            Kind::Text | Kind::KernelText => self.string(run, argument),
+            // There are no processes here whose memory it could be.
+            Kind::UserText if self.room() == 0 => Err(Errno::ENOSPC),
+            Kind::UserText => self.text(""),
+            Kind::Backtrace => self.text(&symbol(&run.env, bits)),
+            Kind::Address { six: false, plain } => {
+                let [a, b, c, d] = self.copied(run, argument)?;
+                self.text(&match plain {
+                    true => format!("{a:03}.{b:03}.{c:03}.{d:03}"),
+                    false => format!("{a}.{b}.{c}.{d}"),
+                })
+            }
+            Kind::Address { six: true, plain } => {
+                let words: [u8; 16] = self.copied(run, argument)?;
+                let pairs = words.chunks(2).map(|two| format!("{:02x}{:02x}", two[0], two[1]));
+                self.text(&pairs.collect::<Vec<_>>().join(if plain { "" } else { ":" }))
             }
         }
-        text
     }
+
+    /// What a pointer leads to; zeros where that cannot be read.
+    fn copied<const LEN: usize>(&self, run: &Run<'_>, pointer: Value) -> Result<[u8; LEN], Errno> {
+        if self.room() < LEN {
+            return Err(Errno::ENOSPC);
+        }
+        let bytes = (0..LEN as u64).map(|at| run.byte_at(pointer, at));
+        let bytes: Option<Vec<u8>> = bytes.collect();
+        Ok(bytes.and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; LEN]))
+    }
+
+    /// The string at a pointer, as far as it can be read and there is room.
+    fn string(&mut self, run: &Run<'_>, pointer: Value) -> Result<(), Errno> {
+        let room = self.room().checked_sub(1).ok_or(Errno::ENOSPC)?;
+        let bytes = (0..room as u64).map_while(|at| run.byte_at(pointer, at));
+        self.0.extend(bytes.take_while(|&byte| byte != 0));
+        self.0.push(0);
+        Ok(())
+    }
+}
+
+/// Reads arguments back.
+struct Unpacked<'p> {
+    bytes: &'p [u8],
+    at: usize,
+}
+
+impl<'p> Unpacked<'p> {
+    fn take<const LEN: usize>(&mut self) -> [u8; LEN] {
+        let bytes = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk());
+        self.at += LEN;
+        bytes.copied().unwrap_or([0; LEN])
+    }
+
+    fn word<const LEN: usize>(&mut self) -> [u8; LEN] {
+        self.at = self.at.next_multiple_of(4);
+        self.take()
+    }
+
+    /// The string here, which is not passed yet.
+    fn string(&self) -> &'p [u8] {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        rest.split(|&byte| byte == 0).next().unwrap_or_default()
+    }
+}
+
+/// What is printed.
+struct Out {
+    bytes: Vec<u8>,
+    room: usize,
+    len: u64,
+}
+
+impl Out {
+    fn text(&mut self, text: &[u8]) {
+        let room = self.room.saturating_sub(self.bytes.len());
+        self.bytes.extend_from_slice(&text[..text.len().min(room)]);
+        self.len += text.len() as u64;
+    }
+
+    fn repeat(&mut self, byte: u8, times: i64) {
+        let times = times.max(0) as u64;
+        let room = self.room.saturating_sub(self.bytes.len()) as u64;
+        self.bytes.resize(self.bytes.len() + times.min(room) as usize, byte);
+        self.len += times;
+    }
+
+    /// Text in its field.
+    fn field(&mut self, conversion: Conversion, text: &[u8]) {
+        let padding = i64::from(conversion.width.unwrap_or(0)) - text.len() as i64;
+        if !conversion.left {
+            self.repeat(b' ', padding);
+        }
+        self.text(text);
+        if conversion.left {
+            self.repeat(b' ', padding);
+        }
+    }
+
+    /// A number in its field.
+    fn number(&mut self, conversion: Conversion, sign: &[u8], digits: &str) {
+        let Conversion { left, zeros, width, .. } = conversion;
+        let len = (sign.len() + digits.len()) as i64;
+        let padding = i64::from(width.unwrap_or(0)) - len;
+        if !left && !zeros {
+            self.repeat(b' ', padding);
+        }
+        self.text(sign);
+        if !left && zeros {
+            self.repeat(b'0', padding);
+        }
+        self.text(digits.as_bytes());
+        if left {
+            self.repeat(b' ', padding);
+        }
+    }
+
+    fn argument(&mut self, env: &Environment, conversion: Conversion, from: &mut Unpacked<'_>) {
+        match conversion.kind {
+            Kind::Number { long, signed, hex, upper } => {
+                let bits = match (long, signed) {
+                    (true, _) => u64::from_ne_bytes(from.word()),
+                    (false, true) => i64::from(i32::from_ne_bytes(from.word())) as u64,
+                    (false, false) => u32::from_ne_bytes(from.word()).into(),
+                };
+                let (sign, magnitude): (&[u8], u64) = match signed {
+                    true if (bits as i64) < 0 => (b"-", (bits as i64).unsigned_abs()),
+                    true if conversion.plus => (b"+", bits),
+                    true if conversion.space => (b" ", bits),
+                    _ => (b"", bits),
+                };
+                let digits = match (hex, upper) {
+                    (false, _) => format!("{magnitude}"),
+                    (true, false) => format!("{magnitude:x}"),
+                    (true, true) => format!("{magnitude:X}"),
+                };
+                self.number(conversion, sign, &digits);
+            }
+            Kind::Char => {
+                let [byte] = from.take();
+                self.field(conversion, &[byte]);
+            }
+            Kind::Text => {
+                let text = from.string();
+                from.at += text.len() + 1;
+                self.field(conversion, text);
+            }
+            // What was read from memory knows no field. Behind the buffer's end Linux leaves
+            // it where it is, for the next argument to stumble over.
+            Kind::KernelText | Kind::UserText | Kind::Backtrace | Kind::Address { .. } => {
+                if self.len < self.room as u64 {
+                    let text = from.string();
+                    from.at += text.len() + 1;
+                    self.text(text);
+                }
+            }
+            Kind::Pointer => {
+                let shown = shown(env, u64::from_ne_bytes(from.word()));
+                let zeros = conversion.zeros || conversion.width.is_none();
+                let width = Some(conversion.width.unwrap_or(16));
+                let conversion = Conversion { zeros, width, ..conversion };
+                self.number(conversion, b"", &format!("{shown:x}"));
+            }
+            Kind::Symbol => {
+                let name = symbol(env, u64::from_ne_bytes(from.word()));
+                self.field(conversion, name.as_bytes());
+            }
+        }
+    }
+}
+
+/// What is shown for an address: null and negative errnos are none.
+fn shown(env: &Environment, address: u64) -> u64 {
+    const LAST_ERRNO: u64 = 4095;
+    match address {
+        0 => 0,
+        _ if address >= LAST_ERRNO.wrapping_neg() => address,
+        _ => env.pointer_id(address).into(),
+    }
+}
+
+/// The name of the symbol at an address: none has one, so that Linux would print the address.
+fn symbol(env: &Environment, address: u64) -> String {
+    format!("{:#x}", shown(env, address))
 }

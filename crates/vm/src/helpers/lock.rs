@@ -22,6 +22,7 @@ fn spin_lock(run: &mut Run<'_>) -> Result<Value, Stop> {
     let lock = run.lock_argument(NAME)?;
     let take = || matches!(lock.update(0, Size::W, |held| held.max(1)), Ok(0));
     if take() || wait_for(take) {
+        run.held.lock(lock);
         return Ok(Value::scalar(0));
     }
     Err(stuck())
@@ -33,13 +34,13 @@ pub(crate) fn stuck() -> Stop {
     TrapKind::BadArgument { helper: "bpf_spin_lock", argument: 1, why }.into()
 }
 
-/// `bpf_spin_unlock(lock)`.
+/// `bpf_spin_unlock(lock)`: of a lock that the run took.
 fn spin_unlock(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_spin_unlock";
     let lock = run.lock_argument(NAME)?;
-    match lock.update(0, Size::W, |_| 0) {
-        Ok(_) => Ok(Value::scalar(0)),
-        Err(_) => Err(run.bad_argument(NAME, 1, "is no lock")),
+    match run.held.unlock(lock) {
+        true => Ok(Value::scalar(0)),
+        false => Err(run.bad_argument(NAME, 1, "is not held")),
     }
 }
 

@@ -23,7 +23,7 @@ const MAX_ARGUMENT: u64 = 1 << 30;
 
 impl Run<'_> {
     /// Checks that `len` bytes at a register can be read or written.
-    pub(super) fn memory_argument(
+    pub(crate) fn memory_argument(
         &self,
         helper: &'static str,
         reg: Reg,

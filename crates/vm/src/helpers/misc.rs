@@ -3,7 +3,7 @@
 use skep_abi::Errno;
 use skep_isa::Reg;
 
-use super::{Function, failure};
+use super::{Function, failure, format};
 use crate::interp::{Run, Stop};
 use crate::mem::value::{Kind, Value};
 
@@ -16,6 +16,8 @@ pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (118, jiffies),
     (125, ktime),
     (160, ktime),
+    (165, snprintf),
+    (177, trace_vprintk),
     (181, bpf_loop),
     (208, ktime),
 ];
@@ -75,11 +77,80 @@ fn trace_printk(run: &mut Run<'_>) -> Result<Value, Stop> {
     let size = run.size_argument(Reg::R2)?;
     let format = run.bytes_argument(NAME, Reg::R1, size)?;
     let arguments = [Reg::R3, Reg::R4, Reg::R5].map(|reg| run.regs.get(reg));
-    match super::format::format(run, &format, &arguments) {
-        Ok(text) => {
-            run.env.print(&text);
-            Ok(Value::scalar(text.len() as u64))
+    Ok(print(run, &format, &arguments))
+}
+
+/// `bpf_trace_vprintk(format, size, arguments, bytes of them)`.
+fn trace_vprintk(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_trace_vprintk";
+    let size = run.size_argument(Reg::R2)?;
+    let format = run.bytes_argument(NAME, Reg::R1, size)?;
+    match run.list_argument(NAME, Reg::R3, Reg::R4)? {
+        Ok(arguments) => Ok(print(run, &format, &arguments)),
+        Err(errno) => Ok(failure(errno)),
+    }
+}
+
+fn print(run: &Run<'_>, format: &[u8], arguments: &[Value]) -> Value {
+    match format::format(run, format, arguments, format::LINE) {
+        Ok(line) => {
+            // The line ends at the first zero, which an argument may have brought.
+            let text = line.bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+            run.env.print(&String::from_utf8_lossy(text));
+            Value::scalar(line.len as i64 as u64)
+        }
+        Err(errno) => failure(errno),
+    }
+}
+
+/// `bpf_snprintf(target, size, format, arguments, bytes of them)`: gives the length with its
+/// zero that the text has, or would have.
+fn snprintf(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_snprintf";
+    let size = run.size_argument(Reg::R2)?;
+    if size > 0 {
+        run.writable_argument(NAME, Reg::R1, size)?;
+    }
+    let pointer = run.read(Reg::R3)?;
+    let bytes = (0..).map_while(|at| run.byte_at(pointer, at));
+    let mut format: Vec<u8> = bytes.take_while(|&byte| byte != 0).collect();
+    format.push(0);
+    let arguments = match run.list_argument(NAME, Reg::R4, Reg::R5)? {
+        Ok(arguments) => arguments,
+        Err(errno) => return Ok(failure(errno)),
+    };
+    match format::format(run, &format, &arguments, size as usize) {
+        Ok(mut text) => {
+            if size > 0 {
+                text.bytes.push(0);
+                run.write_argument(NAME, Reg::R1, &text.bytes)?;
+            }
+            Ok(Value::scalar(text.len.wrapping_add(1) as i64 as u64))
         }
         Err(errno) => Ok(failure(errno)),
+    }
+}
+
+impl Run<'_> {
+    /// A list of words, each an argument: whatever it is, a pointer may be among them.
+    fn list_argument(
+        &self,
+        helper: &'static str,
+        list: Reg,
+        bytes: Reg,
+    ) -> Result<Result<Vec<Value>, Errno>, Stop> {
+        let len = self.size_argument(bytes)?;
+        let none = self.read(list)?.bits == 0;
+        if !len.is_multiple_of(8) || len > format::MOST_ARGUMENTS * 8 || len > 0 && none {
+            return Ok(Err(Errno::EINVAL));
+        }
+        if len == 0 {
+            return Ok(Ok(Vec::new()));
+        }
+        let start = self.memory_argument(helper, list, len, false)?;
+        let words = (0..len as i64 / 8).map(|at| self.word_of(start, at * 8));
+        words.collect::<Option<Vec<_>>>().map(Ok).ok_or_else(|| {
+            self.bad_argument(helper, list.number(), "points to memory that cannot be read")
+        })
     }
 }

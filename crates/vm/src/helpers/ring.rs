@@ -5,7 +5,7 @@ use std::sync::Arc;
 use skep_isa::Reg;
 
 use super::{Function, status};
-use crate::interp::{Record, Run, Stop};
+use crate::interp::{Run, Stop};
 use crate::mem::value::{Kind, Value};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
@@ -37,12 +37,8 @@ fn ringbuf_reserve(run: &mut Run<'_>) -> Result<Value, Stop> {
     if map.map.ring().is_none() {
         return Err(run.bad_argument(NAME, 1, "is no ring buffer"));
     }
-    // A run that reserves more than this has forgotten to give back.
-    let Ok(number) = u16::try_from(run.records.len()) else { return Ok(Value::scalar(0)) };
     let Some(region) = map.map.reserve_record(size, flags) else { return Ok(Value::scalar(0)) };
-    let region = region.with_epoch(number);
-    run.records.push(Some(Record { map, region }));
-    Ok(region.pointer(0))
+    Ok(run.held.reserve(map, region).pointer(0))
 }
 
 fn ringbuf_submit(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -59,12 +55,10 @@ fn give_back(name: &'static str, run: &mut Run<'_>, discard: bool) -> Result<Val
     if record.kind() != Kind::Record || record.offset() != 0 {
         return Err(run.bad_argument(name, 1, "is no ring buffer record"));
     }
-    let open = run.records.get_mut(usize::from(record.epoch())).and_then(Option::take);
-    let Some(Record { map, .. }) = open else {
-        return Err(run.bad_argument(name, 1, "was given back already"));
-    };
-    map.map.commit_record(record.region(), flags, discard);
-    Ok(Value::scalar(0))
+    match run.held.commit(record.region(), flags, discard) {
+        true => Ok(Value::scalar(0)),
+        false => Err(run.bad_argument(name, 1, "was given back already")),
+    }
 }
 
 /// `bpf_ringbuf_query(ringbuf, what)`.

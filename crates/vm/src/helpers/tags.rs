@@ -50,7 +50,7 @@ fn row(id: u32) -> Row {
         *tag = tag_of(arg.kind);
     }
     row.changes_context = row.tags.contains(&Tag::Context);
-    if reads_any_address(id) {
+    if matches!(id, 4 | 45 | 112..=115) {
         row.tags[2] = Tag::Address;
     }
     if id == TRACE_PRINTK {
@@ -118,9 +118,9 @@ pub(crate) fn changes_context(id: u32) -> bool {
 }
 
 /// Whether it reads from addresses that no verifier vouches for (`bpf_probe_read*`,
-/// `%s` of `bpf_trace_printk`).
+/// `%s` of `bpf_trace_printk` and of those that take a list of arguments).
 pub(crate) fn reads_any_address(id: u32) -> bool {
-    matches!(id, 4 | 6 | 45 | 112..=115)
+    matches!(id, 4 | 6 | 45 | 112..=115 | 165 | 177)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ pub struct Frame {
     meta: usize,
     data: usize,
     end: usize,
-    epoch: u16,
+    epoch: u64,
 }
 
 impl Frame {
@@ -70,13 +70,13 @@ impl Frame {
     }
 
     /// The generation of pointers into it.
-    pub fn epoch(&self) -> u16 {
+    pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
     /// Makes every pointer into it stale, as each helper does that may move it.
     pub fn invalidate(&mut self) {
-        self.epoch = self.epoch.wrapping_add(1);
+        self.epoch += 1;
     }
 
     /// A pointer to the packet's first byte.

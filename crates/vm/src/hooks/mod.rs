@@ -36,7 +36,7 @@ pub(crate) trait Context: Send {
     fn store(&mut self, offset: u32, size: Size, bits: u64) -> Option<()>;
 
     /// Counts the moves of the packet: pointers of an earlier epoch no longer hold.
-    fn epoch(&self) -> u16 {
+    fn epoch(&self) -> u64 {
         0
     }
 

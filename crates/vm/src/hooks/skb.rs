@@ -377,7 +377,7 @@ impl Context for Skb {
         Some(())
     }
 
-    fn epoch(&self) -> u16 {
+    fn epoch(&self) -> u64 {
         self.frame.epoch()
     }
 

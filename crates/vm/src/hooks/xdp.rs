@@ -129,7 +129,7 @@ impl Context for Xdp {
         None
     }
 
-    fn epoch(&self) -> u16 {
+    fn epoch(&self) -> u64 {
         self.frame.epoch()
     }
 

@@ -43,7 +43,10 @@ impl Run<'_> {
         self.regs.forget_arguments();
         self.regs.set(Reg::R10, self.stack.frame(self.callers.len()));
         self.may_goto = caller.may_goto;
-        self.program = caller.program;
+        let left = std::mem::replace(&mut self.program, caller.program);
+        if !Arc::ptr_eq(&left, &self.program) {
+            self.left.push(left);
+        }
         caller.pc
     }
 
@@ -73,7 +76,8 @@ impl Run<'_> {
             return Err(TrapKind::Uninitialised { register: 1 }.into());
         }
         let Some(target) = self.tail_target(map, index.bits as u32)? else { return Ok(false) };
-        self.program = Arc::clone(&target);
+        let left = std::mem::replace(&mut self.program, target);
+        self.left.push(left);
         let frame_pointer = self.stack.enter(self.callers.len());
         self.regs = Registers::new();
         self.regs.set(Reg::R1, context);

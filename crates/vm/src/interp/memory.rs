@@ -4,6 +4,7 @@ use skep_abi::TrapKind;
 use skep_isa::{Reg, Size};
 
 use super::{Run, Stop};
+use crate::helpers::tags::Tag;
 use crate::mem::value::{Fault, Kind, Value};
 
 impl Run<'_> {
@@ -69,13 +70,25 @@ impl Run<'_> {
     #[inline(always)]
     pub(crate) fn holds(&self, pointer: &Value) -> bool {
         match pointer.kind() {
-            Kind::Stack => {
-                usize::from(pointer.epoch()) <= self.callers.len() || self.native.is_some()
-            }
+            Kind::Stack => pointer.epoch() <= self.callers.len() as u64 || self.native.is_some(),
             Kind::Packet => pointer.epoch() == self.context.epoch(),
-            Kind::Record => matches!(self.records.get(usize::from(pointer.epoch())), Some(Some(_))),
+            Kind::Record => self.held.has_record(pointer.region()),
             _ => true,
         }
+    }
+
+    /// The word at an offset from a pointer to memory, as what it points into: spilled
+    /// pointers are ones, and so are addresses that guarded code was given.
+    pub(crate) fn word_of(&self, pointer: Value, offset: i64) -> Option<Value> {
+        let word = match pointer.kind() {
+            Kind::Stack if self.native.is_none() => self.stack.load(pointer, offset, Size::DW),
+            _ => pointer.load(offset, Size::DW).map(Value::scalar),
+        };
+        let word = word.ok()?;
+        Some(match self.native {
+            Some(_) => self.value_of(Tag::Address, word.bits),
+            None => word,
+        })
     }
 
     /// A helper wrote `len` bytes through a pointer: what was spilled there is gone.

@@ -6,6 +6,7 @@
 
 mod call;
 mod facts;
+mod held;
 mod memory;
 mod registers;
 mod step;
@@ -24,7 +25,9 @@ use crate::jit::host::Native;
 use crate::mem::stack::Stack;
 use crate::mem::value::{Region, Value};
 use crate::objects::MapHandle;
+use crate::panics::caught;
 use crate::program::Program;
+use held::Held;
 use registers::Registers;
 
 /// How a run ended.
@@ -66,6 +69,8 @@ struct Caller {
 
 /// One run of a program.
 pub(crate) struct Run<'r> {
+    /// What others wait for. It is dropped first, while the maps that it lies in are there.
+    pub(crate) held: Held,
     pub(crate) env: Arc<Environment>,
     pub(crate) context: Box<dyn Context>,
     pub(crate) cpu: u32,
@@ -82,22 +87,14 @@ pub(crate) struct Run<'r> {
     may_goto: u32,
     /// Whether to compare with what the verifier was sure of.
     asserts: bool,
-    /// Ring buffer records handed out; `None` once they were given back.
-    pub(crate) records: Vec<Option<Record>>,
     /// Maps found in maps of maps.
     found_maps: Vec<Arc<MapHandle>>,
+    /// Programs that others went on in the place of: what they had pointers to stays.
+    left: Vec<Arc<Program>>,
     /// Memory that the program got besides its context and its maps.
     pub(crate) memory: Option<Region>,
     /// What compiled code needs, while it runs the program.
     pub(crate) native: Option<Native<'r>>,
-}
-
-/// A ring buffer record that was reserved.
-pub(crate) struct Record {
-    /// The ring buffer.
-    pub map: Arc<MapHandle>,
-    /// Where it is.
-    pub region: Region,
 }
 
 /// Times that a `may_goto` lets a loop go on (`BPF_MAX_LOOPS`).
@@ -115,6 +112,7 @@ impl<'r> Run<'r> {
         budget: u64,
     ) -> Run<'r> {
         Run {
+            held: Held::default(),
             env,
             context,
             cpu,
@@ -128,8 +126,8 @@ impl<'r> Run<'r> {
             tail_calls: 0,
             may_goto: MAY_GOTO_LIMIT,
             asserts: false,
-            records: Vec::new(),
             found_maps: Vec::new(),
+            left: Vec::new(),
             memory: None,
             native: None,
         }
@@ -167,6 +165,7 @@ impl<'r> Run<'r> {
 
     /// Begins anew, with this program.
     pub(crate) fn restart(&mut self, program: &Arc<Program>, budget: u64) {
+        self.forget_found();
         if !Arc::ptr_eq(&self.program, program) {
             self.program = program.clone();
         }
@@ -174,20 +173,21 @@ impl<'r> Run<'r> {
         self.callers.clear();
         self.may_goto = MAY_GOTO_LIMIT;
         self.budget = budget;
-        self.forget_found();
     }
 
     /// Whether a run was given something by helpers.
     #[inline]
     pub(crate) fn has_found(&self) -> bool {
-        !self.records.is_empty() || !self.found_maps.is_empty()
+        !self.held.is_empty() || !self.found_maps.is_empty()
     }
 
-    /// What a run was given by helpers is gone with it.
+    /// What a run was given by helpers is gone with it. While this is done, the run still
+    /// has its programs and maps.
     pub(crate) fn forget_found(&mut self) {
         self.tail_calls = 0;
-        self.records.clear();
+        self.held.give_back();
         self.found_maps.clear();
+        self.left.clear();
     }
 
     /// Runs the run's program, which compiled code went on to, on the frame that this many
@@ -217,19 +217,18 @@ impl<'r> Run<'r> {
         self.stack.region(frame)
     }
 
-    /// The number of the ring buffer record at an address, as a pointer to it.
+    /// The ring buffer record at an address, as a pointer to it.
     pub(crate) fn record_at(&self, address: u64) -> Option<Value> {
-        let mut open = self.records.iter().flatten();
-        let record = open.find(|record| record.region.start() == address)?;
-        Some(record.region.pointer(0))
+        self.held.record_at(address).map(|record| record.pointer(0))
     }
 
     /// Runs from `entry` until the frame at `depth` exits; gives its r0.
     fn run_from(&mut self, entry: Pc, depth: usize) -> Result<Value, Stop> {
-        match self.asserts {
+        let ran = caught(|| match self.asserts {
             true => self.steps::<true>(entry, depth),
             false => self.steps::<false>(entry, depth),
-        }
+        });
+        ran.unwrap_or_else(|kind| Err(kind.into()))
     }
 
     fn trap(&self, kind: TrapKind) -> Trap {

@@ -9,15 +9,20 @@
 //! A run is reached through [`State::run`]. While compiled code runs, nobody holds a
 //! reference to it: whoever enters code lends his own for that time.
 
+mod access;
 pub mod callback;
 pub mod direct;
+mod entry;
 pub mod tail;
 
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
 use skep_abi::{Frame, Trap, TrapKind};
-use skep_isa::{AluOp, AtomicOp, Insn, Pc, Reg, Size, Width, alu, movsx};
+use skep_isa::{Insn, Reg, Size};
+
+pub use access::{atomic, atomic_code, legacy, load, store, store_context};
+use entry::{entered, leave, site, stop};
 
 use super::ir::Exit;
 use super::regions::Given;
@@ -29,6 +34,7 @@ use crate::helpers::tags::{self, Tag};
 use crate::interp::{Outcome, Run, Stop};
 use crate::maps::grace::{self, Guard};
 use crate::mem::value::{Kind, Region, Value};
+use crate::panics::caught;
 use crate::program::Program;
 
 /// What a run knows while compiled code runs it.
@@ -68,7 +74,7 @@ impl<'r> Native<'r> {
     /// For runs of a program with this context.
     pub fn new(code: &Code, how: How, context: Value) -> Native<'r> {
         Native {
-            state: std::ptr::null_mut(),
+            state: null_mut(),
             guarded: code.checks == Checks::Guarded,
             how,
             context,
@@ -131,6 +137,30 @@ pub(crate) fn execute<'r>(
     run: &mut Run<'r>,
     state: &mut State<'r>,
     code: &Code,
+    arguments: [Value; 2],
+    budget: u64,
+) -> Option<Outcome> {
+    match caught(|| begin(run, state, code, arguments, budget)) {
+        Ok(outcome) => outcome,
+        Err(kind) => Some(panicked(run, state, kind)),
+    }
+}
+
+/// A panic before code was entered, or between two programs.
+#[cold]
+fn panicked<'r>(run: &mut Run<'r>, state: &mut State<'r>, kind: TrapKind) -> Outcome {
+    (state.run, state.exit) = (null_mut(), Exit::None as u32);
+    let outcome = outcome(run, kind.into());
+    tidy(run, state);
+    outcome
+}
+
+/// What [`execute`] does.
+#[inline(always)]
+fn begin<'r>(
+    run: &mut Run<'r>,
+    state: &mut State<'r>,
+    code: &Code,
     [r1, r2]: [Value; 2],
     budget: u64,
 ) -> Option<Outcome> {
@@ -144,6 +174,7 @@ pub(crate) fn execute<'r>(
     let r0 = enter(run, state, code.entry(), [r1.bits, r2.bits, 0, 0, 0]);
     if state.exit == Exit::None as u32
         && !run.has_found()
+        && state.held.is_empty()
         && let Some(native) = &mut run.native
         && native.is_as_before()
     {
@@ -180,6 +211,10 @@ fn outcome(run: &mut Run<'_>, stop: Stop) -> Outcome {
 
 /// After a run: the program that it began with, and nothing that it was given.
 fn tidy(run: &mut Run<'_>, state: &mut State<'_>) {
+    if !state.held.is_empty() {
+        // SAFETY: the run has its programs, the guard and with both its maps until below.
+        unsafe { state.give_back() };
+    }
     run.forget_found();
     state.running = null();
     let Some(native) = &mut run.native else { return };
@@ -188,6 +223,7 @@ fn tidy(run: &mut Run<'_>, state: &mut State<'_>) {
         native.guarded = run.program.compiled().is_some_and(|code| code.is_guarded());
     }
     native.given.clear();
+    native.frames.clear();
     (native.next, native.stop, native.depth) = (None, None, 0);
     native.was_given = false;
     if native.guard.is_some() {
@@ -255,6 +291,10 @@ fn reason(run: &mut Run<'_>, state: &mut State<'_>) -> Stop {
     let exit = std::mem::replace(&mut state.exit, Exit::None as u32);
     let Some(native) = &mut run.native else { return TrapKind::BadInstruction.into() };
     if exit == Exit::Host as u32 {
+        // Who was called with no more than words does not know from where.
+        if native.frames.is_empty() && matches!(native.stop, Some(Stop::Trap(_))) {
+            native.frames.push(Frame { pc: state.pc });
+        }
         return native.stop.take().unwrap_or(TrapKind::BadInstruction.into());
     }
     if exit == Exit::Budget as u32 {
@@ -299,30 +339,6 @@ unsafe fn unsettled<'s, 'r>(state: *mut State<'r>) -> Option<&'s mut Run<'r>> {
     unsafe { run.as_mut() }
 }
 
-/// Lets code leave at an instruction.
-fn leave(state: *mut State<'_>, exit: Exit, pc: Pc) {
-    // SAFETY: a state is valid while its code runs.
-    let state = unsafe { &mut *state };
-    (state.exit, state.pc) = (exit as u32, pc);
-}
-
-/// Lets code leave at an instruction, for this reason.
-fn stop(run: &mut Run<'_>, state: *mut State<'_>, pc: Pc, why: Stop) -> u64 {
-    if let Some(native) = &mut run.native {
-        if matches!(why, Stop::Trap(_)) {
-            native.frames.push(Frame { pc });
-        }
-        native.stop = Some(why);
-    }
-    leave(state, Exit::Host, pc);
-    0
-}
-
-/// What a word of a call site says: the instruction, and what it is about.
-fn site(word: u64) -> (Pc, u32) {
-    ((word >> 32) as u32, word as u32)
-}
-
 /// Calls a helper.
 pub extern "C" fn helper(
     state: *mut State<'_>,
@@ -334,24 +350,26 @@ pub extern "C" fn helper(
     r5: u64,
 ) -> u64 {
     let (pc, id) = site(call);
-    // SAFETY: compiled code passes on its state.
-    let Some(run) = (unsafe { run_of(state) }) else {
-        leave(state, Exit::UnknownCall, pc);
-        return 0;
-    };
-    run.pc = pc;
-    run.take_words(id, [r1, r2, r3, r4, r5]);
-    let result = helpers::call(run, id);
-    // SAFETY: a state is valid while its code runs.
-    run.after_helper(unsafe { &mut *state }, id);
-    match result {
-        Ok(value) => {
-            // SAFETY: as above.
-            run.give(unsafe { &mut *state }, value);
-            value.bits
+    entered(state, Some(pc), 0, || {
+        // SAFETY: compiled code passes on its state.
+        let Some(run) = (unsafe { run_of(state) }) else {
+            leave(state, Exit::UnknownCall, Some(pc));
+            return 0;
+        };
+        run.pc = pc;
+        run.take_words(id, [r1, r2, r3, r4, r5]);
+        let result = helpers::call(run, id);
+        // SAFETY: a state is valid while its code runs.
+        run.after_helper(unsafe { &mut *state }, id);
+        match result {
+            Ok(value) => {
+                // SAFETY: as above.
+                run.give(unsafe { &mut *state }, value);
+                value.bits
+            }
+            Err(why) => stop(run, state, Some(pc), why),
         }
-        Err(why) => stop(run, state, pc, why),
-    }
+    })
 }
 
 impl<'r> Run<'r> {
@@ -365,7 +383,10 @@ impl<'r> Run<'r> {
             match tag {
                 Tag::Scalar => self.regs.set_number(reg, word),
                 Tag::Memory if !guarded && word != 0 => {
-                    self.regs.set(reg, Region::vouched(word).pointer(0));
+                    // SAFETY: the verifier saw that the word is the address of as much as
+                    // the helper takes there.
+                    let region = unsafe { Region::vouched(word) };
+                    self.regs.set(reg, region.pointer(0));
                 }
                 Tag::Context if word == context.bits => self.regs.set(reg, context),
                 Tag::Map if !guarded && Value::map_number(word).is_none() => {
@@ -414,130 +435,3 @@ impl<'r> Run<'r> {
 }
 
 const ARGUMENTS: [Reg; 5] = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
-
-/// A legacy packet load: outside of the packet the program returns 0.
-pub extern "C" fn legacy(state: *mut State<'_>, access: u64, at: u64) -> u64 {
-    let (pc, bytes) = site(access);
-    // SAFETY: compiled code passes on its state.
-    let Some(run) = (unsafe { run_of(state) }) else {
-        leave(state, Exit::UnknownCall, pc);
-        return 0;
-    };
-    match run.context.load_legacy(i64::from(at as u32 as i32), size_of(bytes)) {
-        Some(word) => word.into(),
-        None => stop(run, state, pc, Stop::Return(0)),
-    }
-}
-
-/// A store to a field of the context.
-pub extern "C" fn store_context(state: *mut State<'_>, access: u64, offset: u64, bits: u64) {
-    let (pc, bytes) = site(access);
-    // SAFETY: compiled code passes on its state.
-    let Some(run) = (unsafe { run_of(state) }) else { return leave(state, Exit::Memory, pc) };
-    let (offset, size) = (offset as i64, size_of(bytes));
-    let stored = u32::try_from(offset).ok().and_then(|at| run.context.store(at, size, bits));
-    match stored {
-        // SAFETY: a state is valid while its code runs.
-        Some(()) => refill(run, unsafe { &mut *state }, offset, size),
-        None => {
-            let kind = TrapKind::BadContextAccess { offset, size: size.bytes(), write: true };
-            stop(run, state, pc, kind.into());
-        }
-    }
-}
-
-/// A load that the fast checks did not let through.
-pub extern "C" fn load(state: *mut State<'_>, access: u64, address: u64) -> u64 {
-    let (pc, what) = site(access);
-    // SAFETY: compiled code passes on its state.
-    let Some(run) = (unsafe { run_of(state) }) else {
-        leave(state, Exit::Memory, pc);
-        return 0;
-    };
-    let (size, signed) = (size_of(what & 0xff), what >> 8 != 0);
-    match run.load_at(pc, address, size) {
-        Ok((bits, region)) => {
-            if let Some(region) = region {
-                // SAFETY: a state is valid while its code runs.
-                run.favour(unsafe { &mut *state }, region);
-            }
-            if signed { movsx(Width::W64, size, bits) } else { bits }
-        }
-        Err(kind) => stop(run, state, pc, kind.into()),
-    }
-}
-
-/// A store that the fast checks did not let through.
-pub extern "C" fn store(state: *mut State<'_>, access: u64, address: u64, bits: u64) {
-    let (pc, what) = site(access);
-    // SAFETY: compiled code passes on its state.
-    let Some(run) = (unsafe { run_of(state) }) else { return leave(state, Exit::Memory, pc) };
-    match run.store_at(pc, address, size_of(what), bits) {
-        Ok(region) => {
-            // SAFETY: a state is valid while its code runs.
-            let state = unsafe { &mut *state };
-            match region {
-                Some(region) => run.favour(state, region),
-                None => {
-                    fill(run, state);
-                }
-            }
-        }
-        Err(kind) => {
-            stop(run, state, pc, kind.into());
-        }
-    }
-}
-
-/// An atomic operation that the fast checks did not let through; gives the old word.
-pub extern "C" fn atomic(
-    state: *mut State<'_>,
-    access: u64,
-    address: u64,
-    operand: u64,
-    expected: u64,
-) -> u64 {
-    let (pc, what) = site(access);
-    // SAFETY: compiled code passes on its state.
-    let Some(run) = (unsafe { run_of(state) }) else {
-        leave(state, Exit::Memory, pc);
-        return 0;
-    };
-    let size = size_of(what & 0xff);
-    let width = if size == Size::DW { Width::W64 } else { Width::W32 };
-    let cut = |bits: u64| if size == Size::DW { bits } else { bits as u32 as u64 };
-    let updated = run.update_at(pc, address, size, |old| match what >> 8 {
-        0 => alu(AluOp::Add, width, old, operand),
-        1 => alu(AluOp::Or, width, old, operand),
-        2 => alu(AluOp::And, width, old, operand),
-        3 => alu(AluOp::Xor, width, old, operand),
-        4 => cut(operand),
-        _ if old == cut(expected) => cut(operand),
-        _ => old,
-    });
-    match updated {
-        Ok(old) => old,
-        Err(kind) => stop(run, state, pc, kind.into()),
-    }
-}
-
-/// An atomic operation as a number.
-pub fn atomic_code(op: AtomicOp) -> u32 {
-    match op {
-        AtomicOp::Add { .. } => 0,
-        AtomicOp::Or { .. } => 1,
-        AtomicOp::And { .. } => 2,
-        AtomicOp::Xor { .. } => 3,
-        AtomicOp::Xchg => 4,
-        AtomicOp::Cmpxchg => 5,
-    }
-}
-
-fn size_of(bytes: u32) -> Size {
-    match bytes {
-        1 => Size::B,
-        2 => Size::H,
-        4 => Size::W,
-        _ => Size::DW,
-    }
-}

@@ -34,6 +34,7 @@ use skep_verify::Facts;
 
 use crate::helpers::tags;
 use crate::objects::MapHandle;
+use crate::panics::caught;
 use crate::program::Program;
 use ir::{ByteOrder, Module};
 use lower::code::CodeMemory;
@@ -125,6 +126,8 @@ pub enum JitError {
 pub struct Code {
     memory: CodeMemory,
     checks: Checks,
+    /// Whether it is a loaded program's, with maps and a context that somebody holds.
+    hosted: bool,
     /// Where the functions start that helpers call: by their first slots, sorted.
     callbacks: Vec<(Pc, u32)>,
     /// The fields of the context that it loads from cells.
@@ -173,7 +176,8 @@ pub(crate) fn compile_program(
     passes: Passes,
 ) -> Result<Code, JitError> {
     let (source, options) = plan(program, guarded, passes);
-    generate(source, options)
+    let generated = caught(|| generate(source, options));
+    generated.unwrap_or_else(|panic| Err(JitError::Backend(panic.to_string())))
 }
 
 /// What of a loaded program is compiled, and how.
@@ -214,15 +218,21 @@ fn generate(source: Source<'_>, options: Options) -> Result<Code, JitError> {
     let module = optimise(source, options)?;
     let machine = lower::Machine::host()?;
     let native = lower::lower(&module, source.maps, options.checks, machine, false)?;
-    Code::new(native, module, options.checks)
+    Code::new(native, module, options.checks, source.hosted)
 }
 
 impl Code {
     /// Machine code of this machine, ready to run.
-    fn new(native: MachineCode, module: Module, checks: Checks) -> Result<Code, JitError> {
+    fn new(
+        native: MachineCode,
+        module: Module,
+        checks: Checks,
+        hosted: bool,
+    ) -> Result<Code, JitError> {
         let memory = CodeMemory::new(&native.bytes, native.lead)
             .map_err(|error| JitError::Memory(error.kind()))?;
-        Ok(Code { memory, checks, callbacks: native.callbacks, cells: module.cells })
+        let (callbacks, cells) = (native.callbacks, module.cells);
+        Ok(Code { memory, checks, hosted, callbacks, cells })
     }
 
     /// Which checks it makes.

@@ -39,7 +39,7 @@ impl Given {
 
 impl Run<'_> {
     /// A word of compiled code as what a helper takes.
-    pub(super) fn value_of(&self, tag: Tag, word: u64) -> Value {
+    pub(crate) fn value_of(&self, tag: Tag, word: u64) -> Value {
         let Some(native) = &self.native else { return Value::scalar(word) };
         let number = Value::scalar(word);
         match tag {

@@ -1,7 +1,8 @@
 //! What compiled code shares with the kernel around it, and how it is entered.
 
 use std::marker::PhantomData;
-use std::ptr::{null, null_mut};
+use std::ptr::{NonNull, null, null_mut};
+use std::sync::atomic::AtomicU32;
 
 use skep_abi::{Frame, Trap, TrapKind};
 
@@ -9,6 +10,7 @@ use super::Code;
 use super::ir::Exit;
 use super::ir::build::CELLS;
 use crate::interp::{Outcome, Run};
+use crate::maps::{self, RingBuf};
 use crate::mem::stack::{FRAME_SIZE, PROGRAM_FRAMES, Stack};
 use crate::mem::value::{Kind, Region};
 use crate::program::Program;
@@ -43,12 +45,46 @@ pub struct State<'r> {
     pub(super) running: *const Program,
     /// Fields of the context.
     pub(super) cells: [u64; CELLS],
+    /// What elided code holds that others wait for.
+    pub(super) held: Held,
     stack_of: PhantomData<&'r mut Stack>,
 }
 
 // SAFETY: the run and the running program are pointers that every run sets anew, and that
-// nobody follows between runs.
+// nobody follows between runs; what is held is given back before a run ends.
 unsafe impl Send for State<'_> {}
+
+/// Records and locks that elided code holds: the verifier sees to it that it gives them back,
+/// unless the budget or a panic ends the run before.
+#[derive(Default)]
+pub(super) struct Held {
+    /// Records with their rings, the last one last. The run holds the rings' maps.
+    records: Vec<(NonNull<RingBuf>, NonNull<u8>)>,
+    /// The lock; no verifier lets a program hold two.
+    pub(super) lock: Option<NonNull<AtomicU32>>,
+}
+
+impl Held {
+    /// Whether nothing is held.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.lock.is_none()
+    }
+
+    /// Notes a record that was reserved.
+    #[inline]
+    pub(super) fn reserved(&mut self, ring: &RingBuf, record: NonNull<u8>) {
+        self.records.push((NonNull::from(ring), record));
+    }
+
+    /// The ring of a record, which is held no more.
+    #[inline]
+    pub(super) fn take(&mut self, record: u64) -> Option<(NonNull<RingBuf>, NonNull<u8>)> {
+        let held = |(_, held): &(NonNull<RingBuf>, NonNull<u8>)| held.addr().get() as u64 == record;
+        let at = self.records.iter().rposition(held)?;
+        Some(self.records.swap_remove(at))
+    }
+}
 
 /// Where fields of [`State`] are.
 pub(super) mod offset {
@@ -118,6 +154,7 @@ impl<'r> State<'r> {
             run: null_mut(),
             running: null(),
             cells: [0; CELLS],
+            held: Held::default(),
             stack_of: PhantomData,
         };
         state.begin(0);
@@ -131,6 +168,22 @@ impl<'r> State<'r> {
         self.exit = Exit::None as u32;
         self.frame = self.stack + u64::from(FRAME_SIZE);
         self.allow_tail_calls(0);
+    }
+
+    /// Gives back what elided code still holds.
+    ///
+    /// # Safety
+    /// The maps that it lies in are still there: the run holds them.
+    #[cold]
+    pub(super) unsafe fn give_back(&mut self) {
+        while let Some((ring, record)) = self.held.records.pop() {
+            // SAFETY: as the caller promises.
+            unsafe { ring.as_ref() }.commit(record, 0, true);
+        }
+        if let Some(lock) = self.held.lock.take() {
+            // SAFETY: as above.
+            maps::release(unsafe { lock.as_ref() });
+        }
     }
 
     /// Lets frames nest as deeply as they may after so many tail calls.
@@ -148,9 +201,14 @@ impl<'r> State<'r> {
 }
 
 impl Code {
-    /// Runs the program with these in r1 and r2. Code that needs a kernel around it stops
-    /// where it asks for that.
+    /// Runs instructions that were compiled alone, with these in r1 and r2. The code of a
+    /// loaded program is no instruction here: it runs with the program's own maps and
+    /// context, in its kernel.
     pub fn run(&self, state: &mut State<'_>, r1: u64, r2: u64) -> Outcome {
+        if self.hosted {
+            state.exit = Exit::BadInstruction as u32;
+            return state.outcome();
+        }
         // SAFETY: guarded code stays within the ranges of the state, which its maker
         // vouches for; for other code, the caller of `compile_unchecked` did.
         let r0 = unsafe { (self.entry())(state, r1, r2, 0, 0, 0) };

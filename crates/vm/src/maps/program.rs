@@ -13,6 +13,8 @@ use super::array::Layout;
 use super::grace::Guard;
 use super::hash::Position;
 use super::{Caller, Map, MapObject, RingBuf, Storage, index_of};
+use crate::mem::bytes::Bytes;
+use crate::mem::words;
 
 /// A position in a walk over a map; starts as the default.
 #[derive(Clone, Copy, Default, Debug)]
@@ -47,6 +49,81 @@ impl Map {
             | Storage::Sockets(_)
             | Storage::ObjectHash(_) => None,
         }
+    }
+
+    /// [`Map::lookup`] of a key in a program's memory, which others may write to meanwhile.
+    ///
+    /// # Safety
+    /// `key` is valid for atomic reads of a key.
+    #[inline]
+    pub unsafe fn lookup_at(&self, key: *const u8, cpu: u32) -> Option<NonNull<u8>> {
+        match &self.storage {
+            // SAFETY: as the caller promises.
+            Storage::Hash(hash) => unsafe { hash.lookup_at(key, cpu) },
+            _ => {
+                // SAFETY: as above.
+                let key = unsafe { self.key_at(key) };
+                self.lookup(&key, cpu)
+            }
+        }
+    }
+
+    /// Bytes of a key that [`Map::lookup_plain`] takes, for a hash map whose look-ups are no
+    /// more than that.
+    pub fn plain_key(&self) -> Option<usize> {
+        match &self.storage {
+            Storage::Hash(hash) => hash.plain_key(),
+            _ => None,
+        }
+    }
+
+    /// [`Map::lookup_at`] for a map whose [`Map::plain_key`] is `SIZE`.
+    ///
+    /// # Safety
+    /// It is, and `key` is valid for atomic reads of a key.
+    #[inline(always)]
+    pub unsafe fn lookup_plain<const SIZE: usize>(&self, key: *const u8) -> Option<NonNull<u8>> {
+        match &self.storage {
+            // SAFETY: as the caller promises.
+            Storage::Hash(hash) => unsafe { hash.lookup_plain::<SIZE>(key) },
+            _ => None,
+        }
+    }
+
+    /// [`Map::update`] of a key in a program's memory.
+    ///
+    /// # Safety
+    /// `key` is valid for atomic reads of a key.
+    #[inline]
+    pub unsafe fn update_at(
+        &self,
+        key: *const u8,
+        value: &[u8],
+        flags: u64,
+        cpu: u32,
+    ) -> Result<(), Errno> {
+        let by = Caller::Program(cpu);
+        match &self.storage {
+            // SAFETY: as the caller promises.
+            Storage::Hash(hash) => unsafe { hash.update_at(key, value, flags, by) },
+            _ => {
+                // SAFETY: as above.
+                let key = unsafe { self.key_at(key) };
+                self.update_as(&key, value, flags, by)
+            }
+        }
+    }
+
+    /// A copy of a key in a program's memory.
+    ///
+    /// # Safety
+    /// `key` is valid for atomic reads of a key.
+    #[inline]
+    unsafe fn key_at(&self, key: *const u8) -> Bytes {
+        let mut bytes = Bytes::zeros(self.key_size as usize);
+        // SAFETY: as the caller promises.
+        unsafe { words::gather(&mut bytes, key) };
+        bytes
     }
 
     /// Where the values of an array are, for as long as it lives.

@@ -90,8 +90,8 @@ pub fn window() {
     let state = STATE.get().wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
     STATE.set(state);
     match state >> 58 {
-        0 => std::thread::yield_now(),
-        1..4 => (0..state >> 48 & 0xff).for_each(|_| std::hint::spin_loop()),
+        0 => yield_now(),
+        1..4 => (0..state >> 48 & 0xff).for_each(|_| spin_loop()),
         _ => {}
     }
 }

@@ -3,8 +3,10 @@
 //! The kernel's view may repeat the last part of the memory right behind itself,
 //! as Linux's ring buffers do (`bpf_ringbuf_area_alloc()`: data pages are mapped
 //! twice, so a record that wraps around is contiguous). A private page may stand
-//! in front of the view; it is not part of the memfd. User space gets [`View`]s,
-//! which keep nothing of the map alive but their own pages.
+//! in front of the view; it is not part of the memfd. Nothing can be accessed right before
+//! and behind all that. User space gets [`View`]s, which keep nothing of the map alive but
+//! their own pages. The memfd is sealed at its size: who gets at it, by a loan or through
+//! `/proc`, can take no page from under a running program.
 
 use std::ptr::NonNull;
 
@@ -139,13 +141,19 @@ mod platform {
     use std::os::fd::OwnedFd;
     use std::ptr::{NonNull, null_mut};
 
-    use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
     use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap};
     use skep_abi::Errno;
 
+    use crate::mem::PAGE;
+
     pub type File = OwnedFd;
 
-    /// An address range of this process, unmapped on drop.
+    /// Pages before and behind, in bytes.
+    const GUARDS: usize = 2 * PAGE;
+
+    /// An address range of this process between two pages that nothing can touch, unmapped
+    /// with them on drop.
     #[derive(Debug)]
     pub struct Reserved {
         start: NonNull<u8>,
@@ -171,24 +179,35 @@ mod platform {
 
     impl Drop for Reserved {
         fn drop(&mut self) {
-            // SAFETY: the range was mapped by `reserve` and has no owner but this value.
-            let _ = unsafe { munmap(self.base().cast::<c_void>(), self.len) };
+            // SAFETY: what `reserve` mapped, with the pages around it; it has no owner but
+            // this value.
+            let _ = unsafe { munmap(self.base().sub(PAGE).cast::<c_void>(), self.len + GUARDS) };
         }
     }
 
     pub fn create(len: usize) -> Result<File, Errno> {
-        let file = memfd_create("skep-map", MemfdFlags::CLOEXEC).map_err(|_| Errno::ENOMEM)?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = memfd_create("skep-map", flags).map_err(|_| Errno::ENOMEM)?;
         ftruncate(&file, len as u64).map_err(|_| Errno::ENOMEM)?;
+        let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+        fcntl_add_seals(&file, seals).map_err(|_| Errno::ENOMEM)?;
         Ok(file)
     }
 
     pub fn reserve(len: usize) -> Result<Reserved, Errno> {
-        let (protection, flags) =
-            (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE | MapFlags::NORESERVE);
+        let (none, flags) = (ProtFlags::empty(), MapFlags::PRIVATE | MapFlags::NORESERVE);
+        let whole = len.checked_add(GUARDS).ok_or(Errno::ENOMEM)?;
         // SAFETY: a new mapping at an address that the host chooses touches nothing else.
-        let start = unsafe { mmap_anonymous(null_mut(), len, protection, flags) };
+        let start = unsafe { mmap_anonymous(null_mut(), whole, none, flags) };
         let start = start.map_err(|_| Errno::ENOMEM)?.cast::<u8>();
-        NonNull::new(start).map(|start| Reserved { start, len }).ok_or(Errno::ENOMEM)
+        // SAFETY: the mapping is longer than the page.
+        let start = NonNull::new(unsafe { start.add(PAGE) }).ok_or(Errno::ENOMEM)?;
+        let reserved = Reserved { start, len };
+        let access = MprotectFlags::READ | MprotectFlags::WRITE;
+        // SAFETY: the `len` bytes between the guards of the mapping just made.
+        unsafe { mprotect(reserved.base().cast::<c_void>(), len, access) }
+            .map_err(|_| Errno::ENOMEM)?;
+        Ok(reserved)
     }
 
     /// Puts `len` bytes of `file` from `from` at `at` of a reservation.
@@ -276,6 +295,25 @@ mod tests {
             assert_eq!(memory.base().add(2 * PAGE + 5).read(), 7);
             memory.base().sub(PAGE).write(9);
             assert_eq!(memory.base().read(), 0, "the private page is not shared");
+        }
+    }
+
+    #[test]
+    fn nothing_can_be_accessed_around_shared_memory() {
+        let memory = SharedMemory::new(PAGE, 2 * PAGE, PAGE).unwrap();
+        let (start, end) = (memory.base().addr() - PAGE, memory.base().addr() + 3 * PAGE);
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let around: Vec<&str> = maps.lines().filter(|line| line.contains("---p")).collect();
+        assert!(around.iter().any(|line| line.contains(&format!("-{start:x} "))));
+        assert!(around.iter().any(|line| line.starts_with(&format!("{end:x}-"))));
+    }
+
+    #[test]
+    fn the_size_of_shared_memory_is_sealed() {
+        let memory = SharedMemory::new(0, 2 * PAGE, 0).unwrap();
+        for len in [0, PAGE, 3 * PAGE] {
+            let resized = rustix::fs::ftruncate(memory.as_fd(), len as u64);
+            assert_eq!(resized, Err(rustix::io::Errno::PERM), "{len}");
         }
     }
 

@@ -20,7 +20,8 @@ const SLOTS: usize = FRAME_SIZE as usize / 8;
 /// Stack memory for one run at a time.
 pub struct Stack {
     frames: Mapping,
-    spills: Box<[[Value; SLOTS]; MAX_FRAMES]>,
+    /// What was spilled, of as many frames as something was spilled to.
+    spills: Vec<[Value; SLOTS]>,
     /// A bit for each slot of a frame that holds a spilled pointer.
     spilled: [u64; MAX_FRAMES],
     /// A word for each frame, which helpers lend to their callbacks.
@@ -45,13 +46,7 @@ impl Stack {
         frames.base().expose_provenance();
         let mut cells = Box::new([0; MAX_FRAMES]);
         cells.as_mut_ptr().expose_provenance();
-        Stack {
-            frames,
-            cells,
-            spills: boxed([[Value::UNINIT; SLOTS]; 1]),
-            spilled: [0; MAX_FRAMES],
-            entered: 0,
-        }
+        Stack { frames, cells, spills: Vec::new(), spilled: [0; MAX_FRAMES], entered: 0 }
     }
 
     /// Enters a frame: forgets what was spilled there and gives its r10.
@@ -83,7 +78,7 @@ impl Stack {
             let start = self.frames.base().add(frame * FRAME_SIZE as usize);
             Region::new(start, FRAME_SIZE, Kind::Stack, true)
         };
-        region.with_epoch(frame as u16)
+        region.with_epoch(frame as u64)
     }
 
     /// A word of a frame as memory that programs may read.
@@ -118,23 +113,30 @@ impl Stack {
         value: Value,
     ) -> Result<(), Fault> {
         pointer.store(offset, size, value.bits)?;
-        let frame = usize::from(pointer.epoch());
+        let frame = pointer.epoch() as usize;
         let at = (pointer.offset() + offset) as usize;
         let (slot, aligned) = (at / 8, at.is_multiple_of(8));
         if size == Size::DW && aligned && value.kind() != Kind::Scalar {
-            self.spills[frame][slot] = value;
-            self.spilled[frame] |= 1 << slot;
+            self.spill(frame, slot, value);
         } else if self.spilled[frame] != 0 {
             self.forget(frame, at, size.bytes() as usize);
         }
         Ok(())
     }
 
+    fn spill(&mut self, frame: usize, slot: usize, value: Value) {
+        self.spilled[frame] |= 1 << slot;
+        if self.spills.len() <= frame {
+            self.spills.resize(frame + 1, [Value::UNINIT; SLOTS]);
+        }
+        self.spills[frame][slot] = value;
+    }
+
     /// Loads through a stack pointer, giving spilled pointers back.
     #[inline]
     pub fn load(&self, pointer: Value, offset: i64, size: Size) -> Result<Value, Fault> {
         let bits = pointer.load(offset, size)?;
-        let frame = usize::from(pointer.epoch());
+        let frame = pointer.epoch() as usize;
         let spilled = self.spilled[frame];
         if spilled != 0 && size == Size::DW {
             let at = (pointer.offset() + offset) as usize;
@@ -148,7 +150,7 @@ impl Stack {
     /// Forgets the pointers in slots that were written otherwise (by a helper, say).
     pub fn overwritten(&mut self, pointer: Value, len: u64) {
         if pointer.kind() == Kind::Stack && len > 0 {
-            let frame = usize::from(pointer.epoch());
+            let frame = pointer.epoch() as usize;
             let at = pointer.offset().max(0) as usize;
             self.forget(frame, at, len as usize);
         }
@@ -160,12 +162,6 @@ impl Stack {
             self.spilled[frame] &= !(1 << slot);
         }
     }
-}
-
-/// An array of copies, made where it stays: it is too large for the host's stack.
-fn boxed<T: Copy>(one: [T; 1]) -> Box<[T; MAX_FRAMES]> {
-    let all = vec![one[0]; MAX_FRAMES].into_boxed_slice();
-    all.try_into().ok().expect("as many as the array has")
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Rel
 
 use skep_isa::Size;
 
+use super::words;
+
 /// What a value is or points into.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
@@ -60,8 +62,10 @@ impl Kind {
 #[derive(Clone, Copy, Debug)]
 pub struct Region {
     start: u64,
+    /// Wide enough that no run counts it through: a number that came round would let
+    /// pointers hold again whose memory is gone.
+    epoch: u64,
     len: u32,
-    epoch: u16,
     kind: Kind,
     writable: bool,
 }
@@ -91,7 +95,7 @@ impl Region {
     }
 
     /// The same region, marked with an epoch.
-    pub fn with_epoch(self, epoch: u16) -> Region {
+    pub fn with_epoch(self, epoch: u64) -> Region {
         Region { epoch, ..self }
     }
 
@@ -101,7 +105,11 @@ impl Region {
     }
 
     /// What starts at an address that a verifier vouches for, however long it is.
-    pub(crate) fn vouched(start: u64) -> Region {
+    ///
+    /// # Safety
+    /// Whatever is accessed through it must be what [`Region::new`] asks for: the caller
+    /// knows that the address is a verified program's, and how much of it may be used.
+    pub(crate) unsafe fn vouched(start: u64) -> Region {
         Region { start, len: u32::MAX, epoch: 0, kind: Kind::Memory, writable: true }
     }
 
@@ -118,6 +126,12 @@ impl Region {
     /// Number of bytes.
     pub fn size(&self) -> u32 {
         self.len
+    }
+
+    /// Its mark.
+    #[inline(always)]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// What it is.
@@ -192,7 +206,7 @@ impl Value {
 
     /// The mark of its region.
     #[inline(always)]
-    pub fn epoch(&self) -> u16 {
+    pub fn epoch(&self) -> u64 {
         self.region.epoch
     }
 
@@ -303,24 +317,9 @@ impl Value {
     /// Why it cannot.
     pub fn read(&self, bytes: &mut [u8]) -> Result<(), Fault> {
         let address = self.check(0, bytes.len() as u64, false)? as usize;
-        let from = std::ptr::with_exposed_provenance_mut::<u8>(address);
-        // A word at a time, as soon as words are aligned.
-        let head = from.align_offset(size_of::<u64>()).min(bytes.len());
-        let (before, rest) = bytes.split_at_mut(head);
-        let (words, after) = rest.as_chunks_mut::<8>();
-        let behind = head + words.len() * 8;
-        for (index, byte) in before.iter_mut().enumerate() {
-            // SAFETY: inside of a region, whose maker promised that it is mapped.
-            *byte = unsafe { load(from.add(index), Size::B) } as u8;
-        }
-        for (index, word) in words.iter_mut().enumerate() {
-            // SAFETY: as above.
-            *word = unsafe { load(from.add(head + index * 8), Size::DW) }.to_ne_bytes();
-        }
-        for (index, byte) in after.iter_mut().enumerate() {
-            // SAFETY: as above.
-            *byte = unsafe { load(from.add(behind + index), Size::B) } as u8;
-        }
+        let from = std::ptr::with_exposed_provenance::<u8>(address);
+        // SAFETY: inside of a region, whose maker promised that it is mapped.
+        unsafe { words::gather(bytes, from) };
         Ok(())
     }
 
@@ -333,13 +332,13 @@ impl Value {
         let to = std::ptr::with_exposed_provenance_mut::<u8>(address);
         let head = to.align_offset(size_of::<u64>()).min(bytes.len());
         let (before, rest) = bytes.split_at(head);
-        let (words, after) = rest.as_chunks::<8>();
-        let behind = head + words.len() * 8;
+        let (middle, after) = rest.as_chunks::<8>();
+        let behind = head + middle.len() * 8;
         for (index, &byte) in before.iter().enumerate() {
             // SAFETY: inside of a writable region, whose maker promised that it is mapped.
             unsafe { store(to.add(index), Size::B, byte.into()) };
         }
-        for (index, &word) in words.iter().enumerate() {
+        for (index, &word) in middle.iter().enumerate() {
             // SAFETY: as above.
             unsafe { store(to.add(head + index * 8), Size::DW, u64::from_ne_bytes(word)) };
         }
@@ -414,8 +413,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_takes_24_bytes() {
-        assert_eq!(size_of::<Value>(), 24);
+    fn a_value_takes_32_bytes() {
+        assert_eq!(size_of::<Value>(), 32);
     }
 
     #[test]

@@ -77,6 +77,76 @@ pub unsafe fn load(target: &mut [u8], source: *const u8) {
     }
 }
 
+/// The 8 bytes at any address, as a word: in one load where they are aligned, else in as few
+/// as alignment allows.
+///
+/// # Safety
+/// `source` is valid for 8 bytes of atomic reads.
+#[inline(always)]
+pub unsafe fn word_at(source: *const u8) -> u64 {
+    let at = source.cast_mut();
+    if at.addr().is_multiple_of(8) {
+        // SAFETY: valid by the caller's promise, and aligned.
+        return unsafe { AtomicU64::from_ptr(at.cast()) }.load(Relaxed);
+    }
+    // SAFETY: both halves are inside the 8 bytes.
+    let (first, second) = unsafe { (half_at(source), half_at(source.add(4))) };
+    let (low, high) =
+        if cfg!(target_endian = "little") { (first, second) } else { (second, first) };
+    u64::from(low) | u64::from(high) << 32
+}
+
+/// The 4 bytes at any address, likewise.
+///
+/// # Safety
+/// `source` is valid for 4 bytes of atomic reads.
+#[inline(always)]
+pub unsafe fn half_at(source: *const u8) -> u32 {
+    let at = source.cast_mut();
+    if at.addr().is_multiple_of(4) {
+        // SAFETY: valid by the caller's promise, and aligned.
+        return unsafe { AtomicU32::from_ptr(at.cast()) }.load(Relaxed);
+    }
+    // SAFETY: as the caller promises.
+    unsafe { unaligned_half(at) }
+}
+
+/// # Safety
+/// `at` is valid for 4 bytes of atomic reads.
+#[cold]
+#[inline(never)]
+unsafe fn unaligned_half(at: *mut u8) -> u32 {
+    // SAFETY: inside the 4 bytes.
+    u32::from_ne_bytes([0, 1, 2, 3].map(|byte| unsafe { byte_at(at.add(byte)) }))
+}
+
+/// # Safety
+/// `at` is valid for an atomic read.
+#[inline(always)]
+unsafe fn byte_at(at: *mut u8) -> u8 {
+    // SAFETY: as the caller promises.
+    unsafe { AtomicU8::from_ptr(at) }.load(Relaxed)
+}
+
+/// Fills `target` from any address. Every 8 bytes become one word before they are stored, so
+/// that who goes on to read the copy by words finds each in one store.
+///
+/// # Safety
+/// `source` is valid for `target.len()` bytes of atomic reads.
+#[inline(always)]
+pub unsafe fn gather(target: &mut [u8], source: *const u8) {
+    let (words, tail) = target.as_chunks_mut::<8>();
+    let done = words.len() * 8;
+    for (index, word) in words.iter_mut().enumerate() {
+        // SAFETY: inside `source`'s bytes by the caller's promise.
+        *word = unsafe { word_at(source.add(index * 8)) }.to_ne_bytes();
+    }
+    for (index, byte) in tail.iter_mut().enumerate() {
+        // SAFETY: as above.
+        *byte = unsafe { byte_at(source.cast_mut().add(done + index)) };
+    }
+}
+
 /// Writes zeros over `len` bytes, rounded up to whole words.
 ///
 /// # Safety
@@ -86,5 +156,23 @@ pub unsafe fn zero(target: *mut u8, len: usize) {
         // SAFETY: inside `target`'s bytes by the caller's promise, and aligned.
         let at = unsafe { AtomicU64::from_ptr(target.cast::<u64>().add(index)) };
         at.store(0, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_gathered_from_any_address() {
+        let bytes: [u8; 64] = std::array::from_fn(|at| at as u8 * 3 + 1);
+        for from in 0..9 {
+            for len in 0..40 {
+                let mut copy = vec![0; len];
+                // SAFETY: inside the array, which nobody writes to.
+                unsafe { gather(&mut copy, bytes.as_ptr().add(from)) };
+                assert_eq!(copy, bytes[from..from + len], "{len} bytes from {from}");
+            }
+        }
     }
 }

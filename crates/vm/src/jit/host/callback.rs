@@ -3,7 +3,8 @@
 
 use skep_abi::TrapKind;
 
-use super::{enter, leave, reason, run_of, site, stop};
+use super::entry::{entered, leave, site, stop};
+use super::{enter, reason, run_of};
 use crate::interp::{Run, Stop};
 use crate::jit::State;
 use crate::jit::ir::Exit;
@@ -103,16 +104,18 @@ pub unsafe extern "C" fn for_each(
     context: u64,
 ) -> u64 {
     let (pc, _) = site(call);
-    // SAFETY: compiled code passes on its state.
-    let Some(run) = (unsafe { run_of(state) }) else {
-        leave(state, Exit::UnknownCall, pc);
-        return 0;
-    };
-    run.pc = pc;
-    // SAFETY: the run holds its maps while its code runs; a state is valid meanwhile.
-    let (map, shared) = unsafe { (&*map, &mut *state) };
-    match run.for_each_element(shared, map, [word, function, context]) {
-        Ok(walked) => walked,
-        Err(why) => stop(run, state, pc, why),
-    }
+    entered(state, Some(pc), 0, || {
+        // SAFETY: compiled code passes on its state.
+        let Some(run) = (unsafe { run_of(state) }) else {
+            leave(state, Exit::UnknownCall, Some(pc));
+            return 0;
+        };
+        run.pc = pc;
+        // SAFETY: the run holds its maps while its code runs; a state is valid meanwhile.
+        let (map, shared) = unsafe { (&*map, &mut *state) };
+        match run.for_each_element(shared, map, [word, function, context]) {
+            Ok(walked) => walked,
+            Err(why) => stop(run, state, Some(pc), why),
+        }
+    })
 }

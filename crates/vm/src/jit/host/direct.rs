@@ -1,6 +1,6 @@
 //! Helpers that verified code calls with plain words: what the verifier vouches for need
-//! not become a value first. Clocks and chance are so called by all code. None of them
-//! can end a run. What they do is written once, in [`helpers`] and in the maps.
+//! not become a value first. Clocks and chance are so called by all code. What they do is
+//! written once, in [`helpers`] and in the maps.
 
 use std::any::Any;
 use std::ptr::NonNull;
@@ -8,29 +8,34 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use skep_abi::{Errno, MapType};
-use skep_isa::{Callee, Insn, Pc};
 
-use super::{fill, run_of, stop, unsettled};
+use super::entry::{entered, stop};
+use super::{fill, run_of, unsettled};
 use crate::helpers::{self, checksum, packet};
 use crate::hooks::Xdp;
 use crate::jit::State;
 use crate::maps::{self, Map};
 use crate::mem::bytes::Bytes;
 use crate::mem::value::Region;
+use crate::mem::words;
 use crate::objects::MapHandle;
 
 /// The clock.
 pub extern "C" fn ktime(state: *mut State<'_>) -> u64 {
-    // SAFETY: compiled code passes on its state.
-    let run = unsafe { unsettled(state) };
-    run.map_or(0, |run| run.now())
+    entered(state, None, 0, || {
+        // SAFETY: compiled code passes on its state.
+        let run = unsafe { unsettled(state) };
+        run.map_or(0, |run| run.now())
+    })
 }
 
 /// A random number.
 pub extern "C" fn random(state: *mut State<'_>) -> u64 {
-    // SAFETY: compiled code passes on its state.
-    let run = unsafe { unsettled(state) };
-    run.map_or(0, |run| run.env.random().into())
+    entered(state, None, 0, || {
+        // SAFETY: compiled code passes on its state.
+        let run = unsafe { unsettled(state) };
+        run.map_or(0, |run| run.env.random().into())
+    })
 }
 
 /// A copy of `len` bytes that a program hands to a helper: other threads may write to
@@ -39,12 +44,16 @@ pub extern "C" fn random(state: *mut State<'_>) -> u64 {
 /// # Safety
 /// They can be read.
 #[inline]
-unsafe fn bytes_at(address: u64, len: u32) -> Bytes {
+unsafe fn bytes_at(start: u64, len: u32) -> Bytes {
     let mut bytes = Bytes::zeros(len as usize);
-    // The region says no more than that the verifier vouches for it.
-    let read = Region::vouched(address).pointer(0).read(&mut bytes);
-    debug_assert!(read.is_ok());
+    // SAFETY: no more is read than the caller promises.
+    unsafe { words::gather(&mut bytes, address(start)) };
     bytes
+}
+
+/// What a program's word is the address of.
+fn address(word: u64) -> *const u8 {
+    std::ptr::with_exposed_provenance(word as usize)
 }
 
 /// Writes what a program has a helper write.
@@ -52,8 +61,10 @@ unsafe fn bytes_at(address: u64, len: u32) -> Bytes {
 /// # Safety
 /// As many bytes can be written.
 #[inline]
-unsafe fn put(address: u64, bytes: &[u8]) {
-    let written = Region::vouched(address).pointer(0).write(bytes);
+unsafe fn put(start: u64, bytes: &[u8]) {
+    // SAFETY: no more is written than the caller promises.
+    let region = unsafe { Region::vouched(start) };
+    let written = region.pointer(0).write(bytes);
     debug_assert!(written.is_ok());
 }
 
@@ -66,13 +77,15 @@ fn status(result: Result<(), Errno>) -> u64 {
 /// # Safety
 /// The word is a map's, in code of the run's program.
 pub unsafe extern "C" fn map(state: *mut State<'_>, word: u64) -> *const Map {
-    // SAFETY: compiled code passes on its state.
-    let Some(run) = (unsafe { run_of(state) }) else { return std::ptr::null() };
-    match run.map_of(word) {
-        Some(value) => Arc::as_ptr(&run.known_map(value).map),
-        // SAFETY: what is no number is what `inner` gave.
-        None => Arc::as_ptr(unsafe { &(*handle(word)).map }),
-    }
+    entered(state, None, std::ptr::null(), || {
+        // SAFETY: compiled code passes on its state.
+        let Some(run) = (unsafe { run_of(state) }) else { return std::ptr::null() };
+        match run.map_of(word) {
+            Some(value) => Arc::as_ptr(&run.known_map(value).map),
+            // SAFETY: what is no number is what `inner` gave.
+            None => Arc::as_ptr(unsafe { &(*handle(word)).map }),
+        }
+    })
 }
 
 /// `bpf_map_lookup_elem` on a map of maps that the code names: the address of a map's
@@ -81,16 +94,18 @@ pub unsafe extern "C" fn map(state: *mut State<'_>, word: u64) -> *const Map {
 /// # Safety
 /// `map` is one that the program has, `key` points to one of its keys.
 pub unsafe extern "C" fn inner(state: *mut State<'_>, map: *const Map, key: u64) -> u64 {
-    // SAFETY: compiled code passes on its state.
-    let Some(run) = (unsafe { unsettled(state) }) else { return 0 };
-    let Some(native) = &mut run.native else { return 0 };
-    // SAFETY: the run holds its maps while its code runs.
-    let map = unsafe { &*map };
-    // SAFETY: as the caller promises.
-    let key = unsafe { bytes_at(key, map.key_size()) };
-    let found: Option<&dyn Any> = map.object(&key, native.held()).map(|object| &**object as _);
-    let handle = found.and_then(|object| object.downcast_ref::<MapHandle>());
-    handle.map_or(0, |handle| (&raw const *handle).expose_provenance() as u64)
+    entered(state, None, 0, || {
+        // SAFETY: compiled code passes on its state.
+        let Some(run) = (unsafe { unsettled(state) }) else { return 0 };
+        let Some(native) = &mut run.native else { return 0 };
+        // SAFETY: the run holds its maps while its code runs.
+        let map = unsafe { &*map };
+        // SAFETY: as the caller promises.
+        let key = unsafe { bytes_at(key, map.key_size()) };
+        let found: Option<&dyn Any> = map.object(&key, native.held()).map(|object| &**object as _);
+        let handle = found.and_then(|object| object.downcast_ref::<MapHandle>());
+        handle.map_or(0, |handle| (&raw const *handle).expose_provenance() as u64)
+    })
 }
 
 fn handle(word: u64) -> *const MapHandle {
@@ -116,12 +131,29 @@ pub(super) unsafe fn inner_handle(word: u64) -> Arc<MapHandle> {
 /// # Safety
 /// `map` is one that the program has, `key` points to one of its keys.
 pub unsafe extern "C" fn lookup(state: *mut State<'_>, map: *const Map, key: u64) -> u64 {
-    // SAFETY: the run holds its maps while its code runs; its state is valid.
-    let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
-    // SAFETY: as the caller promises.
-    let key = unsafe { bytes_at(key, map.key_size()) };
-    let found = map.lookup(&key, cpu);
-    found.map_or(0, |value| value.as_ptr().expose_provenance() as u64)
+    entered(state, None, 0, || {
+        // SAFETY: the run holds its maps while its code runs; its state is valid.
+        let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
+        // SAFETY: as the caller promises.
+        let found = unsafe { map.lookup_at(address(key), cpu) };
+        found.map_or(0, |value| value.as_ptr().expose_provenance() as u64)
+    })
+}
+
+/// The same for a map whose [`Map::plain_key`] is `SIZE`.
+///
+/// # Safety
+/// `map` is such a one, which the program has, and `key` points to one of its keys.
+pub unsafe extern "C" fn lookup_plain<const SIZE: usize>(
+    state: *mut State<'_>,
+    map: *const Map,
+    key: u64,
+) -> u64 {
+    entered(state, None, 0, || {
+        // SAFETY: the run holds its maps while its code runs; the rest as the caller promises.
+        let found = unsafe { (*map).lookup_plain::<SIZE>(address(key)) };
+        found.map_or(0, |value| value.as_ptr().expose_provenance() as u64)
+    })
 }
 
 /// `bpf_map_lookup_elem` on any map of the run's.
@@ -129,15 +161,17 @@ pub unsafe extern "C" fn lookup(state: *mut State<'_>, map: *const Map, key: u64
 /// # Safety
 /// `word` is a map's, `key` points to one of its keys.
 pub unsafe extern "C" fn find(state: *mut State<'_>, word: u64, key: u64) -> u64 {
-    // SAFETY: as the caller promises.
-    let map = unsafe { map(state, word) };
-    // SAFETY: null, or a map that the run holds.
-    let of_maps = match unsafe { map.as_ref() } {
-        Some(map) => matches!(map.map_type(), MapType::ArrayOfMaps | MapType::HashOfMaps),
-        None => return 0,
-    };
-    // SAFETY: as the caller promises.
-    unsafe { if of_maps { inner(state, map, key) } else { lookup(state, map, key) } }
+    entered(state, None, 0, || {
+        // SAFETY: as the caller promises.
+        let map = unsafe { map(state, word) };
+        // SAFETY: null, or a map that the run holds.
+        let of_maps = match unsafe { map.as_ref() } {
+            Some(map) => matches!(map.map_type(), MapType::ArrayOfMaps | MapType::HashOfMaps),
+            None => return 0,
+        };
+        // SAFETY: as the caller promises.
+        unsafe { if of_maps { inner(state, map, key) } else { lookup(state, map, key) } }
+    })
 }
 
 /// `bpf_map_update_elem`.
@@ -151,12 +185,14 @@ pub unsafe extern "C" fn update(
     value: u64,
     flags: u64,
 ) -> u64 {
-    // SAFETY: the run holds its maps while its code runs; its state is valid.
-    let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
-    // SAFETY: as the caller promises.
-    let (key, value) =
-        unsafe { (bytes_at(key, map.key_size()), bytes_at(value, map.value_size())) };
-    status(map.update(&key, &value, flags, cpu))
+    entered(state, None, 0, || {
+        // SAFETY: the run holds its maps while its code runs; its state is valid.
+        let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
+        // SAFETY: as the caller promises.
+        let value = unsafe { bytes_at(value, map.value_size()) };
+        // SAFETY: as above.
+        status(unsafe { map.update_at(address(key), &value, flags, cpu) })
+    })
 }
 
 /// `bpf_map_delete_elem`.
@@ -164,11 +200,13 @@ pub unsafe extern "C" fn update(
 /// # Safety
 /// `map` is one that the program has, `key` points to one of its keys.
 pub unsafe extern "C" fn delete(state: *mut State<'_>, map: *const Map, key: u64) -> u64 {
-    // SAFETY: the run holds its maps while its code runs; its state is valid.
-    let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
-    // SAFETY: as the caller promises.
-    let key = unsafe { bytes_at(key, map.key_size()) };
-    status(map.delete(&key, cpu))
+    entered(state, None, 0, || {
+        // SAFETY: the run holds its maps while its code runs; its state is valid.
+        let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
+        // SAFETY: as the caller promises.
+        let key = unsafe { bytes_at(key, map.key_size()) };
+        status(map.delete(&key, cpu))
+    })
 }
 
 /// `bpf_spin_lock`.
@@ -176,21 +214,35 @@ pub unsafe extern "C" fn delete(state: *mut State<'_>, map: *const Map, key: u64
 /// # Safety
 /// `lock` points to a lock in one of the program's maps.
 pub unsafe extern "C" fn spin_lock(state: *mut State<'_>, lock: u64) -> u64 {
-    // SAFETY: as the caller promises.
-    if !maps::acquire(unsafe { word(lock) }) {
-        give_up(state);
-    }
-    0
+    entered(state, None, 0, || {
+        // SAFETY: as the caller promises.
+        let lock = unsafe { word(lock) };
+        match maps::acquire(lock) {
+            // SAFETY: a state is valid while its code runs.
+            true => unsafe { (*state).held.lock = Some(NonNull::from(lock)) },
+            false => give_up(state),
+        }
+        0
+    })
 }
 
 /// `bpf_spin_unlock`.
 ///
 /// # Safety
 /// `lock` points to a lock in one of the program's maps.
-pub unsafe extern "C" fn spin_unlock(_state: *mut State<'_>, lock: u64) -> u64 {
-    // SAFETY: as the caller promises.
-    maps::release(unsafe { word(lock) });
-    0
+pub unsafe extern "C" fn spin_unlock(state: *mut State<'_>, lock: u64) -> u64 {
+    entered(state, None, 0, || {
+        // SAFETY: as the caller promises.
+        let lock = unsafe { word(lock) };
+        // SAFETY: a state is valid while its code runs.
+        let held = unsafe { &mut (*state).held.lock };
+        // One that could not be taken is another's.
+        if *held == Some(NonNull::from(lock)) {
+            *held = None;
+            maps::release(lock);
+        }
+        0
+    })
 }
 
 /// A word that programs and threads share.
@@ -203,15 +255,12 @@ unsafe fn word<'m>(address: u64) -> &'m AtomicU32 {
     unsafe { AtomicU32::from_ptr(at) }
 }
 
-/// A program that no verifier saw holds a lock and does not give it back. The run goes on
-/// without it, since code cannot leave here, and ends with an error in place of its result.
+/// Whoever holds the lock does not give it back: the run ends.
 #[cold]
 fn give_up(state: *mut State<'_>) {
     // SAFETY: compiled code passes on its state.
     if let Some(run) = unsafe { run_of(state) } {
-        let taking = |insn: &Insn| matches!(insn, Insn::Call(Callee::Helper(93)));
-        let pc = run.program.insns.iter().position(taking).unwrap_or_default();
-        stop(run, state, pc as Pc, helpers::lock::stuck());
+        stop(run, state, None, helpers::lock::stuck());
     }
 }
 
@@ -220,17 +269,19 @@ fn give_up(state: *mut State<'_>) {
 /// # Safety
 /// `map` is one that the program has, and `size` bytes can be read at `data`.
 pub unsafe extern "C" fn ring_output(
-    _state: *mut State<'_>,
+    state: *mut State<'_>,
     map: *const Map,
     data: u64,
     size: u64,
     flags: u64,
 ) -> u64 {
-    // SAFETY: the run holds its maps while its code runs.
-    let map = unsafe { &*map };
-    // SAFETY: as the caller promises.
-    let data = unsafe { bytes_at(data, size as u32) };
-    status(map.ring().map_or(Err(Errno::EINVAL), |ring| ring.output(&data, flags)))
+    entered(state, None, 0, || {
+        // SAFETY: the run holds its maps while its code runs.
+        let map = unsafe { &*map };
+        // SAFETY: as the caller promises.
+        let data = unsafe { bytes_at(data, size as u32) };
+        status(map.ring().map_or(Err(Errno::EINVAL), |ring| ring.output(&data, flags)))
+    })
 }
 
 /// `bpf_ringbuf_reserve`. The record is given back by [`ring_submit`] or
@@ -239,15 +290,19 @@ pub unsafe extern "C" fn ring_output(
 /// # Safety
 /// `map` is one that the program has.
 pub unsafe extern "C" fn ring_reserve(
-    _state: *mut State<'_>,
+    state: *mut State<'_>,
     map: *const Map,
     size: u64,
     flags: u64,
 ) -> u64 {
-    // SAFETY: the run holds its maps while its code runs.
-    let map = unsafe { &*map };
-    let record = map.ring().and_then(|ring| ring.reserve(size, flags));
-    record.map_or(0, |record| record.as_ptr().expose_provenance() as u64)
+    entered(state, None, 0, || {
+        // SAFETY: the run holds its maps while its code runs; its state is valid.
+        let (map, held) = unsafe { (&*map, &mut (*state).held) };
+        let Some(ring) = map.ring() else { return 0 };
+        let Some(record) = ring.reserve(size, flags) else { return 0 };
+        held.reserved(ring, record);
+        record.as_ptr().expose_provenance() as u64
+    })
 }
 
 /// `bpf_ringbuf_submit` of a record of one of the program's rings.
@@ -262,16 +317,14 @@ pub extern "C" fn ring_discard(state: *mut State<'_>, record: u64, flags: u64) -
 
 #[inline]
 fn give_back(state: *mut State<'_>, record: u64, flags: u64, discard: bool) -> u64 {
-    // SAFETY: compiled code passes on its state.
-    let run = unsafe { run_of(state) };
-    let record = NonNull::new(std::ptr::with_exposed_provenance_mut(record as usize));
-    if let (Some(run), Some(record)) = (run, record) {
-        let rings = run.program.maps.iter().filter_map(|map| map.map.ring());
-        if let Some(ring) = { rings }.find(|ring| ring.holds(record)) {
-            ring.commit(record, flags, discard);
+    entered(state, None, 0, || {
+        // SAFETY: a state is valid while its code runs.
+        if let Some((ring, record)) = unsafe { (*state).held.take(record) } {
+            // SAFETY: the run holds its maps while its code runs.
+            unsafe { ring.as_ref() }.commit(record, flags, discard);
         }
-    }
-    0
+        0
+    })
 }
 
 /// `bpf_csum_diff`.
@@ -279,16 +332,19 @@ fn give_back(state: *mut State<'_>, record: u64, flags: u64, discard: bool) -> u
 /// # Safety
 /// As many bytes as the sizes say can be read.
 pub unsafe extern "C" fn csum_diff(
-    _state: *mut State<'_>,
+    state: *mut State<'_>,
     from: u64,
     from_size: u64,
     to: u64,
     to_size: u64,
     seed: u64,
 ) -> u64 {
-    // SAFETY: as the caller promises.
-    let (from, to) = unsafe { (bytes_at(from, from_size as u32), bytes_at(to, to_size as u32)) };
-    helpers::number(checksum::difference(&from, &to, seed as u32)).bits
+    entered(state, None, 0, || {
+        // SAFETY: as the caller promises.
+        let (from, to) =
+            unsafe { (bytes_at(from, from_size as u32), bytes_at(to, to_size as u32)) };
+        helpers::number(checksum::difference(&from, &to, seed as u32)).bits
+    })
 }
 
 /// `bpf_skb_load_bytes`.
@@ -302,14 +358,16 @@ pub unsafe extern "C" fn skb_load_bytes(
     to: u64,
     len: u64,
 ) -> u64 {
-    // SAFETY: compiled code passes on its state.
-    let skb = unsafe { unsettled(state) }.and_then(|run| run.context.skb());
-    let mut bytes = Bytes::zeros(len as u32 as usize);
-    let read =
-        skb.map_or(Err(Errno::EFAULT), |skb| packet::load_skb(skb, offset as u32, &mut bytes));
-    // SAFETY: as the caller promises.
-    unsafe { put(to, &bytes) };
-    status(read)
+    entered(state, None, 0, || {
+        // SAFETY: compiled code passes on its state.
+        let skb = unsafe { unsettled(state) }.and_then(|run| run.context.skb());
+        let mut bytes = Bytes::zeros(len as u32 as usize);
+        let read =
+            skb.map_or(Err(Errno::EFAULT), |skb| packet::load_skb(skb, offset as u32, &mut bytes));
+        // SAFETY: as the caller promises.
+        unsafe { put(to, &bytes) };
+        status(read)
+    })
 }
 
 /// `bpf_xdp_adjust_head`.
@@ -329,13 +387,15 @@ pub extern "C" fn xdp_adjust_meta(state: *mut State<'_>, _context: u64, by: u64)
 
 /// Moves the bounds of a frame, and with them the context's fields.
 fn adjust(state: *mut State<'_>, change: impl FnOnce(&mut Xdp) -> Result<(), Errno>) -> u64 {
-    // SAFETY: compiled code passes on its state.
-    let Some(run) = (unsafe { run_of(state) }) else { return status(Err(Errno::EFAULT)) };
-    let Some(xdp) = run.context.xdp() else { return status(Err(Errno::EFAULT)) };
-    let result = change(xdp);
-    // SAFETY: a state is valid while its code runs.
-    fill(run, unsafe { &mut *state });
-    status(result)
+    entered(state, None, 0, || {
+        // SAFETY: compiled code passes on its state.
+        let Some(run) = (unsafe { run_of(state) }) else { return status(Err(Errno::EFAULT)) };
+        let Some(xdp) = run.context.xdp() else { return status(Err(Errno::EFAULT)) };
+        let result = change(xdp);
+        // SAFETY: a state is valid while its code runs.
+        fill(run, unsafe { &mut *state });
+        status(result)
+    })
 }
 
 /// `bpf_xdp_load_bytes`.
@@ -349,17 +409,19 @@ pub unsafe extern "C" fn xdp_load_bytes(
     to: u64,
     len: u64,
 ) -> u64 {
-    // SAFETY: compiled code passes on its state.
-    let Some(xdp) = (unsafe { unsettled(state) }).and_then(|run| run.context.xdp()) else {
-        return status(Err(Errno::EFAULT));
-    };
-    let mut bytes = Bytes::zeros(len as u32 as usize);
-    let loaded = packet::load_xdp(xdp, offset as u32, &mut bytes);
-    if loaded.is_ok() {
-        // SAFETY: as the caller promises.
-        unsafe { put(to, &bytes) };
-    }
-    status(loaded)
+    entered(state, None, 0, || {
+        // SAFETY: compiled code passes on its state.
+        let Some(xdp) = (unsafe { unsettled(state) }).and_then(|run| run.context.xdp()) else {
+            return status(Err(Errno::EFAULT));
+        };
+        let mut bytes = Bytes::zeros(len as u32 as usize);
+        let loaded = packet::load_xdp(xdp, offset as u32, &mut bytes);
+        if loaded.is_ok() {
+            // SAFETY: as the caller promises.
+            unsafe { put(to, &bytes) };
+        }
+        status(loaded)
+    })
 }
 
 /// `bpf_xdp_store_bytes`.
@@ -373,11 +435,13 @@ pub unsafe extern "C" fn xdp_store_bytes(
     from: u64,
     len: u64,
 ) -> u64 {
-    // SAFETY: compiled code passes on its state.
-    let Some(xdp) = (unsafe { unsettled(state) }).and_then(|run| run.context.xdp()) else {
-        return status(Err(Errno::EFAULT));
-    };
-    // SAFETY: as the caller promises.
-    let bytes = unsafe { bytes_at(from, len as u32) };
-    status(packet::store_xdp(xdp, offset as u32, &bytes))
+    entered(state, None, 0, || {
+        // SAFETY: compiled code passes on its state.
+        let Some(xdp) = (unsafe { unsettled(state) }).and_then(|run| run.context.xdp()) else {
+            return status(Err(Errno::EFAULT));
+        };
+        // SAFETY: as the caller promises.
+        let bytes = unsafe { bytes_at(from, len as u32) };
+        status(packet::store_xdp(xdp, offset as u32, &bytes))
+    })
 }

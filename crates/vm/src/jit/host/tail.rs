@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use skep_abi::TrapKind;
 
-use super::{enter, fill, leave, reason, run_of, site, stop, unsettled};
+use super::entry::{entered, leave, site, stop};
+use super::{enter, fill, reason, run_of, unsettled};
 use crate::helpers::tags::Tag;
 use crate::interp::{MAX_TAIL_CALLS, Run, Stop};
 use crate::jit::ir::Exit;
@@ -23,6 +24,7 @@ use crate::jit::{Code, State};
 use crate::maps::object_in;
 use crate::mem::stack::FRAME_SIZE;
 use crate::mem::value::Value;
+use crate::panics::caught;
 use crate::program::Program;
 
 /// After code left: with the next program, or with the reason.
@@ -81,11 +83,14 @@ impl<'r> Run<'r> {
         let given = std::mem::take(&mut native.given);
         let (program, frame) = (std::mem::replace(&mut self.program, target), state.frame);
         state.allow_tail_calls(self.tail_calls);
-        let result = match run_program(self, state) {
+        let run = &mut *self;
+        // What was put aside comes back in any case.
+        let ran = caught(|| match run_program(run, state) {
             Some(r0) if state.exit == Exit::None as u32 => Ok(r0),
-            Some(_) => go_on(self, state),
-            None => interpret(self, state),
-        };
+            Some(_) => go_on(run, state),
+            None => interpret(run, state),
+        });
+        let result = ran.unwrap_or_else(|kind| Err(kind.into()));
         (self.program, state.frame, state.running) = (program, frame, null());
         if let Some(native) = &mut self.native {
             (native.guarded, native.first, native.given) = (guarded, first, given);
@@ -136,40 +141,42 @@ unsafe fn counted(program: *const Program) -> Arc<Program> {
 /// tells of the slot.
 pub unsafe extern "C" fn jump(state: *mut State<'_>, call: u64, slot: u64) -> u64 {
     let (pc, _) = site(call);
-    // SAFETY: compiled code passes on its state.
-    let Some(run) = (unsafe { unsettled(state) }) else {
-        leave(state, Exit::UnknownCall, pc);
-        return 1;
-    };
-    let Some(native) = &mut run.native else {
-        leave(state, Exit::UnknownCall, pc);
-        return 1;
-    };
-    if run.tail_calls >= MAX_TAIL_CALLS {
-        return 0;
-    }
-    // SAFETY: as the caller promises; the program that runs holds its maps.
-    let Some(target) = (unsafe { object_in::<Program>(slot, native.held()) }) else { return 0 };
-    run.tail_calls += 1;
-    let how = native.how;
-    // SAFETY: the guard is held that it was found under.
-    let program = unsafe { &*target };
-    // SAFETY: a state is valid while its code runs.
-    let shared = unsafe { &mut *state };
-    if let Some(code) = program.code(how)
-        && !code.is_guarded()
-        && prepare(run, shared, code)
-    {
-        shared.running = target;
-        shared.exit = Exit::Jump as u32;
-        return (code.entry() as *const ()).expose_provenance() as u64;
-    }
-    if let Some(native) = &mut run.native {
-        // SAFETY: as above.
-        native.next = Some(unsafe { counted(target) });
-    }
-    leave(state, Exit::TailCall, pc);
-    1
+    entered(state, Some(pc), 1, || {
+        // SAFETY: compiled code passes on its state.
+        let Some(run) = (unsafe { unsettled(state) }) else {
+            leave(state, Exit::UnknownCall, Some(pc));
+            return 1;
+        };
+        let Some(native) = &mut run.native else {
+            leave(state, Exit::UnknownCall, Some(pc));
+            return 1;
+        };
+        if run.tail_calls >= MAX_TAIL_CALLS {
+            return 0;
+        }
+        // SAFETY: as the caller promises; the program that runs holds its maps.
+        let Some(target) = (unsafe { object_in::<Program>(slot, native.held()) }) else { return 0 };
+        run.tail_calls += 1;
+        let how = native.how;
+        // SAFETY: the guard is held that it was found under.
+        let program = unsafe { &*target };
+        // SAFETY: a state is valid while its code runs.
+        let shared = unsafe { &mut *state };
+        if let Some(code) = program.code(how)
+            && !code.is_guarded()
+            && prepare(run, shared, code)
+        {
+            shared.running = target;
+            shared.exit = Exit::Jump as u32;
+            return (code.entry() as *const ()).expose_provenance() as u64;
+        }
+        if let Some(native) = &mut run.native {
+            // SAFETY: as above.
+            native.next = Some(unsafe { counted(target) });
+        }
+        leave(state, Exit::TailCall, Some(pc));
+        1
+    })
 }
 
 /// Fills the cells of code that goes on: often the same as those that are filled.
@@ -190,37 +197,39 @@ pub extern "C" fn tail_call(
     index: u64,
 ) -> u64 {
     let (pc, nested) = site(call);
-    // SAFETY: compiled code passes on its state.
-    let Some(run) = (unsafe { run_of(state) }) else {
-        leave(state, Exit::UnknownCall, pc);
-        return 0;
-    };
-    run.pc = pc;
-    // Whatever else it is, the next program gets the run's own context.
-    let _ = context;
-    if let Some(native) = &mut run.native {
-        native.held();
-    }
-    let map = run.value_of(Tag::Map, map);
-    let target = match run.tail_target(map, index as u32) {
-        Ok(Some(target)) => target,
-        Ok(None) => return 0,
-        Err(why) => return stop(run, state, pc, why),
-    };
-    if nested == 0 {
+    entered(state, Some(pc), 1, || {
+        // SAFETY: compiled code passes on its state.
+        let Some(run) = (unsafe { run_of(state) }) else {
+            leave(state, Exit::UnknownCall, Some(pc));
+            return 0;
+        };
+        run.pc = pc;
+        // Whatever else it is, the next program gets the run's own context.
+        let _ = context;
         if let Some(native) = &mut run.native {
-            native.next = Some(target);
+            native.held();
         }
-        leave(state, Exit::TailCall, pc);
-        return 1;
-    }
-    // SAFETY: a state is valid while its code runs, which waits meanwhile.
-    let shared = unsafe { &mut *state };
-    match run.nest(shared, target) {
-        Ok(answer) => {
-            shared.answer = answer;
-            1
+        let map = run.value_of(Tag::Map, map);
+        let target = match run.tail_target(map, index as u32) {
+            Ok(Some(target)) => target,
+            Ok(None) => return 0,
+            Err(why) => return stop(run, state, Some(pc), why),
+        };
+        if nested == 0 {
+            if let Some(native) = &mut run.native {
+                native.next = Some(target);
+            }
+            leave(state, Exit::TailCall, Some(pc));
+            return 1;
         }
-        Err(why) => stop(run, state, pc, why),
-    }
+        // SAFETY: a state is valid while its code runs, which waits meanwhile.
+        let shared = unsafe { &mut *state };
+        match run.nest(shared, target) {
+            Ok(answer) => {
+                shared.answer = answer;
+                1
+            }
+            Err(why) => stop(run, state, Some(pc), why),
+        }
+    })
 }

@@ -1,9 +1,12 @@
 //! Memory for machine code: written once, then executable and never writable again,
-//! between two pages that nothing can touch; given back with its owner.
+//! between two pages that nothing can touch; given back with its owner. Machines whose
+//! processors fetch instructions past what was stored (aarch64, riscv64) are told to look
+//! again, all of their cores, before anybody can enter it.
 
 use std::ffi::c_void;
 use std::io;
 
+use jit_icache_coherence::{clear_cache, pipeline_flush_mt};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 
 /// Machine code of one program.
@@ -45,6 +48,9 @@ impl CodeMemory {
             std::ptr::copy_nonoverlapping(code.as_ptr(), inside, code.len());
             mprotect(first.cast(), inner, MprotectFlags::READ | MprotectFlags::EXEC)?;
         }
+        // SAFETY: the code that was just written; nobody runs it yet.
+        unsafe { clear_cache(inside.cast(), code.len()) }.map_err(io::Error::other)?;
+        pipeline_flush_mt().map_err(io::Error::other)?;
         Ok(memory)
     }
 

@@ -12,7 +12,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Switch};
-use skep_isa::{Cond, Size, Width};
+use skep_isa::{Cond, Pc, Size, Width};
 
 use super::memory::{Access, plain};
 use super::vector::lanes_type;
@@ -60,6 +60,7 @@ pub fn lower(
         narrow: vec![None; func.ops.len()],
         uses: func.uses(),
         exit: None,
+        over: None,
         builder,
         blocks,
         func,
@@ -84,7 +85,10 @@ pub struct Lowering<'f, 'b> {
     wide: Vec<Option<Value>>,
     narrow: Vec<Option<Value>>,
     uses: Vec<u32>,
+    /// Where code leaves with a reason.
     exit: Option<Block>,
+    /// Where code leaves for a reason that the state has already.
+    over: Option<Block>,
 }
 
 impl Lowering<'_, '_> {
@@ -309,7 +313,20 @@ impl Lowering<'_, '_> {
     pub fn leave_if_over(&mut self) {
         let exit = self.field(I32, offset::EXIT);
         let next = self.builder.create_block();
-        let pc = self.field(I32, offset::PC);
+        let over = *self.over.get_or_insert_with(|| {
+            let block = self.builder.create_block();
+            self.builder.set_cold_block(block);
+            block
+        });
+        self.builder.ins().brif(exit, over, &[], next, &[]);
+        self.builder.switch_to_block(next);
+    }
+
+    /// The same after a call that does not know where it was made.
+    pub fn leave_if_ended(&mut self, pc: Pc) {
+        let exit = self.field(I32, offset::EXIT);
+        let next = self.builder.create_block();
+        let pc = self.builder.ins().iconst(I32, i64::from(pc));
         let leave = self.exit_block();
         let args = [BlockArg::Value(exit), BlockArg::Value(pc)];
         self.builder.ins().brif(exit, leave, &args, next, &[]);
@@ -357,6 +374,11 @@ impl Lowering<'_, '_> {
     }
 
     fn leave(&mut self) {
+        if let Some(block) = self.over {
+            self.builder.switch_to_block(block);
+            let zero = self.builder.ins().iconst(I64, 0);
+            self.builder.ins().return_(&[zero]);
+        }
         let Some(block) = self.exit else { return };
         self.builder.switch_to_block(block);
         let params = self.builder.block_params(block).to_vec();

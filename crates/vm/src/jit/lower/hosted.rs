@@ -44,7 +44,7 @@ impl Lowering<'_, '_> {
     }
 
     pub fn helper(&mut self, pc: Pc, helper: u32, depth: u32, args: [Val; 5]) -> Value {
-        if let Some(result) = self.direct(helper, args) {
+        if let Some(result) = self.direct(pc, helper, args) {
             return result;
         }
         if helper == FOR_EACH
@@ -58,8 +58,8 @@ impl Lowering<'_, '_> {
     }
 
     /// A helper that needs none of what the run knows of values: clocks, chance, and where
-    /// nothing is checked those of [`direct`]. It cannot end the run.
-    fn direct(&mut self, helper: u32, args: [Val; 5]) -> Option<Value> {
+    /// nothing is checked those of [`direct`].
+    fn direct(&mut self, pc: Pc, helper: u32, args: [Val; 5]) -> Option<Value> {
         let elided = self.target.checks == Checks::Elided;
         let function = match helper {
             5 | 125 | 160 | 208 => direct::ktime as *const () as usize,
@@ -67,7 +67,12 @@ impl Lowering<'_, '_> {
             _ if !elided => return None,
             LOOKUP => match self.map(args[0]) {
                 Some(map) if is_map_of_maps(map) => direct::inner as *const () as usize,
-                Some(_) => direct::lookup as *const () as usize,
+                Some(map) => match map.plain_key() {
+                    Some(4) => direct::lookup_plain::<4> as *const () as usize,
+                    Some(8) => direct::lookup_plain::<8> as *const () as usize,
+                    Some(16) => direct::lookup_plain::<16> as *const () as usize,
+                    _ => direct::lookup as *const () as usize,
+                },
                 None => direct::find as *const () as usize,
             },
             2 => direct::update as *const () as usize,
@@ -98,7 +103,9 @@ impl Lowering<'_, '_> {
                 _ => self.value(arg),
             });
         }
-        Some(self.host(function, &values))
+        let result = self.host(function, &values);
+        self.leave_if_ended(pc);
+        Some(result)
     }
 
     /// `bpf_for_each_map_elem` where nothing is checked, on a map that the code names.

@@ -95,7 +95,10 @@ fn set_up(target: &Builder, large: bool) -> Result<OwnedTargetIsa, JitError> {
         ("opt_level", "none"),
         ("regalloc_algorithm", if large { "single_pass" } else { "backtracking" }),
         ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
-        ("enable_probestack", "false"),
+        // A frame of more than a page, of several inlined subprograms, must not reach over
+        // the page that guards a thread's stack.
+        ("enable_probestack", "true"),
+        ("probestack_strategy", "inline"),
         ("unwind_info", "false"),
         // Says where loops are.
         ("machine_code_cfg_info", "true"),

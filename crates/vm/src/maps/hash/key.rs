@@ -137,12 +137,13 @@ pub struct KeyBytes<'a>(pub &'a [u8]);
 impl Key for KeyBytes<'_> {
     fn hash(self, seed: &Seed) -> u64 {
         let (words, tail) = self.0.as_chunks::<8>();
-        let mut last = [0; 8];
-        last[..tail.len()].copy_from_slice(tail);
+        // In a register: a word that was stored by bytes would have to be waited for.
+        let last = tail.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
         let mixed = words
             .iter()
-            .chain([&last])
-            .fold(seed.mask, |hash, word| fold(hash ^ u64::from_le_bytes(*word), seed.factor));
+            .map(|word| u64::from_le_bytes(*word))
+            .chain([last])
+            .fold(seed.mask, |hash, word| fold(hash ^ word, seed.factor));
         finish(mixed)
     }
 
@@ -196,6 +197,42 @@ macro_rules! with_key {
     };
 }
 pub(crate) use with_key;
+
+/// The same for a key in a program's memory, from where it is read once, straight into
+/// registers. Other programs and user space may write to it meanwhile (it may be a map's
+/// value). That is harmless: each word is loaded once, by an atomic, and what was loaded is
+/// all that is hashed and compared, so that the worst that writers bring about is the
+/// answer for a key that was never there as a whole. No address is made of it: a hash is
+/// masked to a bucket, and elements come from slots.
+macro_rules! with_key_at {
+    ($size:expr, $at:expr, |$name:ident| $body:expr) => {{
+        let (size, at): (usize, *const u8) = ($size, $at);
+        // SAFETY (all below): whoever names the address promises that a key is there.
+        match size {
+            4 => {
+                let $name = $crate::maps::hash::key::Key4($crate::mem::words::half_at(at));
+                $body
+            }
+            8 => {
+                let $name = $crate::maps::hash::key::Key8($crate::mem::words::word_at(at));
+                $body
+            }
+            16 => {
+                let words =
+                    [$crate::mem::words::word_at(at), $crate::mem::words::word_at(at.add(8))];
+                let $name = $crate::maps::hash::key::Key16(words);
+                $body
+            }
+            _ => {
+                let mut bytes = $crate::mem::bytes::Bytes::zeros(size);
+                $crate::mem::words::gather(&mut bytes, at);
+                let $name = $crate::maps::hash::key::KeyBytes(&bytes);
+                $body
+            }
+        }
+    }};
+}
+pub(crate) use with_key_at;
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicU32;
 
 use skep_abi::{Errno, flags};
 
-use key::{Key, Seed, with_key};
+use key::{Key, Seed, with_key, with_key_at};
 use lru::Lru;
 use pool::Pool;
 pub use table::Position;
@@ -32,6 +32,7 @@ use table::{Place, Table};
 use super::percpu::PerCpu;
 use super::spin::window;
 use super::{Caller, Fields};
+use crate::mem::bytes::Bytes;
 use crate::mem::words;
 
 /// A hash map's storage.
@@ -134,7 +135,41 @@ impl Hash {
     /// while the map lives; the element may serve another key once it is deleted.
     #[inline]
     pub fn lookup(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>> {
-        let element = with_key!(key, |k| self.find(k))?.element();
+        with_key!(key, |k| self.lookup_of(k, cpu))
+    }
+
+    /// [`Hash::lookup`] of a key in a program's memory.
+    ///
+    /// # Safety
+    /// `key` is valid for atomic reads of a key.
+    #[inline(always)]
+    pub unsafe fn lookup_at(&self, key: *const u8, cpu: u32) -> Option<NonNull<u8>> {
+        // SAFETY: as the caller promises.
+        unsafe { with_key_at!(self.key_size, key, |k| self.lookup_of(k, cpu)) }
+    }
+
+    /// Bytes of a key that [`Hash::lookup_plain`] takes: one or two words, of a map that keeps no
+    /// account of use and has one value for all vCPUs.
+    pub fn plain_key(&self) -> Option<usize> {
+        let plain = self.lru.is_none() && self.percpu.is_none();
+        Some(self.key_size).filter(|size| plain && matches!(size, 4 | 8 | 16))
+    }
+
+    /// [`Hash::lookup_at`] for a map whose [`Hash::plain_key`] is `SIZE`.
+    ///
+    /// # Safety
+    /// It is, and `key` is valid for atomic reads of a key.
+    #[inline(always)]
+    pub unsafe fn lookup_plain<const SIZE: usize>(&self, key: *const u8) -> Option<NonNull<u8>> {
+        // SAFETY: as the caller promises.
+        let place = unsafe { with_key_at!(SIZE, key, |k| self.find(k)) }?;
+        // SAFETY: the value is inside the element.
+        NonNull::new(unsafe { self.table.element(place.element()).add(self.value_at) })
+    }
+
+    #[inline(always)]
+    fn lookup_of<K: Key>(&self, key: K, cpu: u32) -> Option<NonNull<u8>> {
+        let element = self.find(key)?.element();
         if let Some(lru) = &self.lru {
             lru.touch(self.table.element(element));
         }
@@ -222,6 +257,28 @@ impl Hash {
             return self.update_locked(key, value, flags, caller);
         }
         with_key!(key, |k| self.upsert(k, value, flags, caller))
+    }
+
+    /// [`Hash::update`] of a key in a program's memory.
+    ///
+    /// # Safety
+    /// `key` is valid for atomic reads of a key.
+    #[inline(always)]
+    pub unsafe fn update_at(
+        &self,
+        key: *const u8,
+        value: &[u8],
+        flags: u64,
+        caller: Caller,
+    ) -> Result<(), Errno> {
+        if flags > flags::update::EXIST {
+            let mut bytes = Bytes::zeros(self.key_size);
+            // SAFETY: as the caller promises.
+            unsafe { words::gather(&mut bytes, key) };
+            return self.update_locked(&bytes, value, flags, caller);
+        }
+        // SAFETY: as above.
+        unsafe { with_key_at!(self.key_size, key, |k| self.upsert(k, value, flags, caller)) }
     }
 
     /// `BPF_F_LOCK`: the value of an existing key is overwritten in place, by its lock.
