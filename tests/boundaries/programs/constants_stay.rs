@@ -2,7 +2,7 @@
 //! its store would go anywhere.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::thread;
 
 use skep::sys::{Command, Kernel, MapFreeze};
@@ -14,15 +14,27 @@ use crate::tools::{self, insn};
 const GOOD: u64 = -8i64 as u64;
 const BAD: u64 = 1 << 40;
 const RDONLY_PROG: u32 = 1 << 7;
-const ROUNDS: u32 = 300;
+const ROUNDS: u32 = 500;
+/// More than there are CPUs, so that some are stopped in the middle of a write.
+const WRITERS: usize = 4;
 
-/// Two writers, and one who freezes, loads, and runs.
+/// Four writers, and one who freezes, loads, and runs.
 pub fn main() {
     let kernel: Arc<dyn Kernel> = Arc::new(Vm::with_cpus(2));
     let (fd, stop) = (AtomicU32::new(0), AtomicBool::new(false));
+    let steps = [const { AtomicU64::new(0) }; WRITERS];
     let mut ran = 0;
+    // Waits until every writer has ended what he had begun, and begun anew.
+    let wait = || {
+        let before = steps.each_ref().map(|steps| steps.load(SeqCst));
+        for (steps, before) in steps.iter().zip(before) {
+            while steps.load(SeqCst) < before + 2 {
+                thread::yield_now();
+            }
+        }
+    };
     thread::scope(|scope| {
-        for writer in 0..2u64 {
+        for (writer, steps) in (0u64..).zip(&steps) {
             let (kernel, fd, stop) = (&*kernel, &fd, &stop);
             scope.spawn(move || {
                 for number in writer.. {
@@ -32,9 +44,10 @@ pub fn main() {
                     }
                     let value = if number % 3 == 0 { BAD } else { GOOD };
                     let mut value = value.to_ne_bytes();
-                    if map_fd == 0 || tools::update(kernel, map_fd, 0, &mut value).is_err() {
+                    if tools::update(kernel, map_fd, 0, &mut value).is_err() {
                         thread::yield_now();
                     }
+                    steps.fetch_add(1, SeqCst);
                 }
             });
         }
@@ -42,8 +55,9 @@ pub fn main() {
             let map = tools::map(&*kernel, 2, 8, 1, RDONLY_PROG).expect("an array");
             tools::update(&*kernel, map, 0, &mut GOOD.to_ne_bytes()).expect("an element");
             fd.store(map, SeqCst);
+            wait();
             let attr = || MapFreeze { map_fd: map, ..MapFreeze::default() };
-            if (0..100_000).any(|_| kernel.bpf(&mut Command::MapFreeze(attr())).is_ok()) {
+            if (0..10_000).any(|_| kernel.bpf(&mut Command::MapFreeze(attr())).is_ok()) {
                 let program = [
                     insn(0x18, 1, 2, 0, map as i32), // r1 = &value
                     insn(0, 0, 0, 0, 0),
@@ -55,14 +69,11 @@ pub fn main() {
                     insn(0x95, 0, 0, 0, 0),
                 ];
                 if let Ok(program) = tools::load(&*kernel, 6, &program) {
-                    for _ in 0..4 {
-                        assert_eq!(tools::run(&*kernel, program), (Ok(0), None));
-                        thread::yield_now();
-                    }
+                    wait();
+                    assert_eq!(tools::run(&*kernel, program), (Ok(0), None));
                     ran += 1;
                 }
             }
-            fd.store(0, SeqCst);
         }
         stop.store(true, SeqCst);
     });
