@@ -15,6 +15,7 @@
 
 mod command;
 mod fd;
+mod host;
 mod info;
 mod kernel;
 #[cfg(target_os = "linux")]
@@ -30,6 +31,7 @@ pub use command::{
     NextId, ObjGet, ObjInfo, ObjPin, ObjectKind, ProgLoad, TestRun,
 };
 pub use fd::{Fd, RawFd};
+pub use host::KernelTypes;
 pub use info::{
     BTF_INFO_SIZE, BtfInfo, MAP_INFO_SIZE, MapInfo, NestedBuffer, PROG_INFO_SIZE, ProgInfo,
 };
