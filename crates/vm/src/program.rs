@@ -24,6 +24,8 @@ pub struct Program {
     pub maps: Box<[Arc<MapHandle>]>,
     /// Name, zero-terminated.
     pub name: [u8; 16],
+    /// What Linux calls it by its instructions ([`skep_verify::tag`]).
+    pub tag: [u8; 8],
     /// Id.
     pub id: u32,
     /// Id of its BTF, or 0.
