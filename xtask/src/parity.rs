@@ -5,6 +5,11 @@ use clap::Subcommand;
 
 use crate::{engines, random, relocate, run, sound, verify};
 
+/// Calls of the kernel's functions in the tests.
+const KFUNC_CALLS: usize = 10_000;
+/// Calls of global functions in the tests.
+const GLOBAL_CALLS: usize = 3_000;
+
 /// What to compare.
 #[derive(Subcommand, Clone)]
 pub enum What {
@@ -14,6 +19,10 @@ pub enum What {
     Run,
     /// Verdict, message and instruction of the verifier on Linux's own tests
     Verify(verify::Options),
+    /// Calls of the kernel's functions with every kind of argument, beside Linux
+    Kfuncs(verify::calls::Options),
+    /// Calls of global functions with every kind of argument, beside Linux
+    Globals(verify::calls::Options),
     /// What the verifier accepts, on the tagged interpreter, with its facts asserted
     Sound(sound::Options),
     /// What the verifier accepts, on every engine of the embedded kernel
@@ -24,13 +33,15 @@ pub enum What {
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 6] {
+    pub fn all() -> [What; 8] {
         let (verify, sound) = (verify::Options::short(), sound::Options::short());
         let (engines, random) = (engines::Options::short(), random::Options::short());
         [
             What::Relocate,
             What::Run,
             What::Verify(verify),
+            What::Kfuncs(verify::calls::Options::short(KFUNC_CALLS)),
+            What::Globals(verify::calls::Options::short(GLOBAL_CALLS)),
             What::Sound(sound),
             What::Engines(engines),
             What::Random(random),
@@ -43,6 +54,8 @@ impl What {
             What::Relocate => "relocate",
             What::Run => "run",
             What::Verify(_) => "verify",
+            What::Kfuncs(_) => "kfuncs",
+            What::Globals(_) => "globals",
             What::Sound(_) => "sound",
             What::Engines(_) => "engines",
             What::Random(_) => "random",
@@ -60,6 +73,8 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Relocate => relocate::run(),
         What::Run => run::execute(),
         What::Verify(options) => verify::execute(options),
+        What::Kfuncs(options) => verify::calls::execute(verify::calls::Calls::Kfuncs, options),
+        What::Globals(options) => verify::calls::execute(verify::calls::Calls::Globals, options),
         What::Sound(options) => sound::execute(options),
         What::Engines(options) => engines::execute(options),
         What::Random(options) => random::execute(options),

@@ -102,7 +102,12 @@ pub fn execute(options: &Options) -> Result<bool> {
                     corpus::objects()?.into_iter().map(|object| object.path).collect();
                 objects(&paths, options)?
             }
-            Corpus::C | Corpus::Tables | Corpus::Trampolines | Corpus::Paths => random(options)?,
+            Corpus::C
+            | Corpus::Tables
+            | Corpus::Kfuncs
+            | Corpus::Globals
+            | Corpus::Trampolines
+            | Corpus::Paths => random(options)?,
         };
         for line in tally.wrong.iter().take(50) {
             println!("WRONG {line}");

@@ -3,8 +3,10 @@
 //! Parsing is two passes over the type section: one records where each type
 //! starts, one checks that all ids and string offsets are in range. Names are
 //! indexed on the first look-up only. Memory is at most about three times the
-//! input. Counterpart: libbpf's `btf_parse_type_sec` and `btf_sanity_check`.
+//! input. The kernel's own is parsed when a type is first asked for: most programs
+//! need none. Counterpart: libbpf's `btf_parse_type_sec` and `btf_sanity_check`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -17,14 +19,10 @@ use crate::{BtfError, Kind, Type};
 /// Ids are `u32`; id 0 is void. A split BTF (a module's) continues the ids and
 /// the string offsets of its base.
 pub struct Btf {
-    raw: Vec<u8>,
+    raw: Cow<'static, [u8]>,
     header: Header,
-    /// The types as little-endian words, where `raw` has them the other way round.
-    turned: Option<Vec<u8>>,
-    /// The strings; a byte that is no UTF-8 reads as `?`.
-    strings: String,
-    /// Where each type starts in the type section, from `start_id` on.
-    offsets: Vec<u32>,
+    /// Made at once, but for the kernel's.
+    body: OnceLock<Body>,
     start_id: u32,
     start_string: u64,
     base: Option<Arc<Btf>>,
@@ -34,46 +32,84 @@ pub struct Btf {
     decl_tags: OnceLock<Vec<(u32, u32)>>,
 }
 
+/// What parsing finds.
+#[derive(Default)]
+struct Body {
+    /// The types as little-endian words, where `raw` has them the other way round.
+    turned: Option<Vec<u8>>,
+    /// The strings, where a byte of them is no UTF-8: it reads as `?`.
+    strings: Cow<'static, str>,
+    /// Where each type starts in the type section, from `start_id` on.
+    offsets: Vec<u32>,
+}
+
 impl Btf {
     /// Parses a whole `.BTF` section (or `/sys/kernel/btf/vmlinux`) of either byte order.
     pub fn parse(bytes: impl Into<Vec<u8>>) -> Result<Btf, BtfError> {
-        Btf::parse_over(bytes.into(), None)
+        Btf::parse_over(Cow::Owned(bytes.into()), None)
+    }
+
+    /// The running kernel's own types, which are parsed when one is asked for. The
+    /// kernel is taken at its word: should they turn out to be malformed, there are none.
+    ///
+    /// # Errors
+    /// A header that is none.
+    pub fn of_kernel(bytes: &'static [u8]) -> Result<Btf, BtfError> {
+        let header = Header::parse(bytes)?;
+        Ok(Btf::unparsed(Cow::Borrowed(bytes), header, None))
     }
 
     /// Parses a split BTF, such as a kernel module's, which continues `base`.
     pub fn parse_split(bytes: impl Into<Vec<u8>>, base: Arc<Btf>) -> Result<Btf, BtfError> {
-        Btf::parse_over(bytes.into(), Some(base))
+        Btf::parse_over(Cow::Owned(bytes.into()), Some(base))
     }
 
-    fn parse_over(raw: Vec<u8>, base: Option<Arc<Btf>>) -> Result<Btf, BtfError> {
+    fn parse_over(raw: Cow<'static, [u8]>, base: Option<Arc<Btf>>) -> Result<Btf, BtfError> {
         let header = Header::parse(&raw)?;
-        let strings = parse_strings(&raw, &header, base.is_some())?;
+        let lasting = match &raw {
+            Cow::Borrowed(bytes) => Some(*bytes),
+            Cow::Owned(_) => None,
+        };
+        let strings = parse_strings(&raw, lasting, &header, base.is_some())?;
         let turned = (header.endian == Endian::Big).then(|| {
             let mut words = raw[header.types.clone()].to_vec();
             Endian::Big.turn(&mut words);
             words
         });
-        let mut btf = Btf {
-            offsets: Vec::new(),
-            start_id: base.as_ref().map_or(1, |base| base.len()),
-            start_string: base.as_ref().map_or(0, |base| base.strings_end()),
-            raw,
-            header,
-            turned,
-            strings,
-            base,
-            index: OnceLock::new(),
-            pointer_size: OnceLock::new(),
-            decl_tags: OnceLock::new(),
-        };
-        btf.offsets = btf.locate_types()?;
+        let btf = Btf::unparsed(raw, header, base);
+        let types = turned.as_deref().unwrap_or(&btf.raw[btf.header.types.clone()]);
+        let offsets = btf.locate_types(types)?;
+        let btf = Btf { body: OnceLock::from(Body { turned, strings, offsets }), ..btf };
         btf.check_references()?;
         Ok(btf)
     }
 
+    fn unparsed(raw: Cow<'static, [u8]>, header: Header, base: Option<Arc<Btf>>) -> Btf {
+        Btf {
+            start_id: base.as_ref().map_or(1, |base| base.len()),
+            start_string: base.as_ref().map_or(0, |base| base.strings_end()),
+            raw,
+            header,
+            body: OnceLock::new(),
+            base,
+            index: OnceLock::new(),
+            pointer_size: OnceLock::new(),
+            decl_tags: OnceLock::new(),
+        }
+    }
+
+    fn body(&self) -> &Body {
+        self.body.get_or_init(|| {
+            let parsed = match &self.raw {
+                Cow::Borrowed(bytes) => Btf::parse_over(Cow::Borrowed(bytes), None).ok(),
+                Cow::Owned(_) => None,
+            };
+            parsed.and_then(|btf| btf.body.into_inner()).unwrap_or_default()
+        })
+    }
+
     /// The first pass: where each type starts.
-    fn locate_types(&self) -> Result<Vec<u32>, BtfError> {
-        let types = self.type_section();
+    fn locate_types(&self, types: &[u8]) -> Result<Vec<u32>, BtfError> {
         // A type and its tail take 20 bytes on average; the vector grows if this is one of small ones.
         let mut offsets = Vec::with_capacity(types.len() / 20);
         let mut at = 0;
@@ -112,7 +148,7 @@ impl Btf {
     /// The second pass: every id and every string offset inside a type is in range.
     fn check_references(&self) -> Result<(), BtfError> {
         let (types, count) = (self.type_section(), self.len());
-        for (index, &offset) in self.offsets.iter().enumerate() {
+        for (index, &offset) in self.body().offsets.iter().enumerate() {
             let (id, at) = (self.start_id + index as u32, offset as usize);
             let record = &types[at..self.record_end(index)];
             let info = Info(word(record, 1));
@@ -190,7 +226,7 @@ impl Btf {
     /// The number of types, void and the base's included: ids are `0..len()`.
     #[allow(clippy::len_without_is_empty, reason = "void is always there")]
     pub fn len(&self) -> u32 {
-        self.start_id + self.offsets.len() as u32
+        self.start_id + self.body().offsets.len() as u32
     }
 
     /// The byte order that it was parsed from.
@@ -235,11 +271,16 @@ impl Btf {
     pub fn string(&self, offset: u32) -> Result<&str, BtfError> {
         let own = match (u64::from(offset).checked_sub(self.start_string), &self.base) {
             (None, Some(base)) => return base.string(offset),
-            (own, _) => own.and_then(|own| self.strings.get(own as usize..)),
+            (own, _) => own.and_then(|own| self.text().get(own as usize..)),
         };
         own.and_then(|rest| rest.split_once('\0'))
             .map(|(string, _)| string)
             .ok_or(BtfError::NoString { offset, len: self.strings_end() })
+    }
+
+    /// The strings as text.
+    fn text(&self) -> &str {
+        &self.body().strings
     }
 
     /// A string whose offset the parser has checked.
@@ -252,7 +293,7 @@ impl Btf {
         match (u64::from(offset).checked_sub(self.start_string), &self.base) {
             (None, Some(base)) => base.has_string(offset),
             (Some(own), _) => {
-                own < self.strings.len() as u64 && self.strings.is_char_boundary(own as usize)
+                own < self.text().len() as u64 && self.text().is_char_boundary(own as usize)
             }
             (None, None) => false,
         }
@@ -260,12 +301,12 @@ impl Btf {
 
     /// The end of the string offsets, the base's included.
     pub(crate) fn strings_end(&self) -> u64 {
-        self.start_string + self.strings.len() as u64
+        self.start_string + self.header.strings.len() as u64
     }
 
     /// Where each type of its own starts in the type section.
     pub(crate) fn type_offsets(&self) -> impl Iterator<Item = usize> {
-        self.offsets.iter().map(|&offset| offset as usize)
+        self.body().offsets.iter().map(|&offset| offset as usize)
     }
 
     /// The bytes of its own strings.
@@ -275,14 +316,14 @@ impl Btf {
 
     /// The types of its own, as little-endian words.
     pub(crate) fn type_section(&self) -> &[u8] {
-        match &self.turned {
+        match &self.body().turned {
             Some(words) => words,
             None => &self.raw[self.header.types.clone()],
         }
     }
 
     fn record_end(&self, index: usize) -> usize {
-        match self.offsets.get(index + 1) {
+        match self.body().offsets.get(index + 1) {
             Some(&next) => next as usize,
             None => self.type_section().len(),
         }
@@ -293,7 +334,7 @@ impl Btf {
         let Some(index) = id.checked_sub(self.start_id) else {
             return self.base.as_ref()?.record(id);
         };
-        let start = *self.offsets.get(index as usize)? as usize;
+        let start = *self.body().offsets.get(index as usize)? as usize;
         self.type_section().get(start..self.record_end(index as usize))
     }
 
@@ -361,7 +402,7 @@ impl Btf {
     /// `essential`, of any kind, in the order of their ids.
     pub fn flavors(&self, essential: &str) -> impl Iterator<Item = u32> {
         let index = self.index.get_or_init(|| {
-            let names = self.offsets.iter().map(|&at| {
+            let names = self.body().offsets.iter().map(|&at| {
                 let name_off = word(&self.type_section()[at as usize..], 0);
                 crate::core::essential_name(self.checked_string(name_off))
             });
@@ -399,8 +440,13 @@ pub(crate) fn assemble(endian: Endian, types: &[u8], strings: &[u8]) -> Vec<u8> 
 }
 
 /// The string section. Source lines in it may be in any encoding, so each byte
-/// that is not UTF-8 becomes a `?`, which keeps all offsets.
-fn parse_strings(raw: &[u8], header: &Header, is_split: bool) -> Result<String, BtfError> {
+/// that is not UTF-8 becomes a `?`, which keeps all offsets. What lasts is not copied.
+fn parse_strings(
+    raw: &[u8],
+    lasting: Option<&'static [u8]>,
+    header: &Header,
+    is_split: bool,
+) -> Result<Cow<'static, str>, BtfError> {
     let bytes = &raw[header.strings.clone()];
     let wrong = |offset: usize, expected| BtfError::Header {
         field: "the string section",
@@ -409,7 +455,7 @@ fn parse_strings(raw: &[u8], header: &Header, is_split: bool) -> Result<String, 
         expected,
     };
     match (bytes, is_split) {
-        ([], true) => return Ok(String::new()),
+        ([], true) => return Ok(Cow::Borrowed("")),
         ([], false) => return Err(wrong(header.strings.start, "at least the empty string")),
         ([first, ..], false) if *first != 0 => {
             let expected = "the empty string first (split BTF, which needs its base, has none)";
@@ -421,15 +467,19 @@ fn parse_strings(raw: &[u8], header: &Header, is_split: bool) -> Result<String, 
         _ => {}
     }
     // Nearly always all of it is: a test of many bytes at a time.
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        return Ok(text.to_owned());
+    let all = match lasting {
+        Some(raw) => std::str::from_utf8(&raw[header.strings.clone()]).map(Cow::Borrowed),
+        None => std::str::from_utf8(bytes).map(|text| Cow::Owned(text.to_owned())),
+    };
+    if let Ok(text) = all {
+        return Ok(text);
     }
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|_| '?'));
     }
-    Ok(text)
+    Ok(Cow::Owned(text))
 }
 
 /// Whether a C compiler calls `long`, signed or not, by this name.

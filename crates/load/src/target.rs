@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use skep_abi::{AttachType, SectionTarget};
 use skep_btf::{Btf, Kind as TypeKind};
-use skep_sys::{Host, Kernel};
+use skep_sys::{Host, Kernel, KernelTypes};
 
 use crate::kconfig::{self, Kconfig};
 use crate::object::ProgramDef;
@@ -54,8 +54,11 @@ impl Target {
     pub fn kernel_btf(&self) -> Result<&Arc<Btf>, String> {
         let read = || {
             let bytes = self.host.vmlinux_btf().ok_or("/sys/kernel/btf/vmlinux cannot be read")?;
-            let btf = Btf::parse(&*bytes).map_err(|error| format!("the kernel's: {error}"))?;
-            Ok(Arc::new(btf))
+            let btf = match bytes {
+                KernelTypes::Own(bytes) => Btf::of_kernel(bytes),
+                KernelTypes::Given(bytes) => Btf::parse(&*bytes),
+            };
+            btf.map(Arc::new).map_err(|error| format!("the kernel's: {error}"))
         };
         self.kernel.get_or_init(read).as_ref().map_err(Clone::clone)
     }

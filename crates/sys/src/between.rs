@@ -44,6 +44,11 @@ impl Below<'_> {
         Ok(raw as u32)
     }
 
+    /// The kernel, for questions about its objects.
+    pub fn kernel(&self) -> &dyn Kernel {
+        &**self.kernel
+    }
+
     /// See [`Kernel::possible_cpus`].
     pub fn possible_cpus(&self) -> u32 {
         self.kernel.possible_cpus()

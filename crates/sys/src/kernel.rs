@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Command, Errno, Mapping, RawFd};
+use crate::{Command, Errno, KernelTypes, Mapping, RawFd};
 
 /// A kernel: the machine's own, the embedded one, or something before them.
 ///
@@ -110,8 +110,11 @@ pub struct Host {
 
 impl Host {
     /// The kernel's BTF, raw.
-    pub fn vmlinux_btf(&self) -> Option<Arc<[u8]>> {
-        self.btf.clone().or_else(|| std::fs::read("/sys/kernel/btf/vmlinux").ok().map(Arc::from))
+    pub fn vmlinux_btf(&self) -> Option<KernelTypes> {
+        match &self.btf {
+            Some(bytes) => Some(KernelTypes::Given(Arc::clone(bytes))),
+            None => crate::host::vmlinux().map(KernelTypes::Own),
+        }
     }
 
     /// `/proc/kallsyms`.

@@ -19,6 +19,7 @@
 mod between;
 mod command;
 mod fd;
+mod host;
 mod info;
 mod kernel;
 #[cfg(target_os = "linux")]
@@ -35,6 +36,7 @@ pub use command::{
     NextId, ObjGet, ObjInfo, ObjPin, ObjectKind, ProgLoad, TestRun,
 };
 pub use fd::{Fd, RawFd};
+pub use host::KernelTypes;
 pub use info::{
     BTF_INFO_SIZE, BtfInfo, MAP_INFO_SIZE, MapInfo, NestedBuffer, PROG_INFO_SIZE, ProgInfo,
 };

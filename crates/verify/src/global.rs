@@ -1,8 +1,8 @@
 //! Functions that are verified on their own, by what their BTF says of their
 //! arguments. Counterpart: `btf_prepare_func_args`, `btf_check_subprog_call`.
 
-use skep_abi::{Errno, ProgType, Reason};
-use skep_btf::{Btf, FuncLinkage, Type};
+use skep_abi::{AttachType, Errno, ProgType, Reason};
+use skep_btf::{Btf, FuncLinkage, Type, core};
 
 use crate::checker::Checker;
 use crate::error::{Check, Fault, bug, fail};
@@ -65,7 +65,6 @@ impl Checker<'_> {
             let arg = i as u32;
             let tags = self.tags(&btf, info.type_id, arg, global)?;
             let tagged = tags != Tags::default();
-            let bad = || Reason::GlobalArgTag { arg, tag: "invalid combination of tags".into() };
             let Ok(Type::Ptr { target }) = btf.resolved(param.type_id) else {
                 if tagged {
                     let tag = "pointer tag, but is not a pointer type".into();
@@ -79,54 +78,163 @@ impl Checker<'_> {
                     btf.resolved(param.type_id).map_or("UNKNOWN", |ty| ty.kind().dump_name());
                 return quiet(Reason::GlobalArgType { arg, kind, name: name.into() });
             };
-            args.push(if tags.ctx || (!tags.arena && self.is_context_type(&btf, target)) {
-                if tags != (Tags { ctx: tags.ctx, ..Tags::default() }) {
-                    return Err(Fault::new(Errno::EINVAL, bad()));
-                }
-                Arg::Ctx
-            } else if is_struct(&btf, target, "bpf_dynptr") {
-                if tagged {
-                    return Err(Fault::new(Errno::EINVAL, bad()));
-                }
-                Arg::Dynptr
-            } else if tags.trusted || tags.untrusted {
-                if tags.nonnull {
-                    return Err(Fault::new(Errno::EINVAL, bad()));
-                }
-                let id = btf.resolved(target).ok().and_then(|ty| {
-                    let name = ty.name().split("___").next().unwrap_or_default();
-                    self.btf(KERNEL_BTF)?.find(name, ty.kind())
-                });
-                let mut flags = if tags.trusted { Flags::TRUSTED } else { Flags::UNTRUSTED };
-                flags.set(Flags::MAYBE_NULL, tags.nullable);
-                match id {
-                    Some(id) => Arg::Btf { id, flags },
-                    None => {
-                        let size = btf.size_of(target).unwrap_or(0) as u32;
-                        Arg::Mem { size, flags: Flags::UNTRUSTED | Flags::RDONLY }
-                    }
-                }
-            } else if tags.arena {
-                Arg::Arena
-            } else if global {
-                if tags.nullable {
-                    return Err(Fault::new(Errno::EINVAL, bad()));
-                }
-                let Ok(size) = btf.size_of(target) else {
-                    let (kind, name) = btf.resolved(target).map_or_else(
-                        |_| ("UNKNOWN".to_string(), "(anon)".to_string()),
-                        |ty| (ty.kind().dump_name().to_string(), ty.name().to_string()),
-                    );
-                    fail!(EINVAL, GlobalArgSize { arg, kind, name });
-                };
-                let flags = if tags.nonnull { Flags::empty() } else { Flags::MAYBE_NULL };
-                Arg::Mem { size: size as u32, flags }
-            } else {
-                return Err(Fault::new(Errno::EINVAL, Reason::Silent));
-            });
+            args.push(self.pointer_arg(&btf, param.type_id, target, arg, tags, global)?);
         }
         self.subprogs[index].args = Some(args.clone());
         Ok(args)
+    }
+
+    /// What a parameter takes that is a pointer to `target`.
+    fn pointer_arg(
+        &self,
+        btf: &Btf,
+        pointer: u32,
+        target: u32,
+        arg: u32,
+        tags: Tags,
+        global: bool,
+    ) -> Check<Arg> {
+        let only = |one: Tags| tags == one;
+        let bad = |tag: &str| {
+            Err(Fault::new(Errno::EINVAL, Reason::GlobalArgTag { arg, tag: tag.into() }))
+        };
+        let text = |text: String| Fault::new(Errno::EINVAL, Reason::BtfText { text });
+        let combination = "invalid combination of tags";
+        if tags.ctx || self.is_context_type(btf, target) {
+            if tags.ctx && !only(Tags { ctx: true, ..Tags::default() })
+                || !tags.ctx && !only(Tags::default())
+            {
+                return bad(combination);
+            }
+            if tags.ctx {
+                self.check_context_tag(btf, pointer, arg).map_err(text)?;
+            }
+            return Ok(Arg::Ctx);
+        }
+        if is_struct(btf, target, "bpf_dynptr") || is_declared(btf, target, "bpf_dynptr") {
+            return if only(Tags::default()) { Ok(Arg::Dynptr) } else { bad(combination) };
+        }
+        if tags.trusted {
+            if tags.nonnull {
+                return bad(combination);
+            }
+            let id = self.kernel_type(btf, target, arg)?;
+            let mut flags = Flags::TRUSTED;
+            flags.set(Flags::MAYBE_NULL, tags.nullable);
+            return Ok(Arg::Btf { id, flags });
+        }
+        if tags.untrusted {
+            if !only(Tags { untrusted: true, ..Tags::default() }) {
+                let text = format!("arg#{arg} untrusted cannot be combined with any other tags");
+                fail!(EINVAL, BtfText { text });
+            }
+            if matches!(btf.resolved(target), Ok(Type::Void)) || is_number(btf, target) {
+                let flags = Flags::UNTRUSTED | Flags::RDONLY;
+                return Ok(Arg::Mem { size: 0, flags });
+            }
+            let id = self.kernel_type(btf, target, arg)?;
+            let kernel = self.btf(KERNEL_BTF);
+            let ty = kernel.as_ref().and_then(|kernel| kernel.type_by_id(id).ok());
+            if !ty.is_some_and(|ty| ty.composite().is_some()) {
+                let kind = ty.map_or("UNKNOWN", |ty| ty.kind().dump_name());
+                let text = format!(
+                    "arg#{arg} has type {kind} '(anon)', but only struct or primitive types are allowed"
+                );
+                fail!(EINVAL, BtfText { text });
+            }
+            return Ok(Arg::Btf { id, flags: Flags::UNTRUSTED });
+        }
+        if tags.arena {
+            if !only(Tags { arena: true, ..Tags::default() }) {
+                let text = format!("arg#{arg} arena cannot be combined with any other tags");
+                fail!(EINVAL, BtfText { text });
+            }
+            return Ok(Arg::Arena);
+        }
+        if !global {
+            return Err(Fault::new(Errno::EINVAL, Reason::Silent));
+        }
+        if tags.nullable {
+            return bad(combination);
+        }
+        let Ok(size) = btf.size_of(target) else {
+            let (kind, name) = described(btf, target);
+            fail!(EINVAL, GlobalArgSize { arg, kind: kind.into(), name });
+        };
+        let flags = if tags.nonnull { Flags::empty() } else { Flags::MAYBE_NULL };
+        Ok(Arg::Mem { size: size as u32, flags })
+    }
+
+    /// The kernel's type of the same name, which there must be one of.
+    fn kernel_type(&self, btf: &Btf, target: u32, arg: u32) -> Check<u32> {
+        let (kind, name) = described(btf, target);
+        let refuse = |errno, what: String| {
+            let text = format!("arg#{arg} reference type('{kind} {name}') {what}");
+            Err(Fault::new(errno, Reason::BtfText { text }))
+        };
+        let Ok(ty) = btf.resolved(target) else { return refuse(Errno::EINVAL, String::new()) };
+        let essential = core::essential_name(ty.name());
+        if essential.is_empty() {
+            return refuse(Errno::EINVAL, "candidate matching error: -22".into());
+        }
+        let found: Vec<u32> = self.btf(KERNEL_BTF).map_or_else(Vec::new, |kernel| {
+            let same = |id: &u32| kernel.type_by_id(*id).is_ok_and(|of| of.kind() == ty.kind());
+            kernel.flavors(essential).filter(same).collect()
+        });
+        match found[..] {
+            [id] => Ok(id),
+            [] => refuse(Errno::ENOENT, "has no matches".into()),
+            _ => refuse(Errno::ESRCH, "is ambiguous".into()),
+        }
+    }
+
+    /// Whether a parameter with the tag `ctx` points to what programs like this may call
+    /// their context; if not, what Linux says. Counterpart: `btf_validate_prog_ctx_type`.
+    fn check_context_tag(&self, btf: &Btf, pointer: u32, arg: u32) -> Result<(), String> {
+        let Ok(Type::Ptr { target }) = btf.resolved(pointer) else {
+            return Err(format!("arg#{arg} type isn't a pointer"));
+        };
+        let kind = self.program.kind;
+        if matches!(kind, ProgType::Kprobe | ProgType::PerfEvent)
+            && typedef_name(btf, target) == Some("bpf_user_pt_regs_t")
+        {
+            return Ok(());
+        }
+        let Ok(ty) = btf.resolved(target) else { return Err(format!("arg#{arg}")) };
+        if matches!(ty, Type::Void) {
+            return Ok(());
+        }
+        let name = ty.name();
+        if name.is_empty() {
+            return Err(format!("arg#{arg} type doesn't have a name"));
+        }
+        let is_struct = matches!(ty, Type::Struct(_));
+        let is_word = matches!(ty, Type::Int(int) if int.size == 8);
+        let attach = AttachType::from_number(self.program.attach_type);
+        let fits = match kind {
+            ProgType::Kprobe => is_struct && name == "pt_regs",
+            ProgType::PerfEvent => is_struct && name == user_registers(),
+            ProgType::RawTracepoint | ProgType::RawTracepointWritable => is_word,
+            ProgType::Tracing => match attach {
+                Some(AttachType::TraceRawTp) => {
+                    is_word || is_struct && name == "bpf_raw_tracepoint_args"
+                }
+                Some(AttachType::TraceIter) => is_struct && name.starts_with("bpf_iter__"),
+                Some(
+                    AttachType::TraceFentry | AttachType::TraceFexit | AttachType::ModifyReturn,
+                ) => is_word,
+                _ => false,
+            },
+            ProgType::Lsm | ProgType::StructOps => is_word,
+            ProgType::Tracepoint | ProgType::Syscall | ProgType::Ext => true,
+            _ => false,
+        };
+        match context_name(kind) {
+            _ if fits => Ok(()),
+            None => Err(format!("arg#{arg} should be void pointer")),
+            Some(wanted) if is_struct && name == wanted => Ok(()),
+            Some(wanted) => Err(format!("arg#{arg} should be `struct {wanted} *`")),
+        }
     }
 
     fn tags(&self, btf: &Btf, func: u32, arg: u32, global: bool) -> Check<Tags> {
@@ -153,45 +261,23 @@ impl Checker<'_> {
         Ok(tags)
     }
 
-    /// Whether this is the type by which programs like this name their context.
+    /// Whether this is the type by which programs like this name their context: the
+    /// one of the interface, or the kernel's own behind it. Counterpart:
+    /// `btf_is_prog_ctx_type`.
     pub(crate) fn is_context_type(&self, btf: &Btf, id: u32) -> bool {
-        let id = match btf.type_by_id(id) {
-            Ok(Type::Typedef { name: "bpf_user_pt_regs_t", .. }) => {
-                return self.program.kind == ProgType::Kprobe;
-            }
-            _ => id,
-        };
-        if self.program.kind == ProgType::Kprobe && is_struct(btf, id, "bpf_user_pt_regs_t") {
+        let kind = self.program.kind;
+        if kind == ProgType::Kprobe && typedef_name(btf, id) == Some("bpf_user_pt_regs_t") {
             return true;
         }
-        let name = match self.program.kind {
-            ProgType::SocketFilter
-            | ProgType::SchedCls
-            | ProgType::SchedAct
-            | ProgType::CgroupSkb
-            | ProgType::LwtIn
-            | ProgType::LwtOut
-            | ProgType::LwtXmit
-            | ProgType::LwtSeg6local
-            | ProgType::SkSkb
-            | ProgType::FlowDissector => "__sk_buff",
-            ProgType::Xdp => "xdp_md",
-            ProgType::CgroupSock => "bpf_sock",
-            ProgType::CgroupSockAddr => "bpf_sock_addr",
-            ProgType::SockOps => "bpf_sock_ops",
-            ProgType::SkMsg => "sk_msg_md",
-            ProgType::Kprobe => "pt_regs",
-            ProgType::PerfEvent => "bpf_perf_event_data",
-            ProgType::RawTracepoint | ProgType::RawTracepointWritable => "bpf_raw_tracepoint_args",
-            ProgType::CgroupDevice => "bpf_cgroup_dev_ctx",
-            ProgType::CgroupSysctl => "bpf_sysctl",
-            ProgType::CgroupSockopt => "bpf_sockopt",
-            ProgType::SkReuseport => "sk_reuseport_md",
-            ProgType::SkLookup => "bpf_sk_lookup",
-            ProgType::Netfilter => "bpf_nf_ctx",
-            _ => return false,
+        let Some(name) = context_name(kind) else { return false };
+        let behind = match name {
+            "__sk_buff" => "sk_buff",
+            "xdp_md" => "xdp_buff",
+            _ => name,
         };
         is_struct(btf, id, name)
+            || is_struct(btf, id, behind)
+            || kind == ProgType::Kprobe && is_struct(btf, id, "bpf_user_pt_regs_t")
     }
 
     /// The registers with which a function is entered.
@@ -221,7 +307,8 @@ impl Checker<'_> {
                     let kind = Kind::Btf { btf: KERNEL_BTF, id };
                     Reg { id: own, ..Reg::pointer(kind, flags) }
                 }
-                Arg::Arena => Reg::pointer(Kind::Arena, Flags::empty()),
+                // The caller may give a number.
+                Arg::Arena => self.unknown(),
             };
             *self.cur.reg_mut(i + 1) = reg;
         }
@@ -322,6 +409,68 @@ impl Checker<'_> {
 
 fn is_number(btf: &Btf, id: u32) -> bool {
     matches!(btf.resolved(id), Ok(Type::Int(_) | Type::Enum(_) | Type::Enum64(_)))
+}
+
+/// The structure that programs of a type name their context by.
+fn context_name(kind: ProgType) -> Option<&'static str> {
+    Some(match kind {
+        ProgType::SocketFilter
+        | ProgType::SchedCls
+        | ProgType::SchedAct
+        | ProgType::CgroupSkb
+        | ProgType::LwtIn
+        | ProgType::LwtOut
+        | ProgType::LwtXmit
+        | ProgType::LwtSeg6local
+        | ProgType::SkSkb
+        | ProgType::FlowDissector => "__sk_buff",
+        ProgType::Xdp => "xdp_md",
+        ProgType::CgroupSock => "bpf_sock",
+        ProgType::CgroupSockAddr => "bpf_sock_addr",
+        ProgType::SockOps => "bpf_sock_ops",
+        ProgType::SkMsg => "sk_msg_md",
+        ProgType::Kprobe => user_registers(),
+        ProgType::PerfEvent => "bpf_perf_event_data",
+        ProgType::RawTracepoint | ProgType::RawTracepointWritable => "bpf_raw_tracepoint_args",
+        ProgType::CgroupDevice => "bpf_cgroup_dev_ctx",
+        ProgType::CgroupSysctl => "bpf_sysctl",
+        ProgType::CgroupSockopt => "bpf_sockopt",
+        ProgType::SkReuseport => "sk_reuseport_md",
+        ProgType::SkLookup => "bpf_sk_lookup",
+        ProgType::Netfilter => "bpf_nf_ctx",
+        _ => return None,
+    })
+}
+
+/// What `bpf_user_pt_regs_t` stands for, on x86-64.
+fn user_registers() -> &'static str {
+    "pt_regs"
+}
+
+/// The name of a typedef, behind nothing but qualifiers.
+fn typedef_name(btf: &Btf, mut id: u32) -> Option<&str> {
+    loop {
+        id = match btf.type_by_id(id).ok()? {
+            Type::Typedef { name, .. } => return Some(name),
+            Type::Const { target } | Type::Volatile { target } | Type::Restrict { target } => {
+                target
+            }
+            Type::TypeTag { target, .. } => target,
+            _ => return None,
+        }
+    }
+}
+
+/// Kind and name of a type, as Linux shows them.
+fn described(btf: &Btf, id: u32) -> (&'static str, String) {
+    btf.resolved(id).map_or(("UNKNOWN", "(anon)".into()), |ty| {
+        let name = if ty.name().is_empty() { "(anon)" } else { ty.name() };
+        (ty.kind().dump_name(), name.to_string())
+    })
+}
+
+fn is_declared(btf: &Btf, id: u32, wanted: &str) -> bool {
+    matches!(btf.resolved(id), Ok(Type::Fwd { name, is_union: false }) if name == wanted)
 }
 
 fn is_struct(btf: &Btf, id: u32, wanted: &str) -> bool {

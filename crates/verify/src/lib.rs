@@ -45,6 +45,7 @@ mod stack;
 mod stack_live;
 mod state;
 mod structure;
+mod tag;
 
 pub use env::Env;
 pub use error::VerifyError;
@@ -52,6 +53,7 @@ pub use facts::{CallMap, Edges, Facts, InsnFacts, Region};
 pub use log::{Log, message};
 pub use program::{FuncInfo, LineInfo, MapDef, MapRef, Program};
 pub use record::{FieldKind, SpecialField, special_fields};
+pub use tag::tag;
 
 use std::sync::Arc;
 

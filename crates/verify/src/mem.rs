@@ -642,7 +642,7 @@ impl Checker<'_> {
             Kind::Stack { .. } => {
                 self.check_stack_initialized(number, reg.off, size, zero_ok, write, raw)
             }
-            Kind::Btf { .. } => self.access_btf(number, reg.off, size, false, None),
+            Kind::Btf { .. } => self.access_btf(number, reg.off, size, write, None),
             Kind::Ctx if self.context_is_memory() => {
                 if size == 0 {
                     if zero_ok {

@@ -24,6 +24,8 @@ pub struct Program {
     pub(crate) maps: Box<[Arc<MapHandle>]>,
     /// Name, zero-terminated.
     pub(crate) name: [u8; 16],
+    /// What Linux calls it by its instructions ([`skep_verify::tag`]).
+    pub(crate) tag: [u8; 8],
     /// Id.
     pub(crate) id: u32,
     /// Id of its BTF, or 0.

@@ -59,6 +59,7 @@ pub fn run_raw(vm: &Vm, slots: &[Slot], memory: &mut RawMemory) -> Result<Outcom
         insns,
         maps,
         name: [0; 16],
+        tag: skep_verify::tag(slots),
         id: 0,
         btf_id: 0,
         proof: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use skep_abi::Capabilities;
 use skep_btf::Btf;
-use skep_sys::{Command, Errno, Host, Kernel, Mapping, RawFd};
+use skep_sys::{Command, Errno, Host, Kernel, KernelTypes, Mapping, RawFd};
 
 use crate::engine::{Engine, How};
 use crate::environment::Environment;
@@ -165,7 +165,13 @@ impl Vm {
 
     /// What verdicts depend on. The kernel's types are read once.
     pub fn verifier_env(&self) -> skep_verify::Env {
-        let parse = || Btf::parse(self.host.vmlinux_btf()?.to_vec()).ok().map(Arc::new);
+        let parse = || {
+            let btf = match self.host.vmlinux_btf()? {
+                KernelTypes::Own(bytes) => Btf::of_kernel(bytes),
+                KernelTypes::Given(bytes) => Btf::parse(bytes.to_vec()),
+            };
+            btf.ok().map(Arc::new)
+        };
         let read = || match self.host.btf {
             Some(_) => parse(),
             // The machine's own are the same for every kernel in this process.

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use skep_abi::{MapType, ProgType, Reason};
 use skep_btf::Btf;
 use skep_isa::{AluOp, Insn, Slot, decode_at};
-use skep_sys::{Below, Between, Command, Errno, Layer, Linux, MapCreate, Output, ProgLoad, RawFd};
+use skep_sys::{
+    Below, Between, Command, Errno, Layer, Linux, MapCreate, Output, ProgInfo, ProgLoad, RawFd,
+};
 use skep_verify::{
     Counts, Env, FuncInfo, LineInfo, Log, MapDef, MapRef, Program, Verified, VerifyError, message,
-    verify,
+    tag, verify,
 };
 
 use super::Options;
@@ -40,6 +42,8 @@ pub struct Verdict {
     /// Instructions that were followed, and states: most for one instruction, all, and
     /// most at a time.
     pub counts: [u32; 4],
+    /// What the program is called by its instructions, where it was accepted.
+    pub tag: [u8; 8],
 }
 
 impl Verdict {
@@ -52,6 +56,7 @@ impl Verdict {
             log: String::new(),
             time: Duration::ZERO,
             counts: [0; 4],
+            tag: [0; 8],
         }
     }
 
@@ -112,6 +117,11 @@ impl Judge {
     /// Forgets all maps and types, before another object is loaded.
     pub fn forget(&self) {
         *self.seen() = Seen::default();
+    }
+
+    /// Forgets types, which are about to be closed.
+    pub fn forget_btf(&self, fd: RawFd) {
+        self.seen().btfs.remove(&fd);
     }
 
     /// The next program is not put to Linux: whoever wrote it says whether it loads.
@@ -298,7 +308,10 @@ impl Judge {
             log = text(&buffer);
         }
         let insn = failing_insn(&log);
-        let verdict = Verdict { result: result.map(drop), insn, reason: "", log, time, counts };
+        let info = result.map(|fd| ProgInfo::query(below.kernel(), fd as RawFd));
+        let tag = info.map_or([0; 8], |info| info.map_or([0; 8], |info| info.tag));
+        let result_only = result.map(drop);
+        let verdict = Verdict { result: result_only, insn, reason: "", log, time, counts, tag };
         (result, verdict)
     }
 
@@ -332,6 +345,7 @@ impl Judge {
                 let Counts { processed, max_states_per_insn, total_states, peak_states } = *counts;
                 [processed, max_states_per_insn, total_states, peak_states]
             }),
+            tag: if error.is_none() { tag(&program.slots) } else { [0; 8] },
         })
     }
 }

@@ -3,6 +3,7 @@
 //! and with few. Linux is the only judge; a program without a verdict there (its types
 //! or maps are not to be had, or the capabilities do not suffice) is not counted.
 
+pub mod calls;
 mod judge;
 mod objects;
 pub mod privilege;
@@ -69,6 +70,12 @@ pub enum Corpus {
     /// corpora unless asked for
     #[value(name = "tables")]
     Tables,
+    /// Calls of the kernel's functions: `parity kfuncs`
+    #[value(skip)]
+    Kfuncs,
+    /// Calls of global functions: `parity globals`
+    #[value(skip)]
+    Globals,
     /// Programs of A that cannot be put to Linux here, by what they say of themselves
     #[value(skip)]
     Trampolines,
@@ -88,6 +95,8 @@ impl Corpus {
             Corpus::B => "B",
             Corpus::C => "C",
             Corpus::Tables => "tables",
+            Corpus::Kfuncs => "kfuncs",
+            Corpus::Globals => "globals",
             Corpus::Trampolines => "trampolines",
             Corpus::Paths => "paths",
         }
@@ -127,7 +136,7 @@ pub fn execute(options: &Options) -> Result<bool> {
             Corpus::ARest => selftests::objects(&vmlinux, |name| !is_verifier_test(name))?,
             Corpus::B => corpus::objects()?.into_iter().map(|object| object.path).collect(),
             Corpus::Paths => objects::expand(&options.paths)?,
-            Corpus::Trampolines => Vec::new(),
+            Corpus::Trampolines | Corpus::Kfuncs | Corpus::Globals => Vec::new(),
             Corpus::Tables => {
                 let judge = judge::Judge::of_linux(Some(Arc::clone(&vmlinux)), options);
                 tables::judge(&judge, options, &mut report)?;
@@ -140,7 +149,7 @@ pub fn execute(options: &Options) -> Result<bool> {
         };
         objects::judge(corpus, &paths, &vmlinux, options, &mut report)?;
     }
-    finish(report, options)
+    finish(report, options.logs, LIST)
 }
 
 /// Whether a selftest is one of the verifier's own.
@@ -161,9 +170,10 @@ pub fn all_objects() -> Result<Vec<PathBuf>> {
 }
 
 /// Prints what came out, and writes the list.
-fn finish(mut report: Report, options: &Options) -> Result<bool> {
-    std::fs::write(LIST, report.differences.clone() + &report.slow).context(LIST)?;
-    if options.logs {
+fn finish(mut report: Report, print: bool, list: &str) -> Result<bool> {
+    std::fs::write(list, report.differences.clone() + &report.slow)
+        .with_context(|| list.to_string())?;
+    if print {
         print!("{}", report.differences);
     }
     for (why, count) in &report.skipped {
@@ -175,16 +185,20 @@ fn finish(mut report: Report, options: &Options) -> Result<bool> {
     {
         println!("time, ours / Linux's: median {median:.2}, worst {worst:.2}");
     }
-    println!("what differs: {LIST}");
+    println!("what differs: {list}");
     let (mut agree, mut of, mut met) = (0, 0, true);
-    let corpora = [&Corpus::EACH[..], &[Corpus::Tables, Corpus::Paths]].concat();
+    let corpora = [Corpus::Tables, Corpus::Kfuncs, Corpus::Globals, Corpus::Paths];
+    let corpora = [&Corpus::EACH[..], &corpora].concat();
     for corpus in corpora {
         for privilege in Privilege::EACH {
             let Some(tally) = report.tallies.get(&(corpus as usize, privilege as usize)) else {
                 continue;
             };
             println!("parity verify-{}-{}: {tally}", corpus.name(), privilege.name());
-            println!("  explored alike: {} of {} accepted", tally.alike, tally.accepted);
+            let Tally { accepted, alike, tags, .. } = *tally;
+            println!(
+                "  explored alike: {alike} of {accepted} accepted; tags: {tags} of {accepted}"
+            );
             if !tally.meets_goal(corpus, privilege) {
                 println!("  which is below the goal");
                 met = false;

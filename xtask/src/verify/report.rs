@@ -25,6 +25,8 @@ pub struct Tally {
     pub accepted: usize,
     /// Of those, explored in as many steps and states.
     pub alike: usize,
+    /// Of those, with the same tag; of the others nothing is compared.
+    pub tags: usize,
     /// What we accept and Linux rejects.
     pub too_lax: usize,
     /// What we reject and Linux accepts.
@@ -35,6 +37,9 @@ impl Tally {
     /// Whether the goal of this corpus is met; there is none for the rest of A.
     pub fn meets_goal(&self, corpus: Corpus, privilege: Privilege) -> bool {
         let share = |part: usize, whole: usize, percent: usize| part * 100 >= whole * percent;
+        if corpus != Corpus::Trampolines && self.tags != self.accepted {
+            return false;
+        }
         match (corpus, privilege) {
             (Corpus::AVerifier, Privilege::All) => {
                 share(self.verdicts, self.judged, 96) && share(self.messages, self.rejected, 85)
@@ -45,6 +50,7 @@ impl Tally {
             (Corpus::ARest | Corpus::Trampolines, _) => true,
             (Corpus::B, _) => self.too_strict == 0,
             (Corpus::C, _) => share(self.verdicts, self.judged, 99),
+            (Corpus::Kfuncs | Corpus::Globals, _) => self.too_lax == 0,
             (Corpus::Tables | Corpus::Paths, _) => self.verdicts == self.judged,
         }
     }
@@ -113,11 +119,14 @@ impl Report {
             (Ok(()), Ok(())) => {
                 tally.verdicts += 1;
                 tally.accepted += 1;
-                if linux.counts == ours.counts {
-                    tally.alike += 1;
-                    return;
+                let same_tag = linux.tag == ours.tag || linux.tag == [0; 8];
+                tally.tags += usize::from(same_tag);
+                tally.alike += usize::from(linux.counts == ours.counts);
+                match (same_tag, linux.counts == ours.counts) {
+                    (true, true) => return,
+                    (false, _) => "TAG",
+                    (true, false) => "counts",
                 }
-                "counts"
             }
             (Err(theirs), Err(errno)) => {
                 tally.verdicts += 1;

@@ -16,7 +16,6 @@ const XDP: &[KfuncHook] = &[Xdp];
 const XDP_CLS: &[KfuncHook] = &[Xdp, Tc];
 const CGROUP: &[KfuncHook] = &[Cgroup];
 const TRACING: &[KfuncHook] = &[Tracing];
-const TRACED: &[KfuncHook] = &[Tracing, Syscall];
 const SYSCALL: &[KfuncHook] = &[Syscall];
 const STRUCT_OPS: &[KfuncHook] = &[StructOps];
 const KPROBE: &[KfuncHook] = &[Kprobe];
@@ -171,7 +170,7 @@ pub(super) const KFUNCS: &[Kfunc] = &[
     row("bpf_res_spin_unlock", (6, 15), COMMON, &[]),
     row("bpf_res_spin_lock_irqsave", (6, 15), COMMON, &[RET_NULL]),
     row("bpf_res_spin_unlock_irqrestore", (6, 15), COMMON, &[]),
-    row("bpf_send_signal_task", (6, 13), TRACED, &[TRUSTED_ARGS]),
+    row("bpf_send_signal_task", (6, 13), COMMON, &[TRUSTED_ARGS]),
     // CPU masks: kernel/bpf/cpumask.c.
     row("bpf_cpumask_create", (6, 3), CPUMASK, &[ACQUIRE, RET_NULL]),
     row("bpf_cpumask_release", (6, 3), CPUMASK, &[RELEASE]),

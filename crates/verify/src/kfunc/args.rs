@@ -44,8 +44,10 @@ impl Checker<'_> {
             fail!(EINVAL, KfuncArgKind { arg, kind });
         };
         let picky = call.wants_trust() || call.has(KfuncFlags::RCU);
-        let nullable = call.suffix(index, "__nullable");
-        if picky && (reg.is_null() || reg.maybe_null()) && !nullable {
+        let nullable = call.suffix(index, "__nullable") || call.suffix(index, "__opt");
+        // Linux before it trusted no argument by default let null pass as memory, of
+        // which not every function thinks.
+        if (reg.is_null() || reg.maybe_null()) && !nullable {
             fail!(EACCES, KfuncArgNull { arg });
         }
         if reg.ref_id != 0 {

@@ -116,9 +116,8 @@ fn prog_info(attr: &mut ObjInfo<'_>, prog: &Program) -> Result<u32, Errno> {
     // There is one function; its machine code is nobody's business.
     const ADDRESS: &[u8] = &[0; 8];
     const LENGTH: &[u8] = &[0; 4];
-    const TAG: &[u8] = &[0; 8];
     for (count, pointer, entry) in
-        [(16, 24, &[][..]), (104, 112, ADDRESS), (108, 120, LENGTH), (180, 184, TAG)]
+        [(16, 24, &[][..]), (104, 112, ADDRESS), (108, 120, LENGTH), (180, 184, &prog.tag[..])]
     {
         if info.u32(count) > 0 {
             copy_out(attr, info.u64(pointer), entry)?;
@@ -127,7 +126,7 @@ fn prog_info(attr: &mut ObjInfo<'_>, prog: &Program) -> Result<u32, Errno> {
 
     info.put(0, &(prog.prog_type as u32).to_ne_bytes());
     info.put(4, &prog.id.to_ne_bytes());
-    info.put(8, &[0; 8]);
+    info.put(8, &prog.tag);
     info.put(16, &0u32.to_ne_bytes());
     info.put(20, &(xlated.len() as u32).to_ne_bytes());
     info.put(52, &(prog.maps.len() as u32).to_ne_bytes());

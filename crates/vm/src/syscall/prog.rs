@@ -104,7 +104,8 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
         0 => 0,
         _ => vm.objects().btf(attr.prog_btf_fd)?.id,
     };
-    publish(vm, attr, prog_type, linked, btf_id, proof)
+    let tag = skep_verify::tag(&slots);
+    publish(vm, attr, prog_type, linked, btf_id, proof, tag)
 }
 
 fn publish(
@@ -114,6 +115,7 @@ fn publish(
     (insns, maps): LinkedCode,
     btf_id: u32,
     proof: Option<Arc<Proof>>,
+    tag: [u8; 8],
 ) -> Result<u32, Errno> {
     let mut objects = vm.objects();
     let id = objects.progs().reserve();
@@ -124,6 +126,7 @@ fn publish(
         insns,
         maps,
         name: attr.prog_name,
+        tag,
         id,
         btf_id,
         proof,

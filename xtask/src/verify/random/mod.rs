@@ -18,6 +18,7 @@ use skep_sys::{Command, Kernel, MapCreate};
 use super::judge::Judge;
 use super::report::Report;
 use super::{Corpus, Options};
+pub use dice::Dice;
 pub use program::{RandomProgram, careful_program, program};
 use writer::Features;
 pub use writer::MapPlace;

@@ -57,6 +57,7 @@ impl Bed {
             insns: insns.into(),
             maps: Box::default(),
             name: [0; 16],
+            tag: [0; 8],
             id: 0,
             btf_id: 0,
             proof: None,
