@@ -30,7 +30,7 @@ const REPETITIONS: usize = 21;
 enum Side {
     Linux { lookup: OwnedFd, update: OwnedFd },
     Ours { map: Arc<Map> },
-    Programs { vm: Vm, lookup: u32, update: u32 },
+    Programs { vm: Box<Vm>, lookup: u32, update: u32 },
 }
 
 impl Side {
@@ -58,7 +58,7 @@ impl Side {
 
     /// Ours, called by Linux's very program.
     fn programs(key_size: u32, entries: u32) -> Side {
-        let vm = Vm::with_cpus(2);
+        let vm = Box::new(Vm::with_cpus(2));
         let create = MapCreate {
             map_type: MapType::Hash as u32,
             key_size,
@@ -116,7 +116,7 @@ impl Side {
                 };
                 let mut command = Command::TestRun(Box::new(run));
                 let done = vm.bpf(&mut command);
-                done.map_err(|errno| Error::from_raw_os_error(errno.0.into()))?;
+                done.map_err(|errno| Error::from_raw_os_error(errno.0))?;
                 let Command::TestRun(run) = command else { unreachable!("it was made above") };
                 Ok(run.retval)
             }

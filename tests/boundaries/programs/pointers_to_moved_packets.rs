@@ -5,26 +5,25 @@ use skep::vm::{Engine, Vm};
 
 use crate::tools::{insn, load, run};
 
-/// Moves a packet so often, by turns to 60,000 bytes and to its old size, then reads through
-/// a pointer of before.
+/// Makes a packet longer than its memory, calls so often what may move it, then reads
+/// through a pointer of before.
 pub fn main() {
     for engine in [Engine::Interpreter, Engine::Guarded] {
-        for rounds in [1, 0x7fff, 0x8000, 0xfffd, 0xfffe, 0xffff, 0x1_0000] {
+        for rounds in [1, 0xfffc, 0xfffd, 0xfffe, 0xffff, 0x1_0000, 0x1_fffd, 0x1_fffe] {
             let vm = Vm::with_cpus(1).unverified().with_engine(engine);
             let program = [
                 insn(0xbf, 6, 1, 0, 0),
                 insn(0x61, 7, 1, 76, 0),
                 insn(0xb7, 8, 0, 0, rounds),
-                // bpf_skb_change_tail, bpf_skb_pull_data
+                // bpf_skb_change_tail, then bpf_skb_pull_data again and again.
                 insn(0xb7, 2, 0, 0, 60_000),
                 insn(0xb7, 3, 0, 0, 0),
                 insn(0x85, 0, 0, 0, 38),
                 insn(0xbf, 1, 6, 0, 0),
                 insn(0xb7, 2, 0, 0, 0),
                 insn(0x85, 0, 0, 0, 39),
-                insn(0xbf, 1, 6, 0, 0),
                 insn(0x17, 8, 0, 0, 1),
-                insn(0x55, 8, 0, -9, 0),
+                insn(0x55, 8, 0, -5, 0),
                 insn(0x71, 0, 7, 0, 0),
                 insn(0x95, 0, 0, 0, 0),
             ];

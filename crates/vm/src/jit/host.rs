@@ -140,8 +140,12 @@ pub(crate) fn execute<'r>(
     arguments: [Value; 2],
     budget: u64,
 ) -> Option<Outcome> {
-    match caught(|| begin(run, state, code, arguments, budget)) {
-        Ok(outcome) => outcome,
+    // Most runs return a word, which stays in a register; what else there is does not pass
+    // through `caught`, which would copy it.
+    let mut other = None;
+    match caught(|| begin(run, state, code, arguments, budget, &mut other)) {
+        Ok(Some(r0)) => Some(Outcome::Returned(r0)),
+        Ok(None) => other,
         Err(kind) => Some(panicked(run, state, kind)),
     }
 }
@@ -155,7 +159,7 @@ fn panicked<'r>(run: &mut Run<'r>, state: &mut State<'r>, kind: TrapKind) -> Out
     outcome
 }
 
-/// What [`execute`] does.
+/// What [`execute`] does: gives what the program returned, or puts the outcome into `other`.
 #[inline(always)]
 fn begin<'r>(
     run: &mut Run<'r>,
@@ -163,7 +167,8 @@ fn begin<'r>(
     code: &Code,
     [r1, r2]: [Value; 2],
     budget: u64,
-) -> Option<Outcome> {
+    other: &mut Option<Outcome>,
+) -> Option<u64> {
     state.begin(budget);
     if code.checks == Checks::Guarded {
         state.favour(None);
@@ -183,7 +188,7 @@ fn begin<'r>(
             state.running = null();
             run.tail_calls = 0;
         }
-        return Some(Outcome::Returned(r0));
+        return Some(r0);
     }
     let result = if state.exit == Exit::None as u32 { Ok(r0) } else { tail::go_on(run, state) };
     let outcome = match result {
@@ -191,7 +196,8 @@ fn begin<'r>(
         Err(stop) => outcome(run, stop),
     };
     tidy(run, state);
-    Some(outcome)
+    *other = Some(outcome);
+    None
 }
 
 #[cold]

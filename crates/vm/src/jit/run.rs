@@ -81,6 +81,10 @@ impl Held {
     #[inline]
     pub(super) fn take(&mut self, record: u64) -> Option<(NonNull<RingBuf>, NonNull<u8>)> {
         let held = |(_, held): &(NonNull<RingBuf>, NonNull<u8>)| held.addr().get() as u64 == record;
+        // Nearly always the one that was reserved last.
+        if self.records.last().is_some_and(held) {
+            return self.records.pop();
+        }
         let at = self.records.iter().rposition(held)?;
         Some(self.records.swap_remove(at))
     }
