@@ -9,6 +9,7 @@ mod corpus;
 mod elements;
 mod engines;
 mod examples;
+mod filter;
 mod fuzz;
 mod inputs;
 mod packages;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{engines, random, relocate, run, sound, verify};
+use crate::{engines, filter, random, relocate, run, sound, verify};
 
 /// What to compare.
 #[derive(Subcommand, Clone)]
@@ -20,11 +20,13 @@ pub enum What {
     Engines(engines::Options),
     /// Random programs by TEST_RUN, on every engine and on Linux
     Random(random::Options),
+    /// Filter expressions: libpcap's own cases, its matches on a capture, and tcpdump
+    Filter(filter::Options),
 }
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 6] {
+    pub fn all() -> [What; 7] {
         let (verify, sound) = (verify::Options::short(), sound::Options::short());
         let (engines, random) = (engines::Options::short(), random::Options::short());
         [
@@ -34,6 +36,7 @@ impl What {
             What::Sound(sound),
             What::Engines(engines),
             What::Random(random),
+            What::Filter(filter::Options::short()),
         ]
     }
 
@@ -46,6 +49,7 @@ impl What {
             What::Sound(_) => "sound",
             What::Engines(_) => "engines",
             What::Random(_) => "random",
+            What::Filter(_) => "filter",
         }
     }
 }
@@ -63,5 +67,6 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Sound(options) => sound::execute(options),
         What::Engines(options) => engines::execute(options),
         What::Random(options) => random::execute(options),
+        What::Filter(options) => filter::execute(options),
     }
 }
