@@ -12,6 +12,7 @@ use super::{Offline, Options, lines, link, settings};
 
 pub(super) fn execute(folder: &Path, options: &Options) -> Result<bool> {
     let frames = frames(&folder.join("merged-en10mb.pcap"))?;
+    let frames: Vec<Vec<u8>> = frames.into_iter().map(|(frame, _)| frame).collect();
     let cases = lines(folder, "pcap-cases.jsonl")?;
     let mut random = Random::new(options.seed);
     let (mut agree, mut all, mut accepted) = (0, 0, 0);
@@ -70,7 +71,8 @@ fn pool(frames: &[Vec<u8>], link: Link) -> Vec<Vec<u8>> {
                 Radio::Avs => &[0x80, 0x21, 0x10, 1, 0, 0, 0, 12, 0, 0, 0, 0],
                 Radio::Prism => &[0; 144],
             };
-            let header = [0x08u8, 1, 0, 0, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6, 0, 0];
+            let header =
+                [0x08u8, 1, 0, 0, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6, 0, 0];
             let snap = [0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
             let frames = frames.iter().step_by(7);
             frames.map(|frame| [before, &header, &snap, &network(frame)].concat()).collect()

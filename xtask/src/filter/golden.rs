@@ -4,17 +4,19 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::Value;
+use skep_isa::classic::Packet;
 use skep_lang::pcap::{Filter, Libpcap, Options as Compile, compile};
 
-use super::packets::{frames, whole};
+use super::packets::frames;
 use super::{Offline, Options, lines};
 
 /// The hash of one bit for each packet.
-fn hash(filter: &Filter, frames: &[Vec<u8>]) -> (u64, u64) {
+fn hash(filter: &Filter, frames: &[(Vec<u8>, u32)]) -> (u64, u64) {
     let mut hash = 1_469_598_103_934_665_603u64;
     let mut matches = 0;
-    for frame in frames {
-        let bit = u64::from(filter.program().run(&whole(frame)) != 0);
+    for (frame, len) in frames {
+        let packet = Packet { data: frame, len: *len, metadata: None };
+        let bit = u64::from(filter.program().run(&packet) != 0);
         matches += bit;
         hash = (hash ^ bit).wrapping_mul(1_099_511_628_211);
     }
@@ -34,7 +36,9 @@ pub(super) fn execute(folder: &Path, options: &Options) -> Result<bool> {
             all += 1;
             match judge(expr, version, wanted, &frames) {
                 Ok(()) => agree += 1,
-                Err(error) if options.verbose || all - agree < 20 => println!("{expr:?}: {error:#}"),
+                Err(error) if options.verbose || all - agree < 20 => {
+                    println!("{expr:?}: {error:#}")
+                }
                 Err(_) => {}
             }
         }
@@ -46,10 +50,10 @@ pub(super) fn execute(folder: &Path, options: &Options) -> Result<bool> {
 }
 
 fn settings(libpcap: Libpcap) -> Compile<'static> {
-    Compile { netmask: Some(0xff_ffff_u32.swap_bytes()), libpcap, names: &Offline, ..Compile::default() }
+    Compile { netmask: Some(0x00ff_ffff), libpcap, names: &Offline, ..Compile::default() }
 }
 
-fn judge(expr: &str, version: Libpcap, wanted: &str, frames: &[Vec<u8>]) -> Result<()> {
+fn judge(expr: &str, version: Libpcap, wanted: &str, frames: &[(Vec<u8>, u32)]) -> Result<()> {
     for optimize in [false, true] {
         let filter = match compile(expr, &Compile { optimize, ..settings(version) }) {
             Err(error) if optimize && error.text == "expression rejects all packets" => continue,

@@ -9,11 +9,11 @@
 //! The data is not part of the repository; without it a line says so.
 
 mod cases;
+mod expressions;
 mod golden;
 mod packets;
 mod peer;
 mod rejects;
-mod expressions;
 
 use std::path::PathBuf;
 
@@ -89,9 +89,10 @@ fn settings<'a>(case: &Value, link: Link, names: &'a dyn Names) -> Compile<'a> {
     Compile {
         link,
         snaplen: case["snaplen"].as_u64().map_or(262_144, |bytes| bytes as u32),
-        netmask: netmask.map(u32::from),
-        live: case["linuxext"].as_bool() == Some(true),
-        file: case["generate_offline_filter"].as_bool() == Some(true),
+        // All ones is how libpcap says that it is not known.
+        netmask: netmask.map(u32::from).filter(|&netmask| netmask != u32::MAX),
+        live: !case["linuxext"].is_null(),
+        file: !case["generate_offline_filter"].is_null(),
         optimize: true,
         libpcap: Libpcap::V1_11,
         names,

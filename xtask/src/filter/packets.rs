@@ -2,7 +2,7 @@
 //! that were read last are often changed so that it goes a certain way.
 
 use skep_isa::Size;
-use skep_isa::classic::{Cond, Insn, Op, Operand, Packet, Program, Reg, alu, holds};
+use skep_isa::classic::{Cond, Insn, Op, Operand, Program, Reg, alu, holds};
 
 /// A source of numbers, the same for the same seed.
 pub struct Random(u64);
@@ -154,17 +154,12 @@ fn patch(packet: &mut [u8], from: Origin, wanted: u32) -> u32 {
     kept & from.mask
 }
 
-/// The frames of a capture, without those that are much longer than any filter looks.
-pub fn frames(path: &std::path::Path) -> anyhow::Result<Vec<Vec<u8>>> {
+/// The frames of a capture, each with its length on the wire.
+pub fn frames(path: &std::path::Path) -> anyhow::Result<Vec<(Vec<u8>, u32)>> {
     let mut reader = skep_load::capture::Reader::open(path)?;
     let mut frames = Vec::new();
     while let Some(packet) = reader.next_packet()? {
-        frames.push(packet.data.to_vec());
+        frames.push((packet.data.to_vec(), packet.wire_len));
     }
     Ok(frames)
-}
-
-/// A packet from a file.
-pub fn whole(data: &[u8]) -> Packet<'_> {
-    Packet::of(data)
 }

@@ -71,12 +71,7 @@ pub const LINKS: &[Link] = &[
     link(9, "PPP", "PPP", Kind::Ppp),
     link(50, "PPP_SERIAL", "PPP over serial", Kind::Ppp),
     link(105, "IEEE802_11", "802.11", Kind::Wireless(Radio::None)),
-    link(
-        127,
-        "IEEE802_11_RADIO",
-        "802.11 plus radiotap header",
-        Kind::Wireless(Radio::Radiotap),
-    ),
+    link(127, "IEEE802_11_RADIO", "802.11 plus radiotap header", Kind::Wireless(Radio::Radiotap)),
     link(119, "PRISM_HEADER", "802.11 plus Prism header", Kind::Wireless(Radio::Prism)),
     link(
         163,

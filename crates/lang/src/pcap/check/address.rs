@@ -35,7 +35,7 @@ impl Subject<'_> {
     }
 
     /// Kinds of identifiers that are numbers and no addresses.
-    fn no_number(&self, with: &str) -> Result<(), Error> {
+    pub(super) fn no_number(&self, with: &str) -> Result<(), Error> {
         match self.kind() {
             kind @ (Type::Port | Type::PortRange | Type::Proto | Type::ProtoChain) => {
                 let kind = kind.name();

@@ -81,7 +81,8 @@ pub fn meaning(
     names: &dyn Names,
 ) -> Result<Meaning, Error> {
     let subject = Subject { qualifiers, names, span };
-    if qualifiers.protocol == Some(Protocol::Decnet) && !matches!(id, Id::Ipv6(..) | Id::Ipv6Prefix(..)) {
+    let is_decnet = qualifiers.protocol == Some(Protocol::Decnet);
+    if is_decnet && !matches!(id, Id::Ipv6(..) | Id::Ipv6Prefix(..)) {
         return subject.decnet(id);
     }
     match id {
@@ -305,6 +306,12 @@ impl Subject<'_> {
     fn decnet(&self, id: &Id) -> Result<Meaning, Error> {
         let kind = self.kind();
         let misfit = || self.misfit("decnet", kind.name());
+        match id {
+            Id::Ipv4(_) => self.no_number("")?,
+            Id::Ipv4Prefix(..) => self.no_number(" and prefix length")?,
+            Id::Ipv4Mask(..) => self.no_number(" and netmask")?,
+            _ => {}
+        }
         let text = match id {
             Id::Ipv4(text) => text.clone(),
             Id::Number(number) => number.to_string(),
@@ -327,12 +334,7 @@ impl Subject<'_> {
         Ok(Meaning::Decnet(parts.ok_or_else(wrong)?, self.direction()))
     }
 
-    fn ipv6(
-        &self,
-        address: Ipv6Addr,
-        text: &str,
-        length: Option<u32>,
-    ) -> Result<Meaning, Error> {
+    fn ipv6(&self, address: Ipv6Addr, text: &str, length: Option<u32>) -> Result<Meaning, Error> {
         let kind = self.kind();
         let what = if length.is_some() { " and prefix length" } else { "" };
         if matches!(kind, Type::Port | Type::PortRange | Type::Proto | Type::ProtoChain) {
@@ -348,9 +350,9 @@ impl Subject<'_> {
         let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
         let address = u128::from(address);
         if address & !mask != 0 {
-            return Err(self.error(format!("non-network bits set in \"{text}/{length}\"")).hint(
-                format!("the network is {}/{length}", Ipv6Addr::from(address & mask)),
-            ));
+            return Err(self
+                .error(format!("non-network bits set in \"{text}/{length}\""))
+                .hint(format!("the network is {}/{length}", Ipv6Addr::from(address & mask))));
         }
         match kind {
             Type::Host if length != 128 => {

@@ -158,9 +158,7 @@ impl Generator<'_> {
     fn header(&mut self, protocol: Protocol) -> Result<(Vec<Insn>, u32, Option<Term>), Error> {
         let network = self.state.payload.constant.wrapping_add(self.state.network);
         Ok(match protocol {
-            Protocol::Link => {
-                (self.variable(Place::Header)?, self.state.header.constant, None)
-            }
+            Protocol::Link => (self.variable(Place::Header)?, self.state.header.constant, None),
             Protocol::Radio => match self.state.link.kind {
                 Kind::Wireless(Radio::Radiotap | Radio::Prism | Radio::Avs) => {
                     (Vec::new(), 0, None)
@@ -204,8 +202,7 @@ impl Generator<'_> {
                 (variable, network.wrapping_add(IP6_HEADER), Some(checks))
             }
             _ => {
-                let text =
-                    format!("'{}' does not support the index operation", protocol.name());
+                let text = format!("'{}' does not support the index operation", protocol.name());
                 return Err(self.error(text));
             }
         })

@@ -126,8 +126,7 @@ impl Generator<'_> {
         };
         if let Some(label) = label {
             self.at_most("MPLS label", label, MOST)?;
-            let label =
-                self.masked(Base::Network, 0, Size::W, label << SHIFT, MOST << SHIFT)?;
+            let label = self.masked(Base::Network, 0, Size::W, label << SHIFT, MOST << SHIFT)?;
             found = self.code.and(found, label);
         }
         self.state.network = self.state.network.wrapping_add(LABEL);

@@ -99,7 +99,13 @@ impl Generator<'_> {
         for index in (0..4).rev() {
             let (address, mask) = (word(address, index), word(mask, index));
             if mask != 0 {
-                terms.push(self.masked(Base::Network, offset + 4 * index, Size::W, address, mask)?);
+                terms.push(self.masked(
+                    Base::Network,
+                    offset + 4 * index,
+                    Size::W,
+                    address,
+                    mask,
+                )?);
             }
         }
         Ok(self.code.all(terms))

@@ -16,8 +16,8 @@ mod wireless;
 
 use std::ops::Range;
 
-use skep_isa::classic::{Ancillary, Cond, Insn, Op, Operand, Reg};
 use skep_isa::Size;
+use skep_isa::classic::{Ancillary, Cond, Insn, Op, Operand, Reg};
 
 use super::ast::{ByteOp, Conjunction, Expr, Llc, Primitive, Protocol};
 use super::check::{self, Meaning, at_most};
@@ -46,7 +46,12 @@ pub fn generate(expr: Option<&Expr>, options: &Options<'_>) -> Result<Graph, Err
     };
     let term = generator.expr(expr)?;
     let term = generator.prefix(term)?;
-    Ok(graph::lower(&generator.code.blocks, &generator.code.formulas, term.formula, options.snaplen))
+    Ok(graph::lower(
+        &generator.code.blocks,
+        &generator.code.formulas,
+        term.formula,
+        options.snaplen,
+    ))
 }
 
 struct Generator<'a> {
@@ -162,7 +167,9 @@ impl Generator<'_> {
             Meaning::Mac48(address, direction) => {
                 self.mac48(address, *direction, "link host XX:XX:XX:XX:XX:XX")
             }
-            Meaning::EtherName(name, direction) => self.ether_name(name, *direction, "link host NAME"),
+            Meaning::EtherName(name, direction) => {
+                self.ether_name(name, *direction, "link host NAME")
+            }
             Meaning::Mac8(..) => Err(self.not_here("link host $XX")),
             Meaning::Decnet(address, direction) => self.decnet(*address, *direction),
             Meaning::Gateway(name, carrier) => self.gateway(name, *carrier),
@@ -237,9 +244,10 @@ impl Generator<'_> {
         }
     }
 
-    /// What only a live capture on Linux knows.
+    /// What only a live capture on Linux knows. libpcap 1.10 does not mind: in a file no
+    /// packet has it.
     fn only_live(&self, word: &str) -> Result<(), Error> {
-        match self.options.live {
+        match self.options.live || self.is_old() {
             true => Ok(()),
             false => Err(self.error(format!(
                 "not a live capture, '{word}' not supported on {}",
@@ -294,7 +302,9 @@ impl Generator<'_> {
                 let other = self.code.test_k(code, Cond::Set, 1);
                 self.code.not(other)
             }
-            Some(Llc::Control { value, mask }) => self.masked(Base::Llc, 2, Size::B, value, mask)?,
+            Some(Llc::Control { value, mask }) => {
+                self.masked(Base::Llc, 2, Size::B, value, mask)?
+            }
         };
         Ok(self.code.and(is_llc, control))
     }

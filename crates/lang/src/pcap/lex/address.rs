@@ -58,9 +58,7 @@ fn is_ipv6(byte: u8) -> bool {
 /// Whether groups and colons stand as in an address; numbers may still be too large.
 fn looks_like_ipv6(text: &str) -> bool {
     let (groups, last) = match text.rsplit_once(':') {
-        Some((_, last)) if last.contains('.') => {
-            (&text[..text.len() - last.len()], Some(last))
-        }
+        Some((_, last)) if last.contains('.') => (&text[..text.len() - last.len()], Some(last)),
         _ => (text, None),
     };
     if let Some(last) = last {
@@ -83,14 +81,16 @@ fn looks_like_ipv6(text: &str) -> bool {
     };
     match groups.split_once("::") {
         Some((before, after)) => {
-            let after = if last.is_some() { after.strip_suffix(':').unwrap_or(after) } else { after };
+            let after =
+                if last.is_some() { after.strip_suffix(':').unwrap_or(after) } else { after };
             match (count(before), count(after)) {
                 (Some(before), Some(after)) => before + after < room,
                 _ => false,
             }
         }
         None => {
-            let groups = if last.is_some() { groups.strip_suffix(':').unwrap_or("") } else { groups };
+            let groups =
+                if last.is_some() { groups.strip_suffix(':').unwrap_or("") } else { groups };
             count(groups) == Some(room)
         }
     }

@@ -102,8 +102,10 @@ fn stranger(rest: &str, at: usize) -> Error {
     let hint = match character {
         '"' | '\'' => "names stand without quotes; a name that is also a keyword goes behind \\",
         ',' | ';' => "join conditions with `and` or `or`",
-        _ => "an expression consists of words, numbers, addresses and signs, as in \
-              `tcp port 80 and host 10.0.0.7`",
+        _ => {
+            "an expression consists of words, numbers, addresses and signs, as in \
+              `tcp port 80 and host 10.0.0.7`"
+        }
     };
     Error::syntax(span, hint)
 }

@@ -98,8 +98,10 @@ impl<'a> Cursor<'a> {
             Token::End => format!("the expression ends where {what} should come"),
             Token::Id(word) => match nearest(word) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("here should come {what}; a name needs a word before it that \
-                                 says what it is, as in `host {word}` or `port {word}`"),
+                None => format!(
+                    "here should come {what}; a name needs a word before it that \
+                                 says what it is, as in `host {word}` or `port {word}`"
+                ),
             },
             _ => format!("here should come {what}"),
         };

@@ -125,18 +125,21 @@ impl Cursor<'_> {
         let span = self.span();
         let subtype = match self.peek() {
             Token::Number(value) if value & !SUBTYPE != 0 => {
-                return Err(Error::new(span, format!("invalid 802.11 subtype value 0x{value:02x}"))
-                    .hint("subtypes are multiples of 16 up to 0xf0"));
+                return Err(Error::new(
+                    span,
+                    format!("invalid 802.11 subtype value 0x{value:02x}"),
+                )
+                .hint("subtypes are multiples of 16 up to 0xf0"));
             }
             Token::Number(value) => *value,
             Token::Id(name) => {
                 if !TYPES.iter().any(|row| row.1 == kind) {
                     return Err(Error::new(span, "unknown 802.11 type"));
                 }
-                let found = SUBTYPES
-                    .iter()
-                    .find(|row| row.0 == kind && row.1.eq_ignore_ascii_case(name));
-                let unknown = || Error::new(span, format!("unknown 802.11 subtype name \"{name}\""));
+                let found =
+                    SUBTYPES.iter().find(|row| row.0 == kind && row.1.eq_ignore_ascii_case(name));
+                let unknown =
+                    || Error::new(span, format!("unknown 802.11 subtype name \"{name}\""));
                 found.map(|row| row.2).ok_or_else(unknown)?
             }
             _ => return Err(self.wanted("a subtype of frames")),
@@ -163,7 +166,10 @@ impl Cursor<'_> {
         let span = self.span();
         let direction = match self.peek() {
             Token::Number(value) if value & !DIRECTION != 0 => {
-                return Err(Error::new(span, format!("invalid 802.11 direction value 0x{value:x}")));
+                return Err(Error::new(
+                    span,
+                    format!("invalid 802.11 direction value 0x{value:x}"),
+                ));
             }
             Token::Number(value) => *value,
             Token::Id(name) => row(&DIRECTIONS, name).ok_or_else(|| {
