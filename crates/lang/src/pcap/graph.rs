@@ -155,8 +155,6 @@ fn block(graph: &mut Graph, block: &Block, yes: NodeId, no: NodeId) -> NodeId {
 pub fn emit(graph: &Graph) -> Result<Vec<Filter>, BuildError> {
     let mut builder = Builder::new();
     let labels: Vec<Label> = graph.nodes.iter().map(|_| builder.label()).collect();
-    let mut reached = vec![false; graph.nodes.len()];
-    reached[graph.root as usize] = true;
     // A kernel wants every cell written before it is read, on each path.
     let unwritten = unwritten(graph);
     if unwritten != 0 {
@@ -165,24 +163,79 @@ pub fn emit(graph: &Graph) -> Result<Vec<Filter>, BuildError> {
             builder.push(Insn::Store(Reg::A, cell));
         });
     }
-    for index in (0..graph.nodes.len()).rev() {
-        if !reached[index] {
-            continue;
-        }
-        let node = &graph.nodes[index];
-        builder.place(labels[index]);
+    let label = |to: NodeId| labels[to as usize];
+    for id in order(graph) {
+        let node = &graph.nodes[id as usize];
+        builder.place(label(id));
         node.code.iter().for_each(|insn| builder.push(*insn));
-        let mut go = |to: NodeId| {
-            reached[to as usize] = true;
-            labels[to as usize]
-        };
         match node.end {
             End::Return(bytes) => builder.push(Insn::RetK(bytes)),
-            End::Goto(to) => builder.goto(go(to)),
-            End::Branch { cond, src, yes, no } => builder.branch(cond, src, go(yes), go(no)),
+            End::Goto(to) => builder.goto(label(to)),
+            End::Branch { cond, src, yes, no } => builder.branch(cond, src, label(yes), label(no)),
         }
     }
     builder.finish()
+}
+
+/// Where a node goes.
+fn next(node: &Node) -> impl Iterator<Item = NodeId> {
+    let (one, other) = match node.end {
+        End::Return(_) => (None, None),
+        End::Goto(to) => (Some(to), None),
+        End::Branch { yes, no, .. } => (Some(yes), Some(no)),
+    };
+    one.into_iter().chain(other)
+}
+
+/// The nodes that are reached, each behind all that go to it. What a node goes on with
+/// without a test stands right behind it where it can, so that no jump is needed.
+fn order(graph: &Graph) -> Vec<NodeId> {
+    let count = graph.nodes.len();
+    let mut reached = vec![false; count];
+    reached[graph.root as usize] = true;
+    for id in (0..count).rev().filter(|&id| id <= graph.root as usize) {
+        if reached[id] {
+            next(&graph.nodes[id]).for_each(|to| reached[to as usize] = true);
+        }
+    }
+    // Pairs that stand together are one piece: what goes to either must come before.
+    let mut behind: Vec<Option<NodeId>> = vec![None; count];
+    let mut head: Vec<NodeId> = (0..count as NodeId).collect();
+    let mut is_behind = vec![false; count];
+    for id in (0..count).rev().filter(|&id| reached[id]) {
+        if let End::Goto(to) = graph.nodes[id].end
+            && !is_behind[to as usize]
+        {
+            is_behind[to as usize] = true;
+            behind[id] = Some(to);
+            head[to as usize] = head[id];
+        }
+    }
+    let mut waits = vec![0u32; count];
+    for id in (0..count).filter(|&id| reached[id]) {
+        for to in next(&graph.nodes[id]) {
+            if behind[id] != Some(to) {
+                waits[head[to as usize] as usize] += 1;
+            }
+        }
+    }
+    let mut ready = std::collections::BinaryHeap::from([graph.root]);
+    let mut order = Vec::with_capacity(count);
+    while let Some(first) = ready.pop() {
+        let mut piece = Some(first);
+        while let Some(id) = piece {
+            order.push(id);
+            piece = behind[id as usize];
+            for to in next(&graph.nodes[id as usize]).filter(|&to| piece != Some(to)) {
+                let head = head[to as usize];
+                waits[head as usize] -= 1;
+                if waits[head as usize] == 0 {
+                    ready.push(head);
+                }
+            }
+        }
+    }
+    order
 }
 
 /// The cells that some path reads before it writes them.

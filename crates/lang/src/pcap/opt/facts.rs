@@ -2,7 +2,7 @@
 //! the packet, how long it is at least.
 
 use rustc_hash::FxHashMap;
-use skep_isa::classic::{Cond, Op, alu};
+use skep_isa::classic::{Cond, Op, alu, holds};
 
 use super::test::Test;
 use super::value::{V, Value, Values, bytes};
@@ -18,16 +18,28 @@ pub struct Fact {
     ones: u32,
     zeros: u32,
     not: Vec<u32>,
+    /// All that it can be, where those are few.
+    among: Option<Vec<u32>>,
 }
+
+/// The most that a number can be one of.
+const FEW: usize = 16;
 
 impl Fact {
     fn any(max: u32) -> Fact {
         let zeros = !max.checked_next_power_of_two().map_or(u32::MAX, |power| (power - 1) | max);
-        Fact { low: 0, high: max, ones: 0, zeros, not: Vec::new() }
+        Fact { low: 0, high: max, ones: 0, zeros, not: Vec::new(), among: None }
     }
 
     fn exact(value: u32) -> Fact {
-        Fact { low: value, high: value, ones: value, zeros: !value, not: Vec::new() }
+        Fact {
+            low: value,
+            high: value,
+            ones: value,
+            zeros: !value,
+            not: Vec::new(),
+            among: Some(vec![value]),
+        }
     }
 
     /// The only value, where there is one.
@@ -35,7 +47,17 @@ impl Fact {
         if self.low == self.high {
             return Some(self.low);
         }
-        (self.ones | self.zeros == u32::MAX).then_some(self.ones)
+        if self.ones | self.zeros == u32::MAX {
+            return Some(self.ones);
+        }
+        let mut left = self.among.iter().flatten().copied().filter(|&value| self.can_be(value));
+        left.next().filter(|_| left.next().is_none())
+    }
+
+    /// Those of a few that are left.
+    fn left(&self) -> Option<Vec<u32>> {
+        let among = self.among.as_ref()?;
+        Some(among.iter().copied().filter(|&value| self.can_be(value)).collect())
     }
 
     fn can_be(&self, value: u32) -> bool {
@@ -43,10 +65,21 @@ impl Fact {
             && value & self.zeros == 0
             && value & self.ones == self.ones
             && !self.not.contains(&value)
+            && self.among.as_ref().is_none_or(|among| among.contains(&value))
     }
 
     fn meet(&self, other: &Fact) -> Fact {
+        let among = match (self.left(), other.left()) {
+            (Some(mut all), Some(more)) => {
+                all.extend(more);
+                all.sort_unstable();
+                all.dedup();
+                Some(all).filter(|all| all.len() <= FEW)
+            }
+            _ => None,
+        };
         Fact {
+            among,
             low: self.low.min(other.low),
             high: self.high.max(other.high),
             ones: self.ones & other.ones,
@@ -74,6 +107,12 @@ impl Fact {
     }
 
     fn decide(&self, cond: Cond, k: u32) -> Option<bool> {
+        if let Some(left) = self.left().filter(|left| !left.is_empty()) {
+            let held = holds(cond, left[0], k);
+            if left.iter().all(|&value| holds(cond, value, k) == held) {
+                return Some(held);
+            }
+        }
         match cond {
             Cond::Eq if !self.can_be(k) => Some(false),
             Cond::Eq => (self.value() == Some(k)).then_some(true),
@@ -112,7 +151,7 @@ impl Fact {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Facts {
     known: FxHashMap<V, Fact>,
-    /// Tests of two numbers, with how they ended.
+    /// Tests of two numbers and of several bits, with how they ended.
     pairs: FxHashMap<Test, bool>,
     /// The packet has at least so many bytes.
     len: u64,
@@ -178,19 +217,22 @@ impl Facts {
     }
 
     /// A test ended one way; all that it reads was there.
-    pub fn learn(&mut self, values: &Values, (cond, left, right): Test, holds: bool) {
+    pub fn learn(&mut self, values: &Values, (cond, left, right): Test, held: bool) {
         for side in [left, right] {
             self.reach_all(values, side);
         }
         let Some(k) = values.as_const(right) else {
-            self.pairs.insert((cond, left, right), holds);
+            self.pairs.insert((cond, left, right), held);
             return;
         };
+        if cond == Cond::Set && held && !k.is_power_of_two() {
+            self.pairs.insert((cond, left, right), held);
+        }
         let mut fact = self.of(values, left);
-        fact.learn(cond, k, holds);
+        fact.learn(cond, k, held);
         self.known.insert(left, fact);
         // What a masked number is, its bits are.
-        if let (Cond::Eq, true, Value::Alu(Op::And, inner, mask)) = (cond, holds, values.get(left))
+        if let (Cond::Eq, true, Value::Alu(Op::And, inner, mask)) = (cond, held, values.get(left))
             && let Some(mask) = values.as_const(mask)
         {
             let mut fact = self.of(values, inner);

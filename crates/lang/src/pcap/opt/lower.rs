@@ -105,6 +105,11 @@ impl Writer<'_> {
             self.held.x = Some(left);
             return Some(());
         }
+        let (mut left, mut right) = (left, right);
+        // A header's length goes into X without A.
+        if swaps && self.values.header_len(left).is_some() {
+            std::mem::swap(&mut left, &mut right);
+        }
         let (left_uses, right_uses) = (self.uses_x(left), self.uses_x(right));
         if !left_uses {
             self.to_x(right)?;
