@@ -9,7 +9,7 @@ use super::generate::{Block, Formula};
 pub type NodeId = u32;
 
 /// How a node ends.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum End {
     /// Goes on, by a condition on A.
     Branch {
@@ -29,7 +29,7 @@ pub enum End {
 }
 
 /// Code without jumps, and what follows.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Node {
     /// The code.
     pub code: Vec<Insn>,

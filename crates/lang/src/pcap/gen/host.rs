@@ -92,13 +92,15 @@ impl Generator<'_> {
         Ok(self.code.and(link, any))
     }
 
-    /// The words of an address, the last one first.
+    /// The words of an address, the last one first; libpcap 1.10 begins with the first, and
+    /// reads those that are not asked for too.
     fn address6(&mut self, offset: u32, address: u128, mask: u128) -> Made {
         let word = |value: u128, index: u32| (value >> (96 - 32 * index)) as u32;
+        let order: [u32; 4] = if self.is_old() { [0, 1, 2, 3] } else { [3, 2, 1, 0] };
         let mut terms = Vec::new();
-        for index in (0..4).rev() {
+        for index in order {
             let (address, mask) = (word(address, index), word(mask, index));
-            if mask != 0 {
+            if mask != 0 || self.is_old() {
                 terms.push(self.masked(
                     Base::Network,
                     offset + 4 * index,

@@ -115,16 +115,15 @@ impl Writer<'_> {
             self.to_x(right)?;
             return self.to_a(left);
         }
+        if self.values.header_len(right).is_some() {
+            self.to_a(left)?;
+            return self.to_x(right);
+        }
         if swaps && !right_uses {
             self.to_x(left)?;
             return self.to_a(right);
         }
         self.to_a(left)?;
-        let header =
-            self.values.header_len(right).is_some() || self.values.as_const(right).is_some();
-        if header {
-            return self.to_x(right);
-        }
         let cell = self.depth;
         if cell >= MEM_WORDS {
             return None;

@@ -14,7 +14,8 @@ use crate::pcap::graph::{End, Graph, Node, NodeId};
 const LARGEST: usize = 400;
 
 /// Lets tests of constant places go to the same tests behind X.
-pub fn share(mut graph: Graph) -> Graph {
+pub fn share(graph: Graph) -> Graph {
+    let Some(mut graph) = renumber(graph.nodes.clone(), graph.root) else { return graph };
     if graph.nodes.len() > LARGEST {
         return graph;
     }
@@ -233,10 +234,12 @@ fn redirect(graph: &Graph, constant: NodeId, behind: NodeId, x: u32) -> Option<G
     renumber(nodes, shift(graph.root))
 }
 
-/// Gives children smaller ids again, and leaves out what is not reached.
+/// Nodes that do the same are one, whatever number it is that they find in A; children get
+/// smaller ids again, and what is not reached is left out.
 fn renumber(nodes: Vec<Node>, root: NodeId) -> Option<Graph> {
     let mut moved: Vec<Option<NodeId>> = vec![None; nodes.len()];
     let mut out: Vec<Node> = Vec::with_capacity(nodes.len());
+    let mut made: FxHashMap<Node, NodeId> = FxHashMap::default();
     let mut stack = vec![(root, false)];
     while let Some((id, done)) = stack.pop() {
         if moved[id as usize].is_some() {
@@ -259,9 +262,13 @@ fn renumber(nodes: Vec<Node>, root: NodeId) -> Option<Graph> {
                 End::Branch { cond, src, yes: to(yes)?, no: to(no)? }
             }
         };
-        out.push(Node { code: node.code.clone(), end });
-        moved[id as usize] = Some(out.len() as NodeId - 1);
+        let node = Node { code: node.code.clone(), end };
+        let id_of = made.entry(node).or_insert_with_key(|node| {
+            out.push(node.clone());
+            out.len() as NodeId - 1
+        });
+        moved[id as usize] = Some(*id_of);
     }
-    let root = out.len().checked_sub(1)? as NodeId;
+    let root = moved[root as usize]?;
     Some(Graph { nodes: out, root })
 }
