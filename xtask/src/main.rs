@@ -10,6 +10,7 @@ mod corpus;
 mod elements;
 mod engines;
 mod examples;
+mod filter;
 mod fuzz;
 mod inputs;
 mod packages;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{engines, random, relocate, run, sound, verify};
+use crate::{engines, filter, random, relocate, run, sound, verify};
 
 /// Calls of the kernel's functions in the tests.
 const KFUNC_CALLS: usize = 10_000;
@@ -29,11 +29,13 @@ pub enum What {
     Engines(engines::Options),
     /// Random programs by TEST_RUN, on every engine and on Linux
     Random(random::Options),
+    /// Filter expressions: libpcap's own cases, its matches on a capture, and tcpdump
+    Filter(filter::Options),
 }
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 8] {
+    pub fn all() -> [What; 9] {
         let (verify, sound) = (verify::Options::short(), sound::Options::short());
         let (engines, random) = (engines::Options::short(), random::Options::short());
         [
@@ -45,6 +47,7 @@ impl What {
             What::Sound(sound),
             What::Engines(engines),
             What::Random(random),
+            What::Filter(filter::Options::short()),
         ]
     }
 
@@ -59,6 +62,7 @@ impl What {
             What::Sound(_) => "sound",
             What::Engines(_) => "engines",
             What::Random(_) => "random",
+            What::Filter(_) => "filter",
         }
     }
 }
@@ -78,5 +82,6 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Sound(options) => sound::execute(options),
         What::Engines(options) => engines::execute(options),
         What::Random(options) => random::execute(options),
+        What::Filter(options) => filter::execute(options),
     }
 }

@@ -11,6 +11,7 @@ mod dis;
 mod doctor;
 mod failure;
 mod files;
+mod filter;
 mod hex;
 mod inspect;
 mod kernels;
@@ -42,6 +43,7 @@ Examples:
   skep run prog.bpf.o --pcap traffic.pcapng               in user space, no root
   skep run prog.bpf.o --pcap traffic.pcapng --kernel both  and in Linux, compared
   skep dis prog.bpf.o                                     its instructions
+  skep filter -r in.pcapng --count 'tcp port 80'          packets that match an expression
   skep doctor                                             what this machine allows
 
 Exit status: 0 done; 1 a program was rejected, trapped or differed; 2 the input or
@@ -55,6 +57,7 @@ enum Command {
     Asm(asm::Args),
     Inspect(inspect::Args),
     Btf(btf::Args),
+    Filter(filter::Args),
     Doctor(doctor::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(args, &mut out),
         Command::Inspect(args) => inspect::run(args, &mut out),
         Command::Btf(args) => btf::run(args, &mut out),
+        Command::Filter(args) => filter::run(&args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
         Command::Completions(args) => shell::completions(args, &mut out),
         Command::Man(args) => shell::man(args),

@@ -24,6 +24,7 @@
 pub mod arbitrary;
 mod arith;
 mod asm;
+pub mod build;
 pub mod classic;
 mod decode;
 mod encode;

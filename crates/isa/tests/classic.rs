@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use arbtest::arbitrary::Unstructured;
 use skep_isa::classic::{
-    Ancillary, ClassicErrorKind, Filter, Insn, c_source, check, decimal, listing, parse, translate,
+    Ancillary, ClassicErrorKind, Filter, Insn, Metadata, Packet, Program, c_source, check, decimal,
+    listing, parse, translate,
 };
 use skep_isa::{Slot, encode};
 use skep_sys::{Command as Bpf, Errno, Fd, Kernel, Linux, ProgLoad, TestRun};
@@ -189,6 +190,45 @@ fn run(kernel: &Arc<dyn Kernel>, program: &Fd, ethernet: [u8; 14], packet: &[u8]
     }
 }
 
+/// What the interpreter returns for a packet on a socket.
+fn interpreted(filters: &[Filter], packet: &[u8]) -> u32 {
+    let metadata = Metadata::default();
+    let packet = Packet { data: packet, len: packet.len() as u32, metadata: Some(&metadata) };
+    Program::new(filters).unwrap().run(&packet)
+}
+
+/// Random programs need no `bpf(2)`: many more of them than are translated.
+#[test]
+fn the_interpreter_returns_what_linux_returns_for_the_filter() {
+    let (bytes, socket) = (noise(3, 1 << 22), Filtered::new());
+    let mut source = Unstructured::new(&bytes);
+    let mut results = std::collections::BTreeMap::new();
+    let mut programs = 0;
+    while programs < 4_000 {
+        let filters = random_program(&mut source);
+        let same = |filter: &Filter| match filter.decode() {
+            Some(Insn::LoadAncillary { what, .. }) => {
+                matches!(what, Ancillary::XorX | Ancillary::Nlattr | Ancillary::NlattrNest)
+            }
+            _ => true,
+        };
+        if check(&filters).is_err() || !filters.iter().all(same) {
+            continue;
+        }
+        assert!(socket.attach(&filters));
+        programs += 1;
+        for seed in 0..4 {
+            let packet = noise(seed, 4 + 20 * seed as usize);
+            let theirs = socket.through(&packet);
+            let ours = packet.len().min(interpreted(&filters, &packet) as usize);
+            assert_eq!(ours, theirs, "{}on {packet:02x?}", listing(&filters));
+            *results.entry(theirs).or_insert(0) += 1;
+        }
+    }
+    println!("{programs} programs, {} different results", results.len());
+    assert!(results.len() > 10);
+}
+
 /// Bytes that look random and are always the same.
 fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15 ^ seed;
@@ -264,6 +304,8 @@ fn translations_return_what_linux_returns_for_the_filter() {
             let theirs = socket.through(&packet);
             let ours = run(&kernel, &program, [0; 14], &packet);
             assert_eq!(packet.len().min(ours as usize), theirs, "{}", listing(&filters));
+            let interpreted = interpreted(&filters, &packet);
+            assert_eq!(packet.len().min(interpreted as usize), theirs, "{}", listing(&filters));
             results.insert(theirs);
         }
     }

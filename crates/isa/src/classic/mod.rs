@@ -2,16 +2,20 @@
 //! accumulator A, an index X, sixteen cells of memory, and forward jumps only.
 //!
 //! [`Filter`] is an instruction's bits, [`Insn`] its meaning, [`check()`] what Linux
-//! demands of a program (`bpf_check_classic`), [`translate()`] the same program as
-//! eBPF. Text is `tcpdump -d`'s.
+//! demands of a program (`bpf_check_classic`), [`Builder`] writes one, [`Program`] runs
+//! it, [`translate()`] is the same program as eBPF. Text is `tcpdump -d`'s.
 
+mod build;
 mod check;
+mod run;
 mod text;
 mod translate;
 
 use crate::Size;
 
+pub use build::{BuildError, Builder, Label};
 pub use check::{ClassicError, ClassicErrorKind, check};
+pub use run::{Metadata, Packet, Program, alu, holds};
 pub use text::{TextError, c_source, decimal, listing, parse};
 pub use translate::translate;
 

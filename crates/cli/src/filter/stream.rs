@@ -1,0 +1,192 @@
+//! A capture through the filter: counted, or written as it was read.
+
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal, Read, Write};
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use skep::isa::classic;
+use skep_lang::pcap::{Filter, Kind, Link};
+
+use super::capture::{Broken, Capture};
+use super::{Args, expression};
+use crate::Outcome;
+use crate::failure::{Failure, Status};
+use crate::files::{self, in_file};
+
+/// Files below this are read before a bar could be seen.
+const LONG: u64 = 64 << 20;
+
+/// Packets between two looks at the clock.
+const STRIDE: u64 = 4096;
+
+/// The programs of an expression by link type, made when one is met.
+struct Programs<'a> {
+    args: &'a Args,
+    text: &'a str,
+    made: Vec<(u16, Filter)>,
+}
+
+impl Programs<'_> {
+    fn of(&mut self, number: u16) -> Result<&Filter, Failure> {
+        let index = match self.made.iter().position(|made| made.0 == number) {
+            Some(index) => index,
+            None => {
+                let filter = expression::compile(self.text, &self.args.settings(link(number)))?;
+                self.made.push((number, filter));
+                self.made.len() - 1
+            }
+        };
+        Ok(&self.made[index].1)
+    }
+}
+
+/// A link type by its number; of those that nobody knows bytes and lengths can be asked for.
+fn link(number: u16) -> Link {
+    let unknown = Link { number, name: "UNKNOWN", description: "not known", kind: Kind::Other };
+    Link::of_number(number).unwrap_or(unknown)
+}
+
+/// Filters a file.
+pub fn run(args: &Args, text: &str, file: &Path, out: &mut dyn Write) -> Outcome {
+    let (input, len) = open(file)?;
+    let capture = Capture::new(input).map_err(|broken| failure(file, broken))?;
+    let mut programs = Programs { args, text, made: Vec::new() };
+    // Mistakes are told before anything is written.
+    let first = capture.link().map_or(Link::ETHERNET, link);
+    if args.show > 0 {
+        return args.show(text, first, out);
+    }
+    if capture.link().is_some() {
+        programs.of(first.number)?;
+    }
+    if args.write.is_none() && !args.count {
+        let hint = "--count counts packets that match, -w FILE writes them";
+        return Err(Failure::unusable("nothing to do with the packets").hint(hint));
+    }
+    let mut sink = match &args.write {
+        Some(path) => Some(Sink::new(path, file)?),
+        None => None,
+    };
+    let bar = bar(len);
+    let (matches, end) = filter(capture, &mut programs, sink.as_mut(), args.limit, bar.as_ref())?;
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    if let Some(sink) = sink {
+        sink.finish()?;
+    }
+    if args.count {
+        writeln!(out, "{matches} packet{}", if matches == 1 { "" } else { "s" })?;
+    }
+    match end {
+        None => Ok(Status::Done),
+        Some(broken) => Err(failure(file, broken)),
+    }
+}
+
+/// Gives how many match, and why the file ended early where it did.
+fn filter<R: Read>(
+    mut capture: Capture<R>,
+    programs: &mut Programs<'_>,
+    mut sink: Option<&mut Sink>,
+    limit: Option<u64>,
+    bar: Option<&ProgressBar>,
+) -> Result<(u64, Option<Broken>), Failure> {
+    let (mut packets, mut matches) = (0u64, 0u64);
+    while limit.is_none_or(|limit| matches < limit) {
+        packets += 1;
+        if let Some(bar) = bar.filter(|_| packets % STRIDE == 0) {
+            bar.set_position(capture.offset());
+        }
+        let piece = match capture.next() {
+            Ok(Some(piece)) => piece,
+            Ok(None) => break,
+            Err(broken) => return Ok((matches, Some(broken))),
+        };
+        let wanted = match &piece.packet {
+            // What is no packet belongs to all of them: headers, interfaces, names.
+            None => true,
+            Some(packet) => {
+                let filter = programs.of(packet.link)?;
+                let seen = classic::Packet { data: packet.data, len: packet.len, metadata: None };
+                let wanted = filter.program().run(&seen) != 0;
+                matches += u64::from(wanted);
+                wanted
+            }
+        };
+        if let Some(sink) = sink.as_mut().filter(|_| wanted) {
+            sink.write(piece.raw)?;
+        }
+    }
+    Ok((matches, None))
+}
+
+fn failure(file: &Path, broken: Broken) -> Failure {
+    let failure = in_file(file, broken.reason);
+    match broken.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// A file and its length; the standard input has none.
+fn open(path: &Path) -> Result<(Box<dyn Read>, Option<u64>), Failure> {
+    if path.as_os_str() == "-" {
+        return Ok((Box::new(std::io::stdin().lock()), None));
+    }
+    let file =
+        File::open(path).map_err(|error| in_file(path, format!("cannot be read: {error}")))?;
+    let metadata = file.metadata().ok();
+    if metadata.as_ref().is_some_and(std::fs::Metadata::is_dir) {
+        return Err(in_file(path, "cannot be read: it is a directory"));
+    }
+    let len = metadata.filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
+    Ok((Box::new(file), len))
+}
+
+fn bar(len: Option<u64>) -> Option<ProgressBar> {
+    let len = len.filter(|&len| len >= LONG && std::io::stderr().is_terminal())?;
+    let style = "{bytes}/{total_bytes} {wide_bar} {bytes_per_sec}, {eta} left";
+    let style = ProgressStyle::with_template(style).ok()?;
+    Some(ProgressBar::new(len).with_style(style))
+}
+
+/// Where packets that match go.
+struct Sink {
+    name: String,
+    out: BufWriter<Box<dyn Write>>,
+}
+
+impl Sink {
+    fn new(path: &Path, input: &Path) -> Result<Sink, Failure> {
+        let out: Box<dyn Write> = match path.as_os_str() == "-" {
+            true if std::io::stdout().is_terminal() => {
+                let failure = Failure::unusable("packets are not for a terminal");
+                return Err(failure.hint("name a file: -w FILE"));
+            }
+            true => Box::new(std::io::stdout()),
+            false => Box::new(files::create(path, &[input])?),
+        };
+        let name = match path.as_os_str() == "-" {
+            true => "standard output".into(),
+            false => path.display().to_string(),
+        };
+        Ok(Sink { name, out: BufWriter::with_capacity(1 << 18, out) })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(bytes).map_err(|error| self.failure(&error))
+    }
+
+    fn finish(mut self) -> Result<(), Failure> {
+        self.out.flush().map_err(|error| self.failure(&error))
+    }
+
+    fn failure(&self, error: &std::io::Error) -> Failure {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Failure::from(std::io::Error::from(error.kind())),
+            _ => Failure::unusable(format!("{}: cannot be written: {error}", self.name)),
+        }
+    }
+}

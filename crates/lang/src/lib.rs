@@ -1,0 +1,7 @@
+//! Languages: text in, a program out.
+//!
+//! [`pcap`] is the language of packet filters (pcap-filter(7)), in which one asks tcpdump
+//! for `tcp port 80`.
+#![forbid(unsafe_code)]
+
+pub mod pcap;
