@@ -32,6 +32,17 @@ pub trait Kernel: Send + Sync + 'static {
     /// The errno of `poll(2)`.
     fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno>;
 
+    /// A file descriptor of the machine that becomes readable when the map behind `fd` has
+    /// something to read. One that can itself be read stays readable until it is.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a kernel that has none, `EINVAL` for a map that is never read so.
+    #[cfg(unix)]
+    fn event(&self, fd: RawFd) -> Result<std::os::fd::OwnedFd, Errno> {
+        let _ = fd;
+        Err(Errno::EOPNOTSUPP)
+    }
+
     /// Number of possible CPUs, which is the number of slots of a per-CPU value.
     fn possible_cpus(&self) -> u32;
 
@@ -54,6 +65,10 @@ impl<K: Kernel + ?Sized> Kernel for Arc<K> {
     }
     fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
         (**self).poll(fd, timeout)
+    }
+    #[cfg(unix)]
+    fn event(&self, fd: RawFd) -> Result<std::os::fd::OwnedFd, Errno> {
+        (**self).event(fd)
     }
     fn possible_cpus(&self) -> u32 {
         (**self).possible_cpus()

@@ -196,6 +196,12 @@ impl Kernel for Linux {
         if ready < 0 { Err(last_errno()) } else { Ok(ready > 0) }
     }
 
+    fn event(&self, fd: RawFd) -> Result<std::os::fd::OwnedFd, Errno> {
+        // SAFETY: the caller holds the `Fd`, so the descriptor stays open.
+        let map = unsafe { BorrowedFd::borrow_raw(fd) };
+        map.try_clone_to_owned().map_err(|_| last_errno())
+    }
+
     fn possible_cpus(&self) -> u32 {
         self.cpus
     }

@@ -309,6 +309,11 @@ impl Kernel for Tee {
         self.first.poll(fd, timeout)
     }
 
+    #[cfg(unix)]
+    fn event(&self, fd: RawFd) -> Result<std::os::fd::OwnedFd, Errno> {
+        self.first.event(fd)
+    }
+
     fn possible_cpus(&self) -> u32 {
         self.first.possible_cpus()
     }

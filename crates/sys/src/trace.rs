@@ -42,6 +42,10 @@ impl Kernel for Trace {
     fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
         self.kernel.poll(fd, timeout)
     }
+    #[cfg(unix)]
+    fn event(&self, fd: RawFd) -> Result<std::os::fd::OwnedFd, Errno> {
+        self.kernel.event(fd)
+    }
     fn possible_cpus(&self) -> u32 {
         self.kernel.possible_cpus()
     }

@@ -83,6 +83,14 @@ impl PacketHook {
         self
     }
 
+    /// Compiles the program, if that is how it runs; else its first run does. (Programs
+    /// that it goes on to by tail calls are compiled when they are first reached.)
+    pub fn compile(&self) {
+        if let Some(how) = self.how {
+            let _ = self.program.code(how);
+        }
+    }
+
     /// Runs the program on one frame.
     ///
     /// # Errors
