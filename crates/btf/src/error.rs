@@ -50,6 +50,12 @@ pub enum BtfError {
         /// What is wrong.
         reason: String,
     },
+    /// A pack of types is damaged, or types cannot be packed.
+    #[error("the pack of types: {reason}")]
+    Pack {
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// No such id.
     #[error("no type [{id}]: the BTF has {len} types, void included")]
     NoType {

@@ -6,6 +6,7 @@
 //! - [`core`] computes what CO-RE relocations ask for ("compile once, run everywhere").
 //! - [`c`] prints types as C, [`dump`] as `bpftool btf dump` does, and [`value`]
 //!   reads and writes bytes by their type.
+//! - [`pack`] makes a kernel's types small enough to be kept and sent.
 //!
 //! After [`Btf::parse`] every type id and every string offset inside the types
 //! is known to be in range; cycles are not excluded, so each walk is bounded.
@@ -22,6 +23,7 @@ mod ext;
 mod index;
 mod kind;
 mod layout;
+pub mod pack;
 mod records;
 mod types;
 pub mod value;

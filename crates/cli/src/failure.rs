@@ -1,6 +1,7 @@
 //! How a command ends, and how its failures read: one line of what went wrong, one
 //! of what to do about it.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
@@ -9,6 +10,7 @@ use skep::btf::BtfError;
 use skep::load::capture::CaptureError;
 use skep::load::{ObjectError, RelocateError};
 
+use crate::signal::Signal;
 use crate::terminal::{Paint, clean};
 
 /// The exit status, the same for every subcommand.
@@ -20,6 +22,8 @@ pub enum Status {
     Refused,
     /// The input or the command line is unusable.
     Unusable,
+    /// A signal ended it before its input did; it has reported what was done.
+    Stopped(Signal),
 }
 
 impl From<Status> for ExitCode {
@@ -28,6 +32,7 @@ impl From<Status> for ExitCode {
             Status::Done => ExitCode::SUCCESS,
             Status::Refused => ExitCode::from(1),
             Status::Unusable => ExitCode::from(2),
+            Status::Stopped(signal) => ExitCode::from(signal.status()),
         }
     }
 }
@@ -89,11 +94,21 @@ impl Failure {
         for line in self.detail.iter().flat_map(|detail| detail.lines()) {
             eprintln!("{}", paint.dim(&clean(line)));
         }
-        eprintln!("{} {}", paint.red("error:"), clean(&self.message));
+        eprintln!("{} {}", paint.red("error:"), clean(&short(&self.message)));
         if let Some(hint) = &self.hint {
-            eprintln!("{} {}", paint.cyan("hint:"), clean(hint));
+            eprintln!("{} {}", paint.cyan("hint:"), clean(&short(hint)));
         }
     }
+}
+
+/// A message without the middle of what somebody gave us by the hundred kilobytes.
+fn short(text: &str) -> Cow<'_, str> {
+    const ENDS: usize = 1000;
+    let (start, end) = match (text.char_indices().nth(ENDS), text.char_indices().nth_back(ENDS)) {
+        (Some((start, _)), Some((end, _))) if end > start + ENDS => (start, end),
+        _ => return text.into(),
+    };
+    format!("{} [... {} bytes ...] {}", &text[..start], end - start, &text[end..]).into()
 }
 
 /// Writing to the standard output failed. A reader that has seen enough (`| head`) is

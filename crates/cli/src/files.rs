@@ -1,8 +1,8 @@
-//! Files by name: `-` for the standard streams, sizes with a limit, and no output over
-//! an input.
+//! Files to read, by name: `-` for the standard input, and sizes with a limit. (Files to
+//! write are in [`crate::output`].)
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::failure::Failure;
@@ -73,39 +73,9 @@ pub fn is_text(bytes: &[u8]) -> bool {
     is_utf8 && start.iter().all(|byte| !byte.is_ascii_control() || byte.is_ascii_whitespace())
 }
 
-/// Creates an output file that is none of the inputs, by whatever names and links.
-///
-/// # Errors
-/// It is one of them, or cannot be made.
-pub fn create(path: &Path, inputs: &[&Path]) -> Result<File, Failure> {
-    for input in inputs {
-        if is_same(path, input) {
-            let message = format!("{} is both input and output", shown(path));
-            return Err(Failure::unusable(message).hint("name another file for the output"));
-        }
-    }
-    File::create(path).map_err(|error| in_file(path, format!("cannot be written: {error}")))
-}
-
-/// Writes a whole file, or to the standard output for `-`.
-///
-/// # Errors
-/// It is an input, cannot be written, or is a terminal.
-pub fn write(path: &Path, inputs: &[&Path], bytes: &[u8]) -> Result<(), Failure> {
-    if path.as_os_str() == "-" {
-        let mut out = io::stdout();
-        if out.is_terminal() {
-            let failure = Failure::unusable("bytes are not for a terminal");
-            return Err(failure.hint("name a file: -o FILE"));
-        }
-        return Ok(out.write_all(bytes)?);
-    }
-    let mut file = create(path, inputs)?;
-    file.write_all(bytes).map_err(|error| in_file(path, format!("cannot be written: {error}")))
-}
-
+/// Whether two names lead to one file.
 #[cfg(unix)]
-fn is_same(one: &Path, other: &Path) -> bool {
+pub fn is_same(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     match (fs::metadata(one), fs::metadata(other)) {
         (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
@@ -113,8 +83,9 @@ fn is_same(one: &Path, other: &Path) -> bool {
     }
 }
 
+/// Whether two names lead to one file.
 #[cfg(not(unix))]
-fn is_same(one: &Path, other: &Path) -> bool {
+pub fn is_same(one: &Path, other: &Path) -> bool {
     match (fs::canonicalize(one), fs::canonicalize(other)) {
         (Ok(one), Ok(other)) => one == other,
         _ => false,

@@ -16,8 +16,10 @@ mod hex;
 mod inspect;
 mod kernels;
 mod objects;
+mod output;
 mod run;
 mod shell;
+mod signal;
 mod table;
 mod terminal;
 mod verify;
@@ -47,7 +49,7 @@ Examples:
   skep doctor                                             what this machine allows
 
 Exit status: 0 done; 1 a program was rejected, trapped or differed; 2 the input or
-the command line is unusable. Manual pages: skep man DIR; docs/cli.md has the JSON.";
+the command line is unusable; 130 or 143 stopped by a signal. Manual pages: skep man DIR; docs/cli.md has the JSON.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -80,6 +82,11 @@ fn main() -> ExitCode {
     };
     let flushed = out.flush().map_err(Failure::from);
     match result.and_then(|status| flushed.map(|()| status)) {
+        Ok(Status::Stopped(signal)) => {
+            drop(out);
+            signal.die();
+            ExitCode::from(signal.status())
+        }
         Ok(status) => status.into(),
         Err(failure) => {
             failure.print();

@@ -10,13 +10,18 @@ use skep::load::{CoreRecord, Object, Symbol};
 use crate::failure::Failure;
 use crate::files;
 
-/// Opens an object, or reads one from the standard input for `-`.
+/// Opens an object, or reads one from the standard input for `-`, or from a pipe.
 ///
 /// # Errors
 /// It is none that we can use; for a `.c` file the hint is the compiler's command.
 pub fn open(path: &Path) -> Result<Object, Failure> {
-    match path.as_os_str() == "-" {
-        true => Ok(Object::parse("standard input", &files::read(path, files::MAX_TEXT)?)?),
+    // A pipe has no length to look at beforehand, and can be read once only.
+    let is_piped = || {
+        let metadata = std::fs::metadata(path);
+        metadata.is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+    };
+    match path.as_os_str() == "-" || is_piped() {
+        true => Ok(Object::parse(&files::shown(path), &files::read(path, files::MAX_TEXT)?)?),
         false => Ok(Object::open(path)?),
     }
 }

@@ -42,6 +42,18 @@ pub fn completions(args: CompletionsArgs, out: &mut dyn Write) -> Outcome {
 pub fn man(args: ManArgs) -> Outcome {
     let failed = |error: std::io::Error| in_file(&args.dir, format!("cannot be written: {error}"));
     std::fs::create_dir_all(&args.dir).map_err(failed)?;
-    clap_mangen::generate_to(Cli::command(), &args.dir).map_err(failed)?;
+    // The generator writes to a folder only; each page is then put in its place whole.
+    let beside = args.dir.join(format!(".skep-man.{}", std::process::id()));
+    let made = std::fs::create_dir(&beside)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), &beside))
+        .and_then(|_| {
+            for page in std::fs::read_dir(&beside)? {
+                let page = page?;
+                std::fs::rename(page.path(), args.dir.join(page.file_name()))?;
+            }
+            Ok(())
+        });
+    let _ = std::fs::remove_dir_all(&beside);
+    made.map_err(failed)?;
     Ok(Status::Done)
 }

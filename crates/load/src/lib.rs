@@ -22,9 +22,15 @@ mod relocate;
 mod target;
 
 pub use error::{
-    Error, LoadError, LoadErrorKind, ObjectError, ObjectErrorKind, RelocateError, RelocateErrorKind,
+    AccessError, Error, LoadError, LoadErrorKind, ObjectError, ObjectErrorKind, ReadError,
+    RelocateError, RelocateErrorKind,
 };
-pub use load::{Entries, Keys, Map, Options, Program, RingBuffer, Skep, load};
+#[cfg(feature = "serde")]
+pub use load::{ByBtf, to_json};
+pub use load::{
+    Bytes, Element, Entries, Keys, Map, Options, PerCpu, Place, Program, Ran, Records, RingBuffer,
+    Skep, Variable, load,
+};
 pub use object::{
     CoreRecord, Extern, ExternKind, Function, KconfigType, MapDef, MapOrigin, Object, Operation,
     ProgramDef, Reference, Symbol,

@@ -61,10 +61,10 @@ impl Object {
         let path = path.as_ref();
         let file = path.to_string_lossy();
         let read = || {
-            let failed = |error: std::io::Error| ObjectErrorKind::Read(io_reason(&error));
+            let failed = |error: std::io::Error| ObjectErrorKind::Read(error.into());
             let metadata = std::fs::metadata(path).map_err(failed)?;
             if !metadata.is_file() {
-                return Err(ObjectErrorKind::Read("it is no regular file".into()));
+                return Err(failed(std::io::Error::other("it is no regular file")));
             }
             if metadata.len() > MAX_FILE {
                 return Err(ObjectErrorKind::TooLarge(metadata.len()));
@@ -109,14 +109,6 @@ impl Object {
         for program in &mut self.programs {
             program.autoload = wanted(program);
         }
-    }
-}
-
-fn io_reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file".into(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".into(),
-        _ => error.to_string(),
     }
 }
 

@@ -6,27 +6,19 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use skep::{Kernel, Object, TestRun, Vm};
+//! use skep::{Kernel, Object, Vm};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let kernel: Arc<dyn Kernel> = Arc::new(Vm::new());
-//! let object = Object::open("../../examples/hello.bpf.o")?;
+//! # const HELLO: &[u8] =
+//! #     include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/hello.bpf.o"));
+//! // What `clang -O2 -g --target=bpf -c hello.bpf.c` made; Object::open reads a file.
+//! let object = Object::parse("hello.bpf.o", HELLO)?;
 //! let skep = object.load(&kernel)?;
 //!
-//! let frame = [0u8; 60];
 //! let program = skep.program("hello").ok_or("no such program")?;
-//! let (run, result) = program.test_run(TestRun {
-//!     data_in: Some(frame[..].into()),
-//!     data_size_in: frame.len() as u32,
-//!     repeat: 3,
-//!     ..TestRun::default()
-//! });
-//! result?;
-//! assert_eq!(run.retval, 2); // XDP_PASS
-//!
-//! let variables = skep.map(".bss").ok_or("no variables")?;
-//! let value = variables.lookup(&0u32.to_ne_bytes())?;
-//! assert_eq!(value, Some(3u64.to_ne_bytes().to_vec()));
+//! assert_eq!(program.run(&[0; 60])?.retval, 2); // XDP_PASS
+//! assert_eq!(skep.global::<u64>("packets")?, 1);
 //! # Ok(())
 //! # }
 //! ```
@@ -36,12 +28,15 @@
 //! | to | see |
 //! |---|---|
 //! | look into an object, edit it, load it | [`Object`], [`load`](mod@load) |
-//! | read and write maps, read ring buffers | [`Map`], [`RingBuffer`] |
+//! | set and read variables | [`Object::set_global`], [`Skep::global`], [`Skep::set_global`] |
+//! | read and write maps by Rust types | [`Skep::typed`], [`Map`], [`PerCpu`] |
+//! | read ring buffers, or wait for them | [`Skep::ring_buffer`], [`RingBuffer::event`] |
 //! | run programs on frames without TEST_RUN's limits | [`vm::hooks::PacketHook`] |
 //! | set clock, chance and output of programs | [`vm::environment`] |
 //! | read captures | [`load::capture`] |
 //! | ask for Linux's verdict without loading | [`judge`], [`verify`](mod@verify) |
 //! | work with instructions and types | [`isa`], [`btf`] |
+//! | read maps by the object's own types, through serde | `ByBtf` (feature `serde`) |
 //! | see each `bpf()` command, or compare two kernels | [`Trace`], [`Tee`] |
 #![forbid(unsafe_code)]
 
@@ -56,9 +51,11 @@ pub use skep_verify as verify;
 pub use skep_vm as vm;
 
 pub use skep_abi::Errno;
+#[cfg(feature = "serde")]
+pub use skep_load::ByBtf;
 pub use skep_load::{
-    Error, Linked, LoadError, Map, Object, ObjectError, Program, RelocateError, RingBuffer, Skep,
-    Target,
+    AccessError, Error, Linked, LoadError, Map, Object, ObjectError, PerCpu, Program,
+    RelocateError, RingBuffer, Skep, Target,
 };
 #[cfg(target_os = "linux")]
 pub use skep_sys::Linux;

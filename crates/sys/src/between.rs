@@ -112,6 +112,11 @@ unsafe impl<B: Between> Kernel for Layer<B> {
         // SAFETY: the caller's own contract; the kernel below gave it.
         unsafe { self.kernel.poll(fd, timeout) }
     }
+    #[cfg(unix)]
+    unsafe fn event(&self, fd: RawFd) -> Result<std::os::fd::OwnedFd, Errno> {
+        // SAFETY: the caller's own contract; the kernel below gave it.
+        unsafe { self.kernel.event(fd) }
+    }
     fn possible_cpus(&self) -> u32 {
         self.kernel.possible_cpus()
     }

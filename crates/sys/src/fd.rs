@@ -91,6 +91,17 @@ impl Fd {
         // SAFETY: it is open as long as this lives.
         unsafe { self.kernel.poll(self.raw, timeout) }
     }
+
+    /// A file descriptor of the machine that becomes readable when there is something to
+    /// read. One that can itself be read stays readable until it is.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a kernel that has none, `EINVAL` for a map that is never read so.
+    #[cfg(unix)]
+    pub fn event(&self) -> Result<std::os::fd::OwnedFd, Errno> {
+        // SAFETY: it is open as long as this lives.
+        unsafe { self.kernel.event(self.raw) }
+    }
 }
 
 impl Drop for Fd {

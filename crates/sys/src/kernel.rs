@@ -58,6 +58,20 @@ pub unsafe trait Kernel: Send + Sync + 'static {
     /// This kernel gave the fd, and it stays open during the call.
     unsafe fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno>;
 
+    /// A file descriptor of the machine that becomes readable when the map behind `fd` has
+    /// something to read. One that can itself be read stays readable until it is.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a kernel that has none, `EINVAL` for a map that is never read so.
+    ///
+    /// # Safety
+    /// `fd` is one of this kernel's and stays open during the call.
+    #[cfg(unix)]
+    unsafe fn event(&self, fd: RawFd) -> Result<std::os::fd::OwnedFd, Errno> {
+        let _ = fd;
+        Err(Errno::EOPNOTSUPP)
+    }
+
     /// Number of possible CPUs, which is the number of slots of a per-CPU value.
     fn possible_cpus(&self) -> u32;
 
@@ -91,6 +105,11 @@ unsafe impl<K: Kernel + ?Sized> Kernel for Arc<K> {
     unsafe fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
         // SAFETY: the caller's own contract.
         unsafe { (**self).poll(fd, timeout) }
+    }
+    #[cfg(unix)]
+    unsafe fn event(&self, fd: RawFd) -> Result<std::os::fd::OwnedFd, Errno> {
+        // SAFETY: the caller's own contract.
+        unsafe { (**self).event(fd) }
     }
     fn possible_cpus(&self) -> u32 {
         (**self).possible_cpus()

@@ -304,6 +304,12 @@ unsafe impl Kernel for Tee {
         unsafe { self.first.poll(fd, timeout) }
     }
 
+    #[cfg(unix)]
+    unsafe fn event(&self, fd: RawFd) -> Result<std::os::fd::OwnedFd, Errno> {
+        // SAFETY: the caller's own contract; the first kernel gave it.
+        unsafe { self.first.event(fd) }
+    }
+
     fn possible_cpus(&self) -> u32 {
         self.first.possible_cpus()
     }

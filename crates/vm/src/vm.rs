@@ -258,6 +258,22 @@ unsafe impl Kernel for Vm {
         Ok(ring.notifier().wait(timeout, || ring.available() > 0))
     }
 
+    #[cfg(target_os = "linux")]
+    unsafe fn event(&self, fd: RawFd) -> Result<std::os::fd::OwnedFd, Errno> {
+        let map = self.objects().map(fd as u32)?;
+        let ring = map.map.ring().ok_or(Errno::EINVAL)?;
+        let event = ring
+            .notifier()
+            .event()?
+            .try_clone_to_owned()
+            .map_err(|error| Errno(error.raw_os_error().unwrap_or(Errno::EMFILE.0)))?;
+        // Nothing wakes for what was written before there was an event.
+        if ring.available() > 0 {
+            ring.notifier().notify();
+        }
+        Ok(event)
+    }
+
     fn possible_cpus(&self) -> u32 {
         self.env.cpus()
     }

@@ -13,7 +13,11 @@ use skep::isa::{
 };
 
 use super::maps;
-use super::source::{Content, Section, Source};
+use super::source::{Address, Content, Section, Source};
+
+/// Relocations of data (`Documentation/bpf/llvm_reloc.rst`).
+const R_BPF_64_ABS64: elf::RelocationType = elf::RelocationType(2);
+const R_BPF_64_ABS32: elf::RelocationType = elf::RelocationType(3);
 
 /// Why a source cannot become an object.
 #[derive(Debug)]
@@ -46,19 +50,32 @@ pub fn write(source: &Source<'_>) -> Result<Vec<u8>, WriteError> {
         source,
         object: Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little),
         symbols: HashMap::new(),
+        places: HashMap::new(),
     };
+    let mut addresses = Vec::new();
     let mut code = Vec::new();
     for section in &source.sections {
         match &section.content {
             Content::Code(lines) if lines.is_empty() => {}
             Content::Code(lines) => code.push(writer.code(section, lines)?),
-            Content::Data { bytes, labels } => writer.data(section, bytes, labels)?,
+            Content::Data { bytes, labels, references } => {
+                let id = writer.data(section, bytes, labels)?;
+                addresses.push((id, section.name.starts_with(".BTF"), references));
+            }
         }
     }
     writer.maps()?;
     // References go to any section, so they come last.
     for (section, references) in code {
         writer.relocate(section, references)?;
+    }
+    for (section, is_btf, references) in addresses {
+        for address in references {
+            match is_btf {
+                true => writer.place(section, address)?,
+                false => writer.address(section, address)?,
+            }
+        }
     }
     Ok(writer.object.write()?)
 }
@@ -67,6 +84,8 @@ struct Writer<'a> {
     source: &'a Source<'a>,
     object: Object<'a>,
     symbols: HashMap<String, SymbolId>,
+    /// Where each label is in its section, in bytes.
+    places: HashMap<String, u64>,
 }
 
 impl Writer<'_> {
@@ -109,6 +128,9 @@ impl Writer<'_> {
             self.object.add_section(Vec::new(), section.name.clone().into(), SectionKind::Text);
         self.object.append_section_data(id, &Slot::join(&slots), 8);
 
+        for label in &assembly.labels {
+            self.places.insert(label.name.clone(), u64::from(label.pc) * 8);
+        }
         let functions = self.functions(section, &assembly);
         let ends = functions.keys().skip(1).copied().chain([slots.len() as Pc]);
         let ends: Vec<Pc> = ends.collect();
@@ -169,10 +191,11 @@ impl Writer<'_> {
         section: &Section<'_>,
         bytes: &[u8],
         labels: &[(String, usize)],
-    ) -> Result<(), WriteError> {
+    ) -> Result<SectionId, WriteError> {
         let is_bss = section.name == ".bss" || section.name.starts_with(".bss.");
         let kind = match section.name.starts_with(".rodata") {
             true => SectionKind::ReadOnlyData,
+            false if section.name.starts_with(".BTF") => SectionKind::Other,
             false if is_bss => SectionKind::UninitializedData,
             false => SectionKind::Data,
         };
@@ -183,11 +206,58 @@ impl Writer<'_> {
         };
         let ends = labels.iter().skip(1).map(|label| label.1).chain([bytes.len()]);
         for ((name, start), end) in labels.iter().zip(ends) {
-            let range = (*start as u64, (end - start) as u64);
+            let room = (end - start) as u64;
+            let size = self.source.sizes.get(name).map_or(room, |&size| size.min(room));
             let global = self.source.globals.contains(name);
-            self.symbol(name, SymbolKind::Data, id, range, global)?;
+            self.places.insert(name.clone(), *start as u64);
+            self.symbol(name, SymbolKind::Data, id, (*start as u64, size), global)?;
         }
+        Ok(id)
+    }
+
+    /// Types know a name by its place in its section, which needs no linker.
+    fn place(&mut self, section: SectionId, address: &Address) -> Result<(), WriteError> {
+        // An extern has none, and says 0.
+        let place = self.places.get(&address.name).copied().unwrap_or(0);
+        let data = self.object.section_mut(section).data_mut();
+        let bytes = data.get_mut(address.at..).and_then(|rest| rest.first_chunk_mut::<4>());
+        let Some(bytes) = bytes else {
+            return Err(WriteError::Other(format!("`{}` has no room", address.name)));
+        };
+        *bytes = u32::from_le_bytes(*bytes).wrapping_add(place as u32).to_le_bytes();
         Ok(())
+    }
+
+    /// Anyone else has to be told by whoever loads the object.
+    fn address(&mut self, section: SectionId, address: &Address) -> Result<(), WriteError> {
+        let symbol = self.named(&address.name);
+        let r_type = match address.bits {
+            64 => R_BPF_64_ABS64,
+            _ => R_BPF_64_ABS32,
+        };
+        let flags = RelocationFlags::Elf { r_type };
+        let relocation = Relocation { offset: address.at as u64, symbol, addend: 0, flags };
+        Ok(self.object.add_relocation(section, relocation)?)
+    }
+
+    /// The symbol of this name; one that is undefined where there is none. Whoever loads
+    /// the object says whether that can be.
+    fn named(&mut self, name: &str) -> SymbolId {
+        if let Some(&symbol) = self.symbols.get(name) {
+            return symbol;
+        }
+        let symbol = self.object.add_symbol(Symbol {
+            name: name.into(),
+            value: 0,
+            size: 0,
+            kind: SymbolKind::Unknown,
+            scope: SymbolScope::Unknown,
+            weak: self.source.weak.contains(name),
+            section: SymbolSection::Undefined,
+            flags: SymbolFlags::None,
+        });
+        self.symbols.insert(name.into(), symbol);
+        symbol
     }
 
     fn maps(&mut self) -> Result<(), WriteError> {
@@ -213,24 +283,7 @@ impl Writer<'_> {
         references: Vec<Reference>,
     ) -> Result<(), WriteError> {
         for Reference { pc, kind, name, .. } in references {
-            let symbol = match self.symbols.get(&name) {
-                Some(&symbol) => symbol,
-                None => {
-                    // Whoever loads the object says whether that can be.
-                    let symbol = self.object.add_symbol(Symbol {
-                        name: name.clone().into(),
-                        value: 0,
-                        size: 0,
-                        kind: SymbolKind::Unknown,
-                        scope: SymbolScope::Unknown,
-                        weak: self.source.weak.contains(&name),
-                        section: SymbolSection::Undefined,
-                        flags: SymbolFlags::None,
-                    });
-                    self.symbols.insert(name, symbol);
-                    symbol
-                }
-            };
+            let symbol = self.named(&name);
             let r_type = match kind {
                 ReferenceKind::Map | ReferenceKind::Symbol => elf::R_BPF_64_64,
                 ReferenceKind::Function => elf::R_BPF_64_32,

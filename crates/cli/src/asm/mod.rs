@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use skep::isa::{Slot, assemble, encode};
 
 use crate::failure::{Failure, Status};
-use crate::{Outcome, files, hex};
+use crate::{Outcome, files, hex, output};
 
 /// Assemble a program, to an object or to bare instructions
 #[derive(clap::Args)]
@@ -82,7 +82,7 @@ pub fn run(args: Args, _out: &mut dyn Write) -> Outcome {
     };
     match args.hex && args.output.as_os_str() == "-" {
         true => std::io::stdout().write_all(&bytes)?,
-        false => files::write(&args.output, &[&args.source], &bytes)?,
+        false => output::write(&args.output, &[&args.source], &bytes)?,
     }
     Ok(Status::Done)
 }

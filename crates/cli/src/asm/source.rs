@@ -18,6 +18,8 @@ pub struct Source<'a> {
     pub weak: HashSet<String>,
     /// Names that are functions.
     pub functions: HashSet<String>,
+    /// Bytes that names of data have, where the source says.
+    pub sizes: HashMap<String, u64>,
 }
 
 /// A section of code or of data.
@@ -32,8 +34,18 @@ pub struct Section<'a> {
 pub enum Content<'a> {
     /// Lines with their numbers from 1.
     Code(Vec<(usize, &'a str)>),
-    /// Bytes, and the labels in them.
-    Data { bytes: Vec<u8>, labels: Vec<(String, usize)> },
+    /// Bytes, the labels in them, and the names whose addresses stand in them.
+    Data { bytes: Vec<u8>, labels: Vec<(String, usize)>, references: Vec<Address> },
+}
+
+/// The address of a name, in data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// Bytes from the start of the section; what is to be added already stands there.
+    pub at: usize,
+    pub name: String,
+    /// 32 or 64.
+    pub bits: u32,
 }
 
 /// A map, as `.map` defines it.
@@ -66,6 +78,11 @@ struct Parser<'a> {
     by_name: HashMap<String, usize>,
     /// The section that the next line belongs to, once there is one.
     current: Option<usize>,
+    /// Whether the lines belong to a section of DWARF, which nobody who loads an object
+    /// reads.
+    skips: bool,
+    /// Names that `.local` makes local, for `.comm`.
+    locals: HashSet<String>,
     data: usize,
 }
 
@@ -73,10 +90,16 @@ impl<'a> Parser<'a> {
     fn line(&mut self, number: usize, line: &'a str) -> Result<(), String> {
         let trimmed = line.trim();
         if let Some(directive) = directive(trimmed) {
+            if self.skips && !matches!(directive, ".section" | ".text" | ".data" | ".bss") {
+                return Ok(());
+            }
             return self.directive(directive, &trimmed[directive.len()..]);
         }
         let blank = trimmed.is_empty() || trimmed.starts_with(['#', ';']);
         if blank || trimmed.starts_with("//") {
+            return Ok(());
+        }
+        if self.skips {
             return Ok(());
         }
         let index = match self.current {
@@ -88,7 +111,7 @@ impl<'a> Parser<'a> {
                 lines.push((number, line));
                 Ok(())
             }
-            Content::Data { bytes, labels } => {
+            Content::Data { bytes, labels, .. } => {
                 let Some((label, rest)) = trimmed.split_once(':') else {
                     return Err(format!("expected data, found `{trimmed}`"));
                 };
@@ -113,18 +136,25 @@ impl<'a> Parser<'a> {
             None => {
                 let content = match is_code(name, flags) {
                     true => Content::Code(Vec::new()),
-                    false => Content::Data { bytes: Vec::new(), labels: Vec::new() },
+                    false => Content::Data {
+                        bytes: Vec::new(),
+                        labels: Vec::new(),
+                        references: Vec::new(),
+                    },
                 };
                 self.source.sections.push(Section { name: name.into(), content });
                 self.by_name.insert(name.into(), self.source.sections.len() - 1);
                 self.source.sections.len() - 1
             }
         };
-        self.current = Some(index);
+        (self.current, self.skips) = (Some(index), false);
         Ok(index)
     }
 
     fn directive(&mut self, name: &str, operands: &str) -> Result<(), String> {
+        if REMARKS.contains(&name) {
+            return Ok(());
+        }
         let words = words::split(operands)?;
         let texts = || words.iter().map(|word| word.text().map(str::to_owned));
         match name {
@@ -132,6 +162,10 @@ impl<'a> Parser<'a> {
                 let [section, rest @ ..] = &words[..] else {
                     return Err("expected the name of a section".into());
                 };
+                if section.text()?.starts_with(".debug_") {
+                    self.skips = true;
+                    return Ok(());
+                }
                 let flags = rest.first().map(Word::text).transpose()?;
                 self.enter(section.text()?, flags)?;
             }
@@ -155,6 +189,22 @@ impl<'a> Parser<'a> {
                     self.source.functions.insert(name.text()?.into());
                 }
             }
+            ".local" => {
+                for name in texts() {
+                    self.locals.insert(name?);
+                }
+            }
+            // What the linker would lay out; we do.
+            ".comm" | ".lcomm" => self.common(&words, name == ".lcomm")?,
+            ".size" => {
+                // `.Lfunc_end0-f` is what we know from the labels.
+                if let [name, size] = &words[..]
+                    && let Ok(size) = size.number(64)
+                {
+                    self.source.sizes.insert(name.text()?.into(), size);
+                }
+            }
+            ".p2align" | ".align" | ".balign" => self.align(name, &words)?,
             ".license" => {
                 let [license] = &words[..] else { return Err("expected one string".into()) };
                 let mut bytes = license.string()?.to_vec();
@@ -191,10 +241,6 @@ impl<'a> Parser<'a> {
                     }
                 }
             }
-            // Remarks for linkers and debuggers. Alignment: everything is aligned.
-            ".size" | ".file" | ".ident" | ".local" | ".hidden" | ".extern" | ".p2align"
-            | ".align" | ".balign" | ".addrsig" | ".addrsig_sym" | ".loc" | ".cfi_startproc"
-            | ".cfi_endproc" | ".cfi_sections" => {}
             _ => return Err(format!("unknown directive `{name}`")),
         }
         Ok(())
@@ -202,10 +248,78 @@ impl<'a> Parser<'a> {
 
     fn numbers(&mut self, words: &[Word], bits: u32) -> Result<(), String> {
         for word in words {
-            let number = word.number(bits)?;
+            let number = match (word.number(bits), word) {
+                (Ok(number), _) => number,
+                (Err(error), Word::Bare(text)) if bits >= 32 => {
+                    let (name, addend) = address(text).ok_or(error)?;
+                    self.reference(name, bits);
+                    addend as u64
+                }
+                (Err(error), _) => return Err(error),
+            };
             self.bytes(&number.to_le_bytes()[..bits as usize / 8])?;
         }
         Ok(())
+    }
+
+    /// Says that the next bytes are a name's address. (In code there are no such bytes,
+    /// which is found when they are added.)
+    fn reference(&mut self, name: &str, bits: u32) {
+        let section = self.current.map(|index| &mut self.source.sections[index].content);
+        if let Some(Content::Data { bytes, references, .. }) = section {
+            references.push(Address { at: bytes.len(), name: name.into(), bits });
+        }
+    }
+
+    /// `NAME, SIZE[, ALIGNMENT]`: zeros in `.bss`.
+    fn common(&mut self, words: &[Word], is_local: bool) -> Result<(), String> {
+        let ([name, size] | [name, size, _]) = words else {
+            return Err("expected a name, its size and its alignment".into());
+        };
+        let (name, size) = (name.text()?, size.number(32)? as usize);
+        let align = words.get(2).map_or(Ok(1), |align| align.number(32))? as usize;
+        if size > MAX_DATA {
+            return Err(format!("{size} bytes are too many"));
+        }
+        let back = (self.current, self.skips);
+        let index = self.enter(".bss", None)?;
+        self.pad(align)?;
+        if let Content::Data { bytes, labels, .. } = &mut self.source.sections[index].content {
+            labels.push((name.into(), bytes.len()));
+        }
+        self.bytes(&vec![0; size])?;
+        self.source.sizes.insert(name.into(), size as u64);
+        if !is_local && !self.locals.contains(name) {
+            self.source.globals.insert(name.into());
+        }
+        (self.current, self.skips) = back;
+        Ok(())
+    }
+
+    /// Alignment of what comes next. Instructions are aligned as it is.
+    fn align(&mut self, name: &str, words: &[Word]) -> Result<(), String> {
+        let [align, ..] = words else { return Err("expected a number".into()) };
+        let align = match (name, align.number(32)?) {
+            (".p2align", power @ 0..=16) => 1 << power,
+            (".align" | ".balign", align @ 0..=65536) => align as usize,
+            (_, align) => return Err(format!("nothing is aligned to {align}")),
+        };
+        let section = self.current.map(|index| &self.source.sections[index].content);
+        match section {
+            Some(Content::Data { .. }) => self.pad(align),
+            _ => Ok(()),
+        }
+    }
+
+    /// Zeros up to a multiple of a power of two.
+    fn pad(&mut self, align: usize) -> Result<(), String> {
+        let align = align.max(1);
+        if !align.is_power_of_two() || align > 65536 {
+            return Err(format!("an alignment of {align} is no power of two up to 65536"));
+        }
+        let section = self.current.map(|index| &self.source.sections[index].content);
+        let Some(Content::Data { bytes, .. }) = section else { return Ok(()) };
+        self.bytes(&vec![0; bytes.len().next_multiple_of(align) - bytes.len()])
     }
 
     fn bytes(&mut self, new: &[u8]) -> Result<(), String> {
@@ -220,6 +334,41 @@ impl<'a> Parser<'a> {
         bytes.extend_from_slice(new);
         Ok(())
     }
+}
+
+/// Remarks for linkers and debuggers.
+const REMARKS: [&str; 14] = [
+    ".file",
+    ".ident",
+    ".hidden",
+    ".protected",
+    ".internal",
+    ".extern",
+    ".addrsig",
+    ".addrsig_sym",
+    ".loc",
+    ".cfi_startproc",
+    ".cfi_endproc",
+    ".cfi_sections",
+    ".cfi_def_cfa",
+    ".cfi_offset",
+];
+
+/// `NAME`, `NAME+8`, `NAME-8`: a name, and what is added to its address.
+fn address(text: &str) -> Option<(&str, i64)> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '$');
+    let end = text.find(|c: char| !is_name(c)).unwrap_or(text.len());
+    let (name, rest) = text.split_at(end);
+    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let rest = rest.trim();
+    let addend = match rest.strip_prefix('+') {
+        _ if rest.is_empty() => 0,
+        Some(digits) => words::number(digits.trim())?,
+        None => -words::number(rest.strip_prefix('-')?.trim())?,
+    };
+    Some((name, i64::try_from(addend).ok()?))
 }
 
 /// The directive that a line starts with; `.LBB0_1:` is a label.
@@ -304,9 +453,25 @@ mod tests {
         let Content::Code(lines) = &xdp.content else { panic!("{xdp:?}") };
         let numbers: Vec<usize> = lines.iter().map(|line| line.0).collect();
         assert_eq!(numbers, [3, 4, 5, 6]);
-        let Content::Data { bytes, labels } = &rodata.content else { panic!("{rodata:?}") };
+        let Content::Data { bytes, labels, .. } = &rodata.content else { panic!("{rodata:?}") };
         assert_eq!((&bytes[..], &labels[..]), (&[7, 0, 0, 0][..], &[("value".into(), 0)][..]));
         assert!(matches!(&text.content, Content::Code(lines) if lines.len() == 1));
+    }
+
+    #[test]
+    fn data_may_hold_addresses_and_common_names() {
+        let text = ".data\n.byte 1\n.p2align 3\nv: .quad other+8\n.local c\n.comm c,4,4\n\
+                    .comm g,8,8\n.long 5\n.section .debug_info,\"\",@progbits\n.uleb128 7\nx y z\n\
+                    .data\n.byte 2\n";
+        let source = parse(text).unwrap();
+        let [data, bss] = &source.sections[..] else { panic!("{source:?}") };
+        let Content::Data { bytes, labels, references } = &data.content else { panic!() };
+        assert_eq!(bytes[..], [1, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 2]);
+        assert_eq!(labels[..], [("v".into(), 8)]);
+        assert_eq!(references[..], [Address { at: 8, name: "other".into(), bits: 64 }]);
+        let Content::Data { bytes, labels, .. } = &bss.content else { panic!() };
+        assert_eq!((bytes.len(), &labels[..]), (16, &[("c".into(), 0), ("g".into(), 8)][..]));
+        assert!(source.globals.contains("g") && !source.globals.contains("c"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! `skep btf dump`: the types of an object, of a kernel or of raw BTF, as C, line by
-//! line, or as JSON. Counterpart: `bpftool btf dump file`.
+//! `skep btf dump`: the types of an object, of a kernel, of a pack or of raw BTF, as C, line
+//! by line, or as JSON. Counterpart: `bpftool btf dump file`. `skep btf pack`: a kernel's
+//! types in a small file, which `--btf` takes wherever it takes types.
 
 mod json;
 
@@ -9,11 +10,12 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use object::{Object as _, ObjectSection as _};
-use skep::btf::{Btf, c, dump};
+use skep::btf::{Btf, c, dump, pack};
 
 use crate::Outcome;
 use crate::failure::{Failure, Status};
 use crate::files::{self, in_file};
+use crate::output;
 use crate::terminal::Guard;
 
 /// Print types
@@ -26,6 +28,21 @@ pub struct Args {
 #[derive(Subcommand)]
 enum Command {
     Dump(DumpArgs),
+    Pack(PackArgs),
+}
+
+/// Pack a kernel's types into a small file, for machines that have none
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  skep btf pack -o vmlinux.btfpack                      of this machine's kernel
+  skep verify prog.bpf.o --btf vmlinux.btfpack          on another one")]
+struct PackArgs {
+    /// An ELF file with a section .BTF, or raw BTF; - is the standard input
+    #[arg(default_value = "/sys/kernel/btf/vmlinux")]
+    file: PathBuf,
+    /// The pack; - is the standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
 }
 
 /// Print all types of a file
@@ -57,7 +74,15 @@ enum Format {
 
 /// `skep btf`.
 pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
-    let Command::Dump(args) = args.command;
+    let args = match args.command {
+        Command::Dump(args) => args,
+        Command::Pack(args) => {
+            let btf = open(&args.file, None)?;
+            let bytes = pack::pack(&btf).map_err(|error| in_file(&args.file, error))?;
+            output::write(&args.output, &[&args.file], &bytes)?;
+            return Ok(Status::Done);
+        }
+    };
     let btf = open(&args.file, args.base.as_deref())?;
     match io::stdout().is_terminal() {
         true => write(&btf, &args, &mut Guard::new(out))?,
@@ -141,13 +166,16 @@ fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
             section.data().map_err(|error| in_file(file, format!("section .BTF: {error}")))?;
         return Ok(data.to_vec());
     }
+    if bytes.starts_with(pack::MAGIC) {
+        return pack::unpack(&bytes).map_err(|error| in_file(file, error));
+    }
     match bytes.get(..2) {
         Some([0x9f, 0xeb] | [0xeb, 0x9f]) => Ok(bytes),
-        _ if bytes.is_empty() => Err(in_file(file, "is empty, expected ELF or BTF")),
+        _ if bytes.is_empty() => Err(in_file(file, "is empty, expected ELF, BTF or a pack of it")),
         _ if files::is_text(&bytes) => {
             let failure = in_file(file, "is a text file, expected ELF or BTF");
             Err(failure.hint("compile it first: clang -O2 -g --target=bpf -c PROG.c -o PROG.bpf.o"))
         }
-        _ => Err(in_file(file, "is neither ELF nor BTF")),
+        _ => Err(in_file(file, "is neither ELF nor BTF nor a pack of it")),
     }
 }

@@ -14,7 +14,7 @@ pub fn machine() -> Vec<Check> {
     let mut checks = vec![Check::new(
         "embedded kernel",
         State::Ok,
-        format!("interpreter, {} vCPUs, no permission needed", possible_cpus()),
+        format!("{}, {} vCPUs, no permission needed", engines(), possible_cpus()),
     )];
     checks.push(match Host::default().release() {
         Some(release) => Check::new("linux", State::Info, release),
@@ -41,12 +41,38 @@ pub fn machine() -> Vec<Check> {
         None => Check::new("bpf file system", State::Missing, "not mounted: nothing can be pinned")
             .advice("mount -t bpf bpf /sys/fs/bpf"),
     });
-    checks.push(match mounted("tracefs") {
-        Some(path) => Check::new("tracefs", State::Ok, path),
-        None => Check::new("tracefs", State::Missing, "not mounted: bpf_printk cannot be read")
-            .advice("mount -t tracefs tracefs /sys/kernel/tracing"),
-    });
+    checks.push(tracefs(mounted("tracefs")));
     checks
+}
+
+/// The engines of the embedded kernel: whether its compiler makes code for this machine.
+fn engines() -> String {
+    let arch = std::env::consts::ARCH;
+    let insns = skep::isa::assemble("r0 = 0\nexit").unwrap_or_default();
+    match skep::vm::jit::compile(&insns, skep::vm::jit::Passes::ALL) {
+        Ok(_) => format!("compiler for {arch} and interpreter"),
+        Err(_) => format!("interpreter, no compiler for {arch}"),
+    }
+}
+
+/// The file system by which `bpf_printk` is read.
+fn tracefs(mounted: Option<String>) -> Check {
+    const NAME: &str = "tracefs";
+    #[cfg(target_os = "linux")]
+    let listens = crate::run::trace::Trace::new().map(drop);
+    #[cfg(not(target_os = "linux"))]
+    let listens = Err(std::io::Error::from(std::io::ErrorKind::Unsupported));
+    match (mounted, listens) {
+        (Some(path), Ok(())) => Check::new(NAME, State::Ok, path),
+        (None, Ok(())) => {
+            Check::new(NAME, State::Ok, "not mounted; skep run mounts one for itself")
+        }
+        (_, Err(error)) => {
+            let what = format!("bpf_printk of --kernel linux cannot be read: {error}");
+            Check::new(NAME, State::Missing, what)
+                .advice("run as root (CAP_SYS_ADMIN), with a kernel that has CONFIG_BPF_EVENTS=y")
+        }
+    }
 }
 
 fn jit() -> String {

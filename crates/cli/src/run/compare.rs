@@ -1,5 +1,7 @@
 //! Where two kernels differ: verdicts, packets, records, and at last maps.
 
+use std::sync::PoisonError;
+
 use skep::abi::MapType;
 use skep::load::clock;
 
@@ -19,6 +21,8 @@ pub struct Differences {
     pub packets: u64,
     /// Ring buffers' records that differ.
     pub records: u64,
+    /// Printed lines that differ.
+    pub printed: u64,
     /// Maps that differ.
     pub maps: u64,
     /// The first of them.
@@ -32,7 +36,7 @@ pub struct Differences {
 impl Differences {
     /// All of them.
     pub fn count(&self) -> u64 {
-        self.packets + self.records + self.maps
+        self.packets + self.records + self.printed + self.maps
     }
 
     fn describe(&mut self, what: impl FnOnce() -> String) {
@@ -66,6 +70,7 @@ pub fn packet(sides: &mut [Side], verdicts: &[u32], number: u64, differences: &m
             )
         });
     }
+    printed(one, other, number, differences);
     for (left, right) in one.rings.iter_mut().zip(&mut other.rings) {
         loop {
             let (record, counterpart) = (left.fresh.pop_front(), right.fresh.pop_front());
@@ -84,6 +89,36 @@ pub fn packet(sides: &mut [Side], verdicts: &[u32], number: u64, differences: &m
                         format!("packet {number}: record in {name}: {left}, and {right}")
                     });
                 }
+            }
+        }
+    }
+}
+
+/// Compares what the sides printed, where that is known of both.
+fn printed(one: &Side, other: &Side, number: u64, differences: &mut Differences) {
+    let fresh = |side: &Side| {
+        let mut printed = side.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut printed.fresh)
+    };
+    let (mut mine, mut theirs) = (fresh(one), fresh(other));
+    if !one.is_heard() || !other.is_heard() {
+        return;
+    }
+    loop {
+        match (mine.pop_front(), theirs.pop_front()) {
+            (None, None) => break,
+            (line, counterpart) if line == counterpart => {}
+            (line, counterpart) => {
+                differences.printed += 1;
+                let shown = |line: Option<String>| match line {
+                    Some(line) => format!("{line:?}"),
+                    None => "nothing".into(),
+                };
+                differences.describe(|| {
+                    let (left, right) = (shown(line), shown(counterpart));
+                    let (one, other) = (one.name(), other.name());
+                    format!("packet {number}: printed: {one} {left}, {other} {right}")
+                });
             }
         }
     }

@@ -211,11 +211,42 @@ fn bytes(map: &Map, is_key: bool, fill: &Fill) -> Result<Vec<u8>, Failure> {
         true => ("key", &fill.key, map.key_type(), def.key_size),
         false => ("value", &fill.value, map.value_type(), def.value_size),
     };
+    if is_key && def.kind() == Some(MapType::LpmTrie) {
+        if let Some(bytes) = prefix(text, size as usize) {
+            return Ok(bytes);
+        }
+        let form = "an address and the bits that count: 10.0.0.0/8, or \"2001:db8::/32\" in quotes";
+        let typed = ty.map(|(btf, id)| value::encode(btf, id, text));
+        let bytes = typed.unwrap_or_else(|| Ok(untyped(text, size as usize).unwrap_or_default()));
+        return bytes.ok().filter(|bytes| bytes.len() == size as usize).ok_or_else(|| {
+            fill.failure(format!("key {text:?} is no prefix")).hint(format!("the form is {form}"))
+        });
+    }
     let encoded = match ty {
         Some((btf, id)) => value::encode(btf, id, text).map_err(|error| error.to_string()),
         None => untyped(text, size as usize),
     };
     encoded.map_err(|reason| fill.failure(format!("{what}: {reason}")))
+}
+
+/// The key of a trie of `size` bytes that stands for `10.0.0.0/8`: the number of bits,
+/// and the address in network order.
+fn prefix(text: &str, size: usize) -> Option<Vec<u8>> {
+    use std::net::IpAddr;
+
+    let text = text.trim_matches('"');
+    let (address, bits) = text.split_once('/')?;
+    let (address, bits): (IpAddr, u32) = (address.trim().parse().ok()?, bits.trim().parse().ok()?);
+    let (mut bytes, bits) = match (address, size.checked_sub(4)?, bits) {
+        (IpAddr::V4(address), 4, 0..=32) => (address.octets().to_vec(), bits),
+        (IpAddr::V4(address), 16, 0..=32) => {
+            (address.to_ipv6_mapped().octets().to_vec(), bits + 96)
+        }
+        (IpAddr::V6(address), 16, 0..=128) => (address.octets().to_vec(), bits),
+        _ => return None,
+    };
+    bytes.splice(0..0, bits.to_ne_bytes());
+    Some(bytes)
 }
 
 /// Bytes without a type.
@@ -252,6 +283,20 @@ mod tests {
         assert_eq!(parts(&fills[0]), ("a".into(), "1".into(), "2".into()));
         assert_eq!(parts(&fills[1]), ("b".into(), "{ x: 1 }".into(), "{ y: \"=:\" }".into()));
         assert!(read(&["a:1".to_owned()], None).is_err());
+    }
+
+    #[test]
+    fn prefixes_are_keys_of_tries() {
+        let key = |bits: u32, address: &[u8]| Some([&bits.to_ne_bytes()[..], address].concat());
+        assert_eq!(prefix("10.0.0.0/8", 8), key(8, &[10, 0, 0, 0]));
+        let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 0];
+        assert_eq!(prefix("10.0.0.0/8", 20), key(104, &mapped));
+        let v6 = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(prefix("\"2001:db8::/32\"", 20), key(32, &v6));
+        for (text, size) in [("10.0.0.0/33", 8), ("10.0.0.0", 8), ("2001:db8::/32", 8), ("x/8", 8)]
+        {
+            assert_eq!(prefix(text, size), None, "{text}");
+        }
     }
 
     #[test]

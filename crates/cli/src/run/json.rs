@@ -4,8 +4,7 @@ use std::io::{self, Write};
 use std::sync::PoisonError;
 
 use serde_json::{Value as Json, json};
-use skep::btf::value::Value;
-use skep::load::{Map, clock};
+use skep::load::{Map, clock, to_json};
 
 use super::contents::{self, Shown};
 use super::report::{Run, per_packet};
@@ -26,10 +25,14 @@ pub fn write(run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
         "runs": sides,
         "notes": run.notes,
     });
+    if let Some(signal) = run.stopped {
+        json["stopped"] = signal.into();
+    }
     if let Some(differences) = run.differences {
         json["differences"] = json!({
             "packets": differences.packets,
             "records": differences.records,
+            "printed": differences.printed,
             "maps": differences.maps,
             "described": differences.described,
             "notes": differences.notes,
@@ -54,12 +57,11 @@ fn side(side: &Side) -> Json {
         })
         .collect();
     let printed = side.printed.lock().unwrap_or_else(PoisonError::into_inner);
-    let types = side.skep().types();
     let rings: Vec<Json> = side
         .rings
         .iter()
         .map(|ring| {
-            let records = ring.records.iter().map(|record| shown(&ring.show(types, record)));
+            let records = ring.records.iter().map(|record| shown(&ring.show(record)));
             let records: Vec<Json> = records.collect();
             json!({"map": ring.name(), "count": ring.count, "records": records})
         })
@@ -71,6 +73,8 @@ fn side(side: &Side) -> Json {
         "packets": tally.packets,
         "bytes": tally.bytes,
         "not_run": tally.outside,
+        "cut": tally.cut,
+        "compile_ns": (side.name() == "embedded").then(|| tally.compiling.as_nanos() as u64),
         "ns_per_packet": per_packet(tally),
         "verdicts": verdicts,
         "printed": {"count": printed.count, "lines": printed.lines},
@@ -105,7 +109,7 @@ fn map(map: &Map) -> Json {
                         [one] if !map.is_per_cpu() => element["value"] = shown(one),
                         values => {
                             element["sum"] =
-                                contents::sum(values).as_ref().map_or(Json::Null, value);
+                                contents::sum(values).as_ref().map_or(Json::Null, to_json);
                             element["cpus"] = values.iter().map(shown).collect();
                         }
                     }
@@ -120,35 +124,7 @@ fn map(map: &Map) -> Json {
 
 fn shown(shown: &Shown) -> Json {
     match shown {
-        Shown::Value(of) => value(of),
+        Shown::Value(of) => to_json(of),
         Shown::Bytes(bytes) => format!("hex:{}", hex::plain(bytes)).into(),
-    }
-}
-
-/// Numbers as numbers, up to 64 bits; what has a text of its own as that.
-fn value(of: &Value) -> Json {
-    match of {
-        Value::Bool(value) => json!(value),
-        Value::Unsigned(number) => match u64::try_from(*number) {
-            Ok(number) => json!(number),
-            Err(_) => json!(number.to_string()),
-        },
-        Value::Signed(number) => match i64::try_from(*number) {
-            Ok(number) => json!(number),
-            Err(_) => json!(number.to_string()),
-        },
-        Value::Float(number) => json!(number),
-        Value::Pointer(address) => json!(format!("{address:#x}")),
-        Value::Enum { name: Some(name), .. } => json!(name),
-        Value::Enum { name: None, value } => match i64::try_from(*value) {
-            Ok(number) => json!(number),
-            Err(_) => json!(value.to_string()),
-        },
-        Value::Text(text) => json!(text),
-        Value::Array(elements) => elements.iter().map(value).collect(),
-        Value::Struct(members) => {
-            Json::Object(members.iter().map(|(name, of)| (name.clone(), value(of))).collect())
-        }
-        Value::Address(_) | Value::Mac(_) | Value::Bytes(_) => json!(of.to_string()),
     }
 }

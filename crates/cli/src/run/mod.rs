@@ -20,6 +20,8 @@ mod report;
 mod select;
 pub mod side;
 mod stream;
+#[cfg(target_os = "linux")]
+pub mod trace;
 mod verdict;
 
 use std::io::Write;
@@ -31,6 +33,7 @@ use skep::sys::Kernel;
 use skep::vm::{DEFAULT_BUDGET, Vm};
 
 use crate::failure::{Failure, Status};
+use crate::signal::{self, Stop};
 use crate::{Outcome, btf, kernels, objects};
 use side::Side;
 
@@ -63,7 +66,8 @@ pub struct Args {
     /// Take only the first N packets
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// Write the packets as the program left them, each with its verdict, to a pcapng file
+    /// Write the packets as the program left them, each with its verdict, to a pcapng file;
+    /// with - to the standard output, and the report to the standard error
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// What clock the program reads: the packet's time stamp, or the machine's
@@ -173,6 +177,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     for side in &sides {
         fill::maps(side.skep(), &fills)?;
     }
+    let stop = Stop::on_signals();
     let options = stream::Options {
         pcap,
         object: file,
@@ -181,13 +186,20 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         limit: args.limit,
         clock: args.clock,
         seed: args.seed,
+        stop: &stop,
     };
     let mut differences = compare::Differences::default();
     stream::run(&options, &mut sides, &mut differences)?;
     compare::maps(&sides, &mut differences)?;
     notes.extend(sides.iter().filter_map(Side::not_compiled));
+    notes.extend(sides.iter().filter_map(Side::not_heard));
+    let stopped = stop.signal();
+    if let Some(signal) = stopped {
+        notes.push(format!("stopped by {} before the end of the capture", signal.name()));
+    }
 
     let run = report::Run {
+        stopped: stopped.map(signal::Signal::name),
         capture: pcap,
         object: file,
         sides: &sides,
@@ -195,9 +207,16 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         notes: &notes,
         show: args.show,
     };
+    // Where the packets go to the standard output, the report makes way.
+    let takes_stdout = args.out.as_deref().is_some_and(|path| path.as_os_str() == "-");
+    let mut stderr = std::io::stderr();
+    let out = if takes_stdout { &mut stderr } else { out };
     match args.json {
         true => json::write(&run, out)?,
         false => report::write(&run, out)?,
+    }
+    if let Some(signal) = stopped {
+        return Ok(Status::Stopped(signal));
     }
     Ok(if differences.count() > 0 { Status::Refused } else { Status::Done })
 }

@@ -2,9 +2,8 @@
 //! A bounded number is kept, all are counted.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use skep::btf::{Btf, Kind, Type, value};
+use skep::btf::value;
 use skep::load::{Map, RingBuffer};
 
 use super::contents::Shown;
@@ -19,6 +18,10 @@ pub struct Printed {
     pub lines: Vec<String>,
     /// All of them.
     pub count: u64,
+    /// Whether lines are kept for a comparison.
+    pub compares: bool,
+    /// Lines that were not yet compared with the other side's.
+    pub fresh: VecDeque<String>,
 }
 
 impl Printed {
@@ -26,6 +29,9 @@ impl Printed {
     pub fn add(&mut self, text: &str) {
         for line in text.trim_end_matches('\n').split('\n') {
             self.count += 1;
+            if self.compares {
+                self.fresh.push_back(line.to_owned());
+            }
             if self.lines.len() < KEPT {
                 self.lines.push(line.to_owned());
             }
@@ -69,34 +75,9 @@ impl Ring {
     }
 
     /// A record by its type where that is known, else in hex.
-    pub fn show(&self, types: Option<&Arc<Btf>>, record: &[u8]) -> Shown {
-        let typed = self.map.value_type().map(|(btf, id)| (btf.as_ref(), id));
-        let typed = typed.or_else(|| {
-            let btf = types?.as_ref();
-            Some((btf, record_type(btf, record.len())?))
-        });
+    pub fn show(&self, record: &[u8]) -> Shown {
+        let typed = self.map.record_type(record.len());
         let decoded = typed.and_then(|(btf, id)| value::decode(btf, id, record).ok());
         decoded.map_or_else(|| Shown::Bytes(record.to_vec()), Shown::Value)
-    }
-}
-
-/// The type of a record of this length: the one structure of that size which a variable
-/// of the object points to. (A ring buffer's definition cannot say it, and types that
-/// nothing refers to are not in the object, so programs declare
-/// `const struct event *unused __attribute__((unused));`.)
-fn record_type(btf: &Btf, len: usize) -> Option<u32> {
-    let pointee = |(_, ty): (u32, Type<'_>)| {
-        let Type::Var { target, .. } = ty else { return None };
-        let Ok(Type::Ptr { target }) = btf.resolved(target) else { return None };
-        let id = btf.resolve_modifiers(target).ok()?;
-        let is_record = btf.type_by_id(id).ok()?.kind() == Kind::Struct;
-        (is_record && btf.size_of(id) == Ok(len as u64)).then_some(id)
-    };
-    let mut found: Vec<u32> = btf.types().filter_map(pointee).collect();
-    found.sort_unstable();
-    found.dedup();
-    match found[..] {
-        [one] => Some(one),
-        _ => None,
     }
 }

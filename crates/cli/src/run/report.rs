@@ -22,6 +22,8 @@ pub struct Run<'a> {
     /// Where there were two sides.
     pub differences: Option<&'a Differences>,
     pub notes: &'a [String],
+    /// The signal that ended it early.
+    pub stopped: Option<&'static str>,
     /// Elements, records and lines to show of each.
     pub show: usize,
 }
@@ -32,7 +34,7 @@ pub fn write(run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
     for side in run.sides {
         let title = format!("{} ({})", side.program().name(), side.prog_type());
         let kernel = side.name();
-        let capture = run.capture.display().to_string();
+        let capture = crate::files::shown(run.capture);
         writeln!(
             out,
             "{} in the {kernel} kernel, on {}",
@@ -86,7 +88,11 @@ fn verdicts(side: &Side, compared: bool, out: &mut dyn Write) -> io::Result<()> 
     ]);
     table.write(out, "  ")?;
     if let Some(each) = per_packet(tally) {
-        writeln!(out, "\n  {each:.0} ns for a packet")?;
+        let compiling = match tally.compiling.as_micros() {
+            0 => String::new(),
+            micros => format!(", after {:.1} ms to compile the program", micros as f64 / 1000.0),
+        };
+        writeln!(out, "\n  {each:.0} ns for a packet{compiling}")?;
     }
     if tally.outside > 0 {
         let why = match side.name() {
@@ -94,6 +100,10 @@ fn verdicts(side: &Side, compared: bool, out: &mut dyn Write) -> io::Result<()> 
             _ => "outside of BPF_PROG_TEST_RUN's limits",
         };
         writeln!(out, "  {} packets not run: {why}", tally.outside)?;
+    }
+    if tally.cut > 0 {
+        let cut = lines(tally.cut, "packet");
+        writeln!(out, "  {cut} cut short by the recording: the program saw what it kept")?;
     }
     Ok(())
 }
@@ -118,8 +128,10 @@ fn differ(run: &Run<'_>, differences: &Differences, out: &mut dyn Write) -> io::
             paint.green(&format!("{names} agree on every packet, record and map"))
         )?;
     } else {
-        let Differences { packets, records, maps, .. } = differences;
-        let title = format!("{names} differ: {packets} packets, {records} records, {maps} maps");
+        let Differences { packets, records, printed, maps, .. } = differences;
+        let title = format!(
+            "{names} differ: {packets} packets, {records} records, {printed} lines, {maps} maps"
+        );
         writeln!(out, "{}", paint.red(&title))?;
         for line in &differences.described {
             writeln!(out, "  {}", clean(line))?;
@@ -152,7 +164,7 @@ fn records(side: &Side, show: usize, out: &mut dyn Write) -> io::Result<()> {
     for ring in &side.rings {
         title(out, ring.name(), &format!("ringbuf, {}", lines(ring.count, "record")))?;
         for record in ring.records.iter().take(show) {
-            writeln!(out, "  {}", ring.show(side.skep().types(), record))?;
+            writeln!(out, "  {}", ring.show(record))?;
         }
         more(out, ring.count, show)?;
         writeln!(out)?;

@@ -16,6 +16,8 @@ use skep::vm::Vm;
 use skep::vm::hooks::{PacketError, PacketHook};
 
 use super::records::{Printed, Ring};
+#[cfg(target_os = "linux")]
+use super::trace::{self, Trace};
 use super::{engine, verdict};
 use crate::doctor::missing_capabilities;
 use crate::failure::Failure;
@@ -28,8 +30,13 @@ pub struct Side {
     prog_type: ProgType,
     /// Ring buffers that are read.
     pub rings: Vec<Ring>,
-    /// What programs printed; nothing of Linux's.
+    /// What programs printed.
     pub printed: Arc<Mutex<Printed>>,
+    /// Where Linux's programs print to, for those that do.
+    #[cfg(target_os = "linux")]
+    trace: Option<Trace>,
+    /// Why it is not known what they print.
+    unheard: Option<String>,
     /// What came of the packets.
     pub tally: Tally,
 }
@@ -43,6 +50,10 @@ pub struct Tally {
     pub bytes: u64,
     /// Packets that the kernel does not take.
     pub outside: u64,
+    /// Packets with a verdict of which only the start was recorded.
+    pub cut: u64,
+    /// Time that the compiler of the embedded kernel took, before the first packet.
+    pub compiling: Duration,
     /// Time that the program ran.
     pub time: Duration,
     /// Packets and bytes by verdict.
@@ -94,14 +105,19 @@ impl Side {
         let kernel: Arc<dyn Kernel> = vm.clone();
         let skep = load(&kernel, linked, target, options)?;
         let program = named(&skep, name)?;
+        // This compiles it. (What it goes on to by tail calls is compiled when it gets there.)
+        let started = Instant::now();
         let hook = PacketHook::new(&vm, program.fd().raw())
             .map_err(|error| Failure::unusable(format!("program {name:?}: {error}")))?;
+        let compiling = started.elapsed();
         let printed = Arc::new(Mutex::new(Printed::default()));
         let lines = printed.clone();
         vm.environment().set_printer(move |text| {
             lines.lock().unwrap_or_else(PoisonError::into_inner).add(text);
         });
-        Side::new(Engine::Embedded(hook), skep, program, printed)
+        let mut side = Side::new(Engine::Embedded(hook), skep, program, printed)?;
+        side.tally.compiling = compiling;
+        Ok(side)
     }
 
     /// Loads the object into the machine's kernel.
@@ -118,7 +134,59 @@ impl Side {
         let skep = load(&kernel, linked, target, options)?;
         let program = named(&skep, name)?;
         let exchange = Exchange { input: Vec::new(), output: vec![0; OUTPUT], packet: 0..0 };
-        Side::new(Engine::Linux(exchange), skep, program, Arc::default())
+        let mut side = Side::new(Engine::Linux(exchange), skep, program, Arc::default())?;
+        side.listen();
+        Ok(side)
+    }
+
+    /// Opens what programs print to, where one of them prints.
+    #[cfg(target_os = "linux")]
+    fn listen(&mut self) {
+        let prints = |program: &Program| {
+            let mut slots = program.linked().insns.iter();
+            slots.any(|slot| {
+                (slot.code, slot.src) == (0x85, 0) && trace::HELPERS.contains(&slot.imm)
+            })
+        };
+        if !self.skep.programs().iter().any(prints) {
+            return;
+        }
+        match Trace::new() {
+            Ok(trace) => self.trace = Some(trace),
+            Err(error) => {
+                self.unheard =
+                    Some(format!("what the program prints in Linux is not shown: {error}"));
+            }
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn listen(&mut self) {}
+
+    /// A note on what programs printed and nobody saw.
+    pub fn not_heard(&self) -> Option<String> {
+        #[cfg(target_os = "linux")]
+        if let Some(lost @ 1..) = self.trace.as_ref().map(|trace| trace.lost) {
+            return Some(format!("{lost} lines that the program printed in Linux were lost"));
+        }
+        self.unheard.clone()
+    }
+
+    /// Whether it is known what programs print.
+    pub fn is_heard(&self) -> bool {
+        self.unheard.is_none()
+    }
+
+    /// Takes what programs wrote into ring buffers and printed; keeps it for a comparison,
+    /// too, if there is one.
+    pub fn drain(&mut self, compares: bool) {
+        self.rings.iter_mut().for_each(|ring| ring.drain(compares));
+        let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        printed.compares = compares;
+        #[cfg(target_os = "linux")]
+        if let Some(trace) = &mut self.trace {
+            trace.drain(&mut printed);
+        }
     }
 
     fn new(
@@ -135,7 +203,18 @@ impl Side {
             }
         }
         let prog_type = program.def().prog_type.unwrap_or(ProgType::Unspec);
-        Ok(Side { engine, skep, program, prog_type, rings, printed, tally: Tally::default() })
+        Ok(Side {
+            engine,
+            skep,
+            program,
+            prog_type,
+            rings,
+            printed,
+            #[cfg(target_os = "linux")]
+            trace: None,
+            unheard: None,
+            tally: Tally::default(),
+        })
     }
 
     /// `embedded`, `linux`.
@@ -341,7 +420,11 @@ fn refusal(error: &LoadError, kernel: &str) -> Failure {
         _ if error.is_unusable_input() => Failure::unusable(error),
         _ => Failure::refused(error),
     };
+    let is_embedded = kernel == "embedded";
     let failure = match error.hint() {
+        Some(_) if is_embedded && is_too_large(error) => failure.hint(
+            "a map may have a quarter of the machine's memory here; --memory-limit SIZE allows more",
+        ),
         Some(hint) => failure.hint(hint),
         None => failure,
     };
@@ -359,6 +442,11 @@ fn refusal(error: &LoadError, kernel: &str) -> Failure {
         }
         _ => failure,
     }
+}
+
+/// Whether a map is larger than the kernel allows.
+fn is_too_large(error: &LoadError) -> bool {
+    matches!(error.kind(), LoadErrorKind::Map { errno: Errno::ENOMEM | Errno::E2BIG, .. })
 }
 
 /// The end of a verifier's log, where the reason stands.

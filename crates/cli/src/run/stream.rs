@@ -1,19 +1,21 @@
 //! Every frame of a capture through each side, in order, with a progress bar where it
 //! takes a while.
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter, IsTerminal};
+use std::io::{BufReader, IsTerminal};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use skep::load::ReadError;
 use skep::load::capture::{Packet, Reader, Writer};
 
 use super::compare::{self, Differences};
 use super::side::{Ran, Side};
 use super::{Clock, verdict};
 use crate::failure::Failure;
-use crate::files::{self, in_file};
+use crate::files::{in_file, shown};
+use crate::output::{Output, written};
+use crate::signal::{Input, Stop};
 
 /// What to read, how often, and where to write.
 pub struct Options<'a> {
@@ -24,6 +26,8 @@ pub struct Options<'a> {
     pub limit: Option<u64>,
     pub clock: Clock,
     pub seed: Option<u64>,
+    /// When to stop before the end.
+    pub stop: &'a Stop,
 }
 
 /// Runs the capture through the sides.
@@ -37,23 +41,38 @@ pub fn run(
     differences: &mut Differences,
 ) -> Result<(), Failure> {
     // The capture is opened before its output is made, so that a wrong name makes none.
-    let mut reader = open(options.pcap)?;
+    let Some(mut reader) = open(options)? else { return Ok(()) };
     let mut writer = match options.out {
-        Some(out) => Some(Output::create(out, options)?),
+        Some(out) => Some((Written::create(out, options)?, out)),
         None => None,
     };
+    let compares = sides.len() > 1;
+    sides.iter_mut().for_each(|side| side.drain(compares));
     let mut progress = Progress::new(options);
     let mut random = Random(options.seed.unwrap_or(1) | 1);
     // Where a pass starts on the clock: each goes on where the one before ended.
     let mut start = 0;
     for pass in 0..options.repeat {
+        if options.stop.signal().is_some() {
+            break;
+        }
         if pass > 0 {
-            reader = open(options.pcap)?;
+            let Some(again) = open(options)? else { break };
+            reader = again;
         }
         let mut times: Option<(u64, u64)> = None;
         let mut number = 0;
         while options.limit.is_none_or(|limit| number < limit) {
-            let Some(packet) = reader.next_packet()? else { break };
+            if options.stop.signal().is_some() {
+                break;
+            }
+            let packet = match reader.next_packet() {
+                Ok(packet) => packet,
+                // Whoever waits for a packet that does not come is told so by an error.
+                Err(_) if options.stop.signal().is_some() => None,
+                Err(error) => return Err(error.into()),
+            };
+            let Some(packet) = packet else { break };
             number += 1;
             let (first, last) = times.unwrap_or((packet.time, packet.time));
             times = Some((first, last.max(packet.time)));
@@ -65,7 +84,7 @@ pub fn run(
             }
             one(&packet, number, sides, differences)
                 .map_err(|failure| failure.context(&format!("packet {number}")))?;
-            if let (Some(writer), 0) = (&mut writer, pass) {
+            if let (Some((writer, _)), 0) = (&mut writer, pass) {
                 writer.packet(&packet, &sides[0], differences)?;
             }
             progress.tick(pass, reader.offset());
@@ -73,13 +92,25 @@ pub fn run(
         start += times.map_or(0, |(first, last)| last - first + 1);
     }
     match writer {
-        Some(writer) => writer.finish(),
+        Some((writer, path)) => writer.finish(path),
         None => Ok(()),
     }
 }
 
-fn open(path: &Path) -> Result<Reader<BufReader<File>>, Failure> {
-    Ok(Reader::open(path)?.ethernet_only())
+/// Opens the capture; `None` where a signal came before its header did.
+fn open(options: &Options<'_>) -> Result<Option<Reader<BufReader<Input>>>, Failure> {
+    let (path, name) = (options.pcap, shown(options.pcap));
+    let input = Input::open(path, options.stop)
+        .map_err(|error| in_file(path, format!("cannot be read: {}", ReadError::from(error))))?;
+    if options.repeat > 1 && !input.is_repeatable() {
+        let failure = in_file(path, "can be read once only, and --repeat reads it again");
+        return Err(failure.hint("write it to a file first"));
+    }
+    match Reader::named(&name, BufReader::with_capacity(1 << 16, input)) {
+        Ok(reader) => Ok(Some(reader.ethernet_only())),
+        Err(_) if options.stop.signal().is_some() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// One packet through each side.
@@ -106,7 +137,7 @@ fn one(
             true => failure.context(&format!("{name} kernel")),
             false => failure,
         })?;
-        side.rings.iter_mut().for_each(|ring| ring.drain(compares));
+        side.drain(compares);
         match ran {
             Ran::Verdict(retval) => verdicts.insert(0, retval),
             Ran::Outside => {
@@ -114,6 +145,9 @@ fn one(
                 return Ok(());
             }
         }
+    }
+    if (packet.data.len() as u32) < packet.wire_len {
+        sides.iter_mut().for_each(|side| side.tally.cut += 1);
     }
     differences.last = verdicts.first().copied();
     if compares {
@@ -123,16 +157,15 @@ fn one(
 }
 
 /// The packets as the program left them.
-struct Output<'a> {
-    path: &'a Path,
-    writer: Writer<BufWriter<File>>,
+struct Written {
+    writer: Writer<Output>,
 }
 
-impl<'a> Output<'a> {
-    fn create(path: &'a Path, options: &Options<'_>) -> Result<Output<'a>, Failure> {
-        let file = files::create(path, &[options.pcap, options.object])?;
-        let writer = Writer::new(BufWriter::new(file)).map_err(|error| written(path, &error))?;
-        Ok(Output { path, writer })
+impl Written {
+    fn create(path: &Path, options: &Options<'_>) -> Result<Written, Failure> {
+        let output = Output::create(path, &[options.pcap, options.object])?;
+        let writer = Writer::new(output).map_err(|error| written(path, &error))?;
+        Ok(Written { writer })
     }
 
     fn packet(
@@ -153,17 +186,12 @@ impl<'a> Output<'a> {
             }
             None => self.writer.packet(packet, Some("not run"), None),
         };
-        result.map_err(|error| written(self.path, &error))
+        result.map_err(|error| self.writer.get_ref().failure(&error))
     }
 
-    fn finish(self) -> Result<(), Failure> {
-        let path = self.path;
-        self.writer.finish().map(drop).map_err(|error| written(path, &error))
+    fn finish(self, path: &Path) -> Result<(), Failure> {
+        self.writer.finish().map_err(|error| written(path, &error))?.commit()
     }
-}
-
-fn written(path: &Path, error: &std::io::Error) -> Failure {
-    in_file(path, format!("cannot be written: {error}"))
 }
 
 /// Random numbers for programs (xorshift64*).

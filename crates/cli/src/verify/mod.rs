@@ -167,7 +167,7 @@ impl Judged<'_> {
         let verdict = match self.status() {
             Status::Done => "accept",
             Status::Refused => "reject",
-            Status::Unusable => "error",
+            Status::Unusable | Status::Stopped(_) => "error",
         };
         let place = self.explanation.as_ref().and_then(|explanation| explanation.at.as_ref());
         let source = place.and_then(|place| place.source.as_ref());

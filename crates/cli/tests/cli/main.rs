@@ -2,8 +2,11 @@
 
 mod errors;
 mod filter;
+mod first_hour;
 mod harness;
+mod printed;
 mod raw;
 mod run;
+mod signals;
 mod tools;
 mod verify;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::LinkType;
+use crate::error::ReadError;
 
 /// Why a capture cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ struct Located {
 pub enum CaptureErrorKind {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
-    Read(String),
+    Read(#[source] ReadError),
     /// A file of 0 bytes.
     #[error("is empty, expected a pcap or pcapng capture")]
     Empty,
@@ -58,12 +59,8 @@ pub enum CaptureErrorKind {
 }
 
 impl CaptureErrorKind {
-    pub(super) fn io(error: &io::Error) -> CaptureErrorKind {
-        CaptureErrorKind::Read(match error.kind() {
-            io::ErrorKind::NotFound => "no such file".into(),
-            io::ErrorKind::PermissionDenied => "permission denied".into(),
-            _ => error.to_string(),
-        })
+    pub(super) fn io(error: io::Error) -> CaptureErrorKind {
+        CaptureErrorKind::Read(error.into())
     }
 
     /// What a file is that starts with these bytes.
@@ -190,4 +187,8 @@ impl fmt::Display for CaptureError {
     }
 }
 
-impl std::error::Error for CaptureError {}
+impl std::error::Error for CaptureError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.0.kind)
+    }
+}

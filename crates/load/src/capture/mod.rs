@@ -16,7 +16,7 @@ mod writer;
 mod tests;
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 pub use error::{CaptureError, CaptureErrorKind};
@@ -66,9 +66,11 @@ impl Reader<BufReader<File>> {
         let path = path.as_ref();
         let name = path.to_string_lossy();
         let open = || {
-            let file = File::open(path).map_err(|error| Kind::io(&error))?;
+            let file = File::open(path).map_err(|error| Kind::io(error))?;
             match file.metadata() {
-                Ok(metadata) if metadata.is_dir() => Err(Kind::Read("it is a directory".into())),
+                Ok(metadata) if metadata.is_dir() => {
+                    Err(Kind::io(io::ErrorKind::IsADirectory.into()))
+                }
                 _ => Ok(BufReader::with_capacity(1 << 16, file)),
             }
         };
@@ -87,7 +89,10 @@ impl<R: Read> Reader<R> {
     }
 
     /// The same, with a name for messages.
-    fn named(name: &str, input: R) -> Result<Self, CaptureError> {
+    ///
+    /// # Errors
+    /// Why it is no capture that we can read.
+    pub fn named(name: &str, input: R) -> Result<Self, CaptureError> {
         let mut source = Source::new(name, input);
         let format = Format::detect(&mut source)?;
         Ok(Reader { source, format })

@@ -34,6 +34,8 @@ impl Flavour {
 pub(super) struct Header {
     flavour: Flavour,
     link: LinkType,
+    /// Bytes of each packet that count: libpcap cuts what lies beyond.
+    snap_len: u32,
 }
 
 impl Header {
@@ -47,7 +49,12 @@ impl Header {
         }
         // Above the link type stands the length of a frame's check sequence.
         let link = LinkType(flavour.order.u32(&fields, 16) as u16);
-        Ok(Header { flavour, link })
+        let snap_len = match flavour.order.u32(&fields, 12) {
+            // What cannot be a limit is none.
+            0 | 0x8000_0000.. => MAX_PACKET,
+            limit => limit,
+        };
+        Ok(Header { flavour, link, snap_len })
     }
 
     pub fn next_packet<'s, R: Read>(
@@ -63,6 +70,7 @@ impl Header {
         }
         let time = u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * self.flavour.unit;
         source.exact("a packet", captured as usize)?;
-        source.packet(0..captured as usize, time, wire_len, self.link, 0).map(Some)
+        let kept = captured.min(self.snap_len) as usize;
+        source.packet(0..kept, time, wire_len, self.link, 0).map(Some)
     }
 }

@@ -50,9 +50,9 @@ struct Interface {
 /// Units of time in a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Resolution {
-    /// 10 to the power of this.
+    /// 10 to the power of this, at most 19.
     Decimal(u8),
-    /// 2 to the power of this.
+    /// 2 to the power of this, at most 63.
     Binary(u8),
 }
 
@@ -63,12 +63,8 @@ impl Interface {
         let stamp = u128::from(stamp);
         let since = match self.resolution {
             Resolution::Decimal(power @ 0..=9) => stamp * 10u128.pow(9 - u32::from(power)),
-            Resolution::Decimal(power) => {
-                // Beyond 10^38, any stamp is less than a nanosecond.
-                10u128.checked_pow(u32::from(power) - 9).map_or(0, |unit| stamp / unit)
-            }
-            Resolution::Binary(power @ 0..=64) => (stamp * SECOND) >> power,
-            Resolution::Binary(_) => 0,
+            Resolution::Decimal(power) => stamp / 10u128.pow(u32::from(power) - 9),
+            Resolution::Binary(power) => (stamp * SECOND) >> power,
         };
         let offset = i128::from(self.offset) * SECOND as i128;
         let time = i128::try_from(since).unwrap_or(i128::MAX).saturating_add(offset);
@@ -164,8 +160,8 @@ impl Section {
         body: usize,
     ) -> Result<(), CaptureError> {
         let order = self.order;
-        let fields = source.exact("an interface block", body)?;
-        let (link, snap_len) = (order.u16(fields, 0), order.u32(fields, 4));
+        let fields = source.exact("an interface block", body)?.to_vec();
+        let (link, snap_len) = (order.u16(&fields, 0), order.u32(&fields, 4));
         let mut interface = Interface {
             link: LinkType(link),
             snap_len,
@@ -175,9 +171,20 @@ impl Section {
         for (code, value) in options(order, fields.get(8..).unwrap_or_default()) {
             match (code, value) {
                 (option::RESOLUTION, [power, ..]) => {
-                    interface.resolution = match power >> 7 {
-                        0 => Resolution::Decimal(*power),
-                        _ => Resolution::Binary(power & 0x7f),
+                    // The limits are libpcap's: beyond them a second has more units than
+                    // 64 bits count.
+                    interface.resolution = match power {
+                        0..=19 => Resolution::Decimal(*power),
+                        0x80..=0xbf => Resolution::Binary(power & 0x7f),
+                        _ => {
+                            let base = if power >> 7 == 0 { 10 } else { 2 };
+                            let reason = format!(
+                                "an interface's times (if_tsresol) are in units of \
+                                 {base}^-{} s, which is absurd",
+                                power & 0x7f
+                            );
+                            return Err(source.malformed(body, reason));
+                        }
                     };
                 }
                 (option::OFFSET, value) if value.len() >= 8 => {

@@ -40,7 +40,7 @@ impl<R: Read> Source<R> {
         self.piece.clear();
         // `read_to_end` allocates as bytes come, so that a length is no promise.
         let read = self.input.by_ref().take(len as u64).read_to_end(&mut self.piece);
-        let read = read.map_err(|error| self.error(self.offset, Kind::io(&error)))?;
+        let read = read.map_err(|error| self.error(self.offset, Kind::io(error)))?;
         self.offset += read as u64;
         Ok(&self.piece)
     }
@@ -87,7 +87,7 @@ impl<R: Read> Source<R> {
     /// Passes over `len` bytes, which must be there.
     pub fn skip(&mut self, what: &'static str, len: u64) -> Result<(), CaptureError> {
         let passed = io::copy(&mut self.input.by_ref().take(len), &mut io::sink());
-        let passed = passed.map_err(|error| self.error(self.offset, Kind::io(&error)))?;
+        let passed = passed.map_err(|error| self.error(self.offset, Kind::io(error)))?;
         let start = self.offset;
         self.offset += passed;
         if passed < len {

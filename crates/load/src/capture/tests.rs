@@ -162,14 +162,35 @@ fn times_have_any_resolution_and_offset() {
         (0x80 | 10, 0, 1024, 1_000_000_000),
         (6, 100, 1, 100_000_001_000),
         (6, -100, 1, 0),
-        (38, 0, u64::MAX, 0),
-        (0x7f, 0, u64::MAX, 0),
-        (0xff, 0, u64::MAX, 0),
+        (19, 0, u64::MAX, 1_844_674_407),
+        (0x80 | 63, 0, u64::MAX, 1_999_999_999),
         (0, i64::MAX, u64::MAX, u64::MAX),
     ] {
         let interface = Bytes::new(false).section().interface(1, 0, &options(power, offset));
         let packets = read_all(&interface.packet(0, stamp, b"").bytes).unwrap();
         assert_eq!(packets[0].0, expected, "power {power:#x}, offset {offset}, stamp {stamp}");
+    }
+}
+
+#[test]
+fn absurd_units_of_time_are_refused() {
+    for (power, unit) in [(20, "10^-20"), (0x7f, "10^-127"), (0x80 | 64, "2^-64"), (0xff, "2^-127")]
+    {
+        let options = [9, 0, 1, 0, power, 0, 0, 0];
+        let file = Bytes::new(false).section().interface(1, 0, &options).packet(0, 1, b"x");
+        let error = message(&file.bytes);
+        assert!(error.contains(&format!("(if_tsresol) are in units of {unit} s")), "{error}");
+    }
+}
+
+#[test]
+fn a_pcap_files_limit_cuts_packets_as_libpcap_does() {
+    let packets: [(u32, u32, &[u8]); 1] = [(7, 5, b"abcdef")];
+    for (limit, kept) in [(4u32, 4), (6, 6), (0, 6), (u32::MAX, 6)] {
+        let mut file = pcap(false, 0xa1b2_c3d4, &packets);
+        file[16..20].copy_from_slice(&limit.to_le_bytes());
+        let read = read_all(&file).unwrap();
+        assert_eq!((&read[0].1[..], read[0].2), (&b"abcdef"[..kept], 60), "limit {limit}");
     }
 }
 
@@ -321,7 +342,7 @@ fn tcpdump_reads_what_we_write_and_we_read_what_it_writes() {
         eprintln!("skipped: no tcpdump on this machine");
         return;
     };
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), &ours).unwrap();
+    io::Write::write_all(&mut child.stdin.take().unwrap(), &ours).unwrap();
     let theirs = child.wait_with_output().unwrap();
     assert!(theirs.status.success());
     assert_eq!(theirs.stdout[..4], [0x4d, 0x3c, 0xb2, 0xa1], "pcap in nanoseconds");

@@ -78,6 +78,11 @@ impl<W: Write> Writer<W> {
         write_block(&mut self.out, 6, body)
     }
 
+    /// What it writes to.
+    pub fn get_ref(&self) -> &W {
+        &self.out
+    }
+
     /// Ends the file.
     ///
     /// # Errors

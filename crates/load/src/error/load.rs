@@ -20,6 +20,7 @@ pub enum LoadErrorKind {
     #[error("the kernel refuses the object's BTF: {errno}")]
     Btf {
         /// Why.
+        #[source]
         errno: Errno,
     },
     /// A map.
@@ -30,6 +31,7 @@ pub enum LoadErrorKind {
         /// What failed.
         doing: String,
         /// Why.
+        #[source]
         errno: Errno,
     },
     /// A program whose section's name says no type.
@@ -49,13 +51,17 @@ pub enum LoadErrorKind {
         reason: String,
     },
     /// A program.
-    #[error("program {name:?}: the kernel refuses it: {errno}{}", because(.poisoned.as_ref()))]
+    #[error(
+        "program {name:?}: the kernel refuses it: {errno}{}",
+        because(.poisoned.as_ref(), .diagnostic.as_ref(), .log)
+    )]
     Program {
         /// The program's name.
         name: String,
         /// Its type.
         prog_type: ProgType,
         /// Why.
+        #[source]
         errno: Errno,
         /// The verifier's log.
         log: String,
@@ -66,13 +72,33 @@ pub enum LoadErrorKind {
     },
 }
 
-fn because(poisoned: Option<&Poisoned>) -> String {
-    match poisoned {
-        Some(Poisoned { at, what }) => {
-            format!(", for instruction {at} could not be resolved: {what}")
-        }
-        None => String::new(),
+/// The cause: what could not be resolved, or else the verifier's own words.
+fn because(poisoned: Option<&Poisoned>, diagnostic: Option<&Diagnostic>, log: &str) -> String {
+    if let Some(Poisoned { at, what }) = poisoned {
+        return format!(", for instruction {at} could not be resolved: {what}");
     }
+    let said = match diagnostic {
+        Some(Diagnostic { pc: Some(pc), message, .. }) => format!("insn {pc}: {message}"),
+        Some(diagnostic) => diagnostic.message.clone(),
+        None => last_words(log).into(),
+    };
+    match said.lines().next().unwrap_or_default() {
+        "" => String::new(),
+        said => format!(": {said}"),
+    }
+}
+
+/// The line of a verifier's log that says why it refuses: the last one that is neither
+/// statistics nor a state.
+fn last_words(log: &str) -> &str {
+    let is_noise = |line: &&str| {
+        let line = line.trim();
+        line.is_empty()
+            || ["processed ", "verification time", "stack depth", "mark_precise", "from "]
+                .iter()
+                .any(|start| line.starts_with(start))
+    };
+    log.lines().rev().find(|line| !is_noise(line)).unwrap_or_default().trim()
 }
 
 impl LoadError {
@@ -146,7 +172,11 @@ impl fmt::Display for LoadError {
     }
 }
 
-impl std::error::Error for LoadError {}
+impl std::error::Error for LoadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.kind.source()
+    }
+}
 
 /// The capabilities that Linux wants for a type of program.
 fn capabilities(prog_type: ProgType) -> &'static str {

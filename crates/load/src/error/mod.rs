@@ -3,12 +3,16 @@
 //!
 //! Names from a file are quoted and escaped in the messages.
 
+mod access;
 mod load;
 mod object;
+mod read;
 mod relocate;
 
+pub use access::AccessError;
 pub use load::{LoadError, LoadErrorKind};
 pub use object::{ObjectError, ObjectErrorKind};
+pub use read::ReadError;
 pub use relocate::{RelocateError, RelocateErrorKind};
 
 /// Why an object did not get into a kernel, at whichever stage.
@@ -23,6 +27,9 @@ pub enum Error {
     /// The kernel refuses it.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// It is loaded, and not used as it can be.
+    #[error(transparent)]
+    Access(#[from] AccessError),
 }
 
 impl Error {
@@ -32,6 +39,7 @@ impl Error {
             Error::Object(error) => error.hint(),
             Error::Relocate(error) => error.hint(),
             Error::Load(error) => error.hint(),
+            Error::Access(error) => error.hint(),
         }
     }
 }

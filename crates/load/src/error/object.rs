@@ -4,6 +4,8 @@ use std::fmt;
 
 use skep_btf::BtfError;
 
+use super::ReadError;
+
 /// Why a file is no object that we can use: the cause and where it is.
 #[derive(Clone, Debug)]
 pub struct ObjectError(Box<Located>);
@@ -21,7 +23,7 @@ struct Located {
 pub enum ObjectErrorKind {
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
-    Read(String),
+    Read(#[source] ReadError),
     /// The file is larger than any object.
     #[error("has {0} bytes, which is more than any object has")]
     TooLarge(u64),
@@ -67,7 +69,7 @@ pub enum ObjectErrorKind {
     NoBtf(&'static str),
     /// Broken BTF.
     #[error("{0}")]
-    Btf(BtfError),
+    Btf(#[source] BtfError),
     /// A map that cannot be.
     #[error("map {name:?}: {reason}")]
     Map {
@@ -217,7 +219,11 @@ impl fmt::Display for ObjectError {
     }
 }
 
-impl std::error::Error for ObjectError {}
+impl std::error::Error for ObjectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.kind.source()
+    }
+}
 
 fn machine_name(machine: u16) -> String {
     match machine {

@@ -140,4 +140,8 @@ impl fmt::Display for RelocateError {
     }
 }
 
-impl std::error::Error for RelocateError {}
+impl std::error::Error for RelocateError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.kind.source()
+    }
+}

@@ -4,7 +4,11 @@
 //! the elements of program arrays. What was made is closed again when a later step
 //! fails. Counterpart: `bpf_object_load`.
 
+#[cfg(feature = "serde")]
+mod by_btf;
 mod create;
+mod element;
+mod globals;
 mod map;
 mod program;
 mod ring;
@@ -16,11 +20,15 @@ use skep_abi::Errno;
 use skep_btf::Btf;
 use skep_sys::{BtfLoad, Command, Fd, Kernel};
 
-pub use map::{Entries, Keys, Map};
-pub use program::Program;
-pub use ring::RingBuffer;
+#[cfg(feature = "serde")]
+pub use by_btf::{ByBtf, to_json};
+pub use element::{Element, PerCpu, Place};
+pub use globals::Variable;
+pub use map::{Bytes, Entries, Keys, Map};
+pub use program::{Program, Ran};
+pub use ring::{Records, RingBuffer};
 
-use crate::error::{Error, LoadError, LoadErrorKind as Kind};
+use crate::error::{AccessError, Error, LoadError, LoadErrorKind as Kind};
 use crate::object::{MapOrigin, Object};
 use crate::relocate::{Linked, Structure, relocate};
 use crate::target::Target;
@@ -58,6 +66,33 @@ impl Skep {
     /// The map of this name; that of a data section by the section's name as well.
     pub fn map(&self, name: &str) -> Option<&Map> {
         self.maps().find(|map| map.def().is_called(name))
+    }
+
+    /// The map of this name, as [`Skep::map`] finds it, with keys and values of Rust types.
+    ///
+    /// # Errors
+    /// There is none, or its keys or values are of other sizes.
+    pub fn typed<K: Element, V: Element>(&self, name: &str) -> Result<Map<K, V>, AccessError> {
+        self.named(name)?.typed()
+    }
+
+    /// The reader of the ring buffer of this name, which is to be its only one.
+    ///
+    /// # Errors
+    /// There is none, or it is no ring buffer.
+    pub fn ring_buffer(&self, name: &str) -> Result<RingBuffer, AccessError> {
+        let map = self.named(name)?;
+        RingBuffer::new(map).map_err(|errno| AccessError::Map {
+            name: map.name().into(),
+            doing: "reading it as a ring buffer",
+            errno,
+        })
+    }
+
+    fn named(&self, name: &str) -> Result<&Map, AccessError> {
+        let has = || self.maps().map(|map| map.name().to_owned()).collect();
+        let missing = || AccessError::Missing { what: "map", name: name.into(), has: has() };
+        self.map(name).ok_or_else(missing)
     }
 
     /// The programs that were loaded, in the object's order.

@@ -9,7 +9,7 @@ use skep_isa::Slot;
 use skep_sys::{Command, Fd, Kernel, Output, ProgLoad, TestRun};
 
 use super::{Map, Options, kernel_name};
-use crate::error::{LoadError, LoadErrorKind as Kind};
+use crate::error::{AccessError, LoadError, LoadErrorKind as Kind};
 use crate::object::ProgramDef;
 use crate::relocate::{Linked, LinkedProgram, Poisoned};
 use crate::target::Target;
@@ -51,6 +51,33 @@ impl Program {
         &self.0.log
     }
 
+    /// Runs it once on a frame by BPF_PROG_TEST_RUN, which is the same in every kernel. The
+    /// context is that of the frame. (`PacketHook` of the embedded kernel is faster, and
+    /// has none of the limits of TEST_RUN.)
+    ///
+    /// # Errors
+    /// The kernel does not take such a frame, or the program was stopped.
+    pub fn run(&self, frame: &[u8]) -> Result<Ran, AccessError> {
+        // What a program adds in front of or behind a frame is less than a page each.
+        let mut packet = vec![0; frame.len() + 2 * 4096];
+        let (run, result) = self.test_run(TestRun {
+            data_in: Some(frame.into()),
+            data_size_in: u32::try_from(frame.len()).unwrap_or(u32::MAX),
+            data_size_out: u32::try_from(packet.len()).unwrap_or(u32::MAX),
+            data_out: packet.as_mut_slice().into(),
+            ..TestRun::default()
+        });
+        let (retval, size, diagnostic) = (run.retval, run.data_size_out, run.diagnostic.clone());
+        drop(run);
+        match result {
+            Ok(()) => {
+                packet.truncate(size as usize);
+                Ok(Ran { retval, packet })
+            }
+            Err(errno) => Err(AccessError::Run { name: self.name().into(), errno, diagnostic }),
+        }
+    }
+
     /// Runs it as BPF_PROG_TEST_RUN says; `run` receives what comes out.
     ///
     /// # Errors
@@ -64,6 +91,15 @@ impl Program {
             _ => (TestRun::default(), result),
         }
     }
+}
+
+/// What came of a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ran {
+    /// What the program returned.
+    pub retval: u32,
+    /// The frame as the program left it.
+    pub packet: Vec<u8>,
 }
 
 /// What loading a program needs.

@@ -6,12 +6,17 @@
 //! and whether it was given up. Counterparts: `kernel/bpf/ringbuf.c`, libbpf's
 //! `ringbuf.c`.
 
+use std::io::Read;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use skep_abi::{Errno, MapType};
 use skep_sys::Mapping;
 
 use super::Map;
+use super::element::{Element, Place};
+use crate::error::AccessError;
 
 const PAGE: usize = 4096;
 const HEADER: u64 = 8;
@@ -28,6 +33,8 @@ pub struct RingBuffer {
     producer: Mapping,
     size: u64,
     position: u64,
+    /// What can be waited for, once somebody asked for it.
+    event: Option<std::fs::File>,
 }
 
 impl RingBuffer {
@@ -44,7 +51,14 @@ impl RingBuffer {
         let size = def.max_entries as usize;
         let producer = map.fd().map(PAGE as u64, PAGE + size, false)?;
         let position = consumer.load_u64(0).ok_or(Errno::EINVAL)?;
-        Ok(RingBuffer { map: map.clone(), consumer, producer, size: size as u64, position })
+        Ok(RingBuffer {
+            map: map.clone(),
+            consumer,
+            producer,
+            size: size as u64,
+            position,
+            event: None,
+        })
     }
 
     /// Waits until there is something to read, at most `timeout`.
@@ -53,6 +67,35 @@ impl RingBuffer {
     /// The errno of `poll(2)`.
     pub fn wait(&self, timeout: Duration) -> Result<bool, Errno> {
         self.map.fd().poll(timeout)
+    }
+
+    /// A file descriptor that becomes readable when there is something to read, for `poll`,
+    /// `epoll` and the loops of others (tokio's `AsyncFd`). It stays readable until
+    /// [`next_record`](RingBuffer::next_record) has given `None`.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a kernel without such descriptors, or what making one failed with.
+    pub fn event(&mut self) -> Result<BorrowedFd<'_>, Errno> {
+        let event = match self.event.take() {
+            Some(event) => event,
+            None => {
+                let event: OwnedFd = self.map.fd().event()?;
+                event.into()
+            }
+        };
+        let event: &std::fs::File = self.event.insert(event);
+        Ok(event.as_fd())
+    }
+
+    /// Takes the event back, where it is one that stays until it is taken. (Linux's maps
+    /// are their own events, and cannot be read.)
+    fn clear_event(&mut self) -> bool {
+        self.event.as_mut().is_some_and(|event| event.read(&mut [0; 8]).is_ok())
+    }
+
+    /// The records as values of a type, each when it is asked for.
+    pub fn records<T: Element>(&mut self) -> Records<'_, T> {
+        Records { ring: self, elements: PhantomData }
     }
 
     /// Copies the bytes at a position, which may go on at the start.
@@ -65,6 +108,11 @@ impl RingBuffer {
 
     /// The next record, which makes room for others; `None` while there is none.
     pub fn next_record(&mut self) -> Option<Vec<u8>> {
+        // One that came between the look and the clearing of the event is seen here.
+        self.take().or_else(|| if self.clear_event() { self.take() } else { None })
+    }
+
+    fn take(&mut self) -> Option<Vec<u8>> {
         loop {
             let end = self.producer.load_u64(0)?;
             if self.position == end {
@@ -96,5 +144,27 @@ impl Iterator for RingBuffer {
 
     fn next(&mut self) -> Option<Vec<u8>> {
         self.next_record()
+    }
+}
+
+/// The records of a ring buffer as values of a type.
+#[derive(Debug)]
+pub struct Records<'a, T> {
+    ring: &'a mut RingBuffer,
+    elements: PhantomData<fn() -> T>,
+}
+
+impl<T: Element> Iterator for Records<'_, T> {
+    type Item = Result<T, AccessError>;
+
+    fn next(&mut self) -> Option<Result<T, AccessError>> {
+        let record = self.ring.next_record()?;
+        let map = &self.ring.map;
+        let btf = map.record_type(record.len()).map(|(btf, id)| (&**btf, id));
+        let place = Place { map: map.name(), part: "record", size: record.len(), cpus: None, btf };
+        if let Err(error) = T::fits(&place) {
+            return Some(Err(error));
+        }
+        Some(T::decode(&record, &place))
     }
 }

@@ -200,6 +200,15 @@ unsafe impl Kernel for Linux {
         }
     }
 
+    unsafe fn event(&self, fd: RawFd) -> Result<OwnedFd, Errno> {
+        if fd < 0 {
+            return Err(Errno::EBADF);
+        }
+        // SAFETY: the caller's own contract: it stays open during the call.
+        let map = unsafe { BorrowedFd::borrow_raw(fd) };
+        map.try_clone_to_owned().map_err(|_| last_errno())
+    }
+
     fn possible_cpus(&self) -> u32 {
         self.cpus
     }
