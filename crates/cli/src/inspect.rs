@@ -32,8 +32,8 @@ pub struct Args {
 /// `skep inspect`.
 pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
     let bytes = files::read(&args.object, files::MAX_TEXT)?;
-    let object = match args.object.as_os_str() == "-" {
-        true => Object::parse("standard input", &bytes)?,
+    let object = match objects::is_piped(&args.object) {
+        true => Object::parse(&files::shown(&args.object), &bytes)?,
         false => objects::open(&args.object)?,
     };
     let sections = sections(&bytes).map_err(|error| in_file(&args.object, error))?;

@@ -15,15 +15,18 @@ use crate::files;
 /// # Errors
 /// It is none that we can use; for a `.c` file the hint is the compiler's command.
 pub fn open(path: &Path) -> Result<Object, Failure> {
-    // A pipe has no length to look at beforehand, and can be read once only.
-    let is_piped = || {
-        let metadata = std::fs::metadata(path);
-        metadata.is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
-    };
-    match path.as_os_str() == "-" || is_piped() {
+    match is_piped(path) {
         true => Ok(Object::parse(&files::shown(path), &files::read(path, files::MAX_TEXT)?)?),
         false => Ok(Object::open(path)?),
     }
+}
+
+/// Whether a name is the standard input's or a pipe's: it has no length to look at
+/// beforehand, and can be read once only.
+pub fn is_piped(path: &Path) -> bool {
+    let metadata = || std::fs::metadata(path);
+    path.as_os_str() == "-"
+        || metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
 /// The name of what an instruction refers to; `imm` is what its immediate adds.
