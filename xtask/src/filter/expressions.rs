@@ -98,7 +98,7 @@ pub fn expression(random: &mut Random) -> String {
 
 fn condition(random: &mut Random, depth: usize) -> String {
     match random.below(8) {
-        0 | 1 | 2 if depth > 0 => {
+        0..=2 if depth > 0 => {
             let joined = if random.chance(2) { "and" } else { "or" };
             format!("{} {joined} {}", condition(random, depth - 1), condition(random, depth - 1))
         }

@@ -74,7 +74,7 @@ fn side(side: &Side) -> Json {
         "bytes": tally.bytes,
         "not_run": tally.outside,
         "cut": tally.cut,
-        "compile_ns": (side.name() == "embedded").then(|| tally.compiling.as_nanos() as u64),
+        "compile_ns": (side.name() == "embedded").then_some(tally.compiling.as_nanos() as u64),
         "ns_per_packet": per_packet(tally),
         "verdicts": verdicts,
         "printed": {"count": printed.count, "lines": printed.lines},

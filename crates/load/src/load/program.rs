@@ -74,7 +74,11 @@ impl Program {
                 packet.truncate(size as usize);
                 Ok(Ran { retval, packet })
             }
-            Err(errno) => Err(AccessError::Run { name: self.name().into(), errno, diagnostic }),
+            Err(errno) => Err(AccessError::Run {
+                name: self.name().into(),
+                errno,
+                diagnostic: diagnostic.map(Box::new),
+            }),
         }
     }
 

@@ -70,7 +70,7 @@ enum Of {
     /// A typedef of this name for an int.
     Typedef(&'static str),
     /// A typedef of this name for a structure of that name.
-    TypedefOf(&'static str, &'static str),
+    Alias(&'static str, &'static str),
 }
 
 /// Every kind, first those that are values.
@@ -127,7 +127,7 @@ const TAGS: &[(&[&str], &[Of])] = &[
             Of::Named("task_struct___own"),
             Of::Named("cgroup"),
             Of::Named("no_such_struct"),
-            Of::TypedefOf("task", "task_struct"),
+            Of::Alias("task", "task_struct"),
             Of::Int,
             Of::Void,
             Of::Forward,
@@ -234,7 +234,7 @@ pub fn cases() -> Vec<Case> {
             [Thing::Ctx, Thing::Null, Thing::Value(0)].iter().for_each(|thing| one(named, *thing));
             one(Signature { tags: &["arg:ctx"], ..named }, Thing::Ctx);
         }
-        one(Signature::of(Of::TypedefOf("bpf_user_pt_regs_t", "pt_regs"), true), Thing::Ctx);
+        one(Signature::of(Of::Alias("bpf_user_pt_regs_t", "pt_regs"), true), Thing::Ctx);
         one(Signature::of(Of::Long, true), Thing::Ctx);
         one(Signature { tags: &["arg:ctx"], ..Signature::of(Of::Long, true) }, Thing::Ctx);
     }
@@ -260,7 +260,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// Adds a type.
-fn add(builder: &mut Builder, vmlinux: &Btf, of: Of) -> u32 {
+fn add(builder: &mut Builder, of: Of) -> u32 {
     let at = |name, type_id, bytes: u32| Member {
         name,
         type_id,
@@ -299,8 +299,8 @@ fn add(builder: &mut Builder, vmlinux: &Btf, of: Of) -> u32 {
         }
         Of::Named(name) => builder.structure(name, 4, &[at("a", int, 0)]),
         Of::Typedef(name) => builder.typedef(name, int),
-        Of::TypedefOf(name, of) => {
-            let id = add(builder, vmlinux, Of::Named(of));
+        Of::Alias(name, of) => {
+            let id = add(builder, Of::Named(of));
             builder.typedef(name, id)
         }
     }
@@ -311,13 +311,13 @@ fn add(builder: &mut Builder, vmlinux: &Btf, of: Of) -> u32 {
 fn types(scene: &Scene, signature: &Signature) -> Result<(Vec<u8>, [u32; 3])> {
     let mut builder = Builder::from_btf(&Btf::parse(scene.types.clone())?);
     let int = builder.int("int", 4, 1);
-    let mut param = add(&mut builder, &scene.vmlinux, signature.of);
+    let mut param = add(&mut builder, signature.of);
     if signature.pointer {
         param = builder.ptr(param);
     }
     let mut params = vec![("p", param)];
     params.extend((0..signature.more).map(|_| ("more", int)));
-    let mut ret = add(&mut builder, &scene.vmlinux, signature.returns);
+    let mut ret = add(&mut builder, signature.returns);
     if signature.returns == Of::Pair {
         ret = builder.ptr(ret);
     }

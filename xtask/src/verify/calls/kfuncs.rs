@@ -53,8 +53,8 @@ pub fn cases(scene: &Scene) -> Vec<Case> {
             continue;
         }
         cases.extend((0..HOOKS.len()).map(|hook| Case { function, hook, odd: None }));
-        for hook in 0..BUSY_HOOKS {
-            if !is_offered(&scene.vmlinux, function, &HOOKS[hook]) {
+        for (hook, place) in HOOKS.iter().enumerate().take(BUSY_HOOKS) {
+            if !is_offered(&scene.vmlinux, function, place) {
                 continue;
             }
             for (index, param) in params.iter().enumerate() {
