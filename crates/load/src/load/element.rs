@@ -40,6 +40,7 @@ pub struct Place<'a> {
     pub(super) size: usize,
     /// How many CPUs have a value of their own.
     pub(super) cpus: Option<usize>,
+    #[cfg_attr(not(feature = "serde"), allow(dead_code, reason = "for values by BTF"))]
     pub(super) btf: Option<(&'a Btf, u32)>,
 }
 
