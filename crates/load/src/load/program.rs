@@ -168,7 +168,11 @@ impl Loading<'_> {
                 }
             }
             _ => Ok(Attach {
-                btf_id: self.target.attach_btf_id(def)?.unwrap_or(0),
+                btf_id: self
+                    .target
+                    .attach_btf_id(def)
+                    .map_err(|error| error.to_string())?
+                    .unwrap_or(0),
                 attach_type: def.attach_type.map_or(0, |of| of as u32),
             }),
         }
