@@ -7,8 +7,10 @@
 
 mod asm;
 mod btf;
+mod clock;
 mod dis;
 mod doctor;
+mod embedded;
 mod failure;
 mod files;
 mod hex;
@@ -50,7 +52,8 @@ the command line is unusable. Manual pages: skep man DIR; docs/cli.md has the JS
 #[derive(Subcommand)]
 enum Command {
     Run(Box<run::Args>),
-    Verify(verify::Args),
+    Verify(Box<verify::Args>),
+    Stat(Box<verify::StatArgs>),
     Dis(dis::Args),
     Asm(asm::Args),
     Inspect(inspect::Args),
@@ -67,7 +70,8 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &mut out),
         Command::Dis(args) => dis::run(args, &mut out),
         Command::Asm(args) => asm::run(args, &mut out),
-        Command::Verify(args) => verify::run(args, &mut out),
+        Command::Verify(args) => verify::run(*args, &mut out),
+        Command::Stat(args) => verify::stat(*args, &mut out),
         Command::Inspect(args) => inspect::run(args, &mut out),
         Command::Btf(args) => btf::run(args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
