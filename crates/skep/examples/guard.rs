@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     while let Some(packet) = capture.next_packet()? {
         vm.environment().set_time(Some(packet.time));
         if packet.data.len() >= 14 {
-            hook.run(&vm, packet.data)?;
+            hook.run(packet.data)?;
         }
         for alert in alerts.records::<ByBtf<serde_json::Value>>() {
             println!("flood: {}", alert?.0);

@@ -145,6 +145,14 @@ impl Runner {
         Runner { run, state, program, how, code, prepared, arguments, budget }
     }
 
+    /// Compiles the program, if that is how it runs.
+    pub fn compile(&self) {
+        if let Some(how) = self.how {
+            // Where there is no code it is interpreted, and keeps why.
+            let _ = self.program.code(how);
+        }
+    }
+
     /// Lets it use memory besides what its context and its maps hold.
     pub fn with_memory(mut self, memory: Option<Region>) -> Runner {
         self.run.memory = memory;

@@ -1,6 +1,5 @@
 //! A capture through the filter: counted, or written as it was read.
 
-use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Read, Write};
 use std::path::Path;
 
@@ -12,7 +11,9 @@ use super::capture::{Broken, Capture};
 use super::{Args, expression};
 use crate::Outcome;
 use crate::failure::{Failure, Status};
-use crate::files::{self, in_file};
+use crate::files::in_file;
+use crate::output::Output;
+use crate::signal::{Input, Stop};
 
 /// Files below this are read before a bar could be seen.
 const LONG: u64 = 64 << 20;
@@ -49,7 +50,8 @@ fn link(number: u16) -> Link {
 
 /// Filters a file.
 pub fn run(args: &Args, text: &str, file: &Path, out: &mut dyn Write) -> Outcome {
-    let (input, len) = open(file)?;
+    let stop = Stop::on_signals();
+    let (input, len) = open(file, &stop)?;
     let capture = Capture::new(input).map_err(|broken| failure(file, broken))?;
     let mut programs = Programs { args, text, made: Vec::new() };
     // Mistakes are told before anything is written.
@@ -69,7 +71,8 @@ pub fn run(args: &Args, text: &str, file: &Path, out: &mut dyn Write) -> Outcome
         None => None,
     };
     let bar = bar(len);
-    let (matches, end) = filter(capture, &mut programs, sink.as_mut(), args.limit, bar.as_ref())?;
+    let ends = Ends { limit: args.limit, stop: &stop };
+    let (matches, end) = filter(capture, &mut programs, sink.as_mut(), &ends, bar.as_ref())?;
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
@@ -79,10 +82,19 @@ pub fn run(args: &Args, text: &str, file: &Path, out: &mut dyn Write) -> Outcome
     if args.count {
         writeln!(out, "{matches} packet{}", if matches == 1 { "" } else { "s" })?;
     }
-    match end {
-        None => Ok(Status::Done),
-        Some(broken) => Err(failure(file, broken)),
+    match (stop.signal(), end) {
+        // What was read until then is reported and written.
+        (Some(signal), _) => Ok(Status::Stopped(signal)),
+        (None, None) => Ok(Status::Done),
+        (None, Some(broken)) => Err(failure(file, broken)),
     }
+}
+
+/// What ends a walk over packets before the file does.
+struct Ends<'a> {
+    /// Matches.
+    limit: Option<u64>,
+    stop: &'a Stop,
 }
 
 /// Gives how many match, and why the file ended early where it did.
@@ -90,11 +102,11 @@ fn filter<R: Read>(
     mut capture: Capture<R>,
     programs: &mut Programs<'_>,
     mut sink: Option<&mut Sink>,
-    limit: Option<u64>,
+    ends: &Ends<'_>,
     bar: Option<&ProgressBar>,
 ) -> Result<(u64, Option<Broken>), Failure> {
     let (mut packets, mut matches) = (0u64, 0u64);
-    while limit.is_none_or(|limit| matches < limit) {
+    while ends.limit.is_none_or(|limit| matches < limit) && ends.stop.signal().is_none() {
         packets += 1;
         if let Some(bar) = bar.filter(|_| packets % STRIDE == 0) {
             bar.set_position(capture.offset());
@@ -130,19 +142,18 @@ fn failure(file: &Path, broken: Broken) -> Failure {
     }
 }
 
-/// A file and its length; the standard input has none.
-fn open(path: &Path) -> Result<(Box<dyn Read>, Option<u64>), Failure> {
-    if path.as_os_str() == "-" {
-        return Ok((Box::new(std::io::stdin().lock()), None));
-    }
-    let file =
-        File::open(path).map_err(|error| in_file(path, format!("cannot be read: {error}")))?;
-    let metadata = file.metadata().ok();
-    if metadata.as_ref().is_some_and(std::fs::Metadata::is_dir) {
-        return Err(in_file(path, "cannot be read: it is a directory"));
-    }
+/// A file and its length; the standard input and pipes have none.
+fn open(path: &Path, stop: &Stop) -> Result<(Input, Option<u64>), Failure> {
+    let input = Input::open(path, stop).map_err(|error| {
+        let why = match error.kind() {
+            std::io::ErrorKind::IsADirectory => "it is a directory".into(),
+            _ => error.to_string(),
+        };
+        in_file(path, format!("cannot be read: {why}"))
+    })?;
+    let metadata = std::fs::metadata(path).ok().filter(|_| path.as_os_str() != "-");
     let len = metadata.filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
-    Ok((Box::new(file), len))
+    Ok((input, len))
 }
 
 fn bar(len: Option<u64>) -> Option<ProgressBar> {
@@ -152,26 +163,23 @@ fn bar(len: Option<u64>) -> Option<ProgressBar> {
     Some(ProgressBar::new(len).with_style(style))
 }
 
-/// Where packets that match go.
+/// Where packets that match go. A file counts when all of them are in it.
 struct Sink {
     name: String,
-    out: BufWriter<Box<dyn Write>>,
+    out: BufWriter<Output>,
 }
 
 impl Sink {
     fn new(path: &Path, input: &Path) -> Result<Sink, Failure> {
-        let out: Box<dyn Write> = match path.as_os_str() == "-" {
+        let name = match path.as_os_str() == "-" {
             true if std::io::stdout().is_terminal() => {
                 let failure = Failure::unusable("packets are not for a terminal");
                 return Err(failure.hint("name a file: -w FILE"));
             }
-            true => Box::new(std::io::stdout()),
-            false => Box::new(files::create(path, &[input])?),
-        };
-        let name = match path.as_os_str() == "-" {
             true => "standard output".into(),
             false => path.display().to_string(),
         };
+        let out = Output::create(path, &[input])?;
         Ok(Sink { name, out: BufWriter::with_capacity(1 << 18, out) })
     }
 
@@ -180,13 +188,22 @@ impl Sink {
     }
 
     fn finish(mut self) -> Result<(), Failure> {
-        self.out.flush().map_err(|error| self.failure(&error))
+        self.out.flush().map_err(|error| self.failure(&error))?;
+        let (name, out) = (self.name, self.out.into_inner());
+        match out {
+            Ok(out) => out.commit(),
+            Err(error) => Err(failed(&name, error.error())),
+        }
     }
 
     fn failure(&self, error: &std::io::Error) -> Failure {
-        match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Failure::from(std::io::Error::from(error.kind())),
-            _ => Failure::unusable(format!("{}: cannot be written: {error}", self.name)),
-        }
+        failed(&self.name, error)
+    }
+}
+
+fn failed(name: &str, error: &std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Failure::from(std::io::Error::from(error.kind())),
+        _ => Failure::unusable(format!("{name}: cannot be written: {error}")),
     }
 }

@@ -108,10 +108,10 @@ impl Side {
         let kernel: Arc<dyn Kernel> = vm.clone();
         let (skep, notes) = load_what_is_used(&kernel, linked, target, options)?;
         let program = named(&skep, name)?;
-        // This compiles it. (What it goes on to by tail calls is compiled when it gets there.)
-        let started = Instant::now();
         let hook = PacketHook::new(&vm, program.fd().raw())
             .map_err(|error| Failure::unusable(format!("program {name:?}: {error}")))?;
+        let started = Instant::now();
+        hook.compile();
         let compiling = started.elapsed();
         let printed = Arc::new(Mutex::new(Printed::default()));
         let lines = printed.clone();

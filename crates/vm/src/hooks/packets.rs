@@ -104,6 +104,12 @@ impl PacketHook {
         self.runner.set_time(ns);
     }
 
+    /// Compiles the program, if that is how it runs; else its first run does. (Programs
+    /// that it goes on to by tail calls are compiled when they are first reached.)
+    pub fn compile(&self) {
+        self.runner.compile();
+    }
+
     /// Runs the program on one frame.
     ///
     /// # Errors

@@ -40,7 +40,13 @@ impl Generator<'_> {
         }
         self.state.free_cell(left.cell);
         self.state.free_cell(right.cell);
-        for checks in [left.checks, right.checks].into_iter().flatten() {
+        // The last one put before is the first one asked; libpcap 1.10 asks for the left
+        // side's first.
+        let mut order = [left.checks, right.checks];
+        if self.is_old() {
+            order.reverse();
+        }
+        for checks in order.into_iter().flatten() {
             found = self.code.and(checks, found);
         }
         Ok(found)

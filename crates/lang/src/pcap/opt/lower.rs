@@ -69,12 +69,12 @@ impl Writer<'_> {
 
     /// A number that only has to be there: a header's length needs no A.
     fn touch(&mut self, value: V) -> Option<()> {
-        self.to_a(value)
+        self.load_a(value)
     }
 
     fn test(&mut self, _: Cond, left: V, right: V) -> Option<Operand> {
         if let Some(k) = self.values.as_const(right) {
-            self.to_a(left)?;
+            self.load_a(left)?;
             return Some(Operand::K(k));
         }
         self.both(left, right, false)?;
@@ -100,7 +100,7 @@ impl Writer<'_> {
             return Some(());
         }
         if left == right {
-            self.to_a(left)?;
+            self.load_a(left)?;
             self.push(Insn::Tax);
             self.held.x = Some(left);
             return Some(());
@@ -112,32 +112,32 @@ impl Writer<'_> {
         }
         let (left_uses, right_uses) = (self.uses_x(left), self.uses_x(right));
         if !left_uses {
-            self.to_x(right)?;
-            return self.to_a(left);
+            self.load_x(right)?;
+            return self.load_a(left);
         }
         if self.values.header_len(right).is_some() {
-            self.to_a(left)?;
-            return self.to_x(right);
+            self.load_a(left)?;
+            return self.load_x(right);
         }
         if swaps && !right_uses {
-            self.to_x(left)?;
-            return self.to_a(right);
+            self.load_x(left)?;
+            return self.load_a(right);
         }
-        self.to_a(left)?;
+        self.load_a(left)?;
         let cell = self.depth;
         if cell >= MEM_WORDS {
             return None;
         }
         self.push(Insn::Store(Reg::A, cell));
         self.depth += 1;
-        self.to_x(right)?;
+        self.load_x(right)?;
         self.depth -= 1;
         self.push(Insn::LoadMem(Reg::A, cell));
         self.held.a = Some(left);
         Some(())
     }
 
-    fn to_x(&mut self, value: V) -> Option<()> {
+    fn load_x(&mut self, value: V) -> Option<()> {
         if self.held.x == Some(value) {
             return Some(());
         }
@@ -147,7 +147,7 @@ impl Writer<'_> {
             _ => match self.values.header_len(value) {
                 Some(offset) => self.push(Insn::LoadHeaderLen { offset: offset as i32 }),
                 None => {
-                    self.to_a(value)?;
+                    self.load_a(value)?;
                     self.push(Insn::Tax);
                 }
             },
@@ -156,7 +156,7 @@ impl Writer<'_> {
         Some(())
     }
 
-    fn to_a(&mut self, value: V) -> Option<()> {
+    fn load_a(&mut self, value: V) -> Option<()> {
         if self.held.a == Some(value) {
             return Some(());
         }
@@ -173,17 +173,17 @@ impl Writer<'_> {
                 self.push(Insn::LoadAbs { size, offset: offset as i32 });
             }
             Value::Load { size, base: Some(base), offset } => {
-                self.to_x(base)?;
+                self.load_x(base)?;
                 self.push(Insn::LoadInd { size, offset: offset as i32 });
             }
             Value::Neg(inner) => {
-                self.to_a(inner)?;
+                self.load_a(inner)?;
                 self.push(Insn::Neg);
             }
             Value::Alu(op, left, right) => {
                 let src = match self.values.as_const(right) {
                     Some(k) => {
-                        self.to_a(left)?;
+                        self.load_a(left)?;
                         Operand::K(k)
                     }
                     None => {

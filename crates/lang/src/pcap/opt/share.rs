@@ -35,10 +35,7 @@ fn size(graph: &Graph) -> usize {
 /// One that is shorter.
 fn step(graph: &Graph) -> Option<Graph> {
     let before = size(graph);
-    let starts = |node: &Node| match node.code.first() {
-        Some(Insn::LoadHeaderLen { .. }) => true,
-        _ => false,
-    };
+    let starts = |node: &Node| matches!(node.code.first(), Some(Insn::LoadHeaderLen { .. }));
     let indirect: Vec<NodeId> =
         ids(graph).filter(|&id| starts(&graph.nodes[id as usize])).collect();
     for constant in ids(graph).rev() {

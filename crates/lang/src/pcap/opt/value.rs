@@ -84,9 +84,7 @@ impl Values {
                 Some(by) if by < 32 => self.max(left) >> by,
                 _ => u32::MAX,
             },
-            Value::Alu(Op::Add, left, right) => {
-                self.max(left).checked_add(self.max(right)).unwrap_or(u32::MAX)
-            }
+            Value::Alu(Op::Add, left, right) => self.max(left).saturating_add(self.max(right)),
             Value::Alu(Op::Div, left, _) => self.max(left),
             _ => u32::MAX,
         }
