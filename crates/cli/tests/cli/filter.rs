@@ -33,9 +33,9 @@ fn a_program_is_shown_as_tcpdump_shows_it() {
     let out = skep(&["filter", "-dd", "-s", "96", "less 5"]).done();
     let expected = "\
 { 0x80, 0, 0, 0x00000000 },
-{ 0x25, 1, 0, 0x00000005 },
-{ 0x6, 0, 0, 0x00000060 },
+{ 0x25, 0, 1, 0x00000005 },
 { 0x6, 0, 0, 0x00000000 },
+{ 0x6, 0, 0, 0x00000060 },
 ";
     assert_eq!(out, expected);
     assert_eq!(skep(&["filter", "-ddd", ""]).done(), "1\n6 0 0 262144\n");
