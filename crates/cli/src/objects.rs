@@ -47,7 +47,7 @@ impl LoaderArgs {
 /// # Errors
 /// It is none that the loader takes; for a `.c` file the hint is the compiler's command.
 pub fn open_as(path: &Path, loader: Loader) -> Result<Object, Failure> {
-    match is_stream(path) {
+    match is_piped(path) {
         true => {
             let bytes = files::read(path, files::MAX_TEXT)?;
             Ok(Object::parse_as(&files::shown(path), &bytes, loader)?)
@@ -56,12 +56,12 @@ pub fn open_as(path: &Path, loader: Loader) -> Result<Object, Failure> {
     }
 }
 
-/// Whether it is the standard input or a pipe, which have no length to look at beforehand and
-/// can be read once only.
-fn is_stream(path: &Path) -> bool {
-    let metadata = std::fs::metadata(path);
+/// Whether a name is the standard input's or a pipe's: it has no length to look at
+/// beforehand, and can be read once only.
+fn is_piped(path: &Path) -> bool {
+    let metadata = || std::fs::metadata(path);
     path.as_os_str() == "-"
-        || metadata.is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
+        || metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
 /// Opens an object to look into it: by the rules of the first loader that takes it.
@@ -69,7 +69,7 @@ fn is_stream(path: &Path) -> bool {
 /// # Errors
 /// No loader takes it.
 pub fn open(path: &Path) -> Result<Object, Failure> {
-    match is_stream(path) {
+    match is_piped(path) {
         true => read(path, &files::read(path, files::MAX_TEXT)?),
         false => first_that_takes(|loader| Object::open_as(path, loader)),
     }

@@ -26,7 +26,7 @@ fn the_whole_job_takes_at_most_twenty_lines() {
     let lines = main.lines().skip(1).filter(|line| !line.trim().is_empty()).count() - 1;
     assert!(lines <= 20, "{lines} lines");
     let out = run("guard", &[]);
-    assert_eq!(out.lines().filter(|line| line.starts_with("flood: ")).count(), 5, "{out}");
+    assert_eq!(out.lines().filter(|line| line.starts_with("flood: ")).count(), 6, "{out}");
     assert!(out.contains("\"source\":\"::ffff:203.0.113.77\""), "{out}");
     assert_eq!(out.lines().filter(|line| line.starts_with("verdict ")).count(), 3, "{out}");
 }

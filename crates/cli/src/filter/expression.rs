@@ -73,7 +73,7 @@ mod tests {
         let (carets, text) = shown("ip and prot 6");
         // `prot` may be a name; what follows it may not.
         assert_eq!(carets, "  ip and prot 6\n              ^");
-        assert_eq!(text, "syntax error in filter expression");
+        assert_eq!(text, "can't parse filter expression: syntax error");
         let (carets, text) = shown("tcp port 70000 or udp");
         assert_eq!(carets, "  tcp port 70000 or udp\n           ^^^^^");
         assert_eq!(text, "port number 70000 greater than maximum 65535");

@@ -68,6 +68,14 @@ pub fn skep_with(args: &[&str], input: &[u8]) -> Ran {
     }
 }
 
+/// What it writes to the standard output, where that is no text; it must succeed.
+pub fn skep_bytes(args: &[&str]) -> Vec<u8> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skep"));
+    let ran = command.args(args).current_dir(workspace()).output().expect("skep starts");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    ran.stdout
+}
+
 /// The folder of the workspace.
 pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace")
