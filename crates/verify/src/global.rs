@@ -135,7 +135,7 @@ impl Checker<'_> {
             let id = self.kernel_type(btf, target, arg)?;
             let kernel = self.btf(KERNEL_BTF);
             let ty = kernel.as_ref().and_then(|kernel| kernel.type_by_id(id).ok());
-            if !ty.is_some_and(|ty| ty.composite().is_some()) {
+            if ty.is_none_or(|ty| ty.composite().is_none()) {
                 let kind = ty.map_or("UNKNOWN", |ty| ty.kind().dump_name());
                 let text = format!(
                     "arg#{arg} has type {kind} '(anon)', but only struct or primitive types are allowed"

@@ -261,7 +261,7 @@ impl<R: Read> Capture<R> {
         let fields = &self.window[self.start..];
         let kind = self.order.u32(fields, 0);
         let len = self.order.u32(fields, 4) as usize;
-        if len < 12 || len % 4 != 0 || len > MAX_PIECE {
+        if len < 12 || !len.is_multiple_of(4) || len > MAX_PIECE {
             let reason = format!("offset {}: a block of {len} bytes", self.offset);
             return Err(Broken::new(reason));
         }
@@ -313,7 +313,10 @@ impl<R: Read> Capture<R> {
 mod tests {
     use super::*;
 
-    fn pieces(bytes: &[u8]) -> Result<Vec<(usize, Option<Vec<u8>>)>, Broken> {
+    /// The length of a piece, and the packet in it.
+    type Found = (usize, Option<Vec<u8>>);
+
+    fn pieces(bytes: &[u8]) -> Result<Vec<Found>, Broken> {
         let mut capture = Capture::new(bytes)?;
         let mut found = Vec::new();
         while let Some(piece) = capture.next()? {

@@ -155,15 +155,14 @@ impl Batches<'_> {
     }
 }
 
+/// What looks at a key, and at its values in two maps.
+type LookAtBoth<'a> = dyn FnMut(&[u8], &[u8], &[u8]) + 'a;
+
 /// Shows each element of two arrays of the same definition, side by side.
 ///
 /// # Errors
 /// What either kernel says.
-pub fn both(
-    one: &Map,
-    other: &Map,
-    look: &mut dyn FnMut(&[u8], &[u8], &[u8]),
-) -> Result<(), Errno> {
+pub fn both(one: &Map, other: &Map, look: &mut LookAtBoth<'_>) -> Result<(), Errno> {
     let (mut left, mut right) = (Batches::new(one), Batches::new(other));
     loop {
         let more = left.advance()? & right.advance()?;

@@ -86,7 +86,7 @@ fn side(side: &Side, show: usize, out: &mut dyn Write) -> io::Result<()> {
             json!({"map": ring.name(), "count": ring.count, "records": records})
         })
         .collect();
-    let compile_ns = (side.name() == "embedded").then(|| tally.compiling.as_nanos() as u64);
+    let compile_ns = (side.name() == "embedded").then_some(tally.compiling.as_nanos() as u64);
     let members = [
         ("kernel", json!(side.name())),
         ("engine", json!(side.engine())),
@@ -146,11 +146,8 @@ fn all(map: &Map, out: &mut dyn Write) -> io::Result<()> {
     let mut written = Ok(());
     let read = elements::each(map, &mut |key, bytes| {
         let start = if count == 0 { "\"elements\": [" } else { "" };
-        let element = |out: &mut dyn Write| {
-            write!(out, "{start}")?;
-            line(map, count == 0, &contents::key(map, key), bytes, out)
-        };
-        written = element(out);
+        written = write!(out, "{start}")
+            .and_then(|()| line(map, count == 0, &contents::key(map, key), bytes, out));
         count += 1;
         zeros += u64::from(elements::is_zero(map, bytes));
         if written.is_ok() { Flow::On } else { Flow::Stop }

@@ -13,8 +13,9 @@ use super::stats::base_name;
 use crate::failure::Failure;
 use crate::files::{self, in_file};
 
-/// What is compared, beside the verdict.
-const COMPARED: [(&str, fn(&Judged) -> u64); 3] = [
+/// What is compared, beside the verdict: a column, and what it counts.
+type Compared = (&'static str, fn(&Judged) -> u64);
+const COMPARED: [Compared; 3] = [
     ("total_insns", |of| of.counts.processed.into()),
     ("total_states", |of| of.counts.total_states.into()),
     ("stack_depth", |of| of.stack.into()),

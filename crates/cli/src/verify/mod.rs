@@ -208,11 +208,14 @@ fn kernels(args: &SubjectArgs) -> Result<Vec<Kernel>, Failure> {
     }
 }
 
+/// What is told of an object: its kernel and name, its programs, and why there are none.
+type Each<'a> = dyn FnMut(&Kernel, &Path, &[Judged], Option<&Failure>) -> Result<(), Failure> + 'a;
+
 /// Judges all objects for all kernels; `each` is told of each object as soon as it is done.
 fn judge_all(
     args: &SubjectArgs,
     log_level: u32,
-    each: &mut dyn FnMut(&Kernel, &Path, &[Judged], Option<&Failure>) -> Result<(), Failure>,
+    each: &mut Each<'_>,
 ) -> Result<(Vec<Judged>, Vec<Unusable>), Failure> {
     let paths = inputs::objects(&args.objects)?;
     let kernels = kernels(args)?;

@@ -240,7 +240,7 @@ fn suite(
     }
     for of in worse {
         let name = format!("{} ({} against the baseline)", of.program, of.what);
-        let place = of.source.as_ref().map_or(String::new(), |source| place(source));
+        let place = of.source.as_ref().map_or(String::new(), place);
         writeln!(
             out,
             "{}>\n      <failure type=\"regression\" message=\"{}\">{}</failure>\n    </testcase>",

@@ -124,17 +124,30 @@ fn old_maps_are_shown_and_run_with_the_loader_that_reads_them() {
 }
 
 #[test]
-fn without_cap_bpf_a_program_is_judged_without_its_types_as_libbpf_loads_it() {
-    // A global function is verified by its own type only where there are types: without
-    // CAP_BPF there are none, and its caller's knowledge counts.
-    let (status, lines) = lines(&["examples/hello.bpf.o", "--caps", "net_admin"]);
-    assert_eq!((status, &lines[0]["errno"]), (1, &Value::from("EPERM")), "{lines:?}");
+fn without_cap_perfmon_the_older_helper_is_judged_as_libbpf_loads_it() {
+    let folder = Folder::new();
+    let source = ".license \"GPL\"\n.section tc\n.globl p\np:\nr1 = r10\nr1 += -8\nr2 = 8\nr3 = 0\n\
+                  call bpf_probe_read_kernel\nr0 = 0\nexit\n";
+    let object = folder.object("reads", source);
+    skep(&["verify", &object]).done();
+    // libbpf's probe for the newer helper fails as the program itself would.
+    for (loader, helper) in
+        [("libbpf", "bpf_probe_read#4"), ("cilium", "bpf_probe_read_kernel#113")]
+    {
+        let args = [object.as_str(), "--caps", "bpf,net_admin", "--loader", loader];
+        let (status, lines) = lines(&args);
+        let message = format!("program of this type cannot use helper {helper}");
+        assert_eq!((status, &lines[0]["message"]), (1, &Value::from(message)));
+    }
 }
 
 #[test]
-fn variables_licence_and_configuration_are_set_before_the_verdict() {
+fn variables_and_the_licence_are_set_before_the_verdict() {
     let per_ip = "examples/per_ip.bpf.o";
-    skep(&["verify", per_ip, "--map", ".rodata=max_bytes:1"]).done();
+    let setting = "crates/cli/tests/objects/setting.bpf.o";
+    skep(&["verify", setting, "--map", ".rodata=unchecked:0"]).done();
+    let (status, refused) = lines(&[setting, "--map", ".rodata=unchecked:1"]);
+    assert_eq!((status, &refused[0]["errno"]), (1, &Value::from("EACCES")), "{refused:?}");
     let (error, _) = skep(&["verify", per_ip, "--map", ".rodata=no_such:1"]).failed(2);
     assert!(error.contains("no variable \"no_such\""), "{error}");
     let (error, _) = skep(&["verify", per_ip, "--map", "blocked=10.0.0.1:1"]).failed(2);

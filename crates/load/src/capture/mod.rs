@@ -66,7 +66,7 @@ impl Reader<BufReader<File>> {
         let path = path.as_ref();
         let name = path.to_string_lossy();
         let open = || {
-            let file = File::open(path).map_err(|error| Kind::io(error))?;
+            let file = File::open(path).map_err(Kind::io)?;
             match file.metadata() {
                 Ok(metadata) if metadata.is_dir() => {
                     Err(Kind::io(io::ErrorKind::IsADirectory.into()))

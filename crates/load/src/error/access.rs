@@ -60,7 +60,7 @@ pub enum AccessError {
         errno: Errno,
     },
     /// A program that did not run to its end.
-    #[error("program {name:?}: {}", run_failed(*.errno, .diagnostic.as_ref()))]
+    #[error("program {name:?}: {}", run_failed(*.errno, .diagnostic.as_deref()))]
     Run {
         /// The program's name.
         name: String,
@@ -68,7 +68,7 @@ pub enum AccessError {
         #[source]
         errno: Errno,
         /// What the kernel says beyond that: the embedded one, which instruction did what.
-        diagnostic: Option<Diagnostic>,
+        diagnostic: Option<Box<Diagnostic>>,
     },
 }
 

@@ -74,7 +74,10 @@ impl Program {
                 packet.truncate(size as usize);
                 Ok(Ran { retval, packet })
             }
-            Err(errno) => Err(AccessError::Run { name: self.name().into(), errno, diagnostic }),
+            Err(errno) => {
+                let (name, diagnostic) = (self.name().into(), diagnostic.map(Box::new));
+                Err(AccessError::Run { name, errno, diagnostic })
+            }
         }
     }
 

@@ -35,6 +35,12 @@ pub struct Epochs {
     waiting: AtomicUsize,
 }
 
+impl Default for Epochs {
+    fn default() -> Epochs {
+        Epochs::new()
+    }
+}
+
 impl Epochs {
     /// The first of them; nobody is in it.
     #[cfg(not(loom))]
