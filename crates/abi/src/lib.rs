@@ -29,6 +29,6 @@ pub use kfunc::{Kfunc, KfuncFilter, KfuncFlags, KfuncHook};
 pub use kinds::{AttachType, Cmd, MapType, ProgType};
 pub use licence::is_gpl_compatible;
 pub use reason::Reason;
-pub use section::{SectionDef, SectionFlags, SectionTarget};
+pub use section::{Loader, SectionDef, SectionFlags, SectionTarget};
 pub use typed::{CONNECTION_WRITES, IterArg, StructOps, TracepointArg, Writable};
 pub use version::Version;

@@ -83,10 +83,172 @@ impl SectionDef {
         })
     }
 
+    /// The same by the rules of a loader.
+    pub fn find_for(section: &str, loader: Loader) -> Option<(&'static SectionDef, Option<&str>)> {
+        match loader {
+            Loader::Libbpf => SectionDef::find(section),
+            Loader::Cilium => SECTIONS.iter().find_map(|def| def.by_prefix(section)),
+            Loader::Aya => by_head(section),
+        }
+    }
+
+    /// cilium/ebpf's rule: rows that take no target are prefixes of the whole name.
+    fn by_prefix<'a>(
+        &'static self,
+        section: &'a str,
+    ) -> Option<(&'static SectionDef, Option<&'a str>)> {
+        let (head, target) =
+            section.split_once('/').map_or((section, None), |(head, rest)| (head, Some(rest)));
+        match self.target {
+            SectionTarget::Nothing => section.starts_with(self.name).then_some((self, None)),
+            _ => (head == self.name).then_some((self, target)),
+        }
+    }
+
+    /// The row whose name is most like one that no row has, for a hint: the longest that
+    /// the name starts with, or else one that is at most two letters away.
+    pub fn nearest(section: &str) -> Option<&'static SectionDef> {
+        let start = SECTIONS.iter().filter(|def| section.starts_with(def.name));
+        let by_start = start.max_by_key(|def| def.name.len());
+        let head = section.split('/').next().unwrap_or(section);
+        let near = || {
+            let distances = SECTIONS.iter().map(|def| (distance(head, def.name), def));
+            distances.filter(|(far, _)| *far <= 2).min_by_key(|(far, _)| *far).map(|(_, def)| def)
+        };
+        by_start.or_else(near)
+    }
+
+    /// The row of this name, or of a program type of this name: the one without an attach
+    /// type, or else the first.
+    pub fn of_type(name: &str) -> Option<&'static SectionDef> {
+        let of_type = || SECTIONS.iter().filter(|def| def.prog_type.name() == name);
+        let plain = || of_type().find(|def| def.attach_type.is_none());
+        let by_name = SECTIONS.iter().find(|def| def.name == name);
+        by_name.or_else(plain).or_else(|| of_type().next())
+    }
+
     /// All rows.
     pub fn all() -> &'static [SectionDef] {
         SECTIONS
     }
+}
+
+/// Whose rules hold for what an object leaves to its loader.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Loader {
+    /// libbpf 1.x.
+    #[default]
+    Libbpf,
+    /// cilium/ebpf, in Go.
+    Cilium,
+    /// aya, in Rust.
+    Aya,
+}
+
+impl Loader {
+    /// All, the default first.
+    pub const ALL: [Loader; 3] = [Loader::Libbpf, Loader::Cilium, Loader::Aya];
+
+    /// `libbpf`, `cilium`, `aya`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Loader::Libbpf => "libbpf",
+            Loader::Cilium => "cilium",
+            Loader::Aya => "aya",
+        }
+    }
+
+    /// As its authors call it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Loader::Cilium => "cilium/ebpf",
+            other => other.name(),
+        }
+    }
+}
+
+/// What aya reads as the whole of a type, whatever stands behind a slash.
+const AYA_HEADS: [&str; 34] = [
+    "kprobe",
+    "kretprobe",
+    "uprobe",
+    "uprobe.s",
+    "uprobe.multi",
+    "uprobe.multi.s",
+    "uretprobe",
+    "uretprobe.s",
+    "uretprobe.multi",
+    "uretprobe.multi.s",
+    "tp_btf",
+    "tracepoint",
+    "tp",
+    "socket",
+    "sk_msg",
+    "sockops",
+    "classifier",
+    "lirc_mode2",
+    "perf_event",
+    "raw_tp",
+    "raw_tracepoint",
+    "lsm",
+    "lsm.s",
+    "lsm_cgroup",
+    "fentry",
+    "fentry.s",
+    "fexit",
+    "fexit.s",
+    "flow_dissector",
+    "freplace",
+    "sk_lookup",
+    "iter",
+    "iter.s",
+    "xdp.frags",
+];
+
+/// What aya reads from two parts of a name. More may follow where `true`.
+const AYA_PAIRS: [(&str, bool); 5] = [
+    ("xdp", false),
+    ("sk_skb", true),
+    ("cgroup_skb", true),
+    ("cgroup", true),
+    ("sk_reuseport", true),
+];
+
+/// aya's rule: the first part says the type, for some types the second one, too.
+fn by_head(section: &str) -> Option<(&'static SectionDef, Option<&str>)> {
+    let named = |name: &str| SECTIONS.iter().find(|def| def.name == name);
+    let (head, rest) = match section.split_once('/') {
+        Some((head, rest)) => (head, Some(rest)),
+        None => (section, None),
+    };
+    if let Some((_, more)) = AYA_PAIRS.iter().find(|(name, _)| *name == head) {
+        let Some(rest) = rest else {
+            return matches!(head, "xdp" | "sk_reuseport").then(|| named(head))?.zip(Some(None));
+        };
+        let second = rest.split('/').next().filter(|_| *more).unwrap_or(rest);
+        return named(&section[..head.len() + 1 + second.len()]).zip(Some(None));
+    }
+    if head == "xdp.frags" && rest.is_some() {
+        return named(section).zip(Some(None));
+    }
+    let def = AYA_HEADS.contains(&head).then(|| named(head))??;
+    Some((def, rest.filter(|_| def.target != SectionTarget::Nothing)))
+}
+
+/// Letters to insert, delete or change to make one name of the other.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.chars().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = at + 1;
+        for (column, counterpart) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(letter != *counterpart);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
 }
 
 const NONE: SectionFlags = SectionFlags::empty();
@@ -242,6 +404,54 @@ mod tests {
         assert!(SectionDef::find("xdp/whatever").is_none());
         assert!(SectionDef::find("xdpfoo").is_none());
         assert_eq!(SectionDef::find("xdp/devmap").map(|row| row.0.name), Some("xdp/devmap"));
+    }
+
+    #[test]
+    fn each_loader_has_its_own_rule_for_what_follows_a_name() {
+        let found = |section: &'static str, loader: Loader| {
+            SectionDef::find_for(section, loader).map(|(def, target)| (def.name, target))
+        };
+        use Loader::{Aya, Cilium, Libbpf};
+        for (section, libbpf, cilium, aya) in [
+            ("classifier/ingress", None, Some("classifier"), Some("classifier")),
+            ("sockops/x", None, Some("sockops"), Some("sockops")),
+            ("xdp_stats1", None, Some("xdp"), None),
+            ("xdp/a", None, Some("xdp"), None),
+            ("xdp/devmap", Some("xdp/devmap"), Some("xdp/devmap"), Some("xdp/devmap")),
+            ("tc", Some("tc"), Some("tc"), None),
+            (
+                "sk_skb/stream_verdict/x",
+                None,
+                Some("sk_skb/stream_verdict"),
+                Some("sk_skb/stream_verdict"),
+            ),
+            (
+                "cgroup_skb/egress",
+                Some("cgroup_skb/egress"),
+                Some("cgroup_skb/egress"),
+                Some("cgroup_skb/egress"),
+            ),
+            ("cgroup/foo", None, None, None),
+            ("nothing", None, None, None),
+        ] {
+            let names = [Libbpf, Cilium, Aya].map(|loader| found(section, loader).map(|of| of.0));
+            assert_eq!(names, [libbpf, cilium, aya], "{section}");
+        }
+        for loader in Loader::ALL {
+            assert_eq!(found("kprobe/do_exit", loader), Some(("kprobe", Some("do_exit"))));
+        }
+    }
+
+    #[test]
+    fn the_nearest_name_starts_the_same_or_differs_by_a_typing_error() {
+        let nearest = |section| SectionDef::nearest(section).map(|def| def.name);
+        assert_eq!(nearest("xdp_stats1"), Some("xdp"));
+        assert_eq!(nearest("classifer"), Some("classifier"));
+        assert_eq!(nearest("perf_event/sample"), Some("perf_event"));
+        assert_eq!(nearest("something_else"), None);
+        assert_eq!(SectionDef::of_type("sched_cls").map(|def| def.name), Some("tc"));
+        assert_eq!(SectionDef::of_type("xdp").map(|def| def.name), Some("xdp"));
+        assert_eq!(SectionDef::of_type("nothing"), None);
     }
 
     #[test]

@@ -103,8 +103,11 @@ pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
             first: 0,
         };
         match args.json {
-            true => serde_json::to_writer_pretty(&mut *out, &json!({"insns": listing.json(&args)}))
-                .map_err(io::Error::from)?,
+            true => serde_json::to_writer_pretty(
+                crate::terminal::Guard::json(out),
+                &json!({"insns": listing.json(&args)}),
+            )
+            .map_err(io::Error::from)?,
             false => listing.print(&args, out)?,
         }
         return Ok(Status::Done);
@@ -113,8 +116,11 @@ pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
     let chosen = choose(&object, &args)?;
     if args.json {
         let functions: Vec<_> = chosen.iter().map(|&index| json(&object, index, &args)).collect();
-        serde_json::to_writer_pretty(&mut *out, &json!({ "functions": functions }))
-            .map_err(io::Error::from)?;
+        serde_json::to_writer_pretty(
+            crate::terminal::Guard::json(out),
+            &json!({ "functions": functions }),
+        )
+        .map_err(io::Error::from)?;
         writeln!(out)?;
         return Ok(Status::Done);
     }

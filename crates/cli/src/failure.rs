@@ -80,6 +80,16 @@ impl Failure {
         self
     }
 
+    /// The line of what went wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The line of what to do about it, or nothing.
+    pub fn hint_text(&self) -> &str {
+        self.hint.as_deref().unwrap_or_default()
+    }
+
     /// The exit status.
     pub fn status(&self) -> Status {
         self.status

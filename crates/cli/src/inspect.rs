@@ -1,29 +1,36 @@
 //! `skep inspect`: what is in an object, without loading it anywhere.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use object::{Object as _, ObjectSection as _};
 use serde_json::{Value as Json, json};
 use skep::abi::ProgType;
-use skep::btf::c::declaration;
+use skep::btf::c::Printer;
 use skep::btf::{Btf, Type};
 use skep::load::{ExternKind, MapDef, MapOrigin, Object};
 
 use crate::failure::{Failure, Status};
 use crate::files::{self, in_file};
 use crate::table::{Cell, Table};
-use crate::terminal::{Paint, clean};
-use crate::{Outcome, objects};
+use crate::terminal::{Guard, Paint, clean};
+use crate::{Outcome, embedded, objects};
 
 /// Show what is in an object: programs, maps, externs, CO-RE records, sections
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   skep inspect prog.bpf.o
-  skep inspect prog.bpf.o --json | jq '.maps[].name'")]
+  skep inspect prog.bpf.o --json | jq '.maps[].name'
+  skep inspect --embedded                  what programs can use without Linux")]
 pub struct Args {
     /// The BPF object
-    object: PathBuf,
+    #[arg(required_unless_present = "embedded")]
+    object: Option<PathBuf>,
+    /// Show what the embedded kernel has: types of maps and programs, helpers
+    #[arg(long, conflicts_with_all = ["object", "json"])]
+    embedded: bool,
     /// Print JSON (see docs/cli.md)
     #[arg(long)]
     json: bool,
@@ -31,15 +38,16 @@ pub struct Args {
 
 /// `skep inspect`.
 pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
-    let bytes = files::read(&args.object, files::MAX_TEXT)?;
-    let object = match objects::is_piped(&args.object) {
-        true => Object::parse(&files::shown(&args.object), &bytes)?,
-        false => objects::open(&args.object)?,
+    let Some(file) = &args.object else {
+        embedded::write(out)?;
+        return Ok(Status::Done);
     };
-    let sections = sections(&bytes).map_err(|error| in_file(&args.object, error))?;
+    let bytes = files::read(file, files::MAX_TEXT)?;
+    let object = objects::read(file, &bytes)?;
+    let sections = sections(&bytes).map_err(|error| in_file(file, error))?;
     match args.json {
         true => {
-            serde_json::to_writer_pretty(&mut *out, &json(&object, &sections))
+            serde_json::to_writer_pretty(Guard::json(out), &json(&object, &sections))
                 .map_err(io::Error::from)?;
             writeln!(out)?;
         }
@@ -62,21 +70,54 @@ fn type_name(prog_type: Option<ProgType>) -> &'static str {
     prog_type.map_or("unknown", ProgType::name)
 }
 
-/// CO-RE records of a function.
-fn records_of(object: &Object, function: usize) -> usize {
-    object.core.iter().filter(|record| record.function == function).count()
+/// CO-RE records of each function.
+fn records(object: &Object) -> Vec<usize> {
+    let mut counts = vec![0; object.functions.len()];
+    for record in &object.core {
+        counts[record.function] += 1;
+    }
+    counts
 }
 
 fn insns_of(object: &Object, function: usize) -> usize {
     object.functions.get(function).map_or(0, |function| function.insns.len())
 }
 
-/// A type as C writes it, `-` for none.
-fn type_text(btf: Option<&Btf>, id: u32) -> Option<String> {
-    let text = declaration(btf?, id, "").ok().filter(|_| id != 0)?;
-    // A structure without a name is spelled out over several lines.
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    (!line.is_empty()).then_some(line)
+/// The object's types, as C writes them.
+struct Types<'a> {
+    btf: Option<&'a Btf>,
+    /// Looks over all types when it is made, so one does for all.
+    printer: RefCell<Option<Printer<'a>>>,
+}
+
+impl<'a> Types<'a> {
+    fn new(object: &'a Object) -> Types<'a> {
+        Types { btf: object.btf.as_deref(), printer: RefCell::new(None) }
+    }
+
+    /// A type's text, `None` for none.
+    fn text(&self, id: u32) -> Option<String> {
+        let btf = self.btf.filter(|_| id != 0)?;
+        let named =
+            |keyword: &str, name: &str| (!name.is_empty()).then(|| format!("{keyword}{name}"));
+        let plain = match btf.type_by_id(id).ok()? {
+            Type::Int(of) => named("", of.name),
+            Type::Typedef { name, .. } => named("", name),
+            Type::Struct(of) => named("struct ", of.name),
+            Type::Union(of) => named("union ", of.name),
+            Type::Enum(of) | Type::Enum64(of) => named("enum ", of.name),
+            _ => None,
+        };
+        if plain.is_some() {
+            return plain;
+        }
+        let mut printer = self.printer.borrow_mut();
+        let printer = printer.get_or_insert_with(|| Printer::new(btf));
+        let text = printer.declaration(id, "").ok()?;
+        // A structure without a name is spelled out over several lines.
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        (!line.is_empty()).then_some(line)
+    }
 }
 
 fn origin(map: &MapDef) -> &'static str {
@@ -91,8 +132,8 @@ fn origin(map: &MapDef) -> &'static str {
     }
 }
 
-fn extern_kind(object: &Object, kind: ExternKind) -> String {
-    let ty = |id: u32| type_text(object.btf.as_deref(), id).unwrap_or_else(|| "untyped".into());
+fn extern_kind(types: &Types<'_>, kind: ExternKind) -> String {
+    let ty = |id: u32| types.text(id).unwrap_or_else(|| "untyped".into());
     match kind {
         ExternKind::Kconfig { size, .. } => format!("kernel configuration, {size} bytes"),
         ExternKind::Variable { type_id } => format!("kernel variable, {}", ty(type_id)),
@@ -102,13 +143,14 @@ fn extern_kind(object: &Object, kind: ExternKind) -> String {
 
 /// The functions that are called, and no programs.
 fn subprograms(object: &Object) -> Vec<usize> {
-    let is_program = |index: usize| object.programs.iter().any(|program| program.function == index);
-    (0..object.functions.len()).filter(|&index| !is_program(index)).collect()
+    let programs: HashSet<usize> = object.programs.iter().map(|of| of.function).collect();
+    (0..object.functions.len()).filter(|index| !programs.contains(index)).collect()
 }
 
 fn text(object: &Object, sections: &[(String, u64)], out: &mut dyn Write) -> Result<(), Failure> {
     let paint = Paint::stdout();
     let btf = object.btf.as_deref();
+    let names = Types::new(object);
     let license = match object.license.as_str() {
         "" => "no licence".into(),
         license => format!("licence {license:?}"),
@@ -125,7 +167,7 @@ fn text(object: &Object, sections: &[(String, u64)], out: &mut dyn Write) -> Res
             Cell::text(clean(&program.name)),
             Cell::text(type_name(program.prog_type)),
             Cell::text(program.attach_type.map_or("", |kind| kind.name())),
-            Cell::text(format!("SEC({:?})", program.section)),
+            Cell::text(clean(&format!("SEC({:?})", program.section))),
             Cell::right(insns_of(object, program.function)),
             Cell::text("instructions"),
             Cell::text(if program.autoload { "" } else { "only when named" }),
@@ -149,7 +191,7 @@ fn text(object: &Object, sections: &[(String, u64)], out: &mut dyn Write) -> Res
 
     let mut table = Table::default();
     for map in &object.maps {
-        let sized = |what: &str, size: u32, id: u32| match type_text(btf, id) {
+        let sized = |what: &str, size: u32, id: u32| match names.text(id) {
             Some(name) if map.origin.section().is_none() => format!("{what} {name} ({size})"),
             _ => format!("{what} {size}"),
         };
@@ -175,7 +217,7 @@ fn text(object: &Object, sections: &[(String, u64)], out: &mut dyn Write) -> Res
     for item in &object.externs {
         table.row([
             Cell::text(clean(&item.name)),
-            Cell::text(clean(&extern_kind(object, item.kind))),
+            Cell::text(clean(&extern_kind(&names, item.kind))),
             Cell::text(if item.weak { "weak" } else { "" }),
         ]);
     }
@@ -191,6 +233,13 @@ fn text(object: &Object, sections: &[(String, u64)], out: &mut dyn Write) -> Res
         ]);
     }
     part(out, "CO-RE records", records.len(), &table)?;
+
+    let missing = embedded::lacks(object);
+    let mut table = Table::default();
+    for line in &missing {
+        table.row([Cell::text(clean(line))]);
+    }
+    part(out, "what the embedded kernel does not have", missing.len(), &table)?;
 
     let mut table = Table::default();
     let is_debug = |name: &str| name.starts_with(".debug_") || name.starts_with(".rel.debug_");
@@ -221,6 +270,7 @@ fn part(out: &mut dyn Write, title: &str, count: usize, table: &Table) -> io::Re
 
 fn json(object: &Object, sections: &[(String, u64)]) -> Json {
     let btf = object.btf.as_deref();
+    let (types, counts) = (Types::new(object), records(object));
     let programs: Vec<Json> = object
         .programs
         .iter()
@@ -234,7 +284,7 @@ fn json(object: &Object, sections: &[(String, u64)]) -> Json {
                 "autoload": program.autoload,
                 "flags": program.flags,
                 "instructions": insns_of(object, program.function),
-                "core_records": records_of(object, program.function),
+                "core_records": counts[program.function],
             })
         })
         .collect();
@@ -247,11 +297,11 @@ fn json(object: &Object, sections: &[(String, u64)]) -> Json {
                 "section": function.section,
                 "global": function.global,
                 "instructions": function.insns.len(),
-                "core_records": records_of(object, index),
+                "core_records": counts[index],
             })
         })
         .collect();
-    let maps: Vec<Json> = object.maps.iter().map(|map| json_map(map, btf)).collect();
+    let maps: Vec<Json> = object.maps.iter().map(|map| json_map(map, &types)).collect();
     let externs: Vec<Json> = object
         .externs
         .iter()
@@ -288,10 +338,11 @@ fn json(object: &Object, sections: &[(String, u64)]) -> Json {
             .map(|(name, size)| json!({"name": name, "size": size}))
             .collect::<Vec<_>>(),
         "notes": object.notes,
+        "not_embedded": embedded::lacks(object),
     })
 }
 
-fn json_map(map: &MapDef, btf: Option<&Btf>) -> Json {
+fn json_map(map: &MapDef, types: &Types<'_>) -> Json {
     let mut json = json!({
         "name": map.name,
         "type": map.kind().map(|kind| kind.name()),
@@ -303,13 +354,13 @@ fn json_map(map: &MapDef, btf: Option<&Btf>) -> Json {
         "pinned": map.pinned,
     });
     if map.origin.section().is_none() {
-        json["key_type"] = type_text(btf, map.key_type_id).into();
-        json["value_type"] = type_text(btf, map.value_type_id).into();
-    } else if let Some(names) = variables(map, btf) {
+        json["key_type"] = types.text(map.key_type_id).into();
+        json["value_type"] = types.text(map.value_type_id).into();
+    } else if let Some(names) = variables(map, types.btf) {
         json["variables"] = names.into();
     }
     if let Some(inner) = &map.inner {
-        json["inner"] = json_map(inner, btf);
+        json["inner"] = json_map(inner, types);
     }
     json
 }

@@ -7,8 +7,10 @@
 
 mod asm;
 mod btf;
+mod clock;
 mod dis;
 mod doctor;
+mod embedded;
 mod failure;
 mod files;
 mod filter;
@@ -54,7 +56,8 @@ the command line is unusable; 130 or 143 stopped by a signal. Manual pages: skep
 #[derive(Subcommand)]
 enum Command {
     Run(Box<run::Args>),
-    Verify(verify::Args),
+    Verify(Box<verify::Args>),
+    Stat(Box<verify::StatArgs>),
     Dis(dis::Args),
     Asm(asm::Args),
     Inspect(inspect::Args),
@@ -72,7 +75,8 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &mut out),
         Command::Dis(args) => dis::run(args, &mut out),
         Command::Asm(args) => asm::run(args, &mut out),
-        Command::Verify(args) => verify::run(args, &mut out),
+        Command::Verify(args) => verify::run(*args, &mut out),
+        Command::Stat(args) => verify::stat(*args, &mut out),
         Command::Inspect(args) => inspect::run(args, &mut out),
         Command::Btf(args) => btf::run(args, &mut out),
         Command::Filter(args) => filter::run(&args, &mut out),

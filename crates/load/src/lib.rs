@@ -39,4 +39,5 @@ pub use relocate::{
     Linked, LinkedProgram, MapReference, PlacedFunction, Poisoned, Structure, StructureMember,
     relocate,
 };
-pub use target::Target;
+pub use skep_abi::Loader;
+pub use target::{AttachError, Target};

@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use skep_abi::{AttachType, MapType, ProgType, SectionDef};
+use skep_abi::{AttachType, Loader, MapType, ProgType, SectionDef};
 use skep_btf::core::Relocation;
 use skep_btf::{Btf, FuncInfo, LineInfo};
 use skep_isa::Slot;
@@ -24,6 +24,8 @@ pub struct Object {
     pub name: String,
     /// The file, for messages.
     pub file: String,
+    /// By whose rules it was read.
+    pub loader: Loader,
     /// From the section `license`, at most 63 bytes; empty where there is none.
     pub license: String,
     /// From the section `version`.
@@ -58,6 +60,14 @@ impl Object {
     /// # Errors
     /// Why it is no object that we can use.
     pub fn open(path: impl AsRef<Path>) -> Result<Object, ObjectError> {
+        Object::open_as(path, Loader::default())
+    }
+
+    /// Reads and parses a file by the rules of a loader.
+    ///
+    /// # Errors
+    /// Why it is no object that this loader takes.
+    pub fn open_as(path: impl AsRef<Path>, loader: Loader) -> Result<Object, ObjectError> {
         let path = path.as_ref();
         let file = path.to_string_lossy();
         let read = || {
@@ -72,7 +82,7 @@ impl Object {
             std::fs::read(path).map_err(failed)
         };
         let bytes = read().map_err(|kind| ObjectError::from(kind).of_file(&file))?;
-        Object::parse(&file, &bytes)
+        Object::parse_as(&file, &bytes, loader)
     }
 
     /// Parses the bytes of a file called `file`.
@@ -80,7 +90,15 @@ impl Object {
     /// # Errors
     /// Why it is no object that we can use.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Object, ObjectError> {
-        parse::object(file, bytes).map_err(|error| error.of_file(file))
+        Object::parse_as(file, bytes, Loader::default())
+    }
+
+    /// Parses the bytes of a file called `file` by the rules of a loader.
+    ///
+    /// # Errors
+    /// Why it is no object that this loader takes.
+    pub fn parse_as(file: &str, bytes: &[u8], loader: Loader) -> Result<Object, ObjectError> {
+        parse::object(file, bytes, loader).map_err(|error| error.of_file(file))
     }
 
     /// The program of this name.
@@ -102,6 +120,27 @@ impl Object {
     /// The map of this name, to be edited.
     pub fn map_mut(&mut self, name: &str) -> Option<&mut MapDef> {
         self.maps.iter_mut().find(|map| map.is_called(name))
+    }
+
+    /// Has the maps in a map look like another map of the object, as a loader does whose
+    /// application gives it an inner map.
+    ///
+    /// # Errors
+    /// Why they cannot, in a line.
+    pub fn set_inner(&mut self, outer: &str, inner: &str) -> Result<(), String> {
+        let holds_maps =
+            |map: &MapDef| matches!(map.kind(), Some(MapType::ArrayOfMaps | MapType::HashOfMaps));
+        let missing = |name: &str| format!("the object has no map {name:?}");
+        let inner_def = self.map(inner).ok_or_else(|| missing(inner))?.clone();
+        let outer_def = self.map_mut(outer).ok_or_else(|| missing(outer))?;
+        if !holds_maps(outer_def) {
+            return Err(format!("map {outer:?} holds no maps"));
+        }
+        if holds_maps(&inner_def) {
+            return Err(format!("map {inner:?} holds maps itself, which maps in maps cannot"));
+        }
+        outer_def.inner = Some(Box::new(MapDef { pinned: false, ..inner_def }));
+        Ok(())
     }
 
     /// Loads these programs and no others.
@@ -133,6 +172,16 @@ pub struct ProgramDef {
     pub target: Option<String>,
     /// [`skep_abi::flags::prog`]: sleepable, fragments.
     pub flags: u32,
+}
+
+impl ProgramDef {
+    /// Gives it a type by a row of section names, whatever its own section is called.
+    pub fn set_type(&mut self, def: &'static SectionDef) {
+        self.section_def = Some(def);
+        self.prog_type = Some(def.prog_type);
+        self.attach_type = def.attach_type;
+        self.flags = parse::prog_flags(def.flags);
+    }
 }
 
 /// A function: code of its own, not yet linked with what it calls.

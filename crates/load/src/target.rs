@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use skep_abi::{AttachType, SectionTarget};
+use skep_abi::{AttachType, Errno, SectionTarget};
 use skep_btf::{Btf, Kind as TypeKind};
 use skep_sys::{Host, Kernel, KernelTypes};
 
@@ -111,8 +111,8 @@ impl Target {
     /// section's name; `None` for programs that attach to none.
     ///
     /// # Errors
-    /// Why it cannot be found, in a line.
-    pub fn attach_btf_id(&self, program: &ProgramDef) -> Result<Option<u32>, String> {
+    /// Why it cannot be found.
+    pub fn attach_btf_id(&self, program: &ProgramDef) -> Result<Option<u32>, AttachError> {
         let by_btf = |def: &skep_abi::SectionDef| def.target == SectionTarget::Btf;
         let (Some(_), Some(attach_type)) =
             (program.section_def.filter(|def| by_btf(def)), program.attach_type)
@@ -120,7 +120,7 @@ impl Target {
             return Ok(None);
         };
         let Some(name) = &program.target else {
-            return Err(format!("section {:?} does not say what to attach to", program.section));
+            return Err(AttachError::NoName { section: program.section.clone() });
         };
         let (prefix, kind) = match attach_type {
             AttachType::TraceRawTp => ("btf_trace_", TypeKind::Typedef),
@@ -129,11 +129,46 @@ impl Target {
             _ => ("", TypeKind::Func),
         };
         let plain = name.strip_prefix("vmlinux:").unwrap_or(name);
-        match self.kernel_btf()?.find(&format!("{prefix}{plain}"), kind) {
+        let btf = self.kernel_btf().map_err(AttachError::NoTypes)?;
+        let full = format!("{prefix}{plain}");
+        match btf.find(&full, kind) {
             Some(id) => Ok(Some(id)),
-            None => {
-                Err(format!("the kernel has no {kind} {:?} in its BTF", format!("{prefix}{plain}")))
-            }
+            None => Err(AttachError::Missing { kind, full, name: name.clone() }),
+        }
+    }
+}
+
+/// Why what a program attaches to cannot be found.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AttachError {
+    /// The section's name ends before it says.
+    #[error("section {section:?} does not say what to attach to")]
+    NoName {
+        /// The section.
+        section: String,
+    },
+    /// The kernel's types are missing.
+    #[error("{0}")]
+    NoTypes(String),
+    /// The kernel has no such function, tracepoint or hook.
+    #[error("the kernel has no {kind} {full:?} in its BTF")]
+    Missing {
+        /// What it would be in the BTF.
+        kind: TypeKind,
+        /// What it would be called there.
+        full: String,
+        /// What the section calls it.
+        name: String,
+    },
+}
+
+impl AttachError {
+    /// What libbpf gives up with; `None` where that depends on what is missing.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            AttachError::NoName { .. } => Some(Errno::EINVAL),
+            AttachError::NoTypes(_) => None,
+            AttachError::Missing { .. } => Some(Errno::ESRCH),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use skep_abi::{AttachType, MapType, ProgType, flags};
 use skep_load::{
-    ExternKind, KconfigType, MapOrigin, Object, ObjectErrorKind, RelocateErrorKind, Target,
+    ExternKind, KconfigType, Loader, MapOrigin, Object, ObjectErrorKind, RelocateErrorKind, Target,
     relocate,
 };
 use skep_sys::Host;
@@ -87,7 +87,8 @@ fn sections_of_variables_are_maps_with_their_contents() {
 
 #[test]
 fn legacy_maps_are_still_understood() {
-    let object = open("legacy");
+    let path = format!("{}/tests/objects/legacy.bpf.o", env!("CARGO_MANIFEST_DIR"));
+    let object = Object::open_as(path, Loader::Cilium).expect("cilium/ebpf reads such maps");
     let names = object.map("names").expect("it is defined");
     assert_eq!(names.origin, MapOrigin::Legacy);
     assert_eq!(names.kind(), Some(MapType::Hash));

@@ -27,6 +27,7 @@ mod vm;
 mod workspaces;
 
 pub use engine::Engine;
+pub use maps::MOST_CPUS;
 pub use raw::{RawError, RawMemory, run_raw};
-pub use vcpus::{MOST_CPUS, MOST_NESTED, NoVcpu};
+pub use vcpus::{MOST_NESTED, NoVcpu};
 pub use vm::{DEFAULT_BUDGET, Vm};

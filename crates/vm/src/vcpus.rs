@@ -18,8 +18,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Most vCPUs of a kernel (Linux's `NR_CPUS` where it is built for large machines).
-pub const MOST_CPUS: u32 = 8192;
+use crate::maps::MOST_CPUS;
 
 /// Most runs of one thread inside of each other.
 pub const MOST_NESTED: u32 = 8;

@@ -10,10 +10,11 @@ use skep_sys::{Command, Errno, Host, Kernel, KernelTypes, Mapping, RawFd};
 use crate::engine::{Engine, How};
 use crate::environment::Environment;
 use crate::jit::Passes;
+use crate::maps::MOST_CPUS;
 use crate::objects::{Object, Objects};
 use crate::program::Program;
 use crate::syscall;
-use crate::vcpus::{MOST_CPUS, Vcpus};
+use crate::vcpus::Vcpus;
 use crate::workspaces::Workspaces;
 
 /// Instructions that a run may execute unless told otherwise.

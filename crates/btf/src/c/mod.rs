@@ -129,6 +129,15 @@ impl<'a> Printer<'a> {
         }
     }
 
+    /// What [`declaration`] gives. A printer that is asked for many looks over all types once,
+    /// and tells types of one name apart.
+    ///
+    /// # Errors
+    /// A type that is broken, or one that fans out without end.
+    pub fn declaration(&mut self, id: u32, name: &str) -> Result<String, BtfError> {
+        self.declare(id, name.to_string(), 0, 0)
+    }
+
     /// Takes what was printed since the last time.
     pub fn take(&mut self) -> String {
         std::mem::take(&mut self.text)

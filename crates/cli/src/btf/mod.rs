@@ -4,11 +4,13 @@
 
 mod json;
 
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Subcommand;
+use object::read::{ReadCache, ReadRef};
 use object::{Object as _, ObjectSection as _};
 use skep::btf::{Btf, c, dump, pack};
 
@@ -84,10 +86,12 @@ pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
         }
     };
     let btf = open(&args.file, args.base.as_deref())?;
-    match io::stdout().is_terminal() {
-        true => write(&btf, &args, &mut Guard::new(out))?,
-        false => write(&btf, &args, out)?,
-    }
+    let mut out = match args.format {
+        Format::Json => Guard::json(out),
+        Format::C | Format::Raw => Guard::new(out),
+    };
+    write(&btf, &args, &mut out)?;
+    out.flush()?;
     Ok(Status::Done)
 }
 
@@ -132,9 +136,6 @@ impl Write for Remember<'_> {
 /// The folder where kernels show their types.
 const KERNEL: &str = "/sys/kernel/btf";
 
-/// The largest file that types are taken from: a vmlinux with debug information.
-const MAX_FILE: u64 = 4 << 30;
-
 /// Reads the types of a file.
 ///
 /// # Errors
@@ -153,18 +154,15 @@ pub fn open(file: &Path, base: Option<&Path>) -> Result<Btf, Failure> {
     parsed.map_err(|error| in_file(file, error))
 }
 
+/// The bytes of a file's types, of as many bytes as objects may have. Of an ELF file that is
+/// larger, as a kernel with debug information, only headers and the section are read.
 fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
-    let bytes = files::read(file, MAX_FILE)?;
+    if let Some(large) = large_elf(file) {
+        return section(file, &ReadCache::new(large));
+    }
+    let bytes = files::read(file, files::MAX_TEXT)?;
     if bytes.starts_with(b"\x7fELF") {
-        let elf = object::File::parse(&*bytes)
-            .map_err(|error| in_file(file, format!("is a broken ELF file: {error}")))?;
-        let Some(section) = elf.section_by_name(".BTF") else {
-            let failure = in_file(file, "has no section .BTF");
-            return Err(failure.hint("compile with -g; pahole -J adds BTF to other ELF files"));
-        };
-        let data =
-            section.data().map_err(|error| in_file(file, format!("section .BTF: {error}")))?;
-        return Ok(data.to_vec());
+        return section(file, &*bytes);
     }
     if bytes.starts_with(pack::MAGIC) {
         return pack::unpack(&bytes).map_err(|error| in_file(file, error));
@@ -178,4 +176,29 @@ fn bytes(file: &Path) -> Result<Vec<u8>, Failure> {
         }
         _ => Err(in_file(file, "is neither ELF nor BTF nor a pack of it")),
     }
+}
+
+/// A regular file that is ELF and larger than what is read whole.
+fn large_elf(file: &Path) -> Option<File> {
+    let is_large =
+        std::fs::metadata(file).is_ok_and(|of| of.is_file() && of.len() > files::MAX_TEXT);
+    let mut open = File::open(file).ok().filter(|_| is_large)?;
+    let mut magic = [0; 4];
+    open.read_exact(&mut magic).ok()?;
+    (magic == *b"\x7fELF").then_some(open)
+}
+
+/// The section `.BTF` of an ELF file.
+fn section<'a>(file: &Path, data: impl ReadRef<'a>) -> Result<Vec<u8>, Failure> {
+    let elf = object::File::parse(data)
+        .map_err(|error| in_file(file, format!("is a broken ELF file: {error}")))?;
+    let Some(section) = elf.section_by_name(".BTF") else {
+        let failure = in_file(file, "has no section .BTF");
+        return Err(failure.hint("compile with -g; pahole -J adds BTF to other ELF files"));
+    };
+    if section.size() > files::MAX_TEXT {
+        return Err(in_file(file, format!("section .BTF: {} bytes are too many", section.size())));
+    }
+    let data = section.data().map_err(|error| in_file(file, format!("section .BTF: {error}")))?;
+    Ok(data.to_vec())
 }

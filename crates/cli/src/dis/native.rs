@@ -60,7 +60,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     }
     if args.json {
         let all = json!({ "arch": std::env::consts::ARCH, "programs": programs });
-        serde_json::to_writer_pretty(&mut *out, &all).map_err(io::Error::from)?;
+        serde_json::to_writer_pretty(crate::terminal::Guard::json(out), &all)
+            .map_err(io::Error::from)?;
         writeln!(out)?;
     }
     Ok(Status::Done)

@@ -1,6 +1,6 @@
 //! `skep doctor`: what this machine allows, and what to do about the rest.
 
-mod probe;
+pub mod probe;
 mod system;
 
 pub use system::missing_capabilities;

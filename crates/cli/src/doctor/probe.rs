@@ -63,6 +63,14 @@ pub fn maps() -> Vec<Check> {
     known.map(|&kind| check(kind.name(), map(&kernel, kind, btf.as_ref()))).collect()
 }
 
+/// The types of maps that a kernel creates.
+pub fn map_types(kernel: &Arc<dyn Kernel>) -> Vec<MapType> {
+    let btf = load_btf(kernel);
+    let created =
+        |kind: &MapType| *kind != MapType::Unspec && map(kernel, *kind, btf.as_ref()).is_ok();
+    MapType::ALL.iter().copied().filter(created).collect()
+}
+
 /// What the smallest map of a type looks like: key, value, entries, flags.
 fn smallest(kind: MapType) -> (u32, u32, u32, u32) {
     const PAGE: u32 = 4096;

@@ -313,7 +313,7 @@ impl<R: Read> Capture<R> {
 mod tests {
     use super::*;
 
-    /// Bytes of a piece, and its packet.
+    /// The length of a piece, and the packet in it.
     type Found = (usize, Option<Vec<u8>>);
 
     fn pieces(bytes: &[u8]) -> Result<Vec<Found>, Broken> {

@@ -6,6 +6,7 @@ use skep::abi::MapType;
 use skep::load::clock;
 
 use super::contents::{self, Elements};
+use super::elements;
 use super::side::Side;
 use super::verdict;
 use crate::failure::Failure;
@@ -145,6 +146,10 @@ pub fn maps(sides: &[Side], differences: &mut Differences) -> Result<(), Failure
         if !contents::is_listed(left) || !holds_numbers || name == clock::MAP {
             continue;
         }
+        if contents::is_array(left) {
+            arrays((left, right), (one.name(), other.name()), differences);
+            continue;
+        }
         // Queues are emptied by reading them; the report shows that they were.
         let (Ok(mine), Ok(theirs)) = (contents::read(left), contents::read(right)) else {
             differences.notes.push(format!("map {name} cannot be read, and is not compared"));
@@ -167,6 +172,32 @@ pub fn maps(sides: &[Side], differences: &mut Differences) -> Result<(), Failure
     Ok(())
 }
 
+/// Compares two arrays without keeping either.
+fn arrays(
+    (left, right): (&skep::load::Map, &skep::load::Map),
+    names: (&str, &str),
+    differences: &mut Differences,
+) {
+    let (mut mine, mut theirs) = (Elements::new(), Elements::new());
+    let mut count = 0;
+    let compared = elements::both(left, right, &mut |key, one, other| {
+        if one != other {
+            if count == 0 {
+                mine.insert(key.to_vec(), one.to_vec());
+                theirs.insert(key.to_vec(), other.to_vec());
+            }
+            count += 1;
+        }
+    });
+    if compared.is_err() {
+        let name = left.name();
+        differences.notes.push(format!("map {name} cannot be read, and is not compared"));
+    } else if count > 0 {
+        differences.maps += 1;
+        differences.describe(|| difference(left, &mine, &theirs, names, count));
+    }
+}
+
 fn first_difference(
     map: &skep::load::Map,
     mine: &Elements,
@@ -175,8 +206,20 @@ fn first_difference(
 ) -> String {
     let differ = |key: &&Vec<u8>| mine.get(*key) != theirs.get(*key);
     let keys = mine.keys().chain(theirs.keys());
-    let count = keys.clone().filter(differ).collect::<std::collections::BTreeSet<_>>().len();
-    let Some(key) = keys.clone().find(differ) else { return String::new() };
+    let count = keys.filter(differ).collect::<std::collections::BTreeSet<_>>().len();
+    difference(map, mine, theirs, (one, other), count)
+}
+
+/// The first element that differs, and of how many.
+fn difference(
+    map: &skep::load::Map,
+    mine: &Elements,
+    theirs: &Elements,
+    (one, other): (&str, &str),
+    count: usize,
+) -> String {
+    let differ = |key: &&Vec<u8>| mine.get(*key) != theirs.get(*key);
+    let Some(key) = mine.keys().chain(theirs.keys()).find(differ) else { return String::new() };
     let shown = |elements: &Elements| match elements.get(key) {
         Some(bytes) => {
             let cpus = map.split_cpus(bytes);

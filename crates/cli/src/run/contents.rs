@@ -7,6 +7,7 @@ use skep::abi::{Errno, MapType};
 use skep::btf::value::{self, Value};
 use skep::load::{Map, MapOrigin};
 
+use super::elements::{self, Flow};
 use crate::hex;
 
 /// A key, a value or a record: by its type, or bytes.
@@ -34,16 +35,10 @@ pub type Elements = BTreeMap<Vec<u8>, Vec<u8>>;
 /// What the kernel says: some types cannot be read from outside.
 pub fn read(map: &Map) -> Result<Elements, Errno> {
     let mut elements = Elements::new();
-    if matches!(map.def().kind(), Some(MapType::Queue | MapType::Stack)) {
-        while let Some(value) = map.lookup_and_delete(&[])? {
-            elements.insert((elements.len() as u32).to_be_bytes().to_vec(), value);
-        }
-        return Ok(elements);
-    }
-    for entry in map.entries() {
-        let (key, value) = entry?;
-        elements.insert(key, value);
-    }
+    elements::each(map, &mut |key, value| {
+        elements.insert(key.to_vec(), value.to_vec());
+        Flow::On
+    })?;
     Ok(elements)
 }
 
@@ -128,21 +123,6 @@ fn add(one: Value, other: Value) -> Option<Value> {
         (one, other) if one == other => one,
         _ => return None,
     })
-}
-
-/// Keys in an order that people expect: numbers by their value.
-pub fn sorted<'a>(map: &Map, elements: &'a Elements) -> Vec<(Shown, &'a [u8], &'a [u8])> {
-    let decode =
-        |(bytes, value): (&'a Vec<u8>, &'a Vec<u8>)| (key(map, bytes), &bytes[..], &value[..]);
-    let mut all: Vec<_> = elements.iter().map(decode).collect();
-    all.sort_by(|one, other| match (&one.0, &other.0) {
-        (Shown::Value(Value::Unsigned(one)), Shown::Value(Value::Unsigned(other))) => {
-            one.cmp(other)
-        }
-        (Shown::Value(Value::Signed(one)), Shown::Value(Value::Signed(other))) => one.cmp(other),
-        _ => one.1.cmp(other.1),
-    });
-    all
 }
 
 #[cfg(test)]

@@ -11,13 +11,14 @@
 
 mod compare;
 mod contents;
+mod elements;
 pub mod engine;
-mod fill;
+pub mod fill;
 mod json;
 pub mod raw;
 mod records;
 mod report;
-mod select;
+pub mod select;
 pub mod side;
 mod stream;
 #[cfg(target_os = "linux")]
@@ -34,7 +35,7 @@ use skep::vm::{DEFAULT_BUDGET, Vm};
 
 use crate::failure::{Failure, Status};
 use crate::signal::{self, Stop};
-use crate::{Outcome, btf, kernels, objects};
+use crate::{Outcome, btf, embedded, kernels, objects};
 use side::Side;
 
 /// Run a program on the packets of a capture, or bare instructions on memory
@@ -79,6 +80,8 @@ pub struct Args {
     /// Resolve CO-RE records against the types of this file, not the machine's kernel
     #[arg(long, value_name = "FILE")]
     btf: Option<PathBuf>,
+    #[command(flatten)]
+    loader: objects::LoaderArgs,
     /// Pin maps that ask for it here, and take those that are here already
     #[arg(long, value_name = "DIR")]
     pin: Option<PathBuf>,
@@ -95,10 +98,10 @@ pub struct Args {
     /// quarter of the machine's unless said
     #[arg(long, value_name = "SIZE", value_parser = size)]
     memory_limit: Option<u64>,
-    /// Elements of each map, records and printed lines to show
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    /// Elements of each map, records and printed lines to show: a number, or `all`
+    #[arg(long, value_name = "N", default_value = "20", value_parser = show)]
     show: usize,
-    /// Print JSON, with all elements (see docs/cli.md)
+    /// Print JSON, with --show elements of each map and how many there are (see docs/cli.md)
     #[arg(long)]
     json: bool,
     /// Run bare instructions instead: r1 = memory, r2 = its length; prints r0. - is the
@@ -164,7 +167,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     let (Some(file), Some(pcap)) = (&args.object, &args.pcap) else {
         return Err(Failure::unusable("an object and --pcap belong together"));
     };
-    let mut object = objects::open(file)?;
+    let mut object = objects::open_as(file, args.loader.loader())?;
     let fills = fill::read(&args.map, args.maps.as_deref())?;
     let program = select::choose(&object, args.program.as_deref())?;
     select::load_only(&mut object, program, &fills);
@@ -221,6 +224,14 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     Ok(if differences.count() > 0 { Status::Refused } else { Status::Done })
 }
 
+/// `20`, `all`.
+fn show(text: &str) -> Result<usize, String> {
+    match text {
+        "all" => Ok(usize::MAX),
+        number => number.parse().map_err(|_| "expected a number, or all".into()),
+    }
+}
+
 /// `4096`, `512M`, `2G`.
 fn size(text: &str) -> Result<u64, String> {
     let (digits, shift) = match text.char_indices().last() {
@@ -256,6 +267,9 @@ fn load(args: &Args, object: &Object, program: usize) -> Result<(Vec<Side>, Vec<
     if args.kernel != Where::Embedded && args.clock == Clock::Packet {
         notes.extend(clock::replace(&mut linked));
     }
+    if args.kernel != Where::Linux {
+        notes.extend(embedded::notes(&linked));
+    }
     let options = Options { pin_dir: args.pin.clone(), ..Options::default() };
     let name = &object.programs[program].name;
     let mut sides = Vec::new();
@@ -268,5 +282,6 @@ fn load(args: &Args, object: &Object, program: usize) -> Result<(Vec<Side>, Vec<
         sides.push(Side::linux(linux, &linked, &target, &options, name)?);
     }
     notes.extend(sides.iter().flat_map(|side| side.skep().notes().iter().cloned()));
+    notes.extend(sides.iter().flat_map(|side| side.notes.iter().cloned()));
     Ok((sides, notes))
 }

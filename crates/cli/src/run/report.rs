@@ -10,7 +10,7 @@ use skep::load::{Map, clock};
 use super::compare::Differences;
 use super::contents::{self, Shown};
 use super::side::{Side, Tally};
-use super::verdict;
+use super::{elements, verdict};
 use crate::table::{Cell, Table};
 use crate::terminal::{Paint, clean};
 
@@ -54,7 +54,7 @@ pub fn write(run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
     records(side, run.show, out)?;
     for map in side.skep().maps() {
         if map.name() != clock::MAP && !contents::is_constant(map) && contents::is_listed(map) {
-            elements(map, run.show, out)?;
+            contents_of(map, run.show, out)?;
         }
     }
     for note in run.notes {
@@ -172,19 +172,21 @@ fn records(side: &Side, show: usize, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn elements(map: &Map, show: usize, out: &mut dyn Write) -> io::Result<()> {
+fn contents_of(map: &Map, show: usize, out: &mut dyn Write) -> io::Result<()> {
     let paint = Paint::stdout();
     let kind = map.def().kind().map_or("unknown", |kind| kind.name());
-    let elements = match contents::read(map) {
-        Ok(elements) => elements,
+    let section = map.def().origin.section();
+    let most = if section.is_some() { 1 } else { show };
+    let excerpt = match elements::excerpt(map, most) {
+        Ok(excerpt) => excerpt,
         Err(errno) => {
             title(out, map.name(), &format!("{kind}, cannot be read: {errno}"))?;
             return writeln!(out);
         }
     };
-    if let Some(section) = map.def().origin.section() {
+    if let Some(section) = section {
         let mut text = Vec::new();
-        for bytes in elements.values() {
+        for (_, bytes) in &excerpt.shown {
             variables(&contents::value(map, bytes), show, &mut text)?;
         }
         if text.is_empty() {
@@ -195,11 +197,8 @@ fn elements(map: &Map, show: usize, out: &mut dyn Write) -> io::Result<()> {
         return writeln!(out);
     }
     let most = map.def().max_entries;
-    let all = contents::sorted(map, &elements);
-    let is_zero = |bytes: &[u8]| contents::is_array(map) && bytes.iter().all(|&byte| byte == 0);
-    let shown: Vec<_> = all.iter().filter(|element| !is_zero(element.2)).collect();
-    title(out, map.name(), &format!("{kind}, {} of {most}", all.len()))?;
-    for (key, _, bytes) in shown.iter().take(show) {
+    title(out, map.name(), &format!("{kind}, {} of {most}", excerpt.count))?;
+    for (key, bytes) in &excerpt.shown {
         let values: Vec<Shown> =
             map.split_cpus(bytes).iter().map(|bytes| contents::value(map, bytes)).collect();
         match &values[..] {
@@ -207,10 +206,10 @@ fn elements(map: &Map, show: usize, out: &mut dyn Write) -> io::Result<()> {
             values => per_cpu(key, values, &map.split_cpus(bytes), out)?,
         }
     }
-    more(out, shown.len() as u64, show)?;
-    let zeros = all.len() - shown.len();
+    let zeros = excerpt.zeros;
+    more(out, excerpt.count - zeros, show)?;
     if zeros > 0 {
-        writeln!(out, "  {}", paint.dim(&format!("{} of zeros", lines(zeros as u64, "element"))))?;
+        writeln!(out, "  {}", paint.dim(&format!("{} of zeros", lines(zeros, "element"))))?;
     }
     writeln!(out)
 }
@@ -263,7 +262,7 @@ fn more(out: &mut dyn Write, count: u64, show: usize) -> io::Result<()> {
     match count.saturating_sub(show as u64) {
         0 => Ok(()),
         left => {
-            let text = format!("and {left} more (--show N shows more, --json all)");
+            let text = format!("and {left} more (--show N shows more, --show all)");
             writeln!(out, "  {}", Paint::stdout().dim(&text))
         }
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use skep::abi::{Errno, ProgType, Trap, TrapKind};
+use skep::abi::{Errno, MapType, ProgType, Trap, TrapKind};
 use skep::load::{
     Linked, LinkedProgram, LoadError, LoadErrorKind, Options, Program, RingBuffer, Skep, Target,
     clock,
@@ -20,6 +20,7 @@ use super::records::{Printed, Ring};
 use super::trace::{self, Trace};
 use super::{engine, verdict};
 use crate::doctor::missing_capabilities;
+use crate::embedded;
 use crate::failure::Failure;
 
 /// A kernel, the object in it, and its tally.
@@ -39,6 +40,8 @@ pub struct Side {
     unheard: Option<String>,
     /// What came of the packets.
     pub tally: Tally,
+    /// What was left out, and why.
+    pub notes: Vec<String>,
 }
 
 /// Sums over packets.
@@ -103,7 +106,7 @@ impl Side {
         name: &str,
     ) -> Result<Side, Failure> {
         let kernel: Arc<dyn Kernel> = vm.clone();
-        let skep = load(&kernel, linked, target, options)?;
+        let (skep, notes) = load_what_is_used(&kernel, linked, target, options)?;
         let program = named(&skep, name)?;
         let hook = PacketHook::new(&vm, program.fd().raw())
             .map_err(|error| Failure::unusable(format!("program {name:?}: {error}")))?;
@@ -117,6 +120,7 @@ impl Side {
         });
         let mut side = Side::new(Engine::Embedded(hook), skep, program, printed)?;
         side.tally.compiling = compiling;
+        side.notes = notes;
         Ok(side)
     }
 
@@ -131,10 +135,11 @@ impl Side {
         options: &Options,
         name: &str,
     ) -> Result<Side, Failure> {
-        let skep = load(&kernel, linked, target, options)?;
+        let (skep, notes) = load_what_is_used(&kernel, linked, target, options)?;
         let program = named(&skep, name)?;
         let exchange = Exchange { input: Vec::new(), output: vec![0; OUTPUT], packet: 0..0 };
         let mut side = Side::new(Engine::Linux(exchange), skep, program, Arc::default())?;
+        side.notes = notes;
         side.listen();
         Ok(side)
     }
@@ -214,6 +219,7 @@ impl Side {
             trace: None,
             unheard: None,
             tally: Tally::default(),
+            notes: Vec::new(),
         })
     }
 
@@ -401,13 +407,60 @@ pub fn load(
     target: &Target,
     options: &Options,
 ) -> Result<Skep, Failure> {
-    skep::load::load(linked, target, kernel, options)
-        .map_err(|error| refusal(&error, kernel.name()))
+    load_what_is_used(kernel, linked, target, options).map(|(skep, _)| skep)
+}
+
+/// The same; says also which maps were left out.
+fn load_what_is_used(
+    kernel: &Arc<dyn Kernel>,
+    linked: &Linked,
+    target: &Target,
+    options: &Options,
+) -> Result<(Skep, Vec<String>), Failure> {
+    let mut left_out: Option<Linked> = None;
+    let mut notes = Vec::new();
+    loop {
+        let linked = left_out.as_ref().unwrap_or(linked);
+        let error = match skep::load::load(linked, target, kernel, options) {
+            Ok(skep) => return Ok((skep, notes)),
+            Err(error) => error,
+        };
+        // A map that no program uses stops none.
+        match unused(linked, &error) {
+            Some(map) => {
+                let mut less = linked.clone();
+                less.maps[map].autocreate = false;
+                let name = &less.maps[map].name;
+                notes.push(format!(
+                    "map {name} is left out, since no program uses it: {}",
+                    error.kind()
+                ));
+                left_out = Some(less);
+            }
+            None => return Err(refusal(linked, &error, kernel.name())),
+        }
+    }
+}
+
+/// The map that could not be created, if no program that is loaded refers to it and no map
+/// holds it.
+fn unused(linked: &Linked, error: &LoadError) -> Option<usize> {
+    let LoadErrorKind::Map { name, errno, .. } = error.kind() else { return None };
+    if *errno == Errno::EPERM {
+        return None;
+    }
+    let map = linked.maps.iter().position(|map| map.name == *name && map.autocreate)?;
+    let refers = |program: &LinkedProgram| program.map_references.iter().any(|of| of.map == map);
+    let holds = |outer: &skep::load::MapDef| {
+        outer.kind() != Some(MapType::ProgArray) && outer.slots.iter().any(|slot| slot.1 == map)
+    };
+    let is_used = linked.programs.iter().any(refers) || linked.maps.iter().any(holds);
+    (!is_used).then_some(map)
 }
 
 /// What a kernel refused: an unusable object, a missing permission, or a rejected program
 /// with the verifier's last words.
-fn refusal(error: &LoadError, kernel: &str) -> Failure {
+fn refusal(linked: &Linked, error: &LoadError, kernel: &str) -> Failure {
     let missing = missing_capabilities();
     let failure = match error.errno() {
         Some(Errno::EPERM) if kernel == "linux" && !missing.is_empty() => {
@@ -421,6 +474,17 @@ fn refusal(error: &LoadError, kernel: &str) -> Failure {
         _ => Failure::refused(error),
     };
     let is_embedded = kernel == "embedded";
+    if let LoadErrorKind::Map { name, .. } = error.kind()
+        && kernel != "linux"
+        && let Some(kind) =
+            linked.maps.iter().find(|map| map.name == *name).and_then(|map| map.kind())
+        && !embedded::has_map(kind)
+    {
+        let message = format!("map {name:?}: the embedded kernel has no maps of type {kind}");
+        return failure
+            .context(&message)
+            .hint("--kernel linux has them; `skep inspect --embedded` lists what there is");
+    }
     let failure = match error.hint() {
         Some(_) if is_embedded && is_too_large(error) => failure.hint(
             "a map may have a quarter of the machine's memory here; --memory-limit SIZE allows more",
@@ -464,10 +528,20 @@ fn explain(program: &LinkedProgram, skep: &Skep, error: &PacketError) -> Failure
                 (TrapKind::UnknownHelper { .. } | TrapKind::Poisoned { .. }, Some(what)) => {
                     format!("reached an instruction that could not be resolved: {what}")
                 }
+                (TrapKind::UnknownHelper { id }, None) => format!(
+                    "it calls {}, which the embedded kernel does not have",
+                    embedded::helper_name(*id)
+                ),
                 (kind, _) => kind.to_string(),
             };
             let place = source_of(program, skep, trap.pc);
             let failure = Failure::refused(format!("insn {}{place}: {what}", trap.pc));
+            let failure = match trap.kind {
+                TrapKind::UnknownHelper { .. } | TrapKind::UnknownKfunc { .. } => {
+                    failure.hint("--kernel linux has what Linux has; `skep inspect --embedded` lists what is here")
+                }
+                _ => failure,
+            };
             match trap.frames.len() {
                 0 | 1 => failure,
                 _ => {

@@ -1,190 +1,479 @@
-//! `skep verify`: would Linux load the programs of an object, and if not, why.
+//! `skep verify`: would Linux load the programs of objects, and if not, why; and
+//! `skep stat`: what their verification takes, as veristat says it.
+//!
+//! ```text
+//!   inputs ──> files ── judge::open ──> Object ── judge::object ──> Judged, or Unusable
+//!   baseline ─────────────────────────────────────────────────────> Regression
+//!        render, json, report, stats: one form of output for each
+//! ```
 
+mod baseline;
+mod creatable;
+mod inputs;
+mod judge;
 mod privilege;
+mod probes;
 mod render;
+mod report;
+mod stats;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde_json::{Value as Json, json};
-use skep::abi::{Capabilities, Reason};
-use skep::judge;
-use skep::load::{LinkedProgram, Target, relocate};
+use skep::abi::{Capabilities, SectionDef};
+use skep::load::Target;
 use skep::sys::{Host, possible_cpus};
-use skep::verify::explain::{Explanation, explain};
-use skep::verify::{self as verifier, Counts, Env, Log, VerifyError};
+use skep::verify::{Env, Log};
 
 use crate::failure::{Failure, Status};
-use crate::{Outcome, btf, objects};
+use crate::objects::LoaderArgs;
+use crate::terminal::{Guard, Paint, clean};
+use crate::{Outcome, btf, files};
+use baseline::{Baseline, Regression};
+use judge::{Judged, Verdict};
+use report::{Run, Unusable};
 
-/// Say whether Linux 6.18 would load the programs of an object, and if not, why
+/// Which programs, for whom, against which kernel.
 #[derive(clap::Args)]
-#[command(after_help = "\
-Examples:
-  skep verify prog.bpf.o                      every program
-  skep verify prog.bpf.o --program ingress    one
-  skep verify prog.bpf.o --log                with the log, as Linux prints it at level 2
-  skep verify prog.bpf.o --unprivileged       for a process without capabilities
-  skep verify prog.bpf.o --caps bpf,net_admin for one with these
-  skep verify prog.bpf.o --btf vmlinux-6.18   against the types of another kernel
-  skep verify prog.bpf.o --json               for scripts
-
-Exit status: 0 if all are accepted, 1 if one is rejected, 2 if one cannot be judged.")]
-pub struct Args {
-    /// The BPF object
-    object: PathBuf,
+pub struct SubjectArgs {
+    /// BPF objects, and folders with objects in them
+    #[arg(required = true)]
+    objects: Vec<PathBuf>,
     /// Only the program of this name
     #[arg(long, value_name = "NAME")]
     program: Option<String>,
-    /// Print the verifier's log, at level 2
-    #[arg(long)]
-    log: bool,
     /// Judge for a process without capabilities
     #[arg(long, conflicts_with = "caps")]
     unprivileged: bool,
     /// Judge for a process with these capabilities: bpf, perfmon, net_admin, sys_admin
     #[arg(long, value_name = "CAPS", value_parser = privilege::parse)]
     caps: Option<Capabilities>,
-    /// The kernel's types: raw BTF or an ELF file with it; this machine's unless given
+    /// The kernel's types: raw BTF or an ELF file with it; this machine's unless given. With
+    /// several, one verdict for each
     #[arg(long, value_name = "FILE")]
-    btf: Option<PathBuf>,
-    /// One JSON object a line for each program (see docs/verify.md)
+    btf: Vec<PathBuf>,
+    #[command(flatten)]
+    pub loader: LoaderArgs,
+    /// Judge programs as this type, whatever their sections are called: xdp, tc, sched_cls
+    #[arg(long = "type", value_name = "TYPE", value_parser = kind)]
+    pub kind: Option<&'static SectionDef>,
+    /// Have the maps in a map look like another map of the object
+    #[arg(long, value_name = "OUTER=MAP", value_parser = pair)]
+    pub inner: Vec<(String, String)>,
+    /// Set a variable of a data section, as before a load
+    #[arg(long = "map", value_name = "SECTION=VARIABLE:VALUE")]
+    pub map: Vec<String>,
+    /// Judge as if this were the licence
+    #[arg(long, value_name = "TEXT")]
+    pub license: Option<String>,
+    /// Kernel configuration (CONFIG_X=y lines) that goes before the machine's
+    #[arg(long, value_name = "FILE")]
+    kconfig: Option<PathBuf>,
+}
+
+/// Say whether Linux 6.18 would load the programs of objects, and if not, why
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  skep verify prog.bpf.o                      every program
+  skep verify build/ more.bpf.o               every program of every object
+  skep verify prog.bpf.o --program ingress    one
+  skep verify prog.bpf.o --log                with the log, as Linux prints it at level 2
+  skep verify prog.bpf.o --unprivileged       for a process without capabilities
+  skep verify prog.bpf.o --caps bpf,net_admin for one with these
+  skep verify prog.bpf.o --btf vmlinux-6.18   against the types of another kernel
+  skep verify prog.bpf.o --map .rodata=debug:1  with a variable set before the load
+  skep verify prog.bpf.o --loader cilium      as cilium/ebpf would load it
+  skep verify build/ --output sarif > skep.sarif
+  skep verify build/ --baseline before.csv    and what is worse than it was
+
+Exit status: 0 if all are accepted, 1 if one is rejected or worse than in the baseline, 2 if
+one cannot be judged or an object has no programs.")]
+pub struct Args {
+    #[command(flatten)]
+    subject: SubjectArgs,
+    /// Print the verifier's log, at level 2
     #[arg(long)]
+    log: bool,
+    /// One JSON object a line for each program (see docs/verify.md)
+    #[arg(long, conflicts_with = "output")]
     json: bool,
+    /// In which form to print
+    #[arg(long, value_enum, value_name = "FORM", default_value_t = Form::Text)]
+    output: Form,
+    /// An earlier run (--output csv, or veristat's CSV) to compare with
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// By how many per cent instructions, states and stack may grow over the baseline
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, requires = "baseline", value_parser = percent)]
+    threshold: f64,
+}
+
+/// Show what verification takes, in veristat's columns
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  skep stat build/
+  skep stat prog.bpf.o --output csv > before.csv     for --baseline, and for veristat -C
+
+The status is 0 whatever the verdicts are, and 2 if an object cannot be judged.")]
+pub struct StatArgs {
+    #[command(flatten)]
+    subject: SubjectArgs,
+    /// A table, or CSV with all columns
+    #[arg(long, short, value_enum, value_name = "FORM", default_value_t = StatForm::Table)]
+    output: StatForm,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// For people
+    Text,
+    /// One object a line
+    Json,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// XML as JUnit's, for test reports
+    Junit,
+    /// Workflow commands of GitHub Actions
+    Github,
+    /// All columns of veristat
+    Csv,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum StatForm {
+    Table,
+    Csv,
+}
+
+fn kind(text: &str) -> Result<&'static SectionDef, String> {
+    SectionDef::of_type(text).ok_or_else(|| match SectionDef::nearest(text) {
+        Some(near) => format!("no section or program type is called that; {:?} is", near.name),
+        None => "no section or program type is called that".into(),
+    })
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((outer, inner)) if !outer.is_empty() && !inner.is_empty() => {
+            Ok((outer.into(), inner.into()))
+        }
+        _ => Err("expected OUTER=MAP".into()),
+    }
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches('%').trim().parse::<f64>().ok();
+    number.filter(|number| number.is_finite() && *number >= 0.0).ok_or("expected a number".into())
+}
+
+/// A kernel to judge for.
+pub struct Kernel {
+    target: Target,
+    env: Env,
+    /// Whose types, for people.
+    types: String,
+}
+
+/// The kernels of the command line: one for each file of types.
+fn kernels(args: &SubjectArgs) -> Result<Vec<Kernel>, Failure> {
+    let kconfig = args.kconfig.as_deref().map(files::read_text).transpose()?.unwrap_or_default();
+    let kernel = |file: Option<&Path>| {
+        let mut host = Host::default();
+        if let Some(file) = file {
+            // Read it once as itself, so that what is wrong with it is told by its name.
+            host.btf = Some(Arc::from(btf::open(file, None)?.raw_bytes()));
+        }
+        let release = host.release().unwrap_or_default();
+        let target = Target::new(host).with_kconfig(kconfig.clone());
+        let env = Env {
+            caps: privilege::of(args),
+            vmlinux: target.kernel_btf().ok().cloned(),
+            cpus: possible_cpus(),
+            ..Env::default()
+        };
+        let types = match (file, &env.vmlinux) {
+            (Some(file), _) => file.display().to_string(),
+            (None, Some(_)) => format!("this machine's ({release})"),
+            (None, None) => "none".into(),
+        };
+        Ok(Kernel { target, env, types })
+    };
+    match args.btf.is_empty() {
+        true => Ok(vec![kernel(None)?]),
+        false => args.btf.iter().map(|file| kernel(Some(file))).collect(),
+    }
+}
+
+/// What is told of an object: its kernel and name, its programs, and why there are none.
+type Each<'a> = dyn FnMut(&Kernel, &Path, &[Judged], Option<&Failure>) -> Result<(), Failure> + 'a;
+
+/// Judges all objects for all kernels; `each` is told of each object as soon as it is done.
+fn judge_all(
+    args: &SubjectArgs,
+    log_level: u32,
+    each: &mut Each<'_>,
+) -> Result<(Vec<Judged>, Vec<Unusable>), Failure> {
+    let paths = inputs::objects(&args.objects)?;
+    let kernels = kernels(args)?;
+    let (mut judged, mut unusable) = (Vec::new(), Vec::new());
+    let mut is_found = args.program.is_none();
+    let mut names = Vec::new();
+    for kernel in &kernels {
+        for path in &paths {
+            let result = judge::open(path, args).and_then(|object| {
+                if let Some(name) = &args.program {
+                    let has_it = object.programs.iter().any(|def| def.name == *name);
+                    is_found |= has_it;
+                    names.extend(object.programs.iter().map(|def| def.name.clone()).take(12));
+                    if !has_it {
+                        return Ok(Vec::new());
+                    }
+                }
+                judge::object(path, &object, kernel, log_level)
+            });
+            match result {
+                Ok(programs) => {
+                    each(kernel, path, &programs, None)?;
+                    judged
+                        .extend(programs.into_iter().map(|of| Judged { log: String::new(), ..of }));
+                }
+                Err(failure) => {
+                    each(kernel, path, &[], Some(&failure))?;
+                    unusable.push(Unusable {
+                        object: path.display().to_string(),
+                        message: failure.message().to_owned(),
+                        hint: failure.hint_text().to_owned(),
+                    });
+                }
+            }
+        }
+    }
+    if !is_found && unusable.is_empty() {
+        let name = args.program.as_deref().unwrap_or_default();
+        names.sort_unstable();
+        names.dedup();
+        let failure = Failure::unusable(format!("there is no program {name:?}"));
+        let which = if paths.len() == 1 { "the object has" } else { "the objects have" };
+        return Err(failure.hint(format!("{which}: {}", names.join(", "))));
+    }
+    Ok((judged, unusable))
 }
 
 /// `skep verify`.
 pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
-    let mut object = objects::open(&args.object)?;
-    if let Some(name) = &args.program {
-        if object.programs.iter().all(|def| def.name != *name) {
-            let names: Vec<&str> = object.programs.iter().map(|def| def.name.as_str()).collect();
-            let failure = Failure::unusable(format!("there is no program {name:?}"));
-            return Err(failure.hint(format!("the object has: {}", names.join(", "))));
-        }
-        object.select(|def| def.name == *name);
-    }
-    let mut host = Host::default();
-    if let Some(file) = &args.btf {
-        // Read it once as itself, so that what is wrong with it is told by its name.
-        host.btf = Some(Arc::from(btf::open(file, None)?.raw_bytes()));
-    }
-    let target = Target::new(host);
-    let linked = relocate(&object, &target)?;
-    let env = Env {
-        caps: privilege::of(&args),
-        vmlinux: target.kernel_btf().ok().cloned(),
-        cpus: possible_cpus(),
-        ..Env::default()
+    let form = if args.json { Form::Json } else { args.output };
+    let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
+    let log_level = if args.log { Log::LEVEL2 } else { 0 };
+    let mut printer = Printer { form, many: false, last: None, object: String::new() };
+    printer.many = args.subject.objects.len() > 1 || args.subject.objects[0].is_dir();
+    let caps = privilege::name(privilege::of(&args.subject));
+    let (judged, unusable) =
+        judge_all(&args.subject, log_level, &mut |kernel, path, programs, failure| {
+            printer.object(&caps, kernel, path, programs, failure, out)
+        })?;
+    let regressions = match &baseline {
+        Some(baseline) => baseline.compare(&judged, args.threshold),
+        None => Vec::new(),
     };
-    let types = types(&args, &env);
-    if !args.json {
-        writeln!(out, "for Linux 6.18, {}, types: {types}", privilege::name(env.caps))?;
-    }
-    let mut status = Status::Done;
-    let inputs = judge::programs(&linked, &target);
-    for (program, input) in linked.programs.iter().zip(&inputs) {
-        let mut log = Log::new(if args.log { Log::LEVEL2 } else { 0 });
-        let started = Instant::now();
-        let verdict = verifier::verify(input, &env, &mut log);
-        let time = started.elapsed().as_micros();
-        let explanation = verdict.is_err().then(|| explain(input, &env)).flatten();
-        let judged = Judged {
-            program,
-            verdict: verdict.map(|verified| verified.counts()),
-            explanation: explanation.map(|(_, explanation)| explanation),
-            time,
-            types: env.vmlinux.is_some(),
-        };
-        status = match (status, judged.status()) {
-            (Status::Unusable, _) | (_, Status::Unusable) => Status::Unusable,
-            (Status::Refused, _) | (_, Status::Refused) => Status::Refused,
-            _ => Status::Done,
-        };
-        match args.json {
-            true => {
-                let line = judged.json(&args.object.to_string_lossy(), &types);
-                serde_json::to_writer(&mut *out, &line).map_err(io::Error::from)?;
-                writeln!(out)?;
+    let run = Run { judged: &judged, unusable: &unusable, regressions: &regressions };
+    match form {
+        Form::Text => {
+            summary(&run, baseline.as_ref(), printer.many, out)?;
+        }
+        Form::Json => {
+            for of in &regressions {
+                line(&json_regression(of), out)?;
             }
-            false => render::write(&judged, out)?,
         }
-        if args.log {
-            out.write_all(log.text().as_bytes())?;
+        Form::Sarif => report::sarif(&run, out)?,
+        Form::Junit => report::junit(&run, out)?,
+        Form::Github => report::github(&run, out)?,
+        Form::Csv => {
+            stats::csv(&judged, out)?;
+            for of in &regressions {
+                eprintln!("{}", regression(of));
+            }
         }
     }
-    Ok(status)
+    Ok(status(&run))
 }
 
-/// Which kernel's types the verdict rests on.
-fn types(args: &Args, env: &Env) -> String {
-    match (&args.btf, &env.vmlinux) {
-        (Some(file), _) => file.display().to_string(),
-        (None, Some(_)) => {
-            let release = Host::default().release().unwrap_or_default();
-            format!("this machine's ({release})")
+/// `skep stat`.
+pub fn stat(args: StatArgs, out: &mut dyn Write) -> Outcome {
+    let mut files = 0;
+    let (judged, unusable) = judge_all(&args.subject, 0, &mut |_, _, programs, failure| {
+        files += usize::from(!programs.is_empty());
+        if let Some(failure) = failure {
+            failure.print();
         }
-        (None, None) => "none".into(),
+        Ok(())
+    })?;
+    match args.output {
+        StatForm::Table => stats::table(&judged, files, unusable.len(), out)?,
+        StatForm::Csv => stats::csv(&judged, out)?,
+    }
+    Ok(if unusable.is_empty() { Status::Done } else { Status::Unusable })
+}
+
+/// The worst of all.
+fn status(run: &Run<'_>) -> Status {
+    let is = |status: Status| run.judged.iter().any(|of| of.status() == status);
+    match () {
+        () if !run.unusable.is_empty() || is(Status::Unusable) => Status::Unusable,
+        () if !run.regressions.is_empty() || is(Status::Refused) => Status::Refused,
+        () => Status::Done,
     }
 }
 
-/// A program and what the verifier said.
-struct Judged<'a> {
-    program: &'a LinkedProgram,
-    verdict: Result<Counts, VerifyError>,
-    /// Of a refusal.
-    explanation: Option<Explanation>,
-    /// In microseconds.
-    time: u128,
-    /// Whether the kernel's types were at hand.
-    types: bool,
+/// Prints text and JSON while objects are judged.
+struct Printer {
+    form: Form,
+    many: bool,
+    /// The types that the last line named.
+    last: Option<String>,
+    /// The object that the last title named.
+    object: String,
 }
 
-impl Judged<'_> {
-    /// Refused for want of the kernel's types: no verdict.
-    fn lacks_types(&self) -> bool {
-        let Err(error) = &self.verdict else { return false };
-        let needs_types = matches!(
-            error.reason,
-            Reason::NoKernelBtf | Reason::KfuncsNeedBtf | Reason::AttachNeedsBtfId
-        );
-        needs_types && !self.types
-    }
-
-    fn status(&self) -> Status {
-        match self.verdict {
-            Ok(_) => Status::Done,
-            Err(_) if self.lacks_types() => Status::Unusable,
-            Err(_) => Status::Refused,
+impl Printer {
+    fn object(
+        &mut self,
+        caps: &str,
+        kernel: &Kernel,
+        path: &Path,
+        programs: &[Judged],
+        failure: Option<&Failure>,
+        out: &mut dyn Write,
+    ) -> Result<(), Failure> {
+        match self.form {
+            Form::Text => {
+                if self.last.as_deref() != Some(&kernel.types) {
+                    self.last = Some(kernel.types.clone());
+                    self.object.clear();
+                    let types = clean(&kernel.types);
+                    writeln!(out, "for Linux 6.18, {caps}, types: {types}")?;
+                }
+                for judged in programs {
+                    if self.many && self.object != judged.object {
+                        self.object.clone_from(&judged.object);
+                        writeln!(out, "{}", Paint::stdout().bold(&clean(&judged.object)))?;
+                    }
+                    render::write(judged, out)?;
+                    // The log has names and source lines of the object.
+                    Guard::new(out).write_all(judged.log.as_bytes())?;
+                }
+            }
+            Form::Json => {
+                for judged in programs {
+                    line(&json(judged), out)?;
+                }
+                if let Some(failure) = failure {
+                    line(&json_failure(path, failure, &kernel.types), out)?;
+                }
+            }
+            _ => {}
         }
+        if let Some(failure) = failure {
+            // What is printed comes in order where both go to a terminal.
+            out.flush()?;
+            failure.print();
+        }
+        Ok(())
     }
+}
 
-    fn json(&self, object: &str, types: &str) -> Json {
-        let error = self.verdict.as_ref().err();
-        let counts = self.verdict.as_ref().ok();
-        let verdict = match self.status() {
-            Status::Done => "accept",
-            Status::Refused => "reject",
-            Status::Unusable | Status::Stopped(_) => "error",
-        };
-        let place = self.explanation.as_ref().and_then(|explanation| explanation.at.as_ref());
-        let source = place.and_then(|place| place.source.as_ref());
-        json!({
-            "object": object,
-            "program": self.program.def.name,
-            "section": self.program.def.section,
-            "type": self.program.def.prog_type.map(|kind| kind.name()),
-            "verdict": verdict,
-            "errno": error.and_then(|error| error.errno.name()),
-            "insn": error.and_then(|error| error.pc),
-            "message": error.map(|error| error.reason.to_string()),
-            "source": source.map(|source| json!({ "file": source.file, "line": source.line })),
-            "processed": counts.map(|counts| counts.processed),
-            "states": counts.map(|counts| counts.total_states),
-            "time_us": self.time as u64,
-            "btf": types,
-        })
+fn summary(
+    run: &Run<'_>,
+    baseline: Option<&Baseline>,
+    many: bool,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let paint = Paint::stdout();
+    for of in run.regressions {
+        writeln!(out, "{}  {}", paint.red("worse   "), regression(of))?;
     }
+    if let Some(baseline) = baseline {
+        let known = baseline.known(run.judged);
+        let (worse, fresh) = (run.regressions.len(), run.judged.len() - known);
+        writeln!(
+            out,
+            "against the baseline: {known} programs compared, {fresh} new, {worse} worse"
+        )?;
+    }
+    if many {
+        let count = |status: Status| run.judged.iter().filter(|of| of.status() == status).count();
+        writeln!(
+            out,
+            "{} accepted, {} rejected, {} without a verdict; {} objects cannot be loaded",
+            count(Status::Done),
+            count(Status::Refused),
+            count(Status::Unusable),
+            run.unusable.len()
+        )?;
+    }
+    Ok(())
+}
+
+/// A regression in a line, with its place.
+fn regression(of: &Regression) -> String {
+    let place = of.source.as_ref().map_or(String::new(), |at| format!("{}: ", report::place(at)));
+    let text = format!("{place}{}: {} ({})", of.program, of.message, of.object);
+    clean(&text).into_owned()
+}
+
+fn line(json: &Json, out: &mut dyn Write) -> Result<(), Failure> {
+    serde_json::to_writer(Guard::json(out), json).map_err(io::Error::from)?;
+    Ok(writeln!(out)?)
+}
+
+fn json(judged: &Judged) -> Json {
+    let def = &judged.program.def;
+    let is_accepted = matches!(judged.verdict, Verdict::Accepted);
+    let counts = Some(judged.counts).filter(|_| is_accepted);
+    let mut json = json!({
+        "object": judged.object,
+        "program": def.name,
+        "section": def.section,
+        "type": def.prog_type.map(|kind| kind.name()),
+        "verdict": judged.word(),
+        "errno": judged.errno().and_then(|errno| errno.name()),
+        "insn": judged.insn(),
+        "message": judged.message(),
+        "source": judged.source().map(|at| json!({ "file": at.file, "line": at.line })),
+        "processed": counts.map(|counts| counts.processed),
+        "states": counts.map(|counts| counts.total_states),
+        "time_us": judged.time as u64,
+        "btf": judged.types,
+        "stack": judged.stack,
+        "help": render::help(judged),
+    });
+    if !judged.log.is_empty() {
+        json["log"] = judged.log.clone().into();
+    }
+    json
+}
+
+fn json_failure(path: &Path, failure: &Failure, types: &str) -> Json {
+    json!({
+        "object": path.display().to_string(),
+        "program": null,
+        "verdict": "error",
+        "message": failure.message(),
+        "help": failure.hint_text(),
+        "btf": types,
+    })
+}
+
+fn json_regression(of: &Regression) -> Json {
+    json!({
+        "object": of.object,
+        "program": of.program,
+        "regression": of.what,
+        "message": of.message,
+        "source": of.source.as_ref().map(|at| json!({ "file": at.file, "line": at.line })),
+    })
 }

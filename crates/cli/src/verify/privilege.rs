@@ -25,7 +25,7 @@ pub(super) fn parse(text: &str) -> Result<Capabilities, String> {
 }
 
 /// The capabilities to judge for.
-pub(super) fn of(args: &super::Args) -> Capabilities {
+pub(super) fn of(args: &super::SubjectArgs) -> Capabilities {
     match args.caps {
         Some(caps) => caps,
         None if args.unprivileged => Capabilities::empty(),

@@ -4,39 +4,50 @@
 use std::io::{self, Write};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use skep::verify::VerifyError;
-use skep::verify::explain::{Event, Explanation, Place};
-use skep::verify::permission;
+use skep::verify::explain::{Event, Place};
+use skep::verify::{Counts, permission};
 
-use super::Judged;
+use super::judge::{Judged, Verdict};
+use crate::failure::Status;
 use crate::terminal::{Paint, clean};
 
-pub(super) fn write(judged: &Judged<'_>, out: &mut dyn Write) -> io::Result<()> {
-    let paint = Paint::stdout();
-    let name = clean(&judged.program.def.name).into_owned();
-    match &judged.verdict {
-        Ok(counts) => writeln!(
-            out,
-            "{}  {name}: {} insns processed, {} states, {} us",
-            paint.green("accepted"),
-            counts.processed,
-            counts.total_states,
-            judged.time
-        ),
-        Err(error) => {
-            let verdict = if judged.lacks_types() { "error   " } else { "rejected" };
-            let errno = error.errno.name().unwrap_or("an errno");
-            writeln!(out, "{}  {name}: {errno}", paint.red(verdict))?;
-            let default = Explanation::default();
-            let explanation = judged.explanation.as_ref().unwrap_or(&default);
-            let text = report(judged, error, explanation);
-            writeln!(out, "{text}\n")
-        }
-    }
+pub(super) fn write(judged: &Judged, out: &mut dyn Write) -> io::Result<()> {
+    painted(judged, Paint::stdout(), out)
 }
 
-fn report(judged: &Judged<'_>, error: &VerifyError, explanation: &Explanation) -> String {
-    let title = title(judged, error);
+/// The same without colour.
+pub(super) fn write_plain(judged: &Judged, out: &mut dyn Write) -> io::Result<()> {
+    painted(judged, Paint::off(), out)
+}
+
+fn painted(judged: &Judged, paint: Paint, out: &mut dyn Write) -> io::Result<()> {
+    let name = clean(&judged.program.def.name).into_owned();
+    if let Verdict::Accepted = judged.verdict {
+        let Counts { processed, total_states, .. } = judged.counts;
+        let verdict = paint.green("accepted");
+        let time = judged.time;
+        return writeln!(
+            out,
+            "{verdict}  {name}: {processed} insns processed, {total_states} states, {time} us"
+        );
+    }
+    let verdict = match judged.status() {
+        Status::Unusable => "error   ",
+        _ => "rejected",
+    };
+    match judged.errno() {
+        Some(errno) => {
+            let errno = errno.name().unwrap_or("an errno");
+            writeln!(out, "{}  {name}: {errno}", paint.red(verdict))?;
+        }
+        None => writeln!(out, "{}  {name}: no verdict", paint.red(verdict))?,
+    }
+    writeln!(out, "{}\n", report(judged, paint))
+}
+
+fn report(judged: &Judged, paint: Paint) -> String {
+    let explanation = &judged.explanation;
+    let title = title(judged);
     let level = Level::ERROR.primary_title(&title);
     let source = explanation.at.as_ref().and_then(|place| place.source.as_ref());
     let label = explanation.at.as_ref().map(insn).unwrap_or_default();
@@ -69,40 +80,42 @@ fn report(judged: &Judged<'_>, error: &VerifyError, explanation: &Explanation) -
     if !explanation.branches.is_empty() {
         group = group.element(Level::NOTE.message(branches(&explanation.branches)));
     }
-    if let Some(help) = help(judged, error, explanation) {
-        group = group.element(Level::HELP.message(help));
+    if let Some(help) = help(judged) {
+        group = group.element(Level::HELP.message(clean(&help).into_owned()));
     }
-    let renderer = match Paint::stdout().is_on() {
+    let renderer = match paint.is_on() {
         true => Renderer::styled(),
         false => Renderer::plain(),
     };
     renderer.render(&[group]).to_string()
 }
 
-fn title(judged: &Judged<'_>, error: &VerifyError) -> String {
-    let line = error.reason.to_string();
-    if !line.is_empty() {
+fn title(judged: &Judged) -> String {
+    if let Some(line) = judged.message().filter(|line| !line.is_empty()) {
         return clean(&line).into_owned();
     }
+    let Some(errno) = judged.errno() else { return "no verdict".into() };
     match judged.program.def.prog_type {
-        Some(kind) if error.errno.name() == Some("EPERM") => {
+        Some(kind) if errno.name() == Some("EPERM") => {
             format!("programs of type {} are not permitted to this user", kind.name())
         }
-        _ => error.errno.to_string(),
+        _ => errno.to_string(),
     }
 }
 
-fn help(judged: &Judged<'_>, error: &VerifyError, explanation: &Explanation) -> Option<String> {
-    if judged.lacks_types() {
-        return Some("this program needs the kernel's types: --btf FILE names them".into());
+/// What usually helps.
+pub(super) fn help(judged: &Judged) -> Option<String> {
+    match &judged.verdict {
+        Verdict::Accepted => None,
+        Verdict::Unloaded { help, .. } | Verdict::Unknown { help, .. } => Some(help.clone()),
+        Verdict::Rejected(error) if error.errno.name() == Some("EPERM") && error.pc.is_none() => {
+            let needed = permission::needed(judged.program.def.prog_type?);
+            let names: Vec<String> =
+                needed.iter_names().map(|(name, _)| format!("CAP_{name}")).collect();
+            Some(format!("this type takes {}", names.join(" and ")))
+        }
+        Verdict::Rejected(_) => judged.explanation.help.map(str::to_owned),
     }
-    if error.errno.name() == Some("EPERM") && error.pc.is_none() {
-        let needed = permission::needed(judged.program.def.prog_type?);
-        let names: Vec<String> =
-            needed.iter_names().map(|(name, _)| format!("CAP_{name}")).collect();
-        return Some(format!("this type takes {}", names.join(" and ")));
-    }
-    explanation.help.map(str::to_owned)
 }
 
 /// How a value came to be: each source line, and below it what happened there.

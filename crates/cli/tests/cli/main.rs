@@ -1,12 +1,17 @@
 //! The built binary, as a user runs it.
 
+mod ci;
+mod embedded;
 mod errors;
 mod filter;
 mod first_hour;
 mod harness;
+mod loaders;
 mod printed;
 mod raw;
+mod reports;
 mod run;
+mod scale;
 mod signals;
 mod tools;
 mod verify;

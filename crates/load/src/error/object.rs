@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use skep_abi::Loader;
 use skep_btf::BtfError;
 
 use super::ReadError;
@@ -94,6 +95,16 @@ pub enum ObjectErrorKind {
         /// What is wrong.
         reason: String,
     },
+    /// Something that one loader refuses and others take.
+    #[error("{} refuses it: {rule}", loader.title())]
+    Rule {
+        /// By whose rules the object was read.
+        loader: Loader,
+        /// What it does not take.
+        rule: String,
+        /// Who takes it.
+        others: Vec<Loader>,
+    },
     /// A symbol that no one defines.
     #[error("undefined symbol {symbol:?}")]
     Undefined {
@@ -108,6 +119,20 @@ pub enum ObjectErrorKind {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl ObjectErrorKind {
+    pub(crate) fn rule(loader: Loader, rule: String, others: &[Loader]) -> ObjectErrorKind {
+        ObjectErrorKind::Rule { loader, rule, others: others.to_vec() }
+    }
+}
+
+/// `cilium/ebpf and aya take it: --loader cilium`; nothing where no one does.
+pub(crate) fn takers(others: &[Loader]) -> Option<String> {
+    let first = others.first()?;
+    let names: Vec<&str> = others.iter().map(|loader| loader.title()).collect();
+    let verb = if names.len() == 1 { "takes" } else { "take" };
+    Some(format!("{} {verb} it: --loader {}", names.join(" and "), first.name()))
 }
 
 impl ObjectError {
@@ -162,6 +187,7 @@ impl ObjectError {
                     .into()
             }
             ObjectErrorKind::NoBtf(_) => "compile with -g, so that the object has BTF".into(),
+            ObjectErrorKind::Rule { others, .. } => return takers(others),
             ObjectErrorKind::Undefined { .. } => {
                 "define it in this object, or declare it `__ksym` or `__kconfig`, and `__weak` if \
                  it may be missing"

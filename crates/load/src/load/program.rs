@@ -74,11 +74,10 @@ impl Program {
                 packet.truncate(size as usize);
                 Ok(Ran { retval, packet })
             }
-            Err(errno) => Err(AccessError::Run {
-                name: self.name().into(),
-                errno,
-                diagnostic: diagnostic.map(Box::new),
-            }),
+            Err(errno) => {
+                let (name, diagnostic) = (self.name().into(), diagnostic.map(Box::new));
+                Err(AccessError::Run { name, errno, diagnostic })
+            }
         }
     }
 
@@ -172,7 +171,11 @@ impl Loading<'_> {
                 }
             }
             _ => Ok(Attach {
-                btf_id: self.target.attach_btf_id(def)?.unwrap_or(0),
+                btf_id: self
+                    .target
+                    .attach_btf_id(def)
+                    .map_err(|error| error.to_string())?
+                    .unwrap_or(0),
                 attach_type: def.attach_type.map_or(0, |of| of as u32),
             }),
         }

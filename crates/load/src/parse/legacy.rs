@@ -1,16 +1,19 @@
 //! Maps that are defined by structures: the section `maps`, as objects had it before
 //! there was BTF.
 //!
-//! libbpf gave these up in its version 1.0; we still read the two layouts that were
-//! in use: `struct bpf_map_def` (type, key size, value size, entries, flags) and
+//! libbpf gave these up in its version 1.0; cilium/ebpf and aya still read them. Two layouts
+//! were in use: `struct bpf_map_def` (type, key size, value size, entries, flags) and
 //! iproute2's `struct bpf_elf_map` (type, key size, value size, entries, flags, id,
-//! pinning, inner id, inner index), where the second is 36 bytes long.
+//! pinning, inner id, inner index), where the second is 36 bytes long. aya reads as far as
+//! the pinning of what follows the first five numbers and passes over the rest; cilium/ebpf
+//! leaves all of it to the application, which we are for iproute2's.
 
+use skep_abi::Loader;
 use skep_btf::{Btf, Kind as TypeKind, Type};
 
 use crate::elf::{Elf, st};
 use crate::error::{ObjectError, ObjectErrorKind as Kind};
-use crate::object::{MapDef, MapOrigin, Place};
+use crate::object::{MapDef, MapOrigin, Object, Place};
 
 const BPF_MAP_DEF: usize = 20;
 const BPF_ELF_MAP: usize = 36;
@@ -19,7 +22,7 @@ const BPF_ELF_MAP: usize = 36;
 pub(super) fn collect(
     elf: &Elf<'_>,
     index: usize,
-    btf: Option<&Btf>,
+    object: &Object,
 ) -> Result<Vec<MapDef>, ObjectError> {
     let data = elf.sections[index].data;
     let mut symbols: Vec<_> = elf
@@ -40,11 +43,11 @@ pub(super) fn collect(
         let Some(bytes) = data.get(range) else {
             return Err(wrong("it ends behind its section".into()));
         };
-        let mut map = define(bytes).map_err(wrong)?;
+        let mut map = define(bytes, object.loader).map_err(wrong)?;
         map.name = symbol.name.clone().into();
         map.place =
             Place { section: index, start: symbol.value, end: symbol.value + bytes.len() as u64 };
-        if let Some(btf) = btf {
+        if let Some(btf) = object.btf.as_deref() {
             add_types(btf, &mut map);
         }
         maps.push(map);
@@ -52,7 +55,7 @@ pub(super) fn collect(
     Ok(maps)
 }
 
-fn define(bytes: &[u8]) -> Result<MapDef, String> {
+fn define(bytes: &[u8], loader: Loader) -> Result<MapDef, String> {
     let (words, _) = bytes.as_chunks::<4>();
     let word = |index: usize| words.get(index).map_or(0, |word| u32::from_le_bytes(*word));
     if bytes.len() < BPF_MAP_DEF {
@@ -68,7 +71,13 @@ fn define(bytes: &[u8]) -> Result<MapDef, String> {
         autocreate: true,
         ..MapDef::default()
     };
-    if bytes.len() == BPF_ELF_MAP {
+    if loader == Loader::Aya {
+        map.pinned = match word(6) {
+            0 => false,
+            1 => true,
+            other => return Err(format!("pinning is {other}, expected 0 or 1")),
+        };
+    } else if bytes.len() == BPF_ELF_MAP {
         // 1 is "for this object", 2 is "for all", each by the map's name.
         map.pinned = match word(6) {
             0 => false,

@@ -12,7 +12,7 @@ mod struct_ops;
 mod types;
 
 use skep_abi::flags::prog;
-use skep_abi::{SectionDef, SectionFlags};
+use skep_abi::{Loader, ProgType, SectionDef, SectionFlags};
 use skep_btf::Btf;
 
 use crate::elf::{Elf, Section, sh};
@@ -20,12 +20,13 @@ use crate::error::{ObjectError, ObjectErrorKind as Kind};
 use crate::object::{Object, ProgramDef};
 
 /// Parses a file; the error does not name the file yet.
-pub(crate) fn object(file: &str, bytes: &[u8]) -> Result<Object, ObjectError> {
+pub(crate) fn object(file: &str, bytes: &[u8], loader: Loader) -> Result<Object, ObjectError> {
     let elf = Elf::parse(bytes)?;
     let sections = Sections::classify(&elf)?;
     let mut object = Object {
         name: object_name(file),
         file: file.into(),
+        loader,
         license: license(&elf),
         kernel_version: kernel_version(&elf)?,
         ..Object::default()
@@ -38,7 +39,7 @@ pub(crate) fn object(file: &str, bytes: &[u8]) -> Result<Object, ObjectError> {
         object.btf = Some(btf.into());
     }
     functions::attach_records(&mut object, &elf, types.ext)?;
-    object.programs = programs(&object, &sections);
+    object.programs = programs(&object, &sections)?;
     collect_maps(&elf, &sections, &mut object)?;
     references::collect(&elf, &sections, &mut object)?;
     Ok(object)
@@ -153,34 +154,68 @@ fn kernel_version(elf: &Elf<'_>) -> Result<Option<u32>, ObjectError> {
     }
 }
 
-/// The functions that are programs: the global ones outside of `.text`.
-fn programs(object: &Object, sections: &Sections) -> Vec<ProgramDef> {
+/// The functions that are programs: those outside of `.text`. libbpf wants them global,
+/// cilium/ebpf and aya take static ones, too.
+fn programs(object: &Object, sections: &Sections) -> Result<Vec<ProgramDef>, ObjectError> {
     let is_program = |function: &crate::object::Function| {
-        function.global
-            && function.section != ".text"
-            && sections.role(function.section_index) == Role::Code
+        function.section != ".text" && sections.role(function.section_index) == Role::Code
     };
-    let programs = object.functions.iter().enumerate().filter(|(_, function)| is_program(function));
-    let define = |(index, function): (usize, &crate::object::Function)| {
-        let name = function.section.strip_prefix('?');
-        let section = name.unwrap_or(&function.section);
-        let (def, target) = SectionDef::find(section).unzip();
-        ProgramDef {
-            name: function.name.clone(),
-            section: section.into(),
-            function: index,
-            autoload: name.is_none(),
-            section_def: def,
-            prog_type: def.map(|def| def.prog_type),
-            attach_type: def.and_then(|def| def.attach_type),
-            target: target.flatten().map(str::to_owned),
-            flags: def.map_or(0, |def| prog_flags(def.flags)),
+    let mut programs = Vec::new();
+    let functions = object.functions.iter().enumerate();
+    for (index, function) in functions.filter(|(_, function)| is_program(function)) {
+        let (section, name) = (&function.section, &function.name);
+        if object.loader == Loader::Libbpf && !function.global {
+            let rule = format!("sec '{section}': program '{name}' is static and not supported");
+            return Err(Kind::rule(Loader::Libbpf, rule, &[Loader::Cilium, Loader::Aya]).into());
         }
-    };
-    programs.map(define).collect()
+        programs.push(program(index, function, object.loader)?);
+    }
+    Ok(programs)
 }
 
-fn prog_flags(flags: SectionFlags) -> u32 {
+fn program(
+    index: usize,
+    function: &crate::object::Function,
+    loader: Loader,
+) -> Result<ProgramDef, ObjectError> {
+    let plain = function.section.strip_prefix('?').filter(|_| loader != Loader::Aya);
+    let section = plain.unwrap_or(&function.section);
+    let (def, target) = SectionDef::find_for(section, loader).unzip();
+    if def.is_none() && loader == Loader::Aya {
+        let rule = format!("invalid program section `{section}`");
+        return Err(Kind::rule(Loader::Aya, rule, &knowing(section)).into());
+    }
+    // cilium/ebpf does not say of XDP how it is attached, for kernels that do not ask.
+    let is_silent = |def: &SectionDef| {
+        loader == Loader::Cilium
+            && def.prog_type == ProgType::Xdp
+            && def.flags.contains(SectionFlags::ATTACH_TYPE_OPTIONAL)
+    };
+    Ok(ProgramDef {
+        name: function.name.clone(),
+        section: section.into(),
+        function: index,
+        // cilium/ebpf reads over the mark.
+        autoload: plain.is_none() || loader == Loader::Cilium,
+        section_def: def,
+        prog_type: def.map(|def| def.prog_type),
+        attach_type: def.filter(|def| !is_silent(def)).and_then(|def| def.attach_type),
+        target: target.flatten().map(str::to_owned),
+        flags: def.map_or(0, |def| prog_flags(def.flags)),
+    })
+}
+
+/// The loaders that know a section's name.
+pub(crate) fn knowing(section: &str) -> Vec<Loader> {
+    let plain = section.strip_prefix('?');
+    let knows = |loader: &Loader| {
+        let name = plain.filter(|_| *loader != Loader::Aya).unwrap_or(section);
+        SectionDef::find_for(name, *loader).is_some()
+    };
+    Loader::ALL.into_iter().filter(knows).collect()
+}
+
+pub(crate) fn prog_flags(flags: SectionFlags) -> u32 {
     let flag = |of: SectionFlags, bit: u32| if flags.contains(of) { bit } else { 0 };
     flag(SectionFlags::SLEEPABLE, prog::SLEEPABLE) | flag(SectionFlags::FRAGS, prog::XDP_HAS_FRAGS)
 }
@@ -195,7 +230,12 @@ fn collect_maps(
         all.extend(maps::collect(elf, index, object.btf.as_deref())?);
     }
     if let Some(index) = sections.first(Role::LegacyMaps) {
-        all.extend(legacy::collect(elf, index, object.btf.as_deref())?);
+        if object.loader == Loader::Libbpf {
+            let rule = "map definitions in section 'maps' are not supported since version 1.0";
+            let takers = [Loader::Cilium, Loader::Aya];
+            return Err(Kind::rule(Loader::Libbpf, rule.into(), &takers).into());
+        }
+        all.extend(legacy::collect(elf, index, object)?);
     }
     all.extend(data::collect(elf, sections, object)?);
     all.extend(struct_ops::collect(elf, sections, object)?);

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
-use skep_abi::{MapType, ProgType};
+use skep_abi::{Loader, MapType, ProgType};
 use skep_btf::{Btf, Kind as TypeKind, Type};
 use skep_isa::{Callee, Insn, Slot, decode_at};
 
@@ -50,8 +50,9 @@ pub(super) fn collect(
         map.slots.dedup_by_key(|&mut (slot, _)| slot);
     }
     leave_out_operations(object);
+    let text = elf.section(".text");
     for index in 0..object.functions.len() {
-        calls_within(object, index);
+        calls_within(object, index, text);
         object.functions[index].references.sort_by_key(|reference| reference.at);
     }
     Ok(())
@@ -191,6 +192,14 @@ fn symbol(
         // Against a function, the distance is that to its first instruction (-1); against
         // a section, it is from the section's start.
         Insn::Call(Callee::Local(distance)) => {
+            let section = site.elf.section_name(symbol.section);
+            if object.loader == Loader::Libbpf && section != ".text" {
+                let (of, name) = (&object.functions[function].name, site.name());
+                let rule =
+                    format!("prog '{of}': bad call relo against '{name}' in section '{section}'");
+                let takers = [Loader::Cilium, Loader::Aya];
+                return Err(Kind::rule(Loader::Libbpf, rule, &takers).into());
+            }
             // An assembler that puts the value in place puts it there in bytes.
             let in_place = (symbol.value - site.elf.value_to_add(symbol)) as i64;
             let target = (symbol.value / Slot::SIZE as u64)
@@ -258,9 +267,13 @@ fn data_symbol(site: &Site<'_>, places: &Places, role: Role) -> Result<Symbol, O
 }
 
 /// Calls of functions in the same section need no relocation: the distance is right
-/// as it stands.
-fn calls_within(object: &mut Object, index: usize) {
+/// as it stands. libbpf takes all of them for calls within `.text`.
+fn calls_within(object: &mut Object, index: usize, text: Option<usize>) {
     let function = &object.functions[index];
+    let section = match object.loader {
+        Loader::Libbpf => text,
+        Loader::Cilium | Loader::Aya => Some(function.section_index),
+    };
     let mut known: Vec<u32> = function.references.iter().map(|reference| reference.at).collect();
     known.sort_unstable();
     let mut found = Vec::new();
@@ -275,8 +288,7 @@ fn calls_within(object: &mut Object, index: usize) {
         {
             let slot = u64::from(function.start) + at as u64;
             let target = slot.checked_add_signed(i64::from(distance) + 1);
-            let target =
-                target.and_then(|slot| containing(&object.functions, function.section_index, slot));
+            let target = target.and_then(|slot| containing(&object.functions, section?, slot));
             if let Some(target) = target {
                 found.push(Reference { at: at as u32, to: Symbol::Call(target) });
             }

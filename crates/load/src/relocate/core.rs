@@ -79,7 +79,10 @@ enum Outcome {
 
 /// Puts a value into an instruction.
 fn patch_insn(insns: &mut [Slot], at: usize, patch: &Patch) -> Result<Outcome, String> {
-    let mut insn = decode_at(insns, at).map_err(|error| error.to_string())?;
+    let mut insn = match decode_at(insns, at) {
+        Ok(insn) => insn,
+        Err(error) => return patch_slot(insns, at, patch).unwrap_or(Err(error.to_string())),
+    };
     let expect = |found: u64| match patch.expected {
         Some(expected) if expected != found => {
             Err(format!("the instruction holds {found}, but the object's own types say {expected}"))
@@ -117,6 +120,29 @@ fn patch_insn(insns: &mut [Slot], at: usize, patch: &Patch) -> Result<Outcome, S
     let len = insn.slots() as usize;
     insns[at..at + len].copy_from_slice(&slots[..len]);
     Ok(Outcome::Done)
+}
+
+/// The same for a slot that is no instruction only because of fields which it should not use,
+/// as long as it is clear without them what it would be: libbpf looks at the opcode alone
+/// and leaves the rest to the verifier. Gives `None` where it is not clear.
+fn patch_slot(insns: &mut [Slot], at: usize, patch: &Patch) -> Option<Result<Outcome, String>> {
+    let slot = *insns.get(at)?;
+    // What a record reads is kept, and what it writes comes back from there.
+    let plain = Slot { dst: 0, src: 0, off: 0, ..slot };
+    let memory = Slot { dst: 0, src: 0, imm: 0, ..slot };
+    let (mut alone, is_memory) = match (decode_at(&[plain], 0), decode_at(&[memory], 0)) {
+        (Ok(Insn::Alu { .. }), _) => ([plain], false),
+        (_, Ok(Insn::Load { .. } | Insn::Store { .. })) => ([memory], true),
+        _ => return None,
+    };
+    let outcome = patch_insn(&mut alone, 0, patch);
+    if let Ok(Outcome::Done) = outcome {
+        insns[at] = match is_memory {
+            true => Slot { code: alone[0].code, off: alone[0].off, ..slot },
+            false => Slot { imm: alone[0].imm, ..slot },
+        };
+    }
+    Some(outcome)
 }
 
 fn resize(size: Size, from: u32, to: u32) -> Result<Size, String> {

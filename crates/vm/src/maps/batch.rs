@@ -157,12 +157,13 @@ impl Map {
         batch: &mut Batch<'_>,
         elem_flags: u64,
     ) -> (Option<Vec<u8>>, Result<(), Errno>) {
-        let mut last = cursor.map(<[u8]>::to_vec);
+        let mut has_last = cursor.is_some();
+        let mut last = cursor.map_or_else(|| vec![0; self.key_size as usize], <[u8]>::to_vec);
         let mut key = vec![0; self.key_size as usize];
         let mut value = vec![0; self.user_value_size()];
         let mut result = Ok(());
         while batch.room() > 0 {
-            result = self.next_key(last.as_deref(), &mut key);
+            result = self.next_key(has_last.then_some(&last), &mut key);
             if result.is_err() {
                 break;
             }
@@ -176,9 +177,11 @@ impl Map {
                 Err(Errno::ENOENT) => {}
                 Err(errno) => return (None, Err(errno)),
             }
-            last = Some(key.clone());
+            last.clear();
+            last.extend_from_slice(&key);
+            has_last = true;
         }
-        (last.filter(|_| batch.done() > 0), result)
+        (Some(last).filter(|_| batch.done() > 0), result)
     }
 
     /// MAP_UPDATE_BATCH of a map that holds values: as many elements as both slices hold.

@@ -35,10 +35,15 @@ pub struct Epochs {
     waiting: AtomicUsize,
 }
 
+impl Default for Epochs {
+    fn default() -> Epochs {
+        Epochs::new()
+    }
+}
+
 impl Epochs {
     /// The first of them; nobody is in it.
     #[cfg(not(loom))]
-    #[allow(clippy::new_without_default, reason = "a static is made of it")]
     pub const fn new() -> Epochs {
         Epochs {
             present: AtomicU64::new(1),

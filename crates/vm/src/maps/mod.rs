@@ -57,7 +57,9 @@ pub(crate) use spin::wait_for;
 use state::State;
 pub use state::{UserMapping, WriteGuard};
 
-use crate::vcpus::MOST_CPUS;
+/// Most vCPUs of a kernel, and so slots of a per-CPU value (Linux's `NR_CPUS` where it is built
+/// for large machines).
+pub const MOST_CPUS: u32 = 8192;
 
 /// A map.
 #[derive(Debug)]

@@ -1,0 +1,133 @@
+//! What the embedded kernel has, and what an object uses that it does not have.
+//!
+//! Helpers go by the kernel's own table, map types by creating one of each. Kernel functions
+//! are Linux's: a program that calls one runs there only.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::sync::{Arc, OnceLock};
+
+use skep::abi::{Helper, MapType, ProgType};
+use skep::isa::{Callee, Insn, Slot, decode_at};
+use skep::load::{ExternKind, Linked, Object, Symbol};
+use skep::sys::Kernel;
+use skep::vm::{Vm, helpers};
+
+use crate::doctor::probe;
+use crate::run::select::takes_packets;
+
+/// Whether the embedded kernel has maps of this type.
+pub fn has_map(kind: MapType) -> bool {
+    static TYPES: OnceLock<Vec<MapType>> = OnceLock::new();
+    let find = || {
+        let kernel: Arc<dyn Kernel> = Arc::new(Vm::new());
+        probe::map_types(&kernel)
+    };
+    TYPES.get_or_init(find).contains(&kind)
+}
+
+/// `bpf_fib_lookup`, or the number of what is no helper.
+pub fn helper_name(id: u32) -> String {
+    Helper::from_id(id).map_or_else(|| format!("helper #{id}"), |of| of.name.to_owned())
+}
+
+/// What some instructions call that is not here: helpers by their names.
+fn helpers_of(insns: &[Slot]) -> BTreeSet<String> {
+    let mut missing = BTreeSet::new();
+    for at in 0..insns.len() {
+        if let Ok(Insn::Call(Callee::Helper(id))) = decode_at(insns, at)
+            && Helper::from_id(id).is_some()
+            && !helpers::exists(id)
+        {
+            missing.insert(helper_name(id));
+        }
+    }
+    missing
+}
+
+/// What the programs of an object use that the embedded kernel lacks: a line each.
+pub fn lacks(object: &Object) -> Vec<String> {
+    let mut lines = BTreeSet::new();
+    for function in &object.functions {
+        for name in helpers_of(&function.insns) {
+            lines.insert(format!("helper {name}"));
+        }
+        for reference in &function.references {
+            match reference.to {
+                Symbol::Extern(index) => {
+                    let of = object.externs.get(index);
+                    if let Some(of) = of.filter(|of| matches!(of.kind, ExternKind::Function { .. }))
+                    {
+                        lines.insert(format!("kernel function {}", of.name));
+                    }
+                }
+                Symbol::Map(index) => {
+                    let kind = object.maps.get(index).and_then(|map| map.kind());
+                    if let Some(kind) = kind.filter(|kind| !has_map(*kind)) {
+                        lines.insert(format!("map type {kind}"));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    lines.into_iter().collect()
+}
+
+/// The same of programs that are about to run, each with its name.
+pub fn notes(linked: &Linked) -> Vec<String> {
+    let mut notes = Vec::new();
+    for program in &linked.programs {
+        let mut missing: BTreeSet<String> = helpers_of(&program.insns);
+        for at in 0..program.insns.len() {
+            if let Ok(Insn::Call(Callee::Kfunc { .. })) = decode_at(&program.insns, at) {
+                missing.insert("kernel functions".into());
+            }
+        }
+        if !missing.is_empty() {
+            let names: Vec<String> = missing.into_iter().collect();
+            notes.push(format!(
+                "program {} calls {}, which the embedded kernel does not have: a run that gets \
+                 there ends; --kernel linux has it",
+                program.def.name,
+                names.join(", ")
+            ));
+        }
+    }
+    notes
+}
+
+/// All that it has, as `docs/helpers.md`.
+pub fn write(out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "# What the embedded kernel has\n\n`skep inspect --embedded` prints this page from the \
+         tables of the embedded kernel;\n`skep inspect OBJ` names what an object uses beyond it. \
+         What is not here runs with\n`skep run --kernel linux`. Kernel functions (kfuncs) are \
+         Linux's alone.\n\n## Programs that run on packets\n"
+    )?;
+    for kind in ProgType::ALL.iter().filter(|kind| takes_packets(Some(**kind))) {
+        writeln!(out, "- `{kind}`")?;
+    }
+    writeln!(out, "\n## Map types\n")?;
+    for kind in MapType::ALL.iter().filter(|kind| **kind != MapType::Unspec && has_map(**kind)) {
+        writeln!(out, "- `{kind}`")?;
+    }
+    let absent: Vec<String> = MapType::ALL
+        .iter()
+        .filter(|kind| **kind != MapType::Unspec && !has_map(**kind))
+        .map(|kind| format!("`{kind}`"))
+        .collect();
+    writeln!(out, "\nNot here: {}.", absent.join(", "))?;
+    let (here, absent): (Vec<&Helper>, Vec<&Helper>) =
+        Helper::all().iter().partition(|of| helpers::exists(of.id));
+    writeln!(out, "\n## Helpers\n\n{} of {}:\n", here.len(), here.len() + absent.len())?;
+    for of in here {
+        writeln!(out, "- `{}` ({})", of.name, of.id)?;
+    }
+    writeln!(out, "\nNot here:\n")?;
+    for of in absent {
+        writeln!(out, "- `{}` ({})", of.name, of.id)?;
+    }
+    Ok(())
+}
