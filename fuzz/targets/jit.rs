@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
+use skep_abi::helper::id;
 use skep_abi::{MapType, ProgType};
 use skep_isa::arbitrary::Program;
 use skep_isa::{Callee, ImmKind, Insn, Slot, encode};
@@ -46,7 +47,7 @@ impl<'a> Arbitrary<'a> for Input {
                     imm.hi %= 72;
                 }
                 Insn::Call(Callee::Helper(id)) => *id %= 212,
-                Insn::Call(callee @ Callee::Register(_)) => *callee = Callee::Helper(1),
+                Insn::Call(callee @ Callee::Register(_)) => *callee = Callee::Helper(id::MAP_LOOKUP_ELEM),
                 _ => {}
             }
         }

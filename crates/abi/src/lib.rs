@@ -7,10 +7,11 @@
 #![forbid(unsafe_code)]
 
 mod capability;
+pub mod context;
 mod diagnostic;
 mod errno;
 pub mod flags;
-mod helper;
+pub mod helper;
 mod kfunc;
 mod kinds;
 mod licence;
@@ -20,10 +21,12 @@ mod typed;
 mod version;
 
 pub use capability::Capabilities;
+pub use context::Context;
 pub use diagnostic::{Diagnostic, Frame, Trap, TrapKind};
 pub use errno::Errno;
 pub use helper::{
-    Allowed, Arg, ArgKind, Caller, Family, Helper, Proto, Ret, RetKind, TypeFlags, When,
+    Allowed, Arg, ArgKind, Callback, Called, Caller, Effects, Family, Given, Helper, Proto, Ret,
+    RetKind, TypeFlags, When, Yield,
 };
 pub use kfunc::{Kfunc, KfuncFilter, KfuncFlags, KfuncHook};
 pub use kinds::{AttachType, Cmd, MapType, ProgType};

@@ -296,7 +296,7 @@ mod tests {
         let sub = b.label();
         b.map(Reg::R1, 3);
         b.map_value(Reg::R2, 4, 8);
-        b.helper(1);
+        b.helper(skep_abi::helper::id::MAP_LOOKUP_ELEM);
         b.kfunc(77, 0);
         b.call(sub);
         b.exit();

@@ -6,7 +6,7 @@
 //! and references are moved along. A program whose jumps cannot reach any further is
 //! left as it is.
 
-use skep_abi::{Errno, MapType};
+use skep_abi::{Errno, Helper, MapType, Yield};
 use skep_isa::{Callee, Imm64, ImmKind, Insn, Pc, Reg, Size, decode, encode};
 
 use crate::{Linked, LinkedProgram, MapDef, MapReference, Skep};
@@ -16,16 +16,6 @@ pub const MAP: &str = "skep.clock";
 
 /// Bytes of the hidden map's only value: `{ u64 ns; u64 random; u64 jiffies; }`.
 pub const SIZE: u32 = 24;
-
-/// The helpers, with what is loaded instead.
-const HELPERS: [(u32, i16, Size); 6] = [
-    (5, 0, Size::DW),    // bpf_ktime_get_ns
-    (125, 0, Size::DW),  // bpf_ktime_get_boot_ns
-    (160, 0, Size::DW),  // bpf_ktime_get_coarse_ns
-    (208, 0, Size::DW),  // bpf_ktime_get_tai_ns
-    (7, 8, Size::W),     // bpf_get_prandom_u32
-    (118, 16, Size::DW), // bpf_jiffies64
-];
 
 /// Slots that a load takes more than a call.
 const MORE: usize = 2;
@@ -90,9 +80,15 @@ pub struct Replaced {
     moved: Vec<Pc>,
 }
 
+/// Where in the hidden map's value the result of a call is, if it is one to replace.
 fn replacement(insn: &Insn) -> Option<(i16, Size)> {
     let Insn::Call(Callee::Helper(id)) = insn else { return None };
-    HELPERS.iter().find(|row| row.0 == *id).map(|row| (row.1, row.2))
+    match Helper::from_id(*id)?.yields {
+        Yield::Time => Some((0, Size::DW)),
+        Yield::Chance => Some((8, Size::W)),
+        Yield::Jiffies => Some((16, Size::DW)),
+        Yield::Anything | Yield::Length | Yield::Cpu => None,
+    }
 }
 
 /// Whether there was anything to replace; `None` where it cannot be.

@@ -44,7 +44,7 @@ impl Checker<'_> {
     /// A register that is read.
     pub(crate) fn check_src(&mut self, reg: R) -> Check {
         let number = reg.number();
-        self.touched_regs |= 1 << number;
+        self.shown.touched_regs |= 1 << number;
         if self.cur.reg(number.into()).kind == Kind::Uninit {
             fail!(EACCES, NotReadable { reg: number });
         }
@@ -53,7 +53,7 @@ impl Checker<'_> {
 
     /// A register that is written.
     pub(crate) fn check_dst(&mut self, reg: R) -> Check {
-        self.touched_regs |= 1 << reg.number();
+        self.shown.touched_regs |= 1 << reg.number();
         if reg == R::R10 {
             fail!(EACCES, FramePointer);
         }
@@ -114,7 +114,7 @@ impl Checker<'_> {
                 if !matches!((to, from), (0, 1) | (1, 0)) {
                     fail!(EINVAL, AddrSpaceCast);
                 }
-                if !self.arena {
+                if !self.code.arena {
                     fail!(EINVAL, AddrSpaceCastArena);
                 }
                 self.check_src(src)?;
@@ -471,7 +471,7 @@ impl Checker<'_> {
     fn may_skip_sanitation(&self, src: Operand) -> bool {
         self.rights.bypass_spec_v1
             || matches!(src, Operand::Imm(_))
-            || self.aux[self.pc as usize].nospec
+            || self.found.aux[self.pc as usize].nospec
     }
 
     fn set_sanitation(&mut self, state: u8, limit: u32) -> Result<(), Unsafe> {
@@ -522,7 +522,7 @@ impl Checker<'_> {
                     | if constant { sanitized::IMMEDIATE } else { 0 }
                     | if reversed { sanitized::DST } else { sanitized::SRC };
                 window.limit = limit;
-                self.explore_alu_limits |= !constant;
+                self.path.explore_alu_limits |= !constant;
             }
         }
         if commit || constant {
@@ -549,7 +549,7 @@ impl Checker<'_> {
             (MAX_STACK as u32 + u32::from(to_left), off.wrapping_neg() as u32)
         } else if let (true, Some(map)) = (ptr.is_map_value(), ptr.map()) {
             let edge = if to_left { ptr.value.smin() as u64 } else { ptr.value.umax() };
-            let size = self.maps[usize::from(map)].def.value_size;
+            let size = self.code.maps[usize::from(map)].def.value_size;
             (size, edge.wrapping_add(ptr.off as i64 as u64) as u32)
         } else {
             return Err(Unsafe::Type);

@@ -71,7 +71,7 @@ impl Checker<'_> {
         let Some(btf) = self.btf(KERNEL_BTF) else { fail!(EINVAL, AttachNoBtf) };
         let Ok(target) = btf.type_by_id(id) else { fail!(EINVAL, AttachTypeInvalid { id }) };
         let name = target.name();
-        self.target.name = name.to_string();
+        self.code.target.name = name.to_string();
         match self.attach_type() {
             Some(AttachType::TraceRawTp) if self.program.kind == ProgType::Tracing => {
                 let Type::Typedef { target, .. } = target else {
@@ -80,10 +80,10 @@ impl Checker<'_> {
                 let Some(name) = name.strip_prefix(TRACEPOINT) else {
                     fail!(EINVAL, AttachWrongName { id, name: name.into() });
                 };
-                self.target.name = name.to_string();
+                self.code.target.name = name.to_string();
                 // The function that hands over the arguments knows their names.
                 let template = btf.find(&format!("__bpf_trace_{name}"), TypeKind::Func);
-                self.target.proto = match template.map(|id| btf.type_by_id(id)) {
+                self.code.target.proto = match template.map(|id| btf.type_by_id(id)) {
                     Some(Ok(Type::Func { proto, .. })) => Some(proto),
                     _ => btf.resolved(target).ok().and_then(|pointer| pointer.target()),
                 };
@@ -92,7 +92,7 @@ impl Checker<'_> {
                 let Type::Func { proto, .. } = target else {
                     fail!(EINVAL, AttachNotFunction { id });
                 };
-                self.target.proto = Some(proto);
+                self.code.target.proto = Some(proto);
             }
         }
         Ok(())
@@ -137,14 +137,14 @@ impl Checker<'_> {
             Some(Ok(Type::Func { proto, .. })) => Some(proto),
             _ => None,
         };
-        self.target =
+        self.code.target =
             Target { proto: Some(proto), name: member, stub, ops: row, owned: Vec::new() };
         Ok(())
     }
 
     /// Takes the references that come with arguments; the program must give them up.
     pub(crate) fn acquire_arguments(&mut self) {
-        let stub = self.btf(KERNEL_BTF).zip(self.target.stub);
+        let stub = self.btf(KERNEL_BTF).zip(self.code.target.stub);
         let owned: Vec<usize> = match stub.as_ref().map(|(btf, id)| btf.type_by_id(*id)) {
             Some(Ok(Type::FuncProto(proto))) => {
                 let is_owned = |param: &skep_btf::Param<'_>| param.name.ends_with("__ref");
@@ -161,7 +161,7 @@ impl Checker<'_> {
         for index in owned {
             let id = self.new_id();
             self.cur.acquire(RefKind::Pointer, id, self.pc);
-            self.target.owned.push((index, id));
+            self.code.target.owned.push((index, id));
         }
     }
 
@@ -184,7 +184,7 @@ impl Checker<'_> {
 
     /// Whether what it attaches to takes no return value.
     pub(crate) fn target_is_void(&self) -> bool {
-        let proto = self.btf(KERNEL_BTF).zip(self.target.proto);
+        let proto = self.btf(KERNEL_BTF).zip(self.code.target.proto);
         proto.is_some_and(
             |(btf, id)| matches!(btf.type_by_id(id), Ok(Type::FuncProto(proto)) if proto.ret == 0),
         )
@@ -197,7 +197,12 @@ impl Checker<'_> {
                 matches!(self.attach_type(), Some(AttachType::TraceRawTp | AttachType::TraceIter))
             }
             ProgType::Lsm => {
-                let hook = self.target.name.strip_prefix("bpf_lsm_").unwrap_or(&self.target.name);
+                let hook = self
+                    .code
+                    .target
+                    .name
+                    .strip_prefix("bpf_lsm_")
+                    .unwrap_or(&self.code.target.name);
                 !UNTRUSTED_HOOKS.contains(&hook)
             }
             ProgType::StructOps => true,
@@ -212,7 +217,9 @@ impl Checker<'_> {
             return None;
         }
         let btf = self.btf(KERNEL_BTF)?;
-        let Ok(Type::FuncProto(proto)) = btf.type_by_id(self.target.proto?) else { return None };
+        let Ok(Type::FuncProto(proto)) = btf.type_by_id(self.code.target.proto?) else {
+            return None;
+        };
         let tracepoint = self.program.kind == ProgType::Tracing
             && self.attach_type() == Some(AttachType::TraceRawTp);
         let index = argument_at(&btf, proto, off)?;
@@ -257,11 +264,13 @@ impl Checker<'_> {
                     Ok(Type::FuncProto(proto)) => proto.params.get(at).map(|param| param.name),
                     _ => None,
                 };
-                let nullable =
-                    [named(self.target.proto, index + skip), named(self.target.stub, index)]
-                        .iter()
-                        .flatten()
-                        .any(|name| name.ends_with("__nullable"));
+                let nullable = [
+                    named(self.code.target.proto, index + skip),
+                    named(self.code.target.stub, index),
+                ]
+                .iter()
+                .flatten()
+                .any(|name| name.ends_with("__nullable"));
                 flags.set(Flags::MAYBE_NULL, nullable);
                 if let Ok(Type::TypeTag { name, is_attribute: false, .. }) = btf.type_by_id(target)
                 {
@@ -275,19 +284,19 @@ impl Checker<'_> {
             return None;
         };
         if tracepoint {
-            match TracepointArg::of(&self.target.name, index) {
+            match TracepointArg::of(&self.code.target.name, index) {
                 TracepointArg::Valid => {}
                 TracepointArg::Nullable => flags |= Flags::MAYBE_NULL,
                 TracepointArg::Error => return Some(scalar),
             }
         }
-        if let Some((from, to)) = self.target.ops.and_then(|row| row.promotes)
+        if let Some((from, to)) = self.code.target.ops.and_then(|row| row.promotes)
             && composite.name == from
             && !flags.unsafe_modifiers()
         {
             id = btf.find(to, TypeKind::Struct)?;
         }
-        let owned = self.target.owned.iter().find(|(at, _)| *at == index);
+        let owned = self.code.target.owned.iter().find(|(at, _)| *at == index);
         let ref_id = owned.map_or(0, |(_, id)| *id);
         Some(Yield { kind: Kind::Btf { btf: KERNEL_BTF, id }, flags, ref_id })
     }
@@ -296,7 +305,7 @@ impl Checker<'_> {
     fn iterator_argument(&self, index: usize) -> Option<IterArg> {
         let iterates = self.program.kind == ProgType::Tracing
             && self.attach_type() == Some(AttachType::TraceIter);
-        let name = self.target.name.strip_prefix(ITERATOR).filter(|_| iterates)?;
+        let name = self.code.target.name.strip_prefix(ITERATOR).filter(|_| iterates)?;
         IterArg::of(name, index)
     }
 

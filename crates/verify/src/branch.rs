@@ -6,7 +6,8 @@ use std::rc::Rc;
 use skep_abi::Errno;
 use skep_isa::{AluOp, Cond, Operand, Reg as R, Width};
 
-use crate::checker::Checker;
+use crate::checker::{Checker, Code, Types};
+use crate::cover;
 use crate::domain::Scalar64;
 use crate::error::{Check, fail};
 use crate::reg::{
@@ -19,22 +20,28 @@ const MAX_PACKET: u64 = 0xffff;
 
 impl Checker<'_> {
     pub(crate) fn check_may_goto(&mut self, off: i16) -> Check {
-        let parent = self.cur.parent.map(|id| self.node(id).state.clone());
-        let entry = parent.and_then(|parent| self.previous_entry(&parent, self.pc));
         let mut state = self.cur.clone();
         state.may_goto_depth += 1;
-        if let Some(entry) = entry {
-            self.widen(&self.node(entry).state, &mut state);
-        }
+        self.widen(&mut state);
         self.push_fork(state, self.pc + 1, Errno::ENOMEM)?;
         self.pc = (i64::from(self.pc) + i64::from(off)) as u32;
         Ok(())
     }
 
+    /// Forgets what changed since the last round of a loop and does not matter.
+    pub(crate) fn widen(&self, state: &mut State) {
+        let Some(parent) = self.cur.parent else { return };
+        let parent = &self.explored.node(parent).state;
+        if let Some(entry) = self.explored.previous_entry(parent, self.pc) {
+            let old = &self.explored.node(entry).state;
+            cover::widen(old, state, self.path.id_gen, self.unknown());
+        }
+    }
+
     /// Pushes a changed copy of the current state.
     pub(crate) fn push_fork(&mut self, state: State, pc: u32, errno: Errno) -> Check {
         if let Some(parent) = state.parent {
-            self.node_mut(parent).branches += 1;
+            self.explored.node_mut(parent).branches += 1;
         }
         self.push_pending(state, pc, errno, |jumps| skep_abi::Reason::TooManyJumps { jumps })?;
         Ok(())
@@ -227,10 +234,8 @@ impl Checker<'_> {
         }
         let zero = right.is_none() && b.value.as_constant() == Some(0);
         if wide && zero && matches!(cond, Cond::Eq | Cond::Ne) && a.maybe_null() {
-            let mut here = std::mem::replace(&mut self.cur, State::empty());
-            self.settle_null(&mut here, left, cond == Cond::Ne);
-            self.cur = here;
-            self.settle_null(other, left, cond == Cond::Eq);
+            self.code.settle_null(&self.types, &mut self.cur, left, cond == Cond::Ne);
+            self.code.settle_null(&self.types, other, left, cond == Cond::Eq);
             return Ok(());
         }
         let matched = match right {
@@ -245,47 +250,7 @@ impl Checker<'_> {
 
     /// A pointer that may have been null is none.
     pub(crate) fn mark_not_null(&self, reg: &mut Reg) {
-        let Kind::MapValue { map, .. } = reg.kind else {
-            reg.flags -= Flags::MAYBE_NULL;
-            return;
-        };
-        let info = &self.maps[usize::from(map)];
-        reg.flags = Flags::empty();
-        if let Some(inner) = info.inner {
-            let uid = if self.maps[usize::from(inner)].record.has_async_fields() {
-                reg.id
-            } else {
-                reg.map_uid()
-            };
-            reg.kind = Kind::MapPtr { map: inner, uid };
-            return;
-        }
-        match info.def.kind {
-            skep_abi::MapType::Xskmap => reg.kind = Kind::XdpSock,
-            skep_abi::MapType::Sockmap | skep_abi::MapType::Sockhash => reg.kind = Kind::Socket,
-            _ => {}
-        }
-    }
-
-    /// All copies of a nullable pointer are null, or none is.
-    fn settle_null(&self, state: &mut State, reg: usize, is_null: bool) {
-        let (id, ref_id) = (state.reg(reg).id, state.reg(reg).ref_id);
-        if ref_id != 0 && ref_id == id && is_null {
-            state.release(id);
-        }
-        state.change_regs(
-            |reg| reg.maybe_null() && reg.id == id,
-            |reg| {
-                if is_null {
-                    *reg = Reg { precise: reg.precise, off: reg.off, ..Reg::constant(0) };
-                    return;
-                }
-                self.mark_not_null(reg);
-                if !self.may_hold_lock(reg) {
-                    reg.id = 0;
-                }
-            },
-        );
+        self.code.mark_not_null(reg);
     }
 
     /// `data + n > data_end` and its siblings.
@@ -418,7 +383,7 @@ impl Checker<'_> {
                 continue;
             }
             let pc = if depth == top { self.pc } else { self.cur.frame_pc(depth) };
-            let live = self.aux[pc as usize].live_before;
+            let live = self.found.aux[pc as usize].live_before;
             let frame = &self.cur.frames[depth];
             let regs = frame.regs[..10].iter().enumerate();
             let regs = regs.filter(|(number, _)| live & 1 << number != 0);
@@ -480,5 +445,52 @@ fn sync_linked(state: &mut State, known: usize, linked: &Linked) {
             let value = known_reg.value.alu(AluOp::Add, width, distance);
             *reg = Reg { off: reg.off, id: reg.id, value, ..known_reg };
         }
+    }
+}
+
+impl Code {
+    /// A pointer that may have been null is none.
+    pub(crate) fn mark_not_null(&self, reg: &mut Reg) {
+        let Kind::MapValue { map, .. } = reg.kind else {
+            reg.flags -= Flags::MAYBE_NULL;
+            return;
+        };
+        let info = &self.maps[usize::from(map)];
+        reg.flags = Flags::empty();
+        if let Some(inner) = info.inner {
+            let uid = if self.maps[usize::from(inner)].record.has_async_fields() {
+                reg.id
+            } else {
+                reg.map_uid()
+            };
+            reg.kind = Kind::MapPtr { map: inner, uid };
+            return;
+        }
+        match info.def.kind {
+            skep_abi::MapType::Xskmap => reg.kind = Kind::XdpSock,
+            skep_abi::MapType::Sockmap | skep_abi::MapType::Sockhash => reg.kind = Kind::Socket,
+            _ => {}
+        }
+    }
+
+    /// All copies of a nullable pointer are null, or none is.
+    fn settle_null(&self, types: &Types, state: &mut State, reg: usize, is_null: bool) {
+        let (id, ref_id) = (state.reg(reg).id, state.reg(reg).ref_id);
+        if ref_id != 0 && ref_id == id && is_null {
+            state.release(id);
+        }
+        state.change_regs(
+            |reg| reg.maybe_null() && reg.id == id,
+            |reg| {
+                if is_null {
+                    *reg = Reg { precise: reg.precise, off: reg.off, ..Reg::constant(0) };
+                    return;
+                }
+                self.mark_not_null(reg);
+                if !self.may_hold_lock(types, reg) {
+                    reg.id = 0;
+                }
+            },
+        );
     }
 }

@@ -4,29 +4,25 @@
 
 use std::rc::Rc;
 
+use skep_abi::helper::id;
 use skep_abi::{AttachType, Errno, ProgType, Reason};
 use skep_btf::FuncLinkage;
 use skep_isa::{Callee, Imm64, ImmKind, Reg as R};
 
 use crate::checker::Checker;
+use crate::cover;
 use crate::error::{Check, bug, fail};
 use crate::explore::Next;
 use crate::log::say;
 use crate::reg::{Flags, Kind, Reg};
 use crate::state::{Frame, MAX_FRAMES, RefKind, State};
-use crate::structure::subprogs::TAIL_CALL;
-
-/// `bpf_spin_unlock`, the one helper that may be called with a lock held.
-const SPIN_UNLOCK: u32 = 94;
-
-/// Sets up a callback's frame from its caller's.
-pub(crate) type Setup<'f> = &'f dyn Fn(&mut Checker<'_>, &Frame, &mut Frame) -> Check;
 
 impl Checker<'_> {
     pub(crate) fn check_call(&mut self, callee: Callee) -> Check<Option<Next>> {
         if self.cur.active_locks > 0 {
             let allowed = match callee {
-                Callee::Helper(id) => id == SPIN_UNLOCK,
+                // The one helper that may be.
+                Callee::Helper(id) => id == id::SPIN_UNLOCK,
                 Callee::Kfunc { btf_id, module } => self.kfunc_allowed_locked(btf_id, module),
                 Callee::Local(_) | Callee::Register(_) => true,
             };
@@ -44,13 +40,13 @@ impl Checker<'_> {
             }
             Callee::Helper(id) => {
                 self.check_helper_call(id)?;
-                if id == TAIL_CALL && self.cur.depth() > 0 {
+                if id == id::TAIL_CALL && self.cur.depth() > 0 {
                     return self.leave_by_tail_call().map(Some);
                 }
             }
             Callee::Register(_) => fail!(EINVAL, CallReserved),
         }
-        self.touched_regs |= 1;
+        self.shown.touched_regs |= 1;
         Ok(None)
     }
 
@@ -66,14 +62,14 @@ impl Checker<'_> {
         for number in 0..6 {
             *self.cur.reg_mut(number) = Reg::UNINIT;
         }
-        self.touched_regs |= 0x3f;
+        self.shown.touched_regs |= 0x3f;
     }
 
     fn check_local_call(&mut self) -> Check {
         let target = self.callee_pc(self.pc).and_then(|pc| self.subprog_starting(pc as u32));
         let Some(index) = target else { bug!("target of func call is not a program") };
         let args = self.check_call_args(index);
-        if self.subprogs[index].is_global {
+        if self.found.subprogs[index].is_global {
             return self.check_global_call(index, args);
         }
         if let Err(fault) = args
@@ -87,7 +83,7 @@ impl Checker<'_> {
         self.cur.frames.push(Rc::new(callee));
         self.forget_untouched();
         // The main loop goes on behind what this names.
-        self.pc = self.subprogs[index].start.wrapping_sub(1);
+        self.pc = self.found.subprogs[index].start.wrapping_sub(1);
         self.reset_stack_chain();
         if self.log.is_verbose() {
             let depth = self.cur.depth();
@@ -99,12 +95,12 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn new_frame(&self, state: &State, index: usize) -> Check<Frame> {
+    pub(crate) fn new_frame(&self, state: &State, index: usize) -> Check<Frame> {
         let depth = state.frames.len();
         if depth >= MAX_FRAMES {
             fail!(E2BIG, FramesTooDeep { frames: depth as u32 + 1 });
         }
-        Ok(Frame::new(&self.meter, self.pc as i32, depth as u8, index as u32))
+        Ok(Frame::new(&self.explored.meter, self.pc as i32, depth as u8, index as u32))
     }
 
     fn check_global_call(&mut self, index: usize, args: Check) -> Check {
@@ -114,7 +110,7 @@ impl Checker<'_> {
             fail!(EINVAL, GlobalWhileLocked);
         }
         let atomic = self.cur.rcu_lock || self.cur.preempt_locks > 0 || self.cur.irq_id != 0;
-        if self.subprogs[index].might_sleep && (atomic || !self.in_sleepable()) {
+        if self.found.subprogs[index].might_sleep && (atomic || !self.in_sleepable()) {
             say!(
                 self.log,
                 "global functions that may sleep are not allowed in non-sleepable context,\n\
@@ -130,10 +126,10 @@ impl Checker<'_> {
             return Err(crate::error::Fault::new(fault.errno, reason));
         }
         say!(self.log, "Func#{index} ('{name}') is global and assumed valid.\n");
-        if self.subprogs[index].changes_packet {
+        if self.found.subprogs[index].changes_packet {
             self.clear_packet_pointers();
         }
-        self.subprogs[index].called = true;
+        self.found.subprogs[index].called = true;
         self.clear_caller_saved();
         *self.cur.reg_mut(0) = self.unknown();
         Ok(())
@@ -150,47 +146,6 @@ impl Checker<'_> {
             },
             |reg| *reg = invalid,
         );
-    }
-
-    /// A helper or kfunc that calls one of the program's functions.
-    pub(crate) fn push_callback(
-        &mut self,
-        index: u32,
-        asynchronous: bool,
-        sleepable: bool,
-        setup: Setup<'_>,
-    ) -> Check {
-        let subprog = index as usize;
-        if let Err(fault) = self.check_call_args(subprog)
-            && fault.errno == Errno::EFAULT
-        {
-            return Err(fault);
-        }
-        self.subprogs[subprog].is_callback = true;
-        let start = self.subprogs[subprog].start;
-        let caller = self.cur.frame().clone();
-        if asynchronous {
-            self.subprogs[subprog].is_async_callback = true;
-            let mut frame = Frame::new(&self.meter, -1, 0, index);
-            frame.async_entries = caller.async_entries + 1;
-            setup(self, &caller, &mut frame)?;
-            let mut state = State::new(frame, 0);
-            state.sleepable = sleepable;
-            state.last_pc = 0;
-            let limit = |jumps| Reason::TooManyJumpsAsync { jumps };
-            self.push_pending(state, start, Errno::EFAULT, limit)?;
-            return Ok(());
-        }
-        let mut state = self.cur.clone();
-        let mut frame = self.new_frame(&state, subprog)?;
-        setup(self, &caller, &mut frame)?;
-        state.frame_mut().callback_depth += 1;
-        state.frames.push(Rc::new(frame));
-        state.callback_unroll_depth += 1;
-        self.forget_untouched();
-        self.push_fork(state, start, Errno::ENOMEM)?;
-        self.cur.frame_mut().callback_depth = 0;
-        Ok(())
     }
 
     /// What must not be held when the program gives up control.
@@ -274,7 +229,7 @@ impl Checker<'_> {
             if i64::from(range.0) > r0.value.smin() || r0.value.smax() > i64::from(range.1) {
                 return Err(return_fault(&r0, range, "At callback return", "R0"));
             }
-            if !self.aux[callsite as usize].calls_callback {
+            if !self.found.aux[callsite as usize].calls_callback {
                 bug!("in callback at {}, callsite {callsite} !calls_callback", self.pc);
             }
         } else {
@@ -289,10 +244,9 @@ impl Checker<'_> {
         }
         self.cur.frames.pop();
         self.pc = back;
-        if in_callback && let Some(entry) = self.previous_entry(&self.cur, back) {
-            let mut state = std::mem::replace(&mut self.cur, State::empty());
-            self.widen(&self.node(entry).state, &mut state);
-            self.cur = state;
+        if in_callback && let Some(entry) = self.explored.previous_entry(&self.cur, back) {
+            let (old, unknown) = (&self.explored.node(entry).state, self.unknown());
+            cover::widen(old, &mut self.cur, self.path.id_gen, unknown);
         }
         Ok(())
     }
@@ -311,7 +265,7 @@ impl Checker<'_> {
         if calls_back && (!is_subprog || in_exception) && self.target_is_void() {
             return Ok(());
         }
-        self.touched_regs |= 1 << number;
+        self.shown.touched_regs |= 1 << number;
         let reg = *self.cur.reg(number.into());
         if reg.kind == Kind::Uninit {
             fail!(EACCES, NotReadable { reg: number });
@@ -409,7 +363,7 @@ impl Checker<'_> {
 
     pub(crate) fn check_ld_imm(&mut self, dst: R, imm: Imm64) -> Check {
         self.check_dst(dst)?;
-        let aux = &self.aux[self.pc as usize];
+        let aux = &self.found.aux[self.pc as usize];
         let reg = match imm.kind {
             ImmKind::Const => Reg { precise: !self.rights.bpf, ..Reg::constant(imm.value()) },
             ImmKind::BtfId => {
@@ -438,7 +392,7 @@ impl Checker<'_> {
                 let Some(map) = aux.map else { bug!("unresolved map") };
                 if matches!(imm.kind, ImmKind::MapFd | ImmKind::MapIdx) {
                     Reg::pointer(Kind::MapPtr { map, uid: 0 }, Flags::empty())
-                } else if self.maps[usize::from(map)].def.kind == skep_abi::MapType::Arena {
+                } else if self.code.maps[usize::from(map)].def.kind == skep_abi::MapType::Arena {
                     self.unknown()
                 } else {
                     let off = aux.map_off as i32;

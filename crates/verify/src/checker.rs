@@ -15,15 +15,13 @@ use crate::env::{Env, Rights};
 use crate::error::{Check, VerifyError, fail};
 use crate::explain::trail::Trail;
 use crate::explore::Pending;
+use crate::explored::Explored;
 use crate::facts::Facts;
 use crate::log::{Log, say};
-use crate::memory::Meter;
 use crate::program::{MapDef, Program};
-use crate::prune::{Node, Visit};
 use crate::record::Record;
 use crate::reg::{BtfId, Flags, KERNEL_BTF, Kind, MapId, PROGRAM_BTF, Reg};
-use crate::stack_live::StackLiveness;
-use crate::state::{NodeId, State};
+use crate::state::State;
 use crate::structure::Subprog;
 
 /// What is known of one instruction on all paths.
@@ -90,70 +88,93 @@ impl MapInfo {
     }
 }
 
-/// The verifier at work.
-pub(crate) struct Checker<'a> {
-    pub program: &'a Program,
-    pub env: &'a Env,
-    pub log: &'a mut Log,
-    pub rights: Rights,
-    insns: Vec<Option<Insn>>,
-    pub aux: Vec<Aux>,
-    /// What will be published.
-    pub facts: Facts,
-    pub subprogs: Vec<Subprog>,
+/// The program as it stands: what nothing that is found along a path changes.
+pub(crate) struct Code {
+    /// Its instructions, by slot; none where a slot is none.
+    pub insns: Vec<Option<Insn>>,
+    /// Instructions of each subprogram, successors first.
     pub postorder: Vec<u32>,
     pub exception_callback: Option<usize>,
     pub maps: Vec<MapInfo>,
     pub map_ids: FxHashMap<i32, MapId>,
+    /// Whether one of them is an arena.
+    pub arena: bool,
+    pub strict_alignment: bool,
+    /// What it attaches to.
+    pub target: Target,
+}
+
+/// Types that were looked up, so that they are looked up once.
+pub(crate) struct Types {
     /// The kernel's BTF, the program's, and others.
     pub btfs: Vec<Option<Arc<Btf>>>,
     pub records: FxHashMap<(BtfId, u32), Option<Arc<Record>>>,
     /// The kernel functions that it names; `None` where it may not call one.
     pub kfuncs: FxHashMap<(i32, i16), Option<&'static Kfunc>>,
-    pub arena: bool,
-    pub strict_alignment: bool,
-    /// What it attaches to.
-    pub target: Target,
+}
 
-    // The path.
-    pub cur: State,
-    pub pc: u32,
-    pub prev_pc: i32,
+/// What is known of instructions and subprograms, before and by following paths.
+pub(crate) struct Findings {
+    pub aux: Vec<Aux>,
+    pub subprogs: Vec<Subprog>,
+    /// What will be published.
+    pub facts: Facts,
+}
+
+/// How the path came here, and the paths still to follow.
+#[derive(Default)]
+pub(crate) struct Path {
+    /// Whether the current instruction has a step in the history.
     pub history_open: bool,
     pub pending: Vec<Pending>,
+    /// The last id that was given.
     pub id_gen: u32,
-
     /// Registers along the path, where an explanation is wanted.
     pub trail: Option<Trail>,
-
-    // What was explored.
-    pub nodes: Vec<Option<Node>>,
-    pub free_nodes: Vec<NodeId>,
-    pub explored: Vec<Vec<NodeId>>,
-    pub visits: FxHashMap<(u32, [u32; 8]), Visit>,
-    pub stack_live: StackLiveness,
+    /// Whether limits of pointer arithmetic are being collected, for which numbers must be
+    /// the same.
     pub explore_alu_limits: bool,
-    /// Memory of all states.
-    pub meter: Meter,
-
-    // Counts.
+    /// Instructions that were followed.
     pub processed: u32,
+    /// Jumps that were followed.
     pub jumps: u32,
-    pub prev_processed: u32,
-    pub prev_jumps: u32,
-    pub total_states: u32,
-    pub peak_states: u32,
-    pub explored_count: u32,
-    pub free_count: u32,
-    pub backedge_count: u32,
-    pub max_states_per_insn: u32,
+}
 
-    // The log.
+/// What was shown of the path, so that only what is new is shown.
+#[derive(Default)]
+pub(crate) struct Shown {
     pub touched_regs: u16,
     pub touched_slots: u64,
     pub prev_log_pos: usize,
     pub prev_insn_len: usize,
     pub prev_line: Option<usize>,
+}
+
+/// The verifier at work, in parts of which each can be lent without the others.
+pub(crate) struct Checker<'a> {
+    pub program: &'a Program,
+    pub env: &'a Env,
+    pub rights: Rights,
+    pub code: Code,
+    pub types: Types,
+    pub found: Findings,
+    /// The state that the path is in, before instruction `pc`.
+    pub cur: State,
+    pub pc: u32,
+    /// The instruction before it, -1 for none.
+    pub prev_pc: i32,
+    pub path: Path,
+    pub explored: Explored,
+    pub log: &'a mut Log,
+    pub shown: Shown,
+}
+
+impl Code {
+    /// The instruction at this slot; `None` where the slot is none.
+    #[inline]
+    pub(crate) fn insn(&self, pc: u32) -> Option<Insn> {
+        self.insns.get(pc as usize).copied().flatten()
+    }
 }
 
 impl<'a> Checker<'a> {
@@ -164,52 +185,35 @@ impl<'a> Checker<'a> {
         Checker {
             program,
             env,
-            log,
             rights: Rights::of(env),
-            insns: (0..len).map(decode).collect(),
-            aux: vec![Aux::default(); len],
-            facts: Facts::new(len),
-            subprogs: Vec::new(),
-            postorder: Vec::with_capacity(len),
-            exception_callback: None,
-            maps: Vec::new(),
-            map_ids: FxHashMap::default(),
-            btfs: vec![env.vmlinux.clone(), program.btf.clone()],
-            records: FxHashMap::default(),
-            kfuncs: FxHashMap::default(),
-            arena: false,
-            strict_alignment: bit(flags::prog::STRICT_ALIGNMENT)
-                && !bit(flags::prog::ANY_ALIGNMENT),
-            target: Target::default(),
+            code: Code {
+                insns: (0..len).map(decode).collect(),
+                postorder: Vec::with_capacity(len),
+                exception_callback: None,
+                maps: Vec::new(),
+                map_ids: FxHashMap::default(),
+                arena: false,
+                strict_alignment: bit(flags::prog::STRICT_ALIGNMENT)
+                    && !bit(flags::prog::ANY_ALIGNMENT),
+                target: Target::default(),
+            },
+            types: Types {
+                btfs: vec![env.vmlinux.clone(), program.btf.clone()],
+                records: FxHashMap::default(),
+                kfuncs: FxHashMap::default(),
+            },
+            found: Findings {
+                aux: vec![Aux::default(); len],
+                subprogs: Vec::new(),
+                facts: Facts::new(len),
+            },
             cur: State::empty(),
             pc: 0,
             prev_pc: -1,
-            history_open: false,
-            pending: Vec::new(),
-            id_gen: 0,
-            trail: None,
-            nodes: Vec::new(),
-            free_nodes: Vec::new(),
-            explored: vec![Vec::new(); len],
-            visits: FxHashMap::default(),
-            stack_live: StackLiveness::default(),
-            explore_alu_limits: false,
-            meter: Meter::default(),
-            processed: 0,
-            jumps: 0,
-            prev_processed: 0,
-            prev_jumps: 0,
-            total_states: 0,
-            peak_states: 0,
-            explored_count: 0,
-            free_count: 0,
-            backedge_count: 0,
-            max_states_per_insn: 0,
-            touched_regs: 0,
-            touched_slots: 0,
-            prev_log_pos: 0,
-            prev_insn_len: 0,
-            prev_line: None,
+            path: Path::default(),
+            explored: Explored::new(len),
+            log,
+            shown: Shown::default(),
         }
     }
 
@@ -248,7 +252,7 @@ impl<'a> Checker<'a> {
         self.check_stack_depth()?;
         for pc in 0..self.len() {
             let no_kfunc = skep_isa::Callee::Kfunc { btf_id: 0, module: 0 };
-            if self.facts.at(pc).reached && self.insn(pc) == Some(Insn::Call(no_kfunc)) {
+            if self.found.facts.at(pc).reached && self.insn(pc) == Some(Insn::Call(no_kfunc)) {
                 fail!(EINVAL, KfuncNotEliminated);
             }
         }
@@ -257,27 +261,27 @@ impl<'a> Checker<'a> {
 
     pub(crate) fn counts(&self) -> Counts {
         Counts {
-            processed: self.processed,
-            max_states_per_insn: self.max_states_per_insn,
-            total_states: self.total_states,
-            peak_states: self.peak_states,
+            processed: self.path.processed,
+            max_states_per_insn: self.explored.max_states_per_insn,
+            total_states: self.explored.total_states,
+            peak_states: self.explored.peak_states,
         }
     }
 
     fn log_statistics(&mut self) {
         if self.log.wants_stats() {
             let depths: Vec<String> =
-                self.subprogs.iter().map(|subprog| subprog.stack_depth.to_string()).collect();
+                self.found.subprogs.iter().map(|subprog| subprog.stack_depth.to_string()).collect();
             say!(self.log, "verification time 0 usec\nstack depth {}\n", depths.join("+"));
         }
         say!(
             self.log,
             "processed {} insns (limit 1000000) max_states_per_insn {} total_states {} \
              peak_states {} mark_read 0\n",
-            self.processed,
-            self.max_states_per_insn,
-            self.total_states,
-            self.peak_states
+            self.path.processed,
+            self.explored.max_states_per_insn,
+            self.explored.total_states,
+            self.explored.peak_states
         );
     }
 
@@ -289,7 +293,7 @@ impl<'a> Checker<'a> {
     /// The instruction at this slot; `None` where the slot is none.
     #[inline]
     pub(crate) fn insn(&self, pc: u32) -> Option<Insn> {
-        self.insns.get(pc as usize).copied().flatten()
+        self.code.insn(pc)
     }
 
     pub(crate) fn slot(&self, pc: u32) -> Slot {
@@ -302,32 +306,32 @@ impl<'a> Checker<'a> {
     }
 
     pub(crate) fn aux(&mut self) -> &mut Aux {
-        &mut self.aux[self.pc as usize]
+        &mut self.found.aux[self.pc as usize]
     }
 
     pub(crate) fn new_id(&mut self) -> u32 {
-        self.id_gen += 1;
-        self.id_gen
+        self.path.id_gen += 1;
+        self.path.id_gen
     }
 
     pub(crate) fn btf(&self, id: BtfId) -> Option<Arc<Btf>> {
-        self.btfs.get(usize::from(id))?.clone()
+        self.types.btfs.get(usize::from(id))?.clone()
     }
 
     pub(crate) fn add_btf(&mut self, btf: &Arc<Btf>) -> BtfId {
         let same =
             |other: &Option<Arc<Btf>>| other.as_ref().is_some_and(|other| Arc::ptr_eq(other, btf));
-        if let Some(index) = self.btfs.iter().position(same) {
+        if let Some(index) = self.types.btfs.iter().position(same) {
             return index as BtfId;
         }
-        self.btfs.push(Some(Arc::clone(btf)));
-        (self.btfs.len() - 1) as BtfId
+        self.types.btfs.push(Some(Arc::clone(btf)));
+        (self.types.btfs.len() - 1) as BtfId
     }
 
     /// Whether a BTF is the kernel's or a module's.
     pub(crate) fn is_kernel_btf(&self, id: BtfId) -> bool {
         id == KERNEL_BTF
-            || self.btfs.get(usize::from(id)).and_then(Option::as_ref).is_some_and(|btf| {
+            || self.types.btfs.get(usize::from(id)).and_then(Option::as_ref).is_some_and(|btf| {
                 self.program.modules.iter().any(|(_, module)| Arc::ptr_eq(module, btf))
             })
     }

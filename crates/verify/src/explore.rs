@@ -45,13 +45,13 @@ impl Checker<'_> {
         if self.program.func_info.is_empty() {
             return Ok(());
         }
-        if let Some(index) = self.exception_callback {
-            self.subprogs[index].called = true;
+        if let Some(index) = self.code.exception_callback {
+            self.found.subprogs[index].called = true;
         }
         loop {
             let mut found = false;
-            for index in 1..self.subprogs.len() {
-                let subprog = &self.subprogs[index];
+            for index in 1..self.found.subprogs.len() {
+                let subprog = &self.found.subprogs[index];
                 if !subprog.is_global || !subprog.called || subprog.verified {
                     continue;
                 }
@@ -63,7 +63,7 @@ impl Checker<'_> {
                         "Func#{index} ('{name}') is safe for any args that match its prototype\n"
                     );
                 }
-                self.subprogs[index].verified = true;
+                self.found.subprogs[index].verified = true;
                 found = true;
             }
             if !found {
@@ -73,10 +73,10 @@ impl Checker<'_> {
     }
 
     fn explore_function(&mut self, index: usize) -> Check {
-        self.prev_line = None;
-        let start = self.subprogs[index].start;
+        self.shown.prev_line = None;
+        let start = self.found.subprogs[index].start;
         self.pc = start;
-        self.cur = State::new(Frame::new(&self.meter, -1, 0, index as u32), start);
+        self.cur = State::new(Frame::new(&self.explored.meter, -1, 0, index as u32), start);
         self.forget_untouched();
         if index == 0 {
             self.check_main_signature();
@@ -96,35 +96,35 @@ impl Checker<'_> {
     }
 
     pub(crate) fn forget_untouched(&mut self) {
-        (self.touched_regs, self.touched_slots) = (!0, !0);
+        (self.shown.touched_regs, self.shown.touched_slots) = (!0, !0);
     }
 
     fn explore(&mut self) -> Check {
         let mut print = false;
         let mut prev = -1;
         loop {
-            self.history_open = false;
+            self.path.history_open = false;
             self.prev_pc = prev;
             let pc = self.pc;
             if pc >= self.len() {
                 fail!(EFAULT, InvalidInsnIdx { pc, count: self.len() });
             }
-            self.processed += 1;
-            if self.processed > MAX_PROCESSED {
+            self.path.processed += 1;
+            if self.path.processed > MAX_PROCESSED {
                 self.log.end_line();
-                fail!(E2BIG, TooLarge { processed: self.processed });
+                fail!(E2BIG, TooLarge { processed: self.path.processed });
             }
-            if self.meter.bytes() > MAX_MEMORY {
+            if self.explored.meter.bytes() > MAX_MEMORY {
                 self.log.end_line();
                 fail!(ENOMEM, TooMuchMemory { mib: MAX_MEMORY as u32 >> 20 });
             }
             self.cur.last_pc = prev;
             self.cur.pc = pc;
             self.note_edge(prev, pc);
-            if let Some(trail) = &mut self.trail {
+            if let Some(trail) = &mut self.path.trail {
                 trail.push(pc, &self.cur);
             }
-            if self.aux[pc as usize].prune_point && self.is_visited(pc)? {
+            if self.found.aux[pc as usize].prune_point && self.is_visited(pc)? {
                 self.log_safe(print);
                 if self.end_path(&mut prev)? {
                     return Ok(());
@@ -132,7 +132,7 @@ impl Checker<'_> {
                 print = true;
                 continue;
             }
-            if self.aux[pc as usize].jump_point {
+            if self.found.aux[pc as usize].jump_point {
                 self.record_step(Step::at(pc, prev));
             }
             if self.log.is_verbose() {
@@ -140,7 +140,7 @@ impl Checker<'_> {
             }
             self.mark_seen(pc);
             prev = pc as i32;
-            let ended = if self.cur.speculative && self.aux[pc as usize].nospec {
+            let ended = if self.cur.speculative && self.found.aux[pc as usize].nospec {
                 true
             } else {
                 self.execute(pc, &mut print)?
@@ -167,14 +167,14 @@ impl Checker<'_> {
                     Next::GoPrint => *print = true,
                     Next::Go => {}
                 }
-                Ok(self.cur.speculative && self.aux[pc as usize].nospec_result)
+                Ok(self.cur.speculative && self.found.aux[pc as usize].nospec_result)
             }
             Err(fault) if recoverable(fault.errno) && self.cur.speculative => {
                 // The path is not real: a barrier keeps the machine off it.
                 say!(self.log, "{}\n", fault.reason);
                 self.commit_stack_writes();
-                self.aux[pc as usize].nospec = true;
-                self.aux[pc as usize].alu_state = 0;
+                self.found.aux[pc as usize].nospec = true;
+                self.found.aux[pc as usize].alu_state = 0;
                 Ok(true)
             }
             Err(fault) => {
@@ -186,7 +186,7 @@ impl Checker<'_> {
 
     fn mark_seen(&mut self, pc: u32) {
         if !self.cur.speculative {
-            self.facts.reach(pc);
+            self.found.facts.reach(pc);
         }
     }
 
@@ -195,7 +195,7 @@ impl Checker<'_> {
         if let (false, Ok(from)) = (self.cur.speculative, u32::try_from(prev))
             && let Some(insn) = self.insn(from)
         {
-            self.facts.edge(from, insn, pc);
+            self.found.facts.edge(from, insn, pc);
         }
     }
 
@@ -223,22 +223,16 @@ impl Checker<'_> {
             self.print_current(self.cur.depth(), true);
             print = false;
         }
-        if self.touched_regs != 0 || self.touched_slots != 0 {
+        if self.shown.touched_regs != 0 || self.shown.touched_slots != 0 {
             self.print_insn_state();
         }
         self.print_line(self.pc, "; ");
         let start = self.log.position();
         let text = self.disassemble(self.pc);
         say!(self.log, "{}: {text}\n", self.pc);
-        self.prev_insn_len = self.log.position() - start;
-        self.prev_log_pos = self.log.position();
+        self.shown.prev_insn_len = self.log.position() - start;
+        self.shown.prev_log_pos = self.log.position();
         print
-    }
-
-    pub(crate) fn print_current(&mut self, depth: usize, all: bool) {
-        let state = std::mem::replace(&mut self.cur, State::empty());
-        self.print_state(&state, depth, all);
-        self.cur = state;
     }
 
     /// Ends the path and takes up the next; true when there is none.
@@ -246,11 +240,11 @@ impl Checker<'_> {
         self.forget_untouched();
         self.finish_branch()?;
         self.update_stack_liveness();
-        let Some(next) = self.pending.pop() else { return Ok(true) };
+        let Some(next) = self.path.pending.pop() else { return Ok(true) };
         if !self.log.is_full() {
             self.log.rewind(next.log_pos);
         }
-        if let Some(trail) = &mut self.trail {
+        if let Some(trail) = &mut self.path.trail {
             trail.rewind(next.trail_len);
         }
         self.cur = next.state;
@@ -264,7 +258,7 @@ impl Checker<'_> {
         let mut state = self.cur.clone();
         state.speculative |= speculative;
         if let Some(parent) = state.parent {
-            self.node_mut(parent).branches += 1;
+            self.explored.node_mut(parent).branches += 1;
         }
         let limit = |jumps| Reason::TooManyJumps { jumps };
         self.push_pending(state, pc, errno, limit)
@@ -279,25 +273,25 @@ impl Checker<'_> {
         limit: impl Fn(u32) -> Reason,
     ) -> Check<&mut State> {
         let log_pos = self.log.position();
-        let trail_len = self.trail.as_ref().map_or(0, Trail::len);
-        self.pending.push(Pending {
+        let trail_len = self.path.trail.as_ref().map_or(0, Trail::len);
+        self.path.pending.push(Pending {
             pc,
             prev: self.pc as i32,
             log_pos,
             trail_len,
-            _memory: self.meter.share(state.own_size()),
+            _memory: self.explored.meter.share(state.own_size()),
             state,
         });
-        let jumps = self.pending.len();
+        let jumps = self.path.pending.len();
         if jumps > MAX_PENDING {
             return Err(Fault::new(errno, limit(jumps as u32)));
         }
-        Ok(&mut self.pending[jumps - 1].state)
+        Ok(&mut self.path.pending[jumps - 1].state)
     }
 
     /// Records a step, or adds to the one recorded for this instruction.
     pub(crate) fn record_step(&mut self, step: Step) {
-        if self.history_open
+        if self.path.history_open
             && let Some(last) = self.cur.history.last_mut()
         {
             last.access = last.access.or(step.access);
@@ -307,7 +301,7 @@ impl Checker<'_> {
             return;
         }
         self.cur.history.push(step);
-        self.history_open = true;
+        self.path.history_open = true;
     }
 
     pub(crate) fn record_access(&mut self, frame: u8, slot: usize) {
@@ -351,31 +345,31 @@ impl Checker<'_> {
             }
             Insn::Hole => fail!(EINVAL, LdImmInsn),
             Insn::Ja { off } => {
-                self.jumps += 1;
+                self.path.jumps += 1;
                 self.jump(off.into());
                 return Ok(Next::Go);
             }
             Insn::Gotol { off } => {
-                self.jumps += 1;
+                self.path.jumps += 1;
                 self.jump(off);
                 return Ok(Next::Go);
             }
             Insn::MayGoto { off } => {
-                self.jumps += 1;
+                self.path.jumps += 1;
                 self.check_may_goto(off)?;
             }
             Insn::Branch { cond, width, dst, src, off } => {
-                self.jumps += 1;
+                self.path.jumps += 1;
                 self.check_branch(cond, width, dst, src, off)?;
             }
             Insn::Call(callee) => {
-                self.jumps += 1;
+                self.path.jumps += 1;
                 if let Some(next) = self.check_call(callee)? {
                     return Ok(next);
                 }
             }
             Insn::Exit => {
-                self.jumps += 1;
+                self.path.jumps += 1;
                 return self.check_exit(false);
             }
         }
@@ -402,7 +396,7 @@ impl Checker<'_> {
                 false
             }
         };
-        self.subprogs[0].unreliable |= !reliable;
+        self.found.subprogs[0].unreliable |= !reliable;
     }
 }
 

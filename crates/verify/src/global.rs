@@ -34,7 +34,7 @@ struct Tags {
 impl Checker<'_> {
     /// The arguments of a function, as its BTF has them.
     pub(crate) fn function_args(&mut self, index: usize) -> Check<Vec<Arg>> {
-        if let Some(args) = &self.subprogs[index].args {
+        if let Some(args) = &self.found.subprogs[index].args {
             return Ok(args.clone());
         }
         let Some(info) = self.program.func_info.get(index) else { bug!("func_info undefined") };
@@ -42,7 +42,7 @@ impl Checker<'_> {
         let Ok(Type::Func { name, proto, linkage }) = btf.type_by_id(info.type_id) else {
             bug!("BTF of func#{index} doesn't point to KIND_FUNC");
         };
-        if self.subprogs[index].unreliable {
+        if self.found.subprogs[index].unreliable {
             bug!("unreliable BTF in function {name}()");
         }
         let global = linkage == FuncLinkage::Global;
@@ -80,7 +80,7 @@ impl Checker<'_> {
             };
             args.push(self.pointer_arg(&btf, param.type_id, target, arg, tags, global)?);
         }
-        self.subprogs[index].args = Some(args.clone());
+        self.found.subprogs[index].args = Some(args.clone());
         Ok(args)
     }
 
@@ -283,7 +283,7 @@ impl Checker<'_> {
     /// The registers with which a function is entered.
     pub(crate) fn enter_global(&mut self, index: usize) -> Check {
         let args = self.function_args(index)?;
-        if self.subprogs[index].is_exception_callback {
+        if self.found.subprogs[index].is_exception_callback {
             self.cur.frame_mut().in_exception_callback = true;
             if args != [Arg::Scalar] {
                 fail!(EINVAL, ExceptionCallbackArgs);
@@ -318,12 +318,12 @@ impl Checker<'_> {
     /// Whether the registers fit what a function's BTF says; if not, the BTF is not
     /// to be relied on.
     pub(crate) fn check_call_args(&mut self, index: usize) -> Check {
-        if self.program.func_info.is_empty() || self.subprogs[index].unreliable {
+        if self.program.func_info.is_empty() || self.found.subprogs[index].unreliable {
             fail!(EINVAL, Silent);
         }
         let checked = self.match_args(index);
         if checked.is_err() {
-            self.subprogs[index].unreliable = true;
+            self.found.subprogs[index].unreliable = true;
         }
         checked
     }

@@ -184,7 +184,7 @@ impl Checker<'_> {
     fn writable(&self) -> Writable {
         match self.program.kind {
             ProgType::SchedCls | ProgType::SchedAct | ProgType::Xdp => CONNECTION_WRITES,
-            ProgType::StructOps => self.target.ops.map_or(Writable::Nothing, |row| row.writes),
+            ProgType::StructOps => self.code.target.ops.map_or(Writable::Nothing, |row| row.writes),
             _ => Writable::Nothing,
         }
     }
@@ -232,7 +232,7 @@ impl Checker<'_> {
         write: bool,
         value: Option<R>,
     ) -> Check {
-        let kind = self.maps[usize::from(map)].def.kind;
+        let kind = self.code.maps[usize::from(map)].def.kind;
         let Some(kernel) = self.btf(KERNEL_BTF) else {
             let text = "map_ptr access not supported without CONFIG_DEBUG_INFO_BTF".into();
             return Err(Fault::new(ENOTSUPP, Reason::BtfText { text }));

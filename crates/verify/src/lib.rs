@@ -15,7 +15,9 @@ mod alu;
 mod attach;
 mod branch;
 mod call;
+mod callback;
 mod checker;
+mod cover;
 mod ctx;
 mod disasm;
 pub mod domain;
@@ -23,6 +25,7 @@ mod env;
 mod error;
 pub mod explain;
 mod explore;
+mod explored;
 mod facts;
 pub mod format;
 mod global;
@@ -118,13 +121,13 @@ pub fn verify(program: &Arc<Program>, env: &Env, log: &mut Log) -> Result<Verifi
     let program = &admit(program, env)?;
     let mut checker = checker::Checker::new(program, env, log);
     checker.run()?;
-    let mut facts = std::mem::take(&mut checker.facts);
-    facts.maps = checker.maps.iter().map(|map| Arc::clone(&map.def)).collect();
+    let mut facts = std::mem::take(&mut checker.found.facts);
+    facts.maps = checker.code.maps.iter().map(|map| Arc::clone(&map.def)).collect();
     Ok(Verified {
         program: Arc::clone(program),
         facts,
         counts: checker.counts(),
-        stack_depths: checker.subprogs.iter().map(|sub| sub.stack_depth as u32).collect(),
+        stack_depths: checker.found.subprogs.iter().map(|sub| sub.stack_depth as u32).collect(),
     })
 }
 

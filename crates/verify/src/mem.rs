@@ -211,7 +211,7 @@ impl Checker<'_> {
     pub(crate) fn check_access(&mut self, access: Access) -> Check {
         let reg = *self.cur.reg(access.base.into());
         if !self.cur.speculative {
-            self.facts.access(self.pc, &reg);
+            self.found.facts.access(self.pc, &reg);
         }
         let size = access.size.bytes() as i32;
         self.check_alignment(&reg, access.off, size, access.strict)?;
@@ -225,7 +225,7 @@ impl Checker<'_> {
                 if access.write {
                     fail!(EACCES, WriteToKey { reg: number });
                 }
-                let key = self.maps[usize::from(map)].def.key_size;
+                let key = self.code.maps[usize::from(map)].def.key_size;
                 self.check_region(number, off, size, key, false)?;
                 self.load_unknown(access);
             }
@@ -343,7 +343,7 @@ impl Checker<'_> {
 
     fn access_map_value(&mut self, access: Access, reg: &Reg, map: MapId, off: i32) -> Check {
         let at = reg.value.as_constant().map(|value| i64::from(off).wrapping_add(value as i64));
-        let info = &self.maps[usize::from(map)];
+        let info = &self.code.maps[usize::from(map)];
         if let Some(at) = at
             && let Some(field) = info.record.find(at, FieldKind::is_pointer)
         {
@@ -376,7 +376,7 @@ impl Checker<'_> {
 
     /// Whether an offset keeps to its alignment, where that is asked for.
     pub(crate) fn check_alignment(&self, reg: &Reg, off: i32, size: i32, strict: bool) -> Check {
-        let mut strict = strict || self.strict_alignment;
+        let mut strict = strict || self.code.strict_alignment;
         let what = match reg.kind {
             _ if !reg.flags.is_empty() => "",
             Kind::Packet { .. } | Kind::PacketMeta { .. } => {
@@ -472,7 +472,7 @@ impl Checker<'_> {
 
     /// Whether the program may read or write this map at all.
     pub(crate) fn check_map_rights(&self, map: MapId, off: i32, size: i32, write: bool) -> Check {
-        let def = &self.maps[usize::from(map)].def;
+        let def = &self.code.maps[usize::from(map)].def;
         let value_size = def.value_size;
         if write && def.flags & flags::map::RDONLY_PROG != 0 {
             fail!(EACCES, MapWriteForbidden { value_size, off, size });
@@ -494,13 +494,13 @@ impl Checker<'_> {
     ) -> Check {
         let reg = *self.cur.reg(number.into());
         let Some(map) = reg.map() else { bug!("no map behind R{number}") };
-        let len = self.maps[usize::from(map)].def.value_size;
+        let len = self.code.maps[usize::from(map)].def.value_size;
         self.check_region(number, off, size, len, zero_ok)?;
         let (low, high) = (
             reg.value.smin().wrapping_add(off.into()),
             reg.value.umax() as i64 + i64::from(off) + i64::from(size),
         );
-        for field in &self.maps[usize::from(map)].record.fields {
+        for field in &self.code.maps[usize::from(map)].record.fields {
             let (start, end) = (i64::from(field.off), i64::from(field.off + field.size));
             if low >= end || start >= high {
                 continue;
@@ -624,7 +624,7 @@ impl Checker<'_> {
                 fail!(EACCES, CannotWrite { reg: number, kind: reg.type_name() })
             }
             Kind::MapKey { map } => {
-                let key = self.maps[usize::from(map)].def.key_size;
+                let key = self.code.maps[usize::from(map)].def.key_size;
                 self.check_region(number, reg.off, size, key, false)
             }
             Kind::MapValue { map, .. } => {
@@ -746,7 +746,7 @@ impl Checker<'_> {
     /// Whether a map's values can be walked with a callback.
     pub(crate) fn can_iterate(&self, map: MapId) -> bool {
         matches!(
-            self.maps[usize::from(map)].def.kind,
+            self.code.maps[usize::from(map)].def.kind,
             MapType::Hash
                 | MapType::LruHash
                 | MapType::PercpuHash

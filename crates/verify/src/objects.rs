@@ -5,7 +5,7 @@
 use skep_abi::TypeFlags;
 use skep_isa::{Insn, Operand, Size};
 
-use crate::checker::Checker;
+use crate::checker::{Checker, Code, Types};
 use crate::error::{Check, bug, fail};
 use crate::kernel_types::AcceptedType;
 use crate::mem::Access;
@@ -78,7 +78,7 @@ impl Checker<'_> {
         let stack = &mut self.cur.frame_at_mut(frame).stack;
         stack[index].clear();
         stack[index - 1].clear();
-        self.touched_slots |= 3 << (index - 1);
+        self.shown.touched_slots |= 3 << (index - 1);
         self.mark_stack_write(frame as u8, 3 << (index - 1));
     }
 
@@ -181,7 +181,7 @@ impl Checker<'_> {
     fn read_object(&mut self, frame: usize, index: usize, slots: usize) {
         for at in index + 1 - slots..=index {
             self.mark_stack_read(frame as u8, 1 << at);
-            self.touched_slots |= 1 << at;
+            self.shown.touched_slots |= 1 << at;
         }
     }
 
@@ -255,7 +255,7 @@ impl Checker<'_> {
             let slot = Slot { bytes: [Byte::Iter; 8], reg };
             self.cur.frame_at_mut(frame).stack[index - at] = slot;
             self.mark_stack_write(frame as u8, 1 << (index - at));
-            self.touched_slots |= 1 << (index - at);
+            self.shown.touched_slots |= 1 << (index - at);
         }
         Ok(())
     }
@@ -308,7 +308,7 @@ impl Checker<'_> {
         for at in index + 1 - slots..=index {
             self.cur.frame_at_mut(frame).stack[at].clear();
             self.mark_stack_write(frame as u8, 1 << at);
-            self.touched_slots |= 1 << at;
+            self.shown.touched_slots |= 1 << at;
         }
     }
 
@@ -345,7 +345,7 @@ impl Checker<'_> {
             self.mark_stack_write(frame as u8, 1 << index);
             let reg = Reg { ref_id: id, ..Reg::pointer(Kind::IrqFlag { class }, Flags::empty()) };
             self.cur.frame_at_mut(frame).stack[index] = Slot { bytes: [Byte::IrqFlag; 8], reg };
-            self.touched_slots |= 1 << index;
+            self.shown.touched_slots |= 1 << index;
             return Ok(());
         }
         let Ok(Some((frame, index))) = place else { fail!(EINVAL, IrqInit { arg }) };
@@ -366,23 +366,12 @@ impl Checker<'_> {
         }
         self.cur.frame_at_mut(frame).stack[index].clear();
         self.mark_stack_write(frame as u8, 1 << index);
-        self.touched_slots |= 1 << index;
+        self.shown.touched_slots |= 1 << index;
         Ok(())
     }
 
-    /// Whether what a pointer points to can hold a lock.
     pub(crate) fn may_hold_lock(&self, reg: &Reg) -> bool {
-        match reg.kind {
-            Kind::MapValue { map, .. } if reg.flags.is_empty() => {
-                self.maps[usize::from(map)].record.has_lock()
-            }
-            Kind::Btf { btf, id } if reg.is_alloc_obj() => self
-                .records
-                .get(&(btf, id))
-                .and_then(Option::as_ref)
-                .is_some_and(|record| record.has_lock()),
-            _ => false,
-        }
+        self.code.may_hold_lock(&self.types, reg)
     }
 
     /// Takes or gives back a lock.
@@ -394,7 +383,7 @@ impl Checker<'_> {
         };
         let (home, record, name) = match reg.kind {
             Kind::MapValue { map, .. } => {
-                let info = &self.maps[usize::from(map)];
+                let info = &self.code.maps[usize::from(map)];
                 if info.def.btf.is_none() {
                     fail!(EINVAL, SpinNoBtf { map: info.def.name.clone(), lock });
                 }
@@ -466,7 +455,7 @@ impl Checker<'_> {
             fail!(EINVAL, FieldOffset { reg: n, name })
         };
         let Some(map) = reg.map() else { bug!("no map behind R{n}") };
-        let info = &self.maps[usize::from(map)];
+        let info = &self.code.maps[usize::from(map)];
         if info.def.btf.is_none() {
             fail!(EINVAL, FieldNoBtf { map: info.def.name.clone(), name });
         }
@@ -589,5 +578,22 @@ impl Checker<'_> {
         }
         let kind = format!("{}{name}", reg.type_name());
         fail!(EINVAL, KptrType { reg: n, kind, expected });
+    }
+}
+
+impl Code {
+    /// Whether what a pointer points to can hold a lock.
+    pub(crate) fn may_hold_lock(&self, types: &Types, reg: &Reg) -> bool {
+        match reg.kind {
+            Kind::MapValue { map, .. } if reg.flags.is_empty() => {
+                self.maps[usize::from(map)].record.has_lock()
+            }
+            Kind::Btf { btf, id } if reg.is_alloc_obj() => types
+                .records
+                .get(&(btf, id))
+                .and_then(Option::as_ref)
+                .is_some_and(|record| record.has_lock()),
+            _ => false,
+        }
     }
 }

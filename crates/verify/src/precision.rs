@@ -1,16 +1,32 @@
 //! Which numbers matter: when a value is relied on, the path is walked backwards to
-//! mark everything that it was computed from, across checkpoints. Counterpart:
-//! `__mark_chain_precision`, `backtrack_insn`.
+//! mark everything that it was computed from, across checkpoints.
+//!
+//! The walk carries `W`, the registers and slots that are wanted after an instruction, and
+//! turns it into what is wanted before:
+//!
+//! - `dst = src`, a load of `dst` from a slot, a store of `src` to a slot: the source takes
+//!   the place of the target, if the target is in `W`;
+//! - `dst = imm`, a load from elsewhere, a helper's r0: the target leaves `W`;
+//! - `dst op= src`: `src` is wanted, too, if `dst` is; `if dst op src` wants both, if one is;
+//! - an exit goes on inside the function that ended, a call in the caller of the function
+//!   that starts: r0 there, arguments here.
+//!
+//! Numbers that were known to be equal are wanted together. At a checkpoint, `W` is marked
+//! in its state, without what was marked before; the walk ends when `W` is empty. Where it
+//! cannot see through an instruction, all numbers before it are precise. docs/pruning.md
+//! says what that is for. Counterpart: `__mark_chain_precision`, `backtrack_insn`.
 
 use std::rc::Rc;
 
+use skep_abi::helper::id::TAIL_CALL;
 use skep_isa::{AluOp, AtomicOp, Callee, Insn, Operand, Reg as R};
 
-use crate::checker::Checker;
+use crate::checker::{Checker, Code, Findings};
 use crate::error::{Check, bug};
-use crate::log::say;
+use crate::explored::Explored;
+use crate::log::{Log, say};
+use crate::memory::Share;
 use crate::state::{MAX_FRAMES, NodeId, State, Step};
-use crate::structure::subprogs::TAIL_CALL;
 
 /// r1 to r5.
 const ARGS: u16 = 0x3e;
@@ -91,36 +107,70 @@ enum At<'a> {
 impl Checker<'_> {
     /// A register's value is relied on.
     pub(crate) fn mark_precise(&mut self, reg: u8) -> Check {
-        if !self.rights.bpf {
-            return Ok(());
-        }
         let mut tracker = Tracker::default();
         tracker.regs[self.cur.depth()] |= 1 << reg;
-        self.backtrack_current(tracker)
+        self.rely_on(tracker)
     }
 
     /// A stack slot's value is relied on.
     pub(crate) fn mark_slot_precise(&mut self, frame: u8, slot: usize) -> Check {
+        let mut tracker = Tracker::default();
+        tracker.want_slot(frame, slot);
+        self.rely_on(tracker)
+    }
+
+    fn rely_on(&mut self, tracker: Tracker) -> Check {
+        if !self.rights.bpf {
+            // Everything is precise from its start.
+            return Ok(());
+        }
+        let (mut walk, state) = self.walk();
+        walk.back(state, tracker).map(|_| ())
+    }
+
+    /// What a walk backwards needs, and the state that the path is in.
+    fn walk(&mut self) -> (Walk<'_>, &State) {
+        let (code, found) = (&self.code, &self.found);
+        (Walk { code, found, explored: &mut self.explored, log: self.log }, &self.cur)
+    }
+
+    /// What is precise in a checkpoint is relied on in the current state, which it covers.
+    pub(crate) fn propagate_precision(&mut self, node: NodeId) -> Check {
         if !self.rights.bpf {
             return Ok(());
         }
-        let mut tracker = Tracker::default();
-        tracker.want_slot(frame, slot);
-        self.backtrack_current(tracker)
+        let (mut walk, state) = self.walk();
+        walk.propagate(node, state).map(|_| ())
     }
 
-    fn backtrack_current(&mut self, tracker: Tracker) -> Check {
-        let state = std::mem::replace(&mut self.cur, State::empty());
-        let result = self.backtrack(&state, tracker);
-        self.cur = state;
-        result.map(|_| ())
+    /// The same for states that came back to a loop; true if that was news to any
+    /// checkpoint before them.
+    pub(crate) fn propagate_around(&mut self, backedges: &[(State, NodeId, Share)]) -> Check<bool> {
+        let mut changed = false;
+        if self.rights.bpf {
+            let (mut walk, _) = self.walk();
+            for (state, equal, _) in backedges {
+                changed |= walk.propagate(*equal, state)?;
+            }
+        }
+        Ok(changed)
     }
+}
 
+/// The parts of the verifier that a walk backwards reads and marks.
+struct Walk<'a> {
+    code: &'a Code,
+    found: &'a Findings,
+    explored: &'a mut Explored,
+    log: &'a mut Log,
+}
+
+impl Walk<'_> {
     /// What is precise in a checkpoint is relied on in a state that it covers; true
     /// if that was news to any checkpoint before it.
-    pub(crate) fn propagate_precision(&mut self, node: NodeId, state: &mut State) -> Check<bool> {
+    fn propagate(&mut self, node: NodeId, state: &State) -> Check<bool> {
         let mut tracker = Tracker::default();
-        for (depth, frame) in self.node(node).state.frames.iter().enumerate() {
+        for (depth, frame) in self.explored.node(node).state.frames.iter().enumerate() {
             for number in 0..10 {
                 let reg = &frame.regs[number];
                 tracker.regs[depth] |= u16::from(reg.is_scalar() && reg.precise) << number;
@@ -131,13 +181,10 @@ impl Checker<'_> {
                 }
             }
         }
-        if !self.rights.bpf {
-            return Ok(false);
-        }
-        self.backtrack(state, tracker)
+        self.back(state, tracker)
     }
 
-    fn backtrack(&mut self, start: &State, mut tracker: Tracker) -> Check<bool> {
+    fn back(&mut self, start: &State, mut tracker: Tracker) -> Check<bool> {
         tracker.frame = start.depth();
         if tracker.is_empty() {
             return Ok(false);
@@ -148,7 +195,7 @@ impl Checker<'_> {
         loop {
             let state = match at {
                 At::Start(state) => state,
-                At::Node(id) => &self.node(id).state,
+                At::Node(id) => &self.explored.node(id).state,
             };
             if self.log.is_full() {
                 let first_pc = state.first_pc;
@@ -163,7 +210,7 @@ impl Checker<'_> {
             }
             let state = match at {
                 At::Start(state) => state,
-                At::Node(id) => &self.node(id).state,
+                At::Node(id) => &self.explored.node(id).state,
             };
             let (mut left, mut pc) = (state.history.len(), last as u32);
             let mut lost = false;
@@ -196,7 +243,7 @@ impl Checker<'_> {
             let first_pc = state.first_pc;
             let parent = state.parent;
             if lost {
-                self.force_precision(start.parent);
+                self.explored.force_precision(start.parent);
                 return Ok(changed);
             }
             let Some(parent) = parent else { break };
@@ -205,11 +252,11 @@ impl Checker<'_> {
                 return Ok(changed);
             }
             next = first_pc as i32;
-            last = self.node(parent).state.last_pc;
+            last = self.explored.node(parent).state.last_pc;
             at = At::Node(parent);
         }
         // Something was missed, such as an access to the stack through another frame.
-        self.force_precision(start.parent);
+        self.explored.force_precision(start.parent);
         Ok(changed)
     }
 
@@ -217,7 +264,7 @@ impl Checker<'_> {
     fn reach_entry(&mut self, at: &At<'_>, tracker: Tracker, mut changed: bool) -> Check<bool> {
         let state = match at {
             At::Start(state) => state,
-            At::Node(id) => &self.node(*id).state,
+            At::Node(id) => &self.explored.node(*id).state,
         };
         let frame = state.frame();
         let (regs, slots) = (tracker.regs[tracker.frame], tracker.slots[tracker.frame]);
@@ -233,7 +280,7 @@ impl Checker<'_> {
             );
         }
         if let At::Node(id) = *at {
-            let frame = self.node_mut(id).state.frame_at_mut(0);
+            let frame = self.explored.node_mut(id).state.frame_at_mut(0);
             for number in (1..6).filter(|number| regs & 1 << number != 0) {
                 if frame.regs[number].is_scalar() {
                     frame.regs[number].precise = true;
@@ -252,7 +299,7 @@ impl Checker<'_> {
             if regs == 0 && slots == 0 {
                 continue;
             }
-            let state = &mut self.node_mut(id).state;
+            let state = &mut self.explored.node_mut(id).state;
             let Some(frame) = state.frames.get_mut(depth) else { bug!("no frame {depth}") };
             for number in (0..11).filter(|number| regs & 1 << number != 0) {
                 let reg = &frame.regs[number];
@@ -278,19 +325,6 @@ impl Checker<'_> {
         Ok(changed)
     }
 
-    /// Takes every number of all checkpoints from here up as precise.
-    pub(crate) fn force_precision(&mut self, mut next: Option<NodeId>) {
-        while let Some(id) = next {
-            let state = &mut self.node_mut(id).state;
-            for frame in &mut state.frames {
-                if frame.any_reg(|reg| reg.is_scalar() && !reg.precise) {
-                    Rc::make_mut(frame).for_each_reg(|reg| reg.precise |= reg.is_scalar());
-                }
-            }
-            next = state.parent;
-        }
-    }
-
     /// Turns what is wanted after an instruction into what is wanted before it.
     /// `next` is the instruction that came after it, -1 for none.
     fn backtrack_insn(
@@ -301,7 +335,7 @@ impl Checker<'_> {
         tracker: &mut Tracker,
     ) -> Check<Result<(), Lost>> {
         tracker.sync_linked(step);
-        let Some(insn) = self.insn(pc) else { return Ok(Ok(())) };
+        let Some(insn) = self.code.insn(pc) else { return Ok(Ok(())) };
         match insn {
             Insn::Alu { op, dst, src, .. } => {
                 if !tracker.has(dst) {
@@ -348,14 +382,17 @@ impl Checker<'_> {
             }
             Insn::Call(callee) => return self.backtrack_call(pc, next, callee, tracker),
             Insn::Exit => {
-                if next >= 0 && self.aux[next as usize].calls_callback {
+                if next >= 0 && self.found.aux[next as usize].calls_callback {
                     *tracker.regs() &= !ARGS;
                 }
                 if *tracker.regs() & ARGS != 0 {
                     bug!("backtracking exit unexpected regs {:x}", *tracker.regs());
                 }
                 let called = next >= 1
-                    && matches!(self.insn(next as u32 - 1), Some(Insn::Call(Callee::Local(_))));
+                    && matches!(
+                        self.code.insn(next as u32 - 1),
+                        Some(Insn::Call(Callee::Local(_)))
+                    );
                 let wants_result = called && tracker.has(R::R0);
                 tracker.drop(R::R0);
                 if tracker.frame + 1 >= MAX_FRAMES {
@@ -401,9 +438,10 @@ impl Checker<'_> {
         tracker: &mut Tracker,
     ) -> Check<Result<(), Lost>> {
         if let Callee::Local(_) = callee {
-            let target = self.callee_pc(pc).and_then(|pc| self.subprog_starting(pc as u32));
+            let target = self.code.callee_pc(pc);
+            let target = target.and_then(|pc| self.found.subprog_starting(pc as u32));
             let Some(subprog) = target else { bug!("call of no subprogram") };
-            if self.subprogs[subprog].is_global {
+            if self.found.subprogs[subprog].is_global {
                 if *tracker.regs() & ARGS != 0 {
                     bug!("global subprog unexpected regs {:x}", *tracker.regs());
                 }
@@ -421,7 +459,7 @@ impl Checker<'_> {
             *tracker.regs() |= args;
             return Ok(Ok(()));
         }
-        if self.aux[pc as usize].calls_callback && i64::from(pc) != i64::from(next) - 1 {
+        if self.found.aux[pc as usize].calls_callback && i64::from(pc) != i64::from(next) - 1 {
             if *tracker.regs() & !ARGS != 0 || tracker.slots[tracker.frame] != 0 {
                 bug!("callback unexpected regs {:x}", *tracker.regs());
             }
@@ -447,6 +485,21 @@ impl Checker<'_> {
             tracker.frame += 1;
         }
         Ok(Ok(()))
+    }
+}
+
+impl Explored {
+    /// Takes every number of all checkpoints from here up as precise.
+    pub(crate) fn force_precision(&mut self, mut next: Option<NodeId>) {
+        while let Some(id) = next {
+            let state = &mut self.node_mut(id).state;
+            for frame in &mut state.frames {
+                if frame.any_reg(|reg| reg.is_scalar() && !reg.precise) {
+                    Rc::make_mut(frame).for_each_reg(|reg| reg.precise |= reg.is_scalar());
+                }
+            }
+            next = state.parent;
+        }
     }
 }
 

@@ -49,7 +49,7 @@ impl Checker<'_> {
             parts.push("non_own_ref".into());
         }
         if let Some(map) = reg.map() {
-            let def = &self.maps[usize::from(map)].def;
+            let def = &self.code.maps[usize::from(map)].def;
             if !def.name.is_empty() {
                 parts.push(format!("map={}", def.name));
             }
@@ -123,10 +123,11 @@ impl Checker<'_> {
         Some((1, text))
     }
 
-    /// A frame; only what changed, unless `all`.
-    pub(crate) fn print_state(&mut self, state: &State, depth: usize, all: bool) {
+    /// A frame, with the line's end; only what changed, unless `all`. Nothing where
+    /// nothing is logged.
+    pub(crate) fn state_text(&self, state: &State, depth: usize, all: bool) -> String {
         if !self.log.is_on() {
-            return;
+            return String::new();
         }
         let frame = state.frame_at(depth);
         let mut text = String::new();
@@ -134,13 +135,13 @@ impl Checker<'_> {
             let _ = write!(text, " frame{}:", frame.number);
         }
         for (number, reg) in frame.regs.iter().enumerate() {
-            if reg.kind != Kind::Uninit && (all || self.touched_regs & 1 << number != 0) {
+            if reg.kind != Kind::Uninit && (all || self.shown.touched_regs & 1 << number != 0) {
                 let _ = write!(text, " R{number}={}", self.reg_text(frame.number, reg));
             }
         }
         let mut index = 0;
         while index < frame.stack.len() {
-            let touched = all || self.touched_slots & 1 << index != 0;
+            let touched = all || self.shown.touched_slots & 1 << index != 0;
             let shown = touched.then(|| self.slot_text(frame, index)).flatten();
             index += shown.as_ref().map_or(1, |(count, _)| *count);
             text += &shown.map_or(String::new(), |(_, text)| text);
@@ -155,25 +156,30 @@ impl Checker<'_> {
         if frame.in_async_callback {
             text += " async_cb";
         }
-        say!(self.log, "{text}\n");
-        if !all {
-            (self.touched_regs, self.touched_slots) = (0, 0);
+        text.push('\n');
+        text
+    }
+
+    /// A frame of the state that the path is in.
+    pub(crate) fn print_current(&mut self, depth: usize, all: bool) {
+        let text = self.state_text(&self.cur, depth, all);
+        say!(self.log, "{text}");
+        if self.log.is_on() && !all {
+            (self.shown.touched_regs, self.shown.touched_slots) = (0, 0);
         }
     }
 
     /// What the last instruction changed, on its line if nothing came between.
     pub(crate) fn print_insn_state(&mut self) {
-        if self.prev_log_pos != 0 && self.prev_log_pos == self.log.position() {
-            self.log.rewind(self.prev_log_pos - 1);
-            let pos = self.prev_insn_len;
+        if self.shown.prev_log_pos != 0 && self.shown.prev_log_pos == self.log.position() {
+            self.log.rewind(self.shown.prev_log_pos - 1);
+            let pos = self.shown.prev_insn_len;
             let width = (pos + 4).max(40).div_ceil(8) * 8 - pos - 1;
             say!(self.log, "{:>width$};", "");
         } else {
             say!(self.log, "{}:", self.pc);
         }
-        let state = std::mem::replace(&mut self.cur, State::empty());
-        self.print_state(&state, state.depth(), false);
-        self.cur = state;
+        self.print_current(self.cur.depth(), false);
     }
 
     /// The source line of an instruction, unless it was printed last.
@@ -185,11 +191,11 @@ impl Checker<'_> {
         let Some(index) = lines.partition_point(|line| line.pc <= pc).checked_sub(1) else {
             return;
         };
-        if self.prev_line == Some(index) {
+        if self.shown.prev_line == Some(index) {
             return;
         }
         let line = lines[index];
-        if let Some(previous) = self.prev_line.map(|index| lines[index])
+        if let Some(previous) = self.shown.prev_line.map(|index| lines[index])
             && (previous.file_name_off, previous.line) == (line.file_name_off, line.line)
         {
             return;
@@ -199,6 +205,6 @@ impl Checker<'_> {
         let file = btf.string(line.file_name_off).unwrap_or("");
         let file = file.rsplit('/').next().unwrap_or(file);
         say!(self.log, "{prefix}{text} @ {file}:{}\n", line.line);
-        self.prev_line = Some(index);
+        self.shown.prev_line = Some(index);
     }
 }

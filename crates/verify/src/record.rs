@@ -419,7 +419,7 @@ impl Walk<'_> {
 impl Checker<'_> {
     /// Special fields of a type of the program's.
     pub(crate) fn record_of(&mut self, btf: BtfId, id: u32) -> Option<Arc<Record>> {
-        if let Some(known) = self.records.get(&(btf, id)) {
+        if let Some(known) = self.types.records.get(&(btf, id)) {
             return known.clone();
         }
         let types = self.btf(btf)?;
@@ -429,7 +429,7 @@ impl Checker<'_> {
             None
         };
         let record = record.filter(|record| !record.fields.is_empty()).map(Arc::new);
-        self.records.insert((btf, id), record.clone());
+        self.types.records.insert((btf, id), record.clone());
         record
     }
 }

@@ -27,7 +27,7 @@ impl Checker<'_> {
     }
 
     fn touch_slot(&mut self, slot: usize) {
-        self.touched_slots |= 1 << slot.min(63);
+        self.shown.touched_slots |= 1 << slot.min(63);
     }
 
     /// Makes room for `size` bytes in a frame.
@@ -39,7 +39,7 @@ impl Checker<'_> {
         let frame = self.cur.frame_at_mut(frame);
         frame.grow(slots);
         let subprog = frame.subprog as usize;
-        let depth = &mut self.subprogs[subprog].stack_depth;
+        let depth = &mut self.found.subprogs[subprog].stack_depth;
         *depth = (*depth).max(slots as i32 * SLOT);
     }
 

@@ -6,6 +6,7 @@ mod probe;
 use std::sync::Arc;
 
 use probe::Probe;
+use skep_abi::helper::id;
 use skep_abi::{
     ArgKind, AttachType, Caller, Capabilities, Helper, Kfunc, MapType, ProgType, flags,
 };
@@ -113,7 +114,7 @@ fn prologue(
     }));
     insns.extend(map(Reg::R1, array));
     insns.extend([mov(Reg::R2, Operand::Reg(Reg::R10)), add(Reg::R2, -8)]);
-    insns.push(Insn::Call(Callee::Helper(1)));
+    insns.push(Insn::Call(Callee::Helper(id::MAP_LOOKUP_ELEM)));
     insns.extend(only_if(Cond::Ne, Reg::R0, Operand::Imm(0)));
     insns.push(mov(Reg::R7, Operand::Reg(Reg::R0)));
     match packet {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use probe::{NO_ATTACH_TYPE, Probe};
 use skep_abi::ProgType;
+use skep_abi::helper::id;
 use skep_isa::{AluOp, Callee, Cond, Insn, Operand, Reg, Size, Width, assemble, encode};
 use skep_verify::domain::{LogSigned, Scalar, Scalar64};
 use skep_verify::{Env, Log, Program, verify};
@@ -85,7 +86,7 @@ impl Case {
         let mut program = Vec::new();
         for register in REGISTERS {
             // The time is a number of which nothing is known.
-            program.push(Insn::Call(Callee::Helper(5)));
+            program.push(Insn::Call(Callee::Helper(id::KTIME_GET_NS)));
             program.push(mov(register, Reg::R0));
         }
         // Ends the link between r9 and r0.

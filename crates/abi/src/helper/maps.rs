@@ -1,7 +1,6 @@
-//! Which helper may use which map: some maps serve few helpers, some helpers take few
-//! maps. Counterpart: `check_map_func_compatibility`.
+//! Which maps serve few helpers. Helpers that take few maps say so in their rows. Counterpart: `check_map_func_compatibility`.
 
-use super::Helper;
+use super::{Helper, id};
 use crate::MapType;
 use crate::MapType as M;
 
@@ -9,51 +8,52 @@ impl Helper {
     /// Numbers of the only helpers that take maps of this type; `None` where all do.
     pub fn of_map(kind: MapType) -> Option<&'static [u32]> {
         match kind {
-            M::ProgArray => Some(&[12]),
-            M::PerfEventArray => Some(&[22, 25, 55, 111, 121]),
-            M::Ringbuf => Some(&[130, 131, 134, 198, 199, 200]),
-            M::UserRingbuf => Some(&[209]),
-            M::StackTrace => Some(&[27]),
-            M::CgroupArray => Some(&[33, 37]),
-            M::CgroupStorage | M::PercpuCgroupStorage => Some(&[81]),
-            M::Devmap | M::DevmapHash | M::Xskmap => Some(&[51, 1]),
-            M::Cpumap => Some(&[51]),
-            M::ArrayOfMaps | M::HashOfMaps => Some(&[1]),
-            M::Sockmap => Some(&[52, 53, 60, 82, 1]),
-            M::Sockhash => Some(&[72, 70, 71, 82, 1]),
-            M::ReuseportSockarray => Some(&[82]),
-            M::Queue | M::Stack => Some(&[87, 88, 89]),
-            M::SkStorage => Some(&[107, 108, 194]),
-            M::InodeStorage => Some(&[145, 146, 194]),
-            M::TaskStorage => Some(&[156, 157, 194]),
-            M::CgrpStorage => Some(&[210, 211, 194]),
-            M::BloomFilter => Some(&[87, 89]),
-            _ => None,
-        }
-    }
-
-    /// The only types of map that the helper with this number takes; `None` where it
-    /// takes all.
-    pub fn maps_of(number: u32) -> Option<&'static [MapType]> {
-        match number {
-            12 => Some(&[M::ProgArray]),
-            22 | 25 | 55 | 111 | 121 => Some(&[M::PerfEventArray]),
-            130 | 131 | 134 | 198 | 199 | 200 => Some(&[M::Ringbuf]),
-            209 => Some(&[M::UserRingbuf]),
-            27 => Some(&[M::StackTrace]),
-            33 | 37 => Some(&[M::CgroupArray]),
-            51 => Some(&[M::Devmap, M::DevmapHash, M::Cpumap, M::Xskmap]),
-            52 | 53 | 60 => Some(&[M::Sockmap]),
-            70..=72 => Some(&[M::Sockhash]),
-            81 => Some(&[M::CgroupStorage, M::PercpuCgroupStorage]),
-            82 => Some(&[M::ReuseportSockarray, M::Sockmap, M::Sockhash]),
-            88 => Some(&[M::Queue, M::Stack]),
-            87 | 89 => Some(&[M::Queue, M::Stack, M::BloomFilter]),
-            195 => Some(&[M::PercpuArray, M::PercpuHash, M::LruPercpuHash]),
-            107 | 108 => Some(&[M::SkStorage]),
-            145 | 146 => Some(&[M::InodeStorage]),
-            156 | 157 => Some(&[M::TaskStorage]),
-            210 | 211 => Some(&[M::CgrpStorage]),
+            M::ProgArray => Some(&[id::TAIL_CALL]),
+            M::PerfEventArray => Some(&[
+                id::PERF_EVENT_READ,
+                id::PERF_EVENT_OUTPUT,
+                id::PERF_EVENT_READ_VALUE,
+                id::SKB_OUTPUT,
+                id::XDP_OUTPUT,
+            ]),
+            M::Ringbuf => Some(&[
+                id::RINGBUF_OUTPUT,
+                id::RINGBUF_RESERVE,
+                id::RINGBUF_QUERY,
+                id::RINGBUF_RESERVE_DYNPTR,
+                id::RINGBUF_SUBMIT_DYNPTR,
+                id::RINGBUF_DISCARD_DYNPTR,
+            ]),
+            M::UserRingbuf => Some(&[id::USER_RINGBUF_DRAIN]),
+            M::StackTrace => Some(&[id::GET_STACKID]),
+            M::CgroupArray => Some(&[id::SKB_UNDER_CGROUP, id::CURRENT_TASK_UNDER_CGROUP]),
+            M::CgroupStorage | M::PercpuCgroupStorage => Some(&[id::GET_LOCAL_STORAGE]),
+            M::Devmap | M::DevmapHash | M::Xskmap => Some(&[id::REDIRECT_MAP, id::MAP_LOOKUP_ELEM]),
+            M::Cpumap => Some(&[id::REDIRECT_MAP]),
+            M::ArrayOfMaps | M::HashOfMaps => Some(&[id::MAP_LOOKUP_ELEM]),
+            M::Sockmap => Some(&[
+                id::SK_REDIRECT_MAP,
+                id::SOCK_MAP_UPDATE,
+                id::MSG_REDIRECT_MAP,
+                id::SK_SELECT_REUSEPORT,
+                id::MAP_LOOKUP_ELEM,
+            ]),
+            M::Sockhash => Some(&[
+                id::SK_REDIRECT_HASH,
+                id::SOCK_HASH_UPDATE,
+                id::MSG_REDIRECT_HASH,
+                id::SK_SELECT_REUSEPORT,
+                id::MAP_LOOKUP_ELEM,
+            ]),
+            M::ReuseportSockarray => Some(&[id::SK_SELECT_REUSEPORT]),
+            M::Queue | M::Stack => Some(&[id::MAP_PUSH_ELEM, id::MAP_POP_ELEM, id::MAP_PEEK_ELEM]),
+            M::SkStorage => Some(&[id::SK_STORAGE_GET, id::SK_STORAGE_DELETE, id::KPTR_XCHG]),
+            M::InodeStorage => {
+                Some(&[id::INODE_STORAGE_GET, id::INODE_STORAGE_DELETE, id::KPTR_XCHG])
+            }
+            M::TaskStorage => Some(&[id::TASK_STORAGE_GET, id::TASK_STORAGE_DELETE, id::KPTR_XCHG]),
+            M::CgrpStorage => Some(&[id::CGRP_STORAGE_GET, id::CGRP_STORAGE_DELETE, id::KPTR_XCHG]),
+            M::BloomFilter => Some(&[id::MAP_PUSH_ELEM, id::MAP_PEEK_ELEM]),
             _ => None,
         }
     }

@@ -1,15 +1,19 @@
 //! The helper functions of Linux 6.18 (`enum bpf_func_id`): `rows` holds the table,
-//! `proto` says what can stand in a signature, `family` who may call what.
+//! `id` their names in code; `proto` says what can stand in a signature, `effects` what a
+//! call does besides, `family` who may call what, `maps` which map goes with which helper.
 
+mod effects;
 mod family;
+pub mod id;
 mod maps;
 mod proto;
 mod rows;
 
+pub use effects::{Callback, Called, Effects, Given, Yield};
 pub use family::{Allowed, Family, When};
 pub use proto::{Arg, ArgKind, Proto, Ret, RetKind, TypeFlags};
 
-use crate::{AttachType, Capabilities, ProgType, Version};
+use crate::{AttachType, Capabilities, MapType, ProgType, Version};
 use rows::HELPERS;
 
 /// One helper function.
@@ -23,6 +27,14 @@ pub struct Helper {
     pub since: Version,
     /// Its signatures; program types may have different ones.
     pub protos: &'static [Proto],
+    /// The only types of map that it takes; `None` where it takes all.
+    pub maps: Option<&'static [MapType]>,
+    /// What a call does besides.
+    pub effects: Effects,
+    /// How it calls a subprogram, if it does.
+    pub callback: Option<Callback>,
+    /// What is known of the number that it returns.
+    pub yields: Yield,
 }
 
 /// What a program is, as far as it decides which helpers it may call.
@@ -40,6 +52,29 @@ pub struct Caller<'a> {
 }
 
 impl Helper {
+    const fn maps(self, maps: &'static [MapType]) -> Helper {
+        Helper { maps: Some(maps), ..self }
+    }
+
+    const fn effects(self, effects: Effects) -> Helper {
+        Helper { effects, ..self }
+    }
+
+    const fn calls(self, given: &'static [Given], called: Called, most: i32) -> Helper {
+        Helper { callback: Some(Callback { given, called, returns: (0, most) }), ..self }
+    }
+
+    const fn yields(self, yields: Yield) -> Helper {
+        Helper { yields, ..self }
+    }
+
+    /// Whether it reads from addresses that nobody vouches for.
+    pub fn reads_any_address(&self) -> bool {
+        let addressed =
+            |proto: &Proto| proto.args.iter().any(|arg| arg.flags.contains(TypeFlags::ADDRESS));
+        self.effects.contains(Effects::FORMATS) || self.protos.iter().any(addressed)
+    }
+
     /// The helper with this number.
     pub fn from_id(id: u32) -> Option<&'static Helper> {
         HELPERS.get((id as usize).checked_sub(1)?)
@@ -51,7 +86,7 @@ impl Helper {
     }
 
     /// Every row, in the order of their numbers, which start at 1.
-    pub fn all() -> &'static [Helper] {
+    pub const fn all() -> &'static [Helper] {
         HELPERS
     }
 

@@ -24,6 +24,8 @@ bitflags::bitflags! {
         const DYNPTR_RINGBUF = 1 << 7;
         /// Stays valid (`PTR_TRUSTED`).
         const TRUSTED = 1 << 8;
+        /// An address to read from that nobody vouches for.
+        const ADDRESS = 1 << 9;
     }
 }
 
@@ -261,6 +263,7 @@ impl Ret {
 }
 
 pub(super) const ANY: Arg = Arg::new(ArgKind::Anything);
+pub(super) const ADDRESS: Arg = ANY.with(TypeFlags::ADDRESS);
 pub(super) const CTX: Arg = Arg::new(ArgKind::Context);
 pub(super) const MAP: Arg = Arg::new(ArgKind::Map);
 pub(super) const MAP_KEY: Arg = Arg::new(ArgKind::MapKey);

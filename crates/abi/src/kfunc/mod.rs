@@ -5,7 +5,7 @@
 
 mod rows;
 
-use crate::{AttachType, ProgType, Version};
+use crate::{AttachType, Callback, ProgType, Version};
 use rows::KFUNCS;
 
 bitflags::bitflags! {
@@ -127,6 +127,8 @@ pub struct Kfunc {
     pub filter: KfuncFilter,
     /// The first version of Linux that has it under this name.
     pub since: Version,
+    /// How it calls a subprogram, if it does.
+    pub callback: Option<Callback>,
 }
 
 impl Kfunc {

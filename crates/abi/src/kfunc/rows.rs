@@ -3,7 +3,8 @@
 
 use super::KfuncHook::*;
 use super::{Kfunc, KfuncFilter, KfuncFlags, KfuncHook};
-use crate::Version;
+use crate::helper::Given::{Element, Key, Map, Value};
+use crate::{Callback, Called, Version};
 
 const COMMON: &[KfuncHook] = &[Common];
 const GENERIC: &[KfuncHook] = &[Tracing, Tc, Xdp, StructOps, Syscall, Cgroup];
@@ -45,7 +46,31 @@ const fn row(
         all = all.union(flags[index]);
         index += 1;
     }
-    Kfunc { name, flags: all, hooks, filter: KfuncFilter::None, since: Version { major, minor } }
+    Kfunc {
+        name,
+        flags: all,
+        hooks,
+        filter: KfuncFilter::None,
+        since: Version { major, minor },
+        callback: None,
+    }
+}
+
+/// What compares two elements of a tree: whether the first comes before the second.
+const LESS: Callback =
+    Callback { given: &[Element(1), Element(1)], called: Called::Now, returns: (0, 1) };
+/// What a workqueue calls.
+const WORK: Callback =
+    Callback { given: &[Map(1), Key(1), Value(1)], called: Called::Asleep, returns: (0, 0) };
+/// What a task calls.
+const TASK_WORK: Callback = Callback {
+    given: &[Map(3), Key(3), Value(3)],
+    called: Called::Asleep,
+    returns: (i32::MIN, i32::MAX),
+};
+
+const fn calls(callback: Callback, row: Kfunc) -> Kfunc {
+    Kfunc { callback: Some(callback), ..row }
 }
 
 const fn only(filter: KfuncFilter, row: Kfunc) -> Kfunc {
@@ -69,7 +94,7 @@ pub(super) const KFUNCS: &[Kfunc] = &[
     row("bpf_task_acquire", (6, 2), GENERIC, &[ACQUIRE, RCU, RET_NULL]),
     row("bpf_task_release", (6, 2), GENERIC, &[RELEASE]),
     row("bpf_rbtree_remove", (6, 3), GENERIC, &[ACQUIRE, RET_NULL]),
-    row("bpf_rbtree_add_impl", (6, 4), GENERIC, &[]),
+    calls(LESS, row("bpf_rbtree_add_impl", (6, 4), GENERIC, &[])),
     row("bpf_rbtree_first", (6, 3), GENERIC, &[RET_NULL]),
     row("bpf_rbtree_root", (6, 16), GENERIC, &[RET_NULL]),
     row("bpf_rbtree_left", (6, 16), GENERIC, &[RET_NULL]),
@@ -119,7 +144,7 @@ pub(super) const KFUNCS: &[Kfunc] = &[
     row("bpf_dynptr_memset", (6, 17), COMMON, &[]),
     row("bpf_modify_return_test_tp", (6, 11), COMMON, &[]),
     row("bpf_wq_init", (6, 10), COMMON, &[]),
-    row("bpf_wq_set_callback_impl", (6, 10), COMMON, &[]),
+    calls(WORK, row("bpf_wq_set_callback_impl", (6, 10), COMMON, &[])),
     row("bpf_wq_start", (6, 10), COMMON, &[]),
     row("bpf_preempt_disable", (6, 10), COMMON, &[]),
     row("bpf_preempt_enable", (6, 10), COMMON, &[]),
@@ -160,8 +185,8 @@ pub(super) const KFUNCS: &[Kfunc] = &[
     row("bpf_strnstr", (6, 17), COMMON, &[]),
     row("bpf_cgroup_read_xattr", (6, 17), COMMON, &[RCU]),
     row("bpf_stream_vprintk_impl", (6, 18), COMMON, &[TRUSTED_ARGS]),
-    row("bpf_task_work_schedule_signal_impl", (6, 18), COMMON, &[TRUSTED_ARGS]),
-    row("bpf_task_work_schedule_resume_impl", (6, 18), COMMON, &[TRUSTED_ARGS]),
+    calls(TASK_WORK, row("bpf_task_work_schedule_signal_impl", (6, 18), COMMON, &[TRUSTED_ARGS])),
+    calls(TASK_WORK, row("bpf_task_work_schedule_resume_impl", (6, 18), COMMON, &[TRUSTED_ARGS])),
     row("bpf_map_sum_elem_count", (6, 6), COMMON, &[TRUSTED_ARGS]),
     row("bpf_arena_alloc_pages", (6, 9), COMMON, &[TRUSTED_ARGS, SLEEPABLE]),
     row("bpf_arena_free_pages", (6, 9), COMMON, &[TRUSTED_ARGS, SLEEPABLE]),

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use skep::abi::context::at;
 use skep::abi::{Errno, MapType, ProgType, Trap, TrapKind};
 use skep::load::{
     Linked, LinkedProgram, LoadError, LoadErrorKind, Options, Program, RingBuffer, Skep, Target,
@@ -89,9 +90,9 @@ pub enum Ran {
 const OUTPUT: usize = 1 << 17;
 const ETH_HLEN: usize = 14;
 /// `struct __sk_buff`; a context of zeros makes Linux fill in the packet's length.
-const SK_BUFF: usize = 192;
+const SK_BUFF: usize = at::skb::SIZE_OF as usize;
 /// `struct xdp_md`; coming back, it says how much of the output is metadata.
-const XDP_MD: usize = 24;
+const XDP_MD: usize = at::xdp::SIZE_OF as usize;
 
 impl Side {
     /// Loads the object into the embedded kernel.

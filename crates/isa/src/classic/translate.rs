@@ -8,6 +8,8 @@
 //! A while X is computed. All arithmetic is on 32 bits, so A and X never have an upper
 //! half.
 
+use skep_abi::helper::id::GET_SMP_PROCESSOR_ID;
+
 use super::{Ancillary, ClassicError, ClassicErrorKind, Cond, Filter, Insn, Op, Operand, Reg};
 use crate::{self as ebpf, AluOp, Callee, Order, Size, Width};
 
@@ -31,7 +33,6 @@ mod skb {
 }
 
 const GET_PRANDOM_U32: u32 = 7;
-const GET_SMP_PROCESSOR_ID: u32 = 8;
 
 /// Checks a program and writes it as eBPF.
 ///

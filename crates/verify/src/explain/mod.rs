@@ -81,9 +81,9 @@ pub fn explain(program: &Arc<Program>, env: &Env) -> Option<(VerifyError, Explan
     };
     let mut log = Log::silent();
     let mut checker = Checker::new(program, env, &mut log);
-    checker.trail = Some(Trail::default());
+    checker.path.trail = Some(Trail::default());
     let error = checker.run().err()?;
-    let trail = checker.trail.take().unwrap_or_default();
+    let trail = checker.path.trail.take().unwrap_or_default();
     let mut explanation = Explanation {
         at: error.pc.map(|pc| checker.place(pc)),
         help: help::of(&error.reason),

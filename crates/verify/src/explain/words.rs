@@ -15,7 +15,7 @@ impl Checker<'_> {
             Kind::Ctx => format!("the context{}", at_offset(reg)),
             Kind::MapPtr { map, .. } => format!("the map {}", self.map_name(map)),
             Kind::MapValue { map, .. } => {
-                let def = &self.maps[usize::from(map)].def;
+                let def = &self.code.maps[usize::from(map)].def;
                 let (name, size) = (self.map_name(map), bytes(def.value_size.into()));
                 format!("a pointer into a value of map {name} ({size}){}", at_offset(reg))
             }
@@ -59,7 +59,7 @@ impl Checker<'_> {
     }
 
     fn map_name(&self, map: u16) -> &str {
-        &self.maps[usize::from(map)].def.name
+        &self.code.maps[usize::from(map)].def.name
     }
 }
 

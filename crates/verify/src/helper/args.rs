@@ -1,9 +1,10 @@
 //! The arguments of helpers: each register against what the prototype takes.
 //! Counterpart: `check_func_arg`, `check_reg_type`, `check_func_arg_reg_off`.
 
+use skep_abi::helper::id;
 use skep_abi::{Arg, ArgKind, MapType, Proto, TypeFlags};
 
-use super::{Meta, id};
+use super::Meta;
 use crate::checker::Checker;
 use crate::disasm::helper_name;
 use crate::error::{Check, bug, fail};
@@ -24,7 +25,7 @@ impl Checker<'_> {
     ) -> Check {
         let place = index + 1;
         let n = place as u8;
-        self.touched_regs |= 1 << place;
+        self.shown.touched_regs |= 1 << place;
         let reg = *self.cur.reg(place);
         if reg.kind == Kind::Uninit {
             fail!(EACCES, NotReadable { reg: n });
@@ -40,14 +41,14 @@ impl Checker<'_> {
         }
         if arg.kind == ArgKind::MapValue {
             let Some(map) = meta.map else { bug!("invalid map_ptr to access map->type") };
-            match self.maps[usize::from(map)].def.kind {
+            match self.code.maps[usize::from(map)].def.kind {
                 MapType::Sockmap | MapType::Sockhash => {
                     if !arg.flags.is_empty() {
                         fail!(EINVAL, SockmapArg);
                     }
                     arg = Arg { kind: ArgKind::KernelSock, ..arg };
                 }
-                MapType::BloomFilter if number == 89 => {
+                MapType::BloomFilter if number == id::MAP_PEEK_ELEM => {
                     arg = Arg { flags: TypeFlags::empty(), ..arg };
                 }
                 _ => {}
@@ -117,7 +118,7 @@ impl Checker<'_> {
             }
             ArgKind::MapKey => {
                 let Some(map) = meta.map else { bug!("invalid map_ptr to access map->key") };
-                let def = &self.maps[usize::from(map)].def;
+                let def = &self.code.maps[usize::from(map)].def;
                 let (kind, size) = (def.kind, def.key_size);
                 self.check_helper_mem(n, size as i32, false, false, None)?;
                 if matches!(kind, MapType::Array | MapType::PercpuArray) {
@@ -130,7 +131,7 @@ impl Checker<'_> {
                 }
                 let Some(map) = meta.map else { bug!("invalid map_ptr to access map->value") };
                 meta.raw_mode = arg.flags.contains(TypeFlags::UNINIT);
-                let size = self.maps[usize::from(map)].def.value_size as i32;
+                let size = self.code.maps[usize::from(map)].def.value_size as i32;
                 let raw = meta.raw_mode.then_some(&mut meta.raw);
                 self.check_helper_mem(n, size, write, false, raw)?;
             }
@@ -345,19 +346,19 @@ impl Checker<'_> {
     pub(super) fn const_str(&mut self, n: u8) -> Check<Vec<u8>> {
         let reg = *self.cur.reg(n.into());
         let Some(map) = reg.map().filter(|_| reg.is_map_value()) else { fail!(EINVAL, Silent) };
-        if !self.maps[usize::from(map)].is_constant() {
+        if !self.code.maps[usize::from(map)].is_constant() {
             fail!(EACCES, StringMapWritable { reg: n });
         }
         let Some(value) = reg.value.as_constant() else {
             fail!(EACCES, StringNotConstant { reg: n });
         };
-        if !self.maps[usize::from(map)].has_direct_value() {
+        if !self.code.maps[usize::from(map)].has_direct_value() {
             fail!(EACCES, NoDirectValue);
         }
-        let size = self.maps[usize::from(map)].def.value_size as i32;
+        let size = self.code.maps[usize::from(map)].def.value_size as i32;
         self.check_map_access(n, reg.off, size.wrapping_sub(reg.off), false, false)?;
         let at = i64::from(reg.off).wrapping_add(value as i64);
-        let bytes = self.maps[usize::from(map)].def.frozen.clone().unwrap_or_default();
+        let bytes = self.code.maps[usize::from(map)].def.frozen.clone().unwrap_or_default();
         let text = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).unwrap_or(&[]);
         let Some(end) = text.iter().position(|&byte| byte == 0) else {
             fail!(EINVAL, StringNotTerminated);
@@ -376,7 +377,7 @@ impl Checker<'_> {
             }
         } else {
             let Some(map) = reg.map() else { bug!("no map behind R{n}") };
-            let info = &self.maps[usize::from(map)];
+            let info = &self.code.maps[usize::from(map)];
             if info.def.btf.is_none() {
                 fail!(EINVAL, KptrNoBtf { map: info.def.name.clone() });
             }

@@ -1,32 +1,34 @@
 //! What a call of a helper does besides its result: references that end, callbacks,
 //! what only some helpers check. Counterpart: the middle of `check_helper_call`.
 
-use skep_abi::{ArgKind, AttachType, MapType, ProgType, Proto, Reason, flags};
+use skep_abi::helper::id;
+use skep_abi::{
+    ArgKind, AttachType, Callback, Effects, Helper, MapType, ProgType, Proto, Reason, flags,
+};
 
-use super::{Meta, id};
+use super::Meta;
 use crate::checker::Checker;
 use crate::disasm::helper_name;
 use crate::error::{Check, ENOTSUPP, Fault, bug, fail};
 use crate::log::say;
-use crate::reg::{DynptrKind, Flags, KERNEL_BTF, Kind, Reg};
-use crate::state::Frame;
-use crate::structure::subprogs::TAIL_CALL;
+use crate::reg::{DynptrKind, Flags};
 
 impl Checker<'_> {
-    pub(super) fn record_map(&mut self, number: u32, meta: &Meta) -> Check {
-        if !matches!(number, 1..=3 | TAIL_CALL | 51 | 87..=89 | id::FOR_EACH_MAP_ELEM | 195) {
+    pub(super) fn record_map(&mut self, helper: &Helper, meta: &Meta) -> Check {
+        if !helper.effects.contains(Effects::RECORDS_MAP) {
             return Ok(());
         }
         let Some(map) = meta.map else { bug!("expected map for helper call") };
-        let def = &self.maps[usize::from(map)].def;
-        if def.flags & flags::map::RDONLY_PROG != 0 && matches!(number, 2 | 3 | 87 | 88) {
+        let def = &self.code.maps[usize::from(map)].def;
+        let writes = helper.effects.contains(Effects::WRITES_MAP);
+        if writes && def.flags & flags::map::RDONLY_PROG != 0 {
             fail!(EACCES, MapUpdateForbidden);
         }
         let (kind, max) = (def.kind, def.max_entries);
         if !self.cur.speculative {
-            self.facts.call(self.pc, map);
+            self.found.facts.call(self.pc, map);
         }
-        if number == TAIL_CALL {
+        if helper.id == id::TAIL_CALL {
             if kind != MapType::ProgArray {
                 fail!(EINVAL, TailCallMap);
             }
@@ -86,9 +88,9 @@ impl Checker<'_> {
     }
 
     /// What only some helpers do; true if packets move.
-    pub(super) fn special_effects(&mut self, number: u32, meta: &mut Meta) -> Check<bool> {
-        match number {
-            TAIL_CALL => self.check_leaks("tail_call", false, true)?,
+    pub(super) fn special_effects(&mut self, helper: &Helper, meta: &mut Meta) -> Check<bool> {
+        match helper.id {
+            id::TAIL_CALL => self.check_leaks("tail_call", false, true)?,
             id::GET_LOCAL_STORAGE if !self.cur.reg(2).is_null() => {
                 fail!(EINVAL, LocalStorageFlags);
             }
@@ -97,35 +99,8 @@ impl Checker<'_> {
                 if !self.can_iterate(map) {
                     return Err(Fault::new(ENOTSUPP, Reason::CallbackMap));
                 }
-                self.push_callback(meta.subprog, false, false, &|_, caller, callee| {
-                    callee.regs[1] = caller.regs[1];
-                    map_arguments(callee, 2, caller.regs[1]);
-                    callee.regs[4] = caller.regs[3];
-                    callee.in_callback = true;
-                    callee.ret_range = (0, 1);
-                    Ok(())
-                })?;
-            }
-            id::TIMER_SET_CALLBACK => {
-                self.push_callback(meta.subprog, true, false, &timer_arguments)?;
-            }
-            id::FIND_VMA => {
-                let kernel = self.btf(KERNEL_BTF);
-                let vma = kernel
-                    .and_then(|btf| btf.find("vm_area_struct", skep_btf::Kind::Struct))
-                    .unwrap_or(0);
-                self.push_callback(meta.subprog, false, false, &|_, caller, callee| {
-                    callee.regs[1] = caller.regs[1];
-                    let kind = Kind::Btf { btf: KERNEL_BTF, id: vma };
-                    callee.regs[2] = Reg::pointer(kind, Flags::empty());
-                    callee.regs[3] = caller.regs[4];
-                    callee.in_callback = true;
-                    callee.ret_range = (0, 1);
-                    Ok(())
-                })?;
             }
             id::SNPRINTF => self.check_snprintf()?,
-            id::LOOP => self.loop_callback(meta)?,
             id::DYNPTR_FROM_MEM if !self.cur.reg(1).is_map_value() => {
                 let kind = self.cur.reg(1).type_name();
                 fail!(EACCES, DynptrFromMem { kind });
@@ -140,17 +115,6 @@ impl Checker<'_> {
                 let (_, _, kind) = self.dynptr_of(&reg)?;
                 return Ok(matches!(kind, DynptrKind::Skb | DynptrKind::SkbMeta));
             }
-            id::USER_RINGBUF_DRAIN => {
-                self.push_callback(meta.subprog, false, false, &|checker, caller, callee| {
-                    let kind = Kind::Dynptr { kind: DynptrKind::Local, first: true };
-                    let id = checker.new_id();
-                    callee.regs[1] = Reg { id, ..Reg::pointer(kind, Flags::empty()) };
-                    callee.regs[2] = caller.regs[3];
-                    callee.in_callback = true;
-                    callee.ret_range = (0, 1);
-                    Ok(())
-                })?;
-            }
             id::SET_RETVAL
                 if self.program.kind == ProgType::Lsm
                     && self.program.attach_type == AttachType::LsmCgroup as u32
@@ -160,10 +124,15 @@ impl Checker<'_> {
             }
             _ => {}
         }
+        match &helper.callback {
+            Some(callback) if helper.id == id::LOOP => self.loop_callback(callback, meta)?,
+            Some(callback) => self.push_callback(meta.subprog, callback)?,
+            None => {}
+        }
         Ok(false)
     }
 
-    fn loop_callback(&mut self, meta: &Meta) -> Check {
+    fn loop_callback(&mut self, callback: &Callback, meta: &Meta) -> Check {
         let flags = *self.cur.reg(4);
         let subprog = meta.subprog;
         let check_flags = match self.aux().loop_inline {
@@ -181,15 +150,7 @@ impl Checker<'_> {
         self.mark_precise(1)?;
         let rounds = self.cur.reg(1).value.umax();
         if u64::from(self.cur.frame().callback_depth) < rounds {
-            return self.push_callback(subprog, false, false, &|checker, caller, callee| {
-                let _ = checker;
-                // The index is any number; Linux leaves it as imprecise as it was.
-                callee.regs[1] = Reg { precise: callee.regs[1].precise, ..Reg::UNKNOWN };
-                callee.regs[2] = caller.regs[3];
-                callee.in_callback = true;
-                callee.ret_range = (0, 1);
-                Ok(())
-            });
+            return self.push_callback(subprog, callback);
         }
         self.cur.frame_mut().callback_depth = 0;
         if self.log.is_full() {
@@ -226,26 +187,4 @@ impl Checker<'_> {
             )),
         }
     }
-}
-
-/// Arguments `key` and `value` of a callback on a map's element.
-fn map_arguments(callee: &mut Frame, first: usize, map: Reg) {
-    let (map, uid) = (map.map().unwrap_or(0), 0);
-    callee.regs[first] = Reg::pointer(Kind::MapKey { map }, Flags::empty());
-    callee.regs[first + 1] = Reg::pointer(Kind::MapValue { map, uid }, Flags::empty());
-}
-
-/// Arguments of a timer's or workqueue's callback: map, key, value.
-pub(crate) fn timer_arguments(_: &mut Checker<'_>, caller: &Frame, callee: &mut Frame) -> Check {
-    element_arguments(caller.regs[1], callee, (0, 0));
-    Ok(())
-}
-
-/// `callback(map, key, value)` for the map that a register points into.
-pub(crate) fn element_arguments(of: Reg, callee: &mut Frame, range: (i32, i32)) {
-    let map = of.map().unwrap_or(0);
-    callee.regs[1] = Reg::pointer(Kind::MapPtr { map, uid: 0 }, Flags::empty());
-    map_arguments(callee, 2, of);
-    callee.in_async_callback = true;
-    callee.ret_range = range;
 }

@@ -1,8 +1,8 @@
 //! Which helper may use which map. Counterpart: `check_map_func_compatibility`.
 
+use skep_abi::helper::id;
 use skep_abi::{AttachType, Helper, MapType, ProgType, Reason};
 
-use super::id;
 use crate::checker::Checker;
 use crate::disasm::helper_name;
 use crate::error::{Check, fail};
@@ -11,20 +11,20 @@ use crate::reg::MapId;
 
 impl Checker<'_> {
     /// Which helper may use which map.
-    pub(super) fn check_map_for_helper(&mut self, number: u32, map: Option<MapId>) -> Check {
+    pub(super) fn check_map_for_helper(&mut self, helper: &Helper, map: Option<MapId>) -> Check {
         let Some(map) = map else { return Ok(()) };
-        let kind = self.maps[usize::from(map)].def.kind;
+        let (number, kind) = (helper.id, self.code.maps[usize::from(map)].def.kind);
         let mut fits = Helper::of_map(kind).is_none_or(|helpers| helpers.contains(&number));
         if !fits
             && matches!(kind, MapType::Sockmap | MapType::Sockhash)
-            && matches!(number, id::MAP_UPDATE | id::MAP_DELETE)
+            && matches!(number, id::MAP_UPDATE_ELEM | id::MAP_DELETE_ELEM)
         {
             fits = self.may_update_sockmap(number);
             if !fits {
                 say!(self.log, "{}\n", Reason::SockmapUpdate);
             }
         }
-        if fits && Helper::maps_of(number).is_none_or(|kinds| kinds.contains(&kind)) {
+        if fits && helper.maps.is_none_or(|kinds| kinds.contains(&kind)) {
             return Ok(());
         }
         let name = helper_name(number).into();
@@ -34,7 +34,7 @@ impl Checker<'_> {
     fn may_update_sockmap(&self, number: u32) -> bool {
         match self.program.kind {
             ProgType::Tracing => self.program.attach_type == AttachType::TraceIter as u32,
-            ProgType::SockOps => number == id::MAP_DELETE,
+            ProgType::SockOps => number == id::MAP_DELETE_ELEM,
             ProgType::SocketFilter
             | ProgType::SchedCls
             | ProgType::SchedAct

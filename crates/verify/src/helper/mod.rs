@@ -7,9 +7,8 @@ mod effects;
 mod maps;
 mod result;
 
-pub(crate) use effects::{element_arguments, timer_arguments};
-
-use skep_abi::{Allowed, AttachType, Caller, Helper, ProgType, Proto, RetKind};
+use skep_abi::helper::id;
+use skep_abi::{Allowed, AttachType, Caller, Effects, Helper, ProgType, Proto, RetKind};
 use skep_isa::{Callee, Insn};
 
 use crate::checker::Checker;
@@ -19,43 +18,6 @@ use crate::mem::Access;
 use crate::record::Field;
 use crate::reg::{KERNEL_BTF, MapId};
 use crate::stack::RawAccess;
-use crate::structure::subprogs::TAIL_CALL;
-
-/// Helpers that the verifier knows by name.
-pub(crate) mod id {
-    pub(crate) const MAP_LOOKUP: u32 = 1;
-    pub(crate) const MAP_UPDATE: u32 = 2;
-    pub(crate) const MAP_DELETE: u32 = 3;
-    pub(crate) const GET_SMP_PROCESSOR_ID: u32 = 8;
-    pub(crate) const PROBE_READ_STR: u32 = 45;
-    pub(crate) const GET_STACK: u32 = 67;
-    pub(crate) const GET_LOCAL_STORAGE: u32 = 81;
-    pub(crate) const SK_RELEASE: u32 = 86;
-    pub(crate) const SPIN_LOCK: u32 = 93;
-    pub(crate) const PROBE_READ_USER_STR: u32 = 114;
-    pub(crate) const PROBE_READ_KERNEL_STR: u32 = 115;
-    pub(crate) const GET_TASK_STACK: u32 = 141;
-    pub(crate) const FOR_EACH_MAP_ELEM: u32 = 164;
-    pub(crate) const SNPRINTF: u32 = 165;
-    pub(crate) const TIMER_SET_CALLBACK: u32 = 170;
-    pub(crate) const GET_FUNC_IP: u32 = 173;
-    pub(crate) const FIND_VMA: u32 = 180;
-    pub(crate) const LOOP: u32 = 181;
-    pub(crate) const SET_RETVAL: u32 = 187;
-    pub(crate) const KPTR_XCHG: u32 = 194;
-    pub(crate) const DYNPTR_FROM_MEM: u32 = 197;
-    pub(crate) const DYNPTR_WRITE: u32 = 202;
-    pub(crate) const DYNPTR_DATA: u32 = 203;
-    pub(crate) const USER_RINGBUF_DRAIN: u32 = 209;
-}
-
-/// Helpers after which packet pointers are worth nothing.
-const CHANGES_PACKET: &[u32] =
-    &[9, 10, 11, 13, 18, 19, 31, 38, 39, 43, 44, 50, 54, 62, 65, 73, 74, 75, 76, 90, 91, 143, 12];
-/// Helpers that yield a reference.
-const ACQUIRES: &[u32] = &[84, 85, 99, 131, id::KPTR_XCHG];
-/// Helpers that see the same socket as another type.
-const CASTS: &[u32] = &[95, 96, 136, 137, 138, 139, 140, 196];
 
 /// What the flow graph needs to know of a call.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,24 +56,22 @@ struct Meta {
 }
 
 impl Checker<'_> {
-    /// The prototype under which this program may call a helper.
-    pub(crate) fn proto(&self, number: u32) -> Option<&'static Proto> {
-        let helper = Helper::from_id(number)?;
-        self.proto_of(helper)
-    }
-
     pub(crate) fn call_traits(&self, _pc: u32, callee: Callee) -> CallTraits {
         match callee {
-            Callee::Helper(number) => CallTraits {
-                sync_callback: matches!(
-                    number,
-                    id::FOR_EACH_MAP_ELEM | id::FIND_VMA | id::LOOP | id::USER_RINGBUF_DRAIN
-                ),
-                async_callback: number == id::TIMER_SET_CALLBACK,
-                iter_next: false,
-                sleeps: self.proto(number).is_some_and(|proto| proto.might_sleep),
-                changes_packet: CHANGES_PACKET.contains(&number),
-            },
+            Callee::Helper(number) => {
+                let Some(helper) = Helper::from_id(number) else { return CallTraits::default() };
+                CallTraits {
+                    sync_callback: helper
+                        .callback
+                        .is_some_and(|callback| !callback.is_asynchronous()),
+                    async_callback: helper
+                        .callback
+                        .is_some_and(|callback| callback.is_asynchronous()),
+                    iter_next: false,
+                    sleeps: self.proto_of(helper).is_some_and(|proto| proto.might_sleep),
+                    changes_packet: helper.effects.contains(Effects::MOVES_PACKET),
+                }
+            }
             Callee::Kfunc { btf_id, module } => self.kfunc_traits(btf_id, module),
             Callee::Local(_) | Callee::Register(_) => CallTraits::default(),
         }
@@ -120,8 +80,9 @@ impl Checker<'_> {
     pub(crate) fn call_summary(&self, callee: Callee) -> Option<CallSummary> {
         match callee {
             Callee::Helper(number) => {
-                let proto = self.proto(number)?;
-                let inlined = number == id::GET_SMP_PROCESSOR_ID || matches!(number, 35 | 158);
+                let helper = Helper::from_id(number)?;
+                let proto = self.proto_of(helper)?;
+                let inlined = helper.effects.contains(Effects::INLINED);
                 Some(CallSummary {
                     params: proto.args.len() as u32,
                     is_void: proto.ret.kind == RetKind::Void,
@@ -135,10 +96,11 @@ impl Checker<'_> {
 
     pub(crate) fn check_helper_call(&mut self, number: u32) -> Check {
         let name = || helper_name(number).to_string();
-        if number as usize > Helper::all().len() {
+        let helper = Helper::from_id(number);
+        if helper.is_none() && number != 0 {
             fail!(EINVAL, InvalidHelper { name: name(), id: number });
         }
-        let Some(proto) = self.proto(number) else {
+        let Some((helper, proto)) = helper.and_then(|row| Some((row, self.proto_of(row)?))) else {
             fail!(EINVAL, HelperNotForType { name: name(), id: number });
         };
         if !self.program.gpl && proto.gpl_only {
@@ -165,7 +127,7 @@ impl Checker<'_> {
         for (index, arg) in proto.args.iter().enumerate() {
             self.check_arg(number, proto, index, *arg, &mut meta)?;
         }
-        self.record_map(number, &meta)?;
+        self.record_map(helper, &meta)?;
         for at in 0..meta.raw.size {
             self.check_access(Access {
                 base: meta.raw.reg,
@@ -178,14 +140,15 @@ impl Checker<'_> {
             })?;
         }
         self.release_argument(number, proto, &meta)?;
-        let changes = self.special_effects(number, &mut meta)?;
+        let changes = self.special_effects(helper, &mut meta)?;
         self.clear_caller_saved();
-        self.set_result(number, proto, &meta)?;
-        self.check_map_for_helper(number, meta.map)?;
+        self.set_result(helper, proto, &meta)?;
+        self.check_map_for_helper(helper, meta.map)?;
         if number == id::GET_FUNC_IP {
             self.check_func_ip(number)?;
         }
-        if changes || CHANGES_PACKET.contains(&number) && number != TAIL_CALL {
+        let moves = helper.effects.contains(Effects::MOVES_PACKET) && number != id::TAIL_CALL;
+        if changes || moves {
             self.clear_packet_pointers();
         }
         Ok(())
@@ -204,7 +167,7 @@ impl Checker<'_> {
     }
 
     fn caller(&self) -> Caller<'_> {
-        let congestion = self.target.ops.is_some_and(|row| row.congestion);
+        let congestion = self.code.target.ops.is_some_and(|row| row.congestion);
         let prog_type = match self.program.kind {
             // What implements anything else gets what every program gets, as netfilter's.
             ProgType::StructOps if !congestion => ProgType::Netfilter,
@@ -215,7 +178,7 @@ impl Checker<'_> {
             attach_type: AttachType::from_number(self.program.attach_type)
                 .unwrap_or(AttachType::CgroupInetIngress),
             capabilities: self.env.caps,
-            target: (!self.target.name.is_empty()).then_some(self.target.name.as_str()),
+            target: (!self.code.target.name.is_empty()).then_some(self.code.target.name.as_str()),
         }
     }
 

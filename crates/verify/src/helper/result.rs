@@ -1,8 +1,9 @@
 //! What a helper leaves in r0. Counterpart: the end of `check_helper_call`.
 
-use skep_abi::{MapType, Proto, RetKind, TypeFlags};
+use skep_abi::helper::id;
+use skep_abi::{Effects, Helper, MapType, Proto, RetKind, TypeFlags, Yield};
 
-use super::{ACQUIRES, CASTS, Meta, id};
+use super::Meta;
 use crate::checker::Checker;
 use crate::domain::Scalar64;
 use crate::error::{Check, bug, fail};
@@ -11,7 +12,7 @@ use crate::reg::{Flags, KERNEL_BTF, Kind, Reg};
 use crate::state::RefKind;
 
 impl Checker<'_> {
-    pub(super) fn set_result(&mut self, number: u32, proto: &Proto, meta: &Meta) -> Check {
+    pub(super) fn set_result(&mut self, helper: &Helper, proto: &Proto, meta: &Meta) -> Check {
         let mut flags = Flags::empty();
         flags.set(Flags::MAYBE_NULL, proto.ret.flags.contains(TypeFlags::OR_NULL));
         flags.set(Flags::RDONLY, proto.ret.flags.contains(TypeFlags::READ_ONLY));
@@ -21,8 +22,8 @@ impl Checker<'_> {
             RetKind::Void => Reg::UNINIT,
             RetKind::MapValue => {
                 let Some(map) = meta.map else { bug!("unexpected null map_ptr") };
-                let info = &self.maps[usize::from(map)];
-                let known = number == id::MAP_LOOKUP
+                let info = &self.code.maps[usize::from(map)];
+                let known = helper.id == id::MAP_LOOKUP_ELEM
                     && matches!(info.def.kind, MapType::Array | MapType::PercpuArray)
                     && meta.const_key.is_some_and(|key| {
                         (key as i64) >= 0 && key < u64::from(info.def.max_entries)
@@ -67,11 +68,11 @@ impl Checker<'_> {
         if r0.maybe_null() {
             r0.id = self.new_id();
         }
-        let map_kind = meta.map.map(|map| self.maps[usize::from(map)].def.kind);
-        let acquires = ACQUIRES.contains(&number)
-            || (number == id::MAP_LOOKUP
+        let map_kind = meta.map.map(|map| self.code.maps[usize::from(map)].def.kind);
+        let acquires = helper.effects.contains(Effects::ACQUIRES)
+            || (helper.id == id::MAP_LOOKUP_ELEM
                 && matches!(map_kind, Some(MapType::Sockmap | MapType::Sockhash)));
-        if CASTS.contains(&number) || number == id::DYNPTR_DATA {
+        if helper.effects.contains(Effects::CASTS) || helper.id == id::DYNPTR_DATA {
             r0.ref_id = meta.ref_id;
         } else if acquires {
             let id = self.new_id();
@@ -79,27 +80,23 @@ impl Checker<'_> {
             (r0.id, r0.ref_id) = (id, id);
         }
         if proto.ret.kind == RetKind::Integer {
-            self.refine_result(number, meta, &mut r0);
+            self.refine_result(helper.yields, meta, &mut r0);
         }
         *self.cur.reg_mut(0) = r0;
         Ok(())
     }
 
-    fn refine_result(&self, number: u32, meta: &Meta, r0: &mut Reg) {
+    fn refine_result(&self, yields: Yield, meta: &Meta, r0: &mut Reg) {
         const MAX_ERRNO: i32 = 4095;
-        match number {
-            id::GET_STACK
-            | id::GET_TASK_STACK
-            | id::PROBE_READ_STR
-            | id::PROBE_READ_KERNEL_STR
-            | id::PROBE_READ_USER_STR => {
+        match yields {
+            Yield::Length => {
                 r0.value = r0.value.with_signed_bounds(-MAX_ERRNO, meta.size_max as i64);
             }
-            id::GET_SMP_PROCESSOR_ID => {
+            Yield::Cpu => {
                 let last = self.env.cpus.max(1) - 1;
                 r0.value = Scalar64::between(0, last);
             }
-            _ => {}
+            Yield::Anything | Yield::Time | Yield::Jiffies | Yield::Chance => {}
         }
     }
 

@@ -33,7 +33,7 @@ impl Checker<'_> {
         if call.suffix(index, "__ign") || call.suffix(index, "__prog") {
             return Ok(1);
         }
-        self.touched_regs |= 1 << n;
+        self.shown.touched_regs |= 1 << n;
         let type_id = call.params[index].type_id;
         let btf = call.btf.clone();
         if is_number(&btf, type_id) {
@@ -189,7 +189,7 @@ impl Checker<'_> {
             }
             fail!(EINVAL, KfuncArgNotMap { reg: n });
         };
-        let record = &self.maps[usize::from(map)].record;
+        let record = &self.code.maps[usize::from(map)].record;
         let (work, queue) = (record.has(FieldKind::TaskWork), record.has(FieldKind::Workqueue));
         if let Some((first, uid)) = call.map
             && (work || queue)

@@ -9,13 +9,13 @@ use crate::checker::Checker;
 use crate::error::{Check, bug, fail};
 use crate::record::{Field, FieldKind, Record};
 use crate::reg::{Flags, Kind, Reg};
-use crate::state::{Frame, LockHome};
+use crate::state::LockHome;
 
 impl Checker<'_> {
     /// Special fields of what a register points to.
-    fn fields_behind(&mut self, reg: &Reg) -> Record {
+    pub(crate) fn fields_behind(&mut self, reg: &Reg) -> Record {
         match reg.kind {
-            Kind::MapValue { map, .. } => self.maps[usize::from(map)].record.clone(),
+            Kind::MapValue { map, .. } => self.code.maps[usize::from(map)].record.clone(),
             Kind::Btf { btf, id } if reg.is_alloc_obj() => {
                 self.record_of(btf, id).map(|record| (*record).clone()).unwrap_or_default()
             }
@@ -101,7 +101,7 @@ impl Checker<'_> {
     }
 
     /// A non-owning reference to an element of a list or tree.
-    pub(super) fn graph_element(&mut self, root: &Field) -> Reg {
+    pub(crate) fn graph_element(&mut self, root: &Field) -> Reg {
         let kind = Kind::Btf { btf: root.btf, id: root.type_id };
         // Known from here on, so that its locks are found.
         let _ = self.record_of(root.btf, root.type_id);
@@ -109,24 +109,9 @@ impl Checker<'_> {
     }
 
     /// What makes an owning reference a non-owning one.
-    pub(super) fn non_owning(&mut self, reg: &Reg) -> Flags {
+    pub(crate) fn non_owning(&mut self, reg: &Reg) -> Flags {
         let Kind::Btf { btf, id } = reg.kind else { return Flags::NON_OWN_REF };
         let counted = self.record_of(btf, id).is_some_and(|record| record.has(FieldKind::Refcount));
         if counted { Flags::NON_OWN_REF | Flags::RCU } else { Flags::NON_OWN_REF }
-    }
-
-    /// The two elements that a tree's order compares.
-    pub(super) fn less_arguments(&mut self, caller: &Frame, callee: &mut Frame) -> Check {
-        let record = self.fields_behind(&caller.regs[1]);
-        let at = i64::from(caller.regs[1].off);
-        let Some(root) = record.find(at, |kind| kind == FieldKind::RbRoot) else {
-            fail!(EFAULT, Silent);
-        };
-        let mut element = self.graph_element(root);
-        element.flags |= self.non_owning(&element);
-        (callee.regs[1], callee.regs[2]) = (element, element);
-        callee.in_callback = true;
-        callee.ret_range = (0, 1);
-        Ok(())
     }
 }

@@ -106,10 +106,10 @@ impl Checker<'_> {
             // Dead code, as a weak function that does not exist leaves it.
             return Ok(());
         }
-        if self.kfuncs.contains_key(&(id, module)) {
+        if self.types.kfuncs.contains_key(&(id, module)) {
             return Ok(());
         }
-        if self.kfuncs.len() >= MAX_KFUNCS {
+        if self.types.kfuncs.len() >= MAX_KFUNCS {
             fail!(E2BIG, TooManyKfuncs);
         }
         let Some(name) = self.kfunc_name(id, module) else {
@@ -122,7 +122,7 @@ impl Checker<'_> {
         let row = Kfunc::from_name(name)
             .filter(|row| row.is_offered(self.program.kind, attach))
             .filter(|row| self.is_tagged(row.name, id as u32, module));
-        self.kfuncs.insert((id, module), row);
+        self.types.kfuncs.insert((id, module), row);
         Ok(())
     }
 
@@ -157,14 +157,14 @@ impl Checker<'_> {
 
     /// The row of a function that this program may call.
     fn kfunc_row(&self, id: i32, module: i16) -> Option<&'static Kfunc> {
-        self.kfuncs.get(&(id, module)).copied().flatten()
+        self.types.kfuncs.get(&(id, module)).copied().flatten()
     }
 
     pub(crate) fn kfunc_traits(&self, id: i32, module: i16) -> CallTraits {
         let Some(row) = self.kfunc_row(id, module) else { return CallTraits::default() };
         CallTraits {
-            sync_callback: row.name == "bpf_rbtree_add_impl",
-            async_callback: is_asynchronous(row.name),
+            sync_callback: row.callback.is_some_and(|callback| !callback.is_asynchronous()),
+            async_callback: row.callback.is_some_and(|callback| callback.is_asynchronous()),
             iter_next: row.has(KfuncFlags::ITER_NEXT),
             sleeps: row.has(KfuncFlags::SLEEPABLE),
             changes_packet: row.name == "bpf_xdp_pull_data",
@@ -224,7 +224,7 @@ impl Checker<'_> {
         }
         self.check_sections(&call)?;
         self.give_up_references(&call)?;
-        if call.is("bpf_throw") && self.exception_callback.is_none() {
+        if call.is("bpf_throw") && self.code.exception_callback.is_none() {
             self.check_return(1, "R1")?;
         }
         self.clear_caller_saved();
@@ -284,25 +284,8 @@ impl Checker<'_> {
 
     /// Functions of the program that the kernel's function calls, now or later.
     fn push_kfunc_callback(&mut self, call: &Call) -> Check {
-        let pushed = match call.row.name {
-            "bpf_rbtree_add_impl" => {
-                self.push_callback(call.subprog, false, false, &|checker, caller, callee| {
-                    checker.less_arguments(caller, callee)
-                })
-            }
-            "bpf_wq_set_callback_impl" => {
-                self.push_callback(call.subprog, true, true, &crate::helper::timer_arguments)
-            }
-            name if is_asynchronous(name) => {
-                self.push_callback(call.subprog, true, true, &|_, caller, callee| {
-                    let range = (i32::MIN, i32::MAX);
-                    crate::helper::element_arguments(caller.regs[3], callee, range);
-                    Ok(())
-                })
-            }
-            _ => return Ok(()),
-        };
-        pushed.map_err(|fault| {
+        let Some(callback) = &call.row.callback else { return Ok(()) };
+        self.push_callback(call.subprog, callback).map_err(|fault| {
             if fault.reason != Reason::Silent {
                 say!(self.log, "{}\n", fault.reason);
             }
@@ -322,12 +305,7 @@ impl Checker<'_> {
             let mut on = self.cur.clone();
             let again = Kind::Iter { btf, id, state, depth: depth + 1 };
             on.frame_at_mut(frame).stack[index].reg.kind = again;
-            if let Some(parent) = self.cur.parent {
-                let entry = self.previous_entry(&self.node(parent).state, self.pc);
-                if let Some(entry) = entry {
-                    self.widen(&self.node(entry).state, &mut on);
-                }
-            }
+            self.widen(&mut on);
             let mut r0 = *on.reg(0);
             self.mark_not_null(&mut r0);
             *on.reg_mut(0) = r0;
@@ -338,8 +316,4 @@ impl Checker<'_> {
         *self.cur.reg_mut(0) = self.zero();
         Ok(())
     }
-}
-
-fn is_asynchronous(name: &str) -> bool {
-    name == "bpf_wq_set_callback_impl" || name.starts_with("bpf_task_work_schedule_")
 }

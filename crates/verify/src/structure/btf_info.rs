@@ -34,7 +34,7 @@ impl Checker<'_> {
 
     pub(super) fn check_func_info(&mut self) -> Check {
         let (true, Some(btf)) = (!self.program.func_info.is_empty(), &self.program.btf) else {
-            for subprog in self.subprogs.iter().skip(1) {
+            for subprog in self.found.subprogs.iter().skip(1) {
                 if subprog.has_ld_abs {
                     fail!(EINVAL, LdAbsWithoutBtf);
                 }
@@ -44,11 +44,11 @@ impl Checker<'_> {
             }
             return Ok(());
         };
-        if self.program.func_info.len() != self.subprogs.len() {
+        if self.program.func_info.len() != self.found.subprogs.len() {
             fail!(EINVAL, FuncInfoCount);
         }
         for (index, info) in self.program.func_info.iter().enumerate() {
-            let subprog = &mut self.subprogs[index];
+            let subprog = &mut self.found.subprogs[index];
             if subprog.start != info.pc {
                 fail!(EINVAL, FuncInfoLayout);
             }
@@ -89,7 +89,7 @@ impl Checker<'_> {
             if !btf.has_string(line.line_off) || !btf.has_string(line.file_name_off) {
                 fail!(EINVAL, LineInfoStrings { index });
             }
-            if let Some(subprog) = self.subprogs.get(func) {
+            if let Some(subprog) = self.found.subprogs.get(func) {
                 if line.pc == subprog.start {
                     func += 1;
                 } else if subprog.start < line.pc {
@@ -98,8 +98,8 @@ impl Checker<'_> {
             }
             previous = line.pc;
         }
-        if func != self.subprogs.len() {
-            let count = (self.subprogs.len() - func) as u32;
+        if func != self.found.subprogs.len() {
+            let count = (self.found.subprogs.len() - func) as u32;
             fail!(EINVAL, LineInfoMissingFrom { count, func: func as u32 });
         }
         Ok(())

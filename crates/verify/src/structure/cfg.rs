@@ -33,7 +33,7 @@ impl Checker<'_> {
         let len = self.len() as usize;
         let mut walk = Walk { visits: vec![Visit::Unseen; len], stack: Vec::new() };
         let mut roots = vec![0];
-        roots.extend(self.exception_callback.map(|index| self.subprogs[index].start));
+        roots.extend(self.code.exception_callback.map(|index| self.found.subprogs[index].start));
         for root in roots {
             if walk.visits[root as usize] == Visit::Explored {
                 continue;
@@ -87,9 +87,9 @@ impl Checker<'_> {
                 Ok(pushed)
             }
             Flow::Branch(off) => {
-                self.aux[pc as usize].prune_point = true;
+                self.found.aux[pc as usize].prune_point = true;
                 if matches!(insn, Some(Insn::MayGoto { .. })) {
-                    self.aux[pc as usize].force_checkpoint = true;
+                    self.found.aux[pc as usize].force_checkpoint = true;
                 }
                 Ok(self.push(walk, pc, i64::from(pc) + 1, Edge::Next)?
                     || self.push(walk, pc, i64::from(pc) + 1 + i64::from(off), Edge::Branch)?)
@@ -98,7 +98,7 @@ impl Checker<'_> {
     }
 
     fn mark_target(&mut self, to: i64) {
-        if let Some(aux) = self.aux.get_mut(to as usize) {
+        if let Some(aux) = self.found.aux.get_mut(to as usize) {
             aux.prune_point = true;
             aux.jump_point = true;
         }
@@ -108,15 +108,15 @@ impl Checker<'_> {
     fn note_call(&mut self, pc: u32, insn: Option<Insn>) {
         let Some(Insn::Call(callee)) = insn else { return };
         let traits = self.call_traits(pc, callee);
-        let aux = &mut self.aux[pc as usize];
+        let aux = &mut self.found.aux[pc as usize];
         aux.iter_next |= traits.iter_next;
         aux.prune_point |= traits.async_callback || traits.sync_callback || traits.iter_next;
         aux.force_checkpoint |= traits.sync_callback || traits.iter_next;
         aux.jump_point |= traits.sync_callback;
         aux.calls_callback |= traits.sync_callback;
         let index = self.subprog_at(pc);
-        self.subprogs[index].might_sleep |= traits.sleeps;
-        self.subprogs[index].changes_packet |= traits.changes_packet;
+        self.found.subprogs[index].might_sleep |= traits.sleeps;
+        self.found.subprogs[index].changes_packet |= traits.changes_packet;
     }
 
     fn visit_call(&mut self, walk: &mut Walk, pc: u32, width: u32, local: bool) -> Check<bool> {
@@ -125,12 +125,12 @@ impl Checker<'_> {
         }
         self.mark_target((pc + width).into());
         let Some(target) = self.callee_pc(pc).filter(|_| local) else { return Ok(false) };
-        self.aux[pc as usize].prune_point = true;
+        self.found.aux[pc as usize].prune_point = true;
         let (caller, callee) = (self.subprog_at(pc), self.subprog_at(target as u32));
         let (packet, sleep) =
-            (self.subprogs[callee].changes_packet, self.subprogs[callee].might_sleep);
-        self.subprogs[caller].changes_packet |= packet;
-        self.subprogs[caller].might_sleep |= sleep;
+            (self.found.subprogs[callee].changes_packet, self.found.subprogs[callee].might_sleep);
+        self.found.subprogs[caller].changes_packet |= packet;
+        self.found.subprogs[caller].might_sleep |= sleep;
         self.push(walk, pc, target, Edge::Branch)
     }
 

@@ -21,7 +21,7 @@ enum StackMode {
 impl Checker<'_> {
     /// Checks all call chains from the main function and from asynchronous callbacks.
     pub(crate) fn check_stack_depth(&mut self) -> Check {
-        let tail_calls = self.subprogs.iter().any(|subprog| subprog.has_tail_call);
+        let tail_calls = self.found.subprogs.iter().any(|subprog| subprog.has_tail_call);
         let private = !tail_calls
             && matches!(
                 self.program.kind,
@@ -32,9 +32,9 @@ impl Checker<'_> {
                     | ProgType::Tracing
                     | ProgType::Lsm
             );
-        let mut modes = vec![StackMode::Undecided; self.subprogs.len()];
-        for index in (0..self.subprogs.len()).rev() {
-            if index == 0 || self.subprogs[index].is_async_callback {
+        let mut modes = vec![StackMode::Undecided; self.found.subprogs.len()];
+        for index in (0..self.found.subprogs.len()).rev() {
+            if index == 0 || self.found.subprogs[index].is_async_callback {
                 self.check_chains(index, index == 0 && private, &mut modes)?;
             }
         }
@@ -46,12 +46,12 @@ impl Checker<'_> {
         let mut returns: Vec<(u32, usize)> = Vec::new();
         let mut tail_call_below = false;
         let mut entering = true;
-        let mut pc = self.subprogs[root].start;
+        let mut pc = self.found.subprogs[root].start;
         if !private {
             modes[root] = StackMode::Kernel;
         }
         loop {
-            let subprog = &self.subprogs[index];
+            let subprog = &self.found.subprogs[index];
             let own = (subprog.stack_depth + 15) / 16 * 16;
             if entering {
                 if index != 0 && subprog.has_tail_call && depth >= 256 {
@@ -78,18 +78,20 @@ impl Checker<'_> {
             while pc < end {
                 if self.is_throw(pc)
                     && (subprog.is_callback
-                        || returns.iter().any(|&(_, caller)| self.subprogs[caller].is_callback))
+                        || returns
+                            .iter()
+                            .any(|&(_, caller)| self.found.subprogs[caller].is_callback))
                 {
                     fail!(EINVAL, ThrowInCallback { pc, subprog: index as u32 });
                 }
                 if let Some(target) = self.callee_pc(pc) {
                     let callee = self.subprog_at(target as u32);
                     let direct = matches!(self.insn(pc), Some(Insn::Call(Callee::Local(_))));
-                    if self.subprogs[callee].is_async_callback && !direct {
+                    if self.found.subprogs[callee].is_async_callback && !direct {
                         pc += 1;
                         continue;
                     }
-                    if direct && self.subprogs[callee].is_exception_callback {
+                    if direct && self.found.subprogs[callee].is_exception_callback {
                         fail!(EINVAL, ExceptionCallbackCalled { pc });
                     }
                     called = Some(callee);
@@ -100,11 +102,11 @@ impl Checker<'_> {
             if let Some(callee) = called {
                 returns.push((pc + 1, index));
                 index = callee;
-                pc = self.subprogs[callee].start;
+                pc = self.found.subprogs[callee].start;
                 if !private {
                     modes[callee] = StackMode::Kernel;
                 }
-                tail_call_below |= self.subprogs[callee].has_tail_call;
+                tail_call_below |= self.found.subprogs[callee].has_tail_call;
                 if returns.len() >= MAX_FRAMES {
                     fail!(E2BIG, CallStackTooDeep { frames: returns.len() as u32 });
                 }
@@ -112,7 +114,9 @@ impl Checker<'_> {
                 continue;
             }
             if tail_call_below
-                && returns.iter().any(|&(_, caller)| self.subprogs[caller].is_exception_callback)
+                && returns
+                    .iter()
+                    .any(|&(_, caller)| self.found.subprogs[caller].is_exception_callback)
             {
                 fail!(EINVAL, ExceptionTailCall);
             }

@@ -9,8 +9,8 @@ use crate::checker::Checker;
 
 impl Checker<'_> {
     pub(super) fn find_fastcalls(&mut self) {
-        for index in 0..self.subprogs.len() {
-            let (start, end) = (self.subprogs[index].start, self.subprog_end(index));
+        for index in 0..self.found.subprogs.len() {
+            let (start, end) = (self.found.subprogs[index].start, self.subprog_end(index));
             let lowest = (start..end).filter_map(|pc| self.spill(pc)).map(|(off, _)| off).min();
             let lowest = lowest.unwrap_or(0).min(0);
             for pc in start..end {
@@ -57,17 +57,17 @@ impl Checker<'_> {
                 break;
             }
             free &= !bit;
-            self.aux[before as usize].fastcall_pattern = true;
-            self.aux[after as usize].fastcall_pattern = true;
+            self.found.aux[before as usize].fastcall_pattern = true;
+            self.found.aux[after as usize].fastcall_pattern = true;
             off += 8;
             spills += 1;
         }
         if spills == 0 {
             return;
         }
-        let subprog = &mut self.subprogs[index];
+        let subprog = &mut self.found.subprogs[index];
         if fast {
-            self.aux[pc as usize].fastcall_spills = spills;
+            self.found.aux[pc as usize].fastcall_spills = spills;
         } else {
             subprog.keep_fastcall_stack = true;
         }
@@ -76,12 +76,14 @@ impl Checker<'_> {
 
     /// A use of the stack outside of the patterns ends them for the function.
     pub(crate) fn check_fastcall_contract(&mut self, subprog: usize, pc: u32, off: i32) {
-        if self.subprogs[subprog].fastcall_off <= off || self.aux[pc as usize].fastcall_pattern {
+        if self.found.subprogs[subprog].fastcall_off <= off
+            || self.found.aux[pc as usize].fastcall_pattern
+        {
             return;
         }
-        self.subprogs[subprog].fastcall_off = i16::MIN.into();
-        let (start, end) = (self.subprogs[subprog].start, self.subprog_end(subprog));
-        for aux in &mut self.aux[start as usize..end as usize] {
+        self.found.subprogs[subprog].fastcall_off = i16::MIN.into();
+        let (start, end) = (self.found.subprogs[subprog].start, self.subprog_end(subprog));
+        for aux in &mut self.found.aux[start as usize..end as usize] {
             aux.fastcall_spills = 0;
             aux.fastcall_pattern = false;
         }
@@ -89,10 +91,10 @@ impl Checker<'_> {
 
     /// After the verdict: what the patterns used of the stack is free again.
     pub(crate) fn shrink_fastcall_stacks(&mut self) {
-        for index in 0..self.subprogs.len() {
-            let (start, end) = (self.subprogs[index].start, self.subprog_end(index));
-            let removed = (start..end).any(|pc| self.aux[pc as usize].fastcall_spills > 0);
-            let subprog = &mut self.subprogs[index];
+        for index in 0..self.found.subprogs.len() {
+            let (start, end) = (self.found.subprogs[index].start, self.subprog_end(index));
+            let removed = (start..end).any(|pc| self.found.aux[pc as usize].fastcall_spills > 0);
+            let subprog = &mut self.found.subprogs[index];
             if removed && !subprog.keep_fastcall_stack {
                 subprog.stack_depth = -subprog.fastcall_off;
             }

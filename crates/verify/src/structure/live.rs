@@ -15,16 +15,17 @@ impl Checker<'_> {
         let mut out = vec![0u16; effects.len()];
         loop {
             let mut changed = false;
-            for index in 0..self.postorder.len() {
-                let pc = self.postorder[index];
+            for index in 0..self.code.postorder.len() {
+                let pc = self.code.postorder[index];
                 let after = self.successors(pc).fold(0, |live, next| {
-                    live | self.aux.get(next as usize).map_or(0, |aux| aux.live_before)
+                    live | self.found.aux.get(next as usize).map_or(0, |aux| aux.live_before)
                 });
                 let (used, defined) = effects[pc as usize];
                 let before = (after & !defined) | used;
-                changed |= after != out[pc as usize] || before != self.aux[pc as usize].live_before;
+                changed |=
+                    after != out[pc as usize] || before != self.found.aux[pc as usize].live_before;
                 out[pc as usize] = after;
-                self.aux[pc as usize].live_before = before;
+                self.found.aux[pc as usize].live_before = before;
             }
             if !changed {
                 break;
@@ -39,11 +40,11 @@ impl Checker<'_> {
         say!(self.log, "Live regs before insn:\n");
         let mut pc = 0;
         while pc < self.len() {
-            match self.aux[pc as usize].scc {
+            match self.found.aux[pc as usize].scc {
                 0 => say!(self.log, "    "),
                 scc => say!(self.log, "{scc:3} "),
             }
-            let live = self.aux[pc as usize].live_before;
+            let live = self.found.aux[pc as usize].live_before;
             let letters: String = (0..10u32)
                 .map(|reg| {
                     char::from_digit(reg, 10).filter(|_| live & 1 << reg != 0).unwrap_or('.')

@@ -12,7 +12,7 @@ mod scc;
 pub(crate) mod shape;
 pub(crate) mod subprogs;
 
-use crate::checker::Checker;
+use crate::checker::{Checker, Findings};
 use crate::error::Check;
 
 /// One function of the program.
@@ -61,6 +61,23 @@ impl Checker<'_> {
 
     /// Index of the subprogram that holds this instruction.
     pub(crate) fn subprog_at(&self, pc: u32) -> usize {
+        self.found.subprog_at(pc)
+    }
+
+    /// Index of the subprogram that starts at this instruction.
+    pub(crate) fn subprog_starting(&self, pc: u32) -> Option<usize> {
+        self.found.subprog_starting(pc)
+    }
+
+    /// One past the last instruction of a subprogram.
+    pub(crate) fn subprog_end(&self, index: usize) -> u32 {
+        self.found.subprogs.get(index + 1).map_or(self.len(), |next| next.start)
+    }
+}
+
+impl Findings {
+    /// Index of the subprogram that holds this instruction.
+    pub(crate) fn subprog_at(&self, pc: u32) -> usize {
         self.subprogs.partition_point(|subprog| subprog.start <= pc).saturating_sub(1)
     }
 
@@ -68,10 +85,5 @@ impl Checker<'_> {
     pub(crate) fn subprog_starting(&self, pc: u32) -> Option<usize> {
         let index = self.subprog_at(pc);
         (self.subprogs.get(index)?.start == pc).then_some(index)
-    }
-
-    /// One past the last instruction of a subprogram.
-    pub(crate) fn subprog_end(&self, index: usize) -> u32 {
-        self.subprogs.get(index + 1).map_or(self.len(), |next| next.start)
     }
 }

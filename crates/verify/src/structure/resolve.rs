@@ -67,13 +67,13 @@ impl Checker<'_> {
             slot.imm
         };
         let map = self.use_map(fd)?;
-        self.aux[pc as usize].map = Some(map);
+        self.found.aux[pc as usize].map = Some(map);
         if is_value {
             let off = second.imm as u32;
             if i64::from(off) >= MAX_VAR_OFF {
                 fail!(EINVAL, DirectOffset { off });
             }
-            let def = &self.maps[usize::from(map)].def;
+            let def = &self.code.maps[usize::from(map)].def;
             let value_size = def.value_size;
             match def.kind {
                 MapType::Array if def.max_entries != 1 => {
@@ -89,13 +89,13 @@ impl Checker<'_> {
                 MapType::Array | MapType::Arena => {}
                 _ => fail!(EINVAL, NoDirectValue),
             }
-            self.aux[pc as usize].map_off = off;
+            self.found.aux[pc as usize].map_off = off;
         }
         Ok(())
     }
 
     fn use_map(&mut self, fd: i32) -> Check<MapId> {
-        if let Some(&id) = self.map_ids.get(&fd) {
+        if let Some(&id) = self.code.map_ids.get(&fd) {
             return Ok(id);
         }
         let Some(found) = self.program.maps.iter().find(|map| map.fd == fd) else {
@@ -105,14 +105,14 @@ impl Checker<'_> {
             }
             fail!(EBADF, NotAMap { fd });
         };
-        if self.map_ids.len() >= MAX_USED_MAPS {
+        if self.code.map_ids.len() >= MAX_USED_MAPS {
             fail!(E2BIG, TooManyMaps { limit: MAX_USED_MAPS as u32 });
         }
         let def = Arc::clone(&found.map);
         let info = MapInfo::new(def, self);
         self.check_map(&info)?;
         let id = self.add_map(info);
-        self.map_ids.insert(fd, id);
+        self.code.map_ids.insert(fd, id);
         Ok(id)
     }
 
@@ -121,8 +121,8 @@ impl Checker<'_> {
             let inner = MapInfo::new(inner, self);
             info.inner = Some(self.add_map(inner));
         }
-        self.maps.push(info);
-        (self.maps.len() - 1) as MapId
+        self.code.maps.push(info);
+        (self.code.maps.len() - 1) as MapId
     }
 
     /// Whether a program of this type may use the map at all.
@@ -159,20 +159,20 @@ impl Checker<'_> {
             MapType::StructOps => fail!(EINVAL, StructOpsMap),
             _ if self.is_sleepable() && !may_sleep_with(def.kind) => fail!(EINVAL, NonsleepableMap),
             MapType::CgroupStorage | MapType::PercpuCgroupStorage
-                if self.maps.iter().any(|other| {
+                if self.code.maps.iter().any(|other| {
                     other.def.kind == def.kind && !Arc::ptr_eq(&other.def, &info.def)
                 }) =>
             {
                 fail!(EBUSY, OneCgroupStorage)
             }
             MapType::Arena => {
-                if self.arena {
+                if self.code.arena {
                     fail!(EBUSY, OneArena);
                 }
                 if !self.rights.leak_pointers || !self.rights.bpf {
                     fail!(EPERM, ArenaCaps);
                 }
-                self.arena = true;
+                self.code.arena = true;
                 if def.extra == 0 {
                     fail!(EINVAL, ArenaAddress);
                 }
@@ -185,16 +185,16 @@ impl Checker<'_> {
     /// The BTF that an fd stands for: a module's, or with 0 the kernel's.
     pub(crate) fn btf_by_fd(&mut self, fd: i32) -> Option<BtfId> {
         if fd == 0 {
-            return self.btfs[usize::from(KERNEL_BTF)].is_some().then_some(KERNEL_BTF);
+            return self.types.btfs[usize::from(KERNEL_BTF)].is_some().then_some(KERNEL_BTF);
         }
         let (_, btf) = self.program.modules.iter().find(|(other, _)| *other == fd)?;
         let known =
             |other: &Option<Arc<Btf>>| other.as_ref().is_some_and(|other| Arc::ptr_eq(other, btf));
-        if let Some(index) = self.btfs.iter().position(known) {
+        if let Some(index) = self.types.btfs.iter().position(known) {
             return Some(index as BtfId);
         }
-        self.btfs.push(Some(Arc::clone(btf)));
-        Some((self.btfs.len() - 1) as BtfId)
+        self.types.btfs.push(Some(Arc::clone(btf)));
+        Some((self.types.btfs.len() - 1) as BtfId)
     }
 
     fn resolve_btf_id(&mut self, pc: u32, slot: Slot, second: Slot) -> Check {
@@ -210,7 +210,7 @@ impl Checker<'_> {
             Err(_) => fail!(ENOENT, BtfIdInvalid { id }),
             Ok(Type::Func { .. }) => {
                 let var = (Kind::Mem { size: 0, dynptr: 0 }, Flags::RDONLY);
-                self.aux[pc as usize].btf_var = Some(var);
+                self.found.aux[pc as usize].btf_var = Some(var);
                 return Ok(());
             }
             Ok(Type::Var { target, .. }) => target,
@@ -230,7 +230,7 @@ impl Checker<'_> {
             },
             Err(_) => fail!(EINVAL, BtfIdKind { id }),
         };
-        self.aux[pc as usize].btf_var = Some(var);
+        self.found.aux[pc as usize].btf_var = Some(var);
         Ok(())
     }
 }

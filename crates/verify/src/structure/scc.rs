@@ -23,13 +23,13 @@ impl Checker<'_> {
     pub(super) fn number_postorder(&mut self) {
         let mut seen = vec![false; self.len() as usize];
         let mut done = vec![false; self.len() as usize];
-        for index in 0..self.subprogs.len() {
-            self.subprogs[index].postorder = self.postorder.len();
-            let mut stack = vec![self.subprogs[index].start];
+        for index in 0..self.found.subprogs.len() {
+            self.found.subprogs[index].postorder = self.code.postorder.len();
+            let mut stack = vec![self.found.subprogs[index].start];
             while let Some(&top) = stack.last() {
                 seen[top as usize] = true;
                 if done[top as usize] {
-                    self.postorder.push(top);
+                    self.code.postorder.push(top);
                     stack.pop();
                     continue;
                 }
@@ -82,7 +82,7 @@ impl Checker<'_> {
                 while let Some(member) = stack.pop() {
                     low[member as usize] = OFF_STACK;
                     if is_loop {
-                        self.aux[member as usize].scc = component;
+                        self.found.aux[member as usize].scc = component;
                     }
                     if member == at {
                         break;

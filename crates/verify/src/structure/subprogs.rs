@@ -1,30 +1,23 @@
 //! Subprograms: where calls and function addresses point, and that jumps stay
 //! within one. Counterpart: `add_subprog_and_kfunc`, `check_subprogs`.
 
+use skep_abi::helper::id::TAIL_CALL;
 use skep_btf::{Kind, Type};
 use skep_isa::{Callee, ImmKind, Insn};
 
 use super::Subprog;
 use super::shape::{Flow, flow};
-use crate::checker::Checker;
+use crate::checker::{Checker, Code};
 use crate::error::{Check, fail};
 use crate::log::say;
 
 /// Most subprograms that a program may have.
 const MAX_SUBPROGS: usize = 256;
-/// `bpf_tail_call`.
-pub(crate) const TAIL_CALL: u32 = 12;
 
 impl Checker<'_> {
     /// The slot that a call of, or a reference to, a subprogram means.
     pub(crate) fn callee_pc(&self, pc: u32) -> Option<i64> {
-        match self.insn(pc)? {
-            Insn::Call(Callee::Local(off)) => Some(i64::from(pc) + 1 + i64::from(off)),
-            Insn::LoadImm64 { imm, .. } if imm.kind == ImmKind::Func => {
-                Some(i64::from(pc) + 1 + i64::from(imm.lo as i32))
-            }
-            _ => None,
-        }
+        self.code.callee_pc(pc)
     }
 
     pub(super) fn find_subprogs(&mut self) -> Check {
@@ -50,14 +43,14 @@ impl Checker<'_> {
         if let Some(pc) = self.exception_callback_pc()? {
             self.add_subprog(pc.into())?;
             let index = self.subprog_at(pc);
-            self.exception_callback = Some(index);
-            let subprog = &mut self.subprogs[index];
+            self.code.exception_callback = Some(index);
+            let subprog = &mut self.found.subprogs[index];
             subprog.is_callback = true;
             subprog.is_async_callback = true;
             subprog.is_exception_callback = true;
         }
         if self.log.is_full() {
-            for (index, subprog) in self.subprogs.iter().enumerate() {
+            for (index, subprog) in self.found.subprogs.iter().enumerate() {
                 say!(self.log, "func#{index} @{}\n", subprog.start);
             }
         }
@@ -68,14 +61,14 @@ impl Checker<'_> {
         let Some(start) = u32::try_from(target).ok().filter(|&start| start < self.len()) else {
             fail!(EINVAL, CallToInvalidDestination);
         };
-        let at = self.subprogs.partition_point(|subprog| subprog.start < start);
-        if self.subprogs.get(at).is_some_and(|subprog| subprog.start == start) {
+        let at = self.found.subprogs.partition_point(|subprog| subprog.start < start);
+        if self.found.subprogs.get(at).is_some_and(|subprog| subprog.start == start) {
             return Ok(());
         }
-        if self.subprogs.len() >= MAX_SUBPROGS {
+        if self.found.subprogs.len() >= MAX_SUBPROGS {
             fail!(E2BIG, TooManySubprograms);
         }
-        self.subprogs.insert(at, Subprog { start, ..Subprog::default() });
+        self.found.subprogs.insert(at, Subprog { start, ..Subprog::default() });
         Ok(())
     }
 
@@ -111,14 +104,14 @@ impl Checker<'_> {
     pub(super) fn check_jumps(&mut self) -> Check {
         let mut current = 0;
         for pc in 0..self.len() {
-            let (start, end) = (self.subprogs[current].start, self.subprog_end(current));
+            let (start, end) = (self.found.subprogs[current].start, self.subprog_end(current));
             let insn = self.insn(pc);
             match insn {
                 Some(Insn::Call(Callee::Helper(TAIL_CALL))) => {
-                    self.subprogs[current].has_tail_call = true;
+                    self.found.subprogs[current].has_tail_call = true;
                 }
                 Some(Insn::LoadAbs { .. } | Insn::LoadInd { .. }) => {
-                    self.subprogs[current].has_ld_abs = true;
+                    self.found.subprogs[current].has_ld_abs = true;
                 }
                 _ => {}
             }
@@ -137,5 +130,18 @@ impl Checker<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Code {
+    /// The slot that a call of, or a reference to, a subprogram means.
+    pub(crate) fn callee_pc(&self, pc: u32) -> Option<i64> {
+        match self.insn(pc)? {
+            Insn::Call(Callee::Local(off)) => Some(i64::from(pc) + 1 + i64::from(off)),
+            Insn::LoadImm64 { imm, .. } if imm.kind == ImmKind::Func => {
+                Some(i64::from(pc) + 1 + i64::from(imm.lo as i32))
+            }
+            _ => None,
+        }
     }
 }

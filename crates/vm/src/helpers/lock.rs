@@ -3,6 +3,7 @@
 //! calls do with `BPF_F_LOCK` (`maps::fields`).
 
 use skep_abi::TrapKind;
+use skep_abi::helper::id;
 use skep_isa::{Reg, Size};
 
 use super::Function;
@@ -10,7 +11,8 @@ use crate::interp::{Run, Stop};
 use crate::maps::wait_for;
 use crate::mem::value::{Kind, Value};
 
-pub(super) const FUNCTIONS: &[(u32, Function)] = &[(93, spin_lock), (94, spin_unlock)];
+pub(super) const FUNCTIONS: &[(u32, Function)] =
+    &[(id::SPIN_LOCK, spin_lock), (id::SPIN_UNLOCK, spin_unlock)];
 
 /// Bytes of `struct bpf_spin_lock`.
 const SIZE: u64 = 4;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use skep_abi::helper::id;
 use skep_abi::{Errno, MapType};
 use skep_isa::Reg;
 
@@ -13,14 +14,14 @@ use crate::mem::value::{Kind, Region, Value};
 use crate::objects::MapHandle;
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
-    (1, lookup_elem),
-    (2, update_elem),
-    (3, delete_elem),
-    (87, push_elem),
-    (88, pop_elem),
-    (89, peek_elem),
-    (164, for_each_map_elem),
-    (195, lookup_percpu_elem),
+    (id::MAP_LOOKUP_ELEM, lookup_elem),
+    (id::MAP_UPDATE_ELEM, update_elem),
+    (id::MAP_DELETE_ELEM, delete_elem),
+    (id::MAP_PUSH_ELEM, push_elem),
+    (id::MAP_POP_ELEM, pop_elem),
+    (id::MAP_PEEK_ELEM, peek_elem),
+    (id::FOR_EACH_MAP_ELEM, for_each_map_elem),
+    (id::MAP_LOOKUP_PERCPU_ELEM, lookup_percpu_elem),
 ];
 
 impl Run<'_> {

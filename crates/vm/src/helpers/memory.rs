@@ -1,6 +1,7 @@
 //! Arguments that are memory, and the helpers that only move it.
 
 use skep_abi::Errno;
+use skep_abi::helper::id;
 use skep_isa::{Reg, Size};
 
 use super::{Function, failure};
@@ -9,13 +10,13 @@ use crate::mem::bytes::Bytes;
 use crate::mem::value::{Kind, Value};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
-    (4, probe_read),
-    (45, probe_read_str),
-    (112, probe_read),
-    (113, probe_read),
-    (114, probe_read_str),
-    (115, probe_read_str),
-    (182, strncmp),
+    (id::PROBE_READ, probe_read),
+    (id::PROBE_READ_STR, probe_read_str),
+    (id::PROBE_READ_USER, probe_read),
+    (id::PROBE_READ_KERNEL, probe_read),
+    (id::PROBE_READ_USER_STR, probe_read_str),
+    (id::PROBE_READ_KERNEL_STR, probe_read_str),
+    (id::STRNCMP, strncmp),
 ];
 
 /// Most bytes that one argument may have; more than any map's value.

@@ -1,6 +1,7 @@
 //! Time, chance, CPUs, loops and messages.
 
 use skep_abi::Errno;
+use skep_abi::helper::id;
 use skep_isa::Reg;
 
 use super::{Function, failure, format};
@@ -8,18 +9,18 @@ use crate::interp::{Run, Stop};
 use crate::mem::value::{Kind, Value};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
-    (5, ktime),
-    (6, trace_printk),
-    (7, prandom),
-    (8, processor_id),
-    (42, numa_node),
-    (118, jiffies),
-    (125, ktime),
-    (160, ktime),
-    (165, snprintf),
-    (177, trace_vprintk),
-    (181, bpf_loop),
-    (208, ktime),
+    (id::KTIME_GET_NS, ktime),
+    (id::TRACE_PRINTK, trace_printk),
+    (id::GET_PRANDOM_U32, prandom),
+    (id::GET_SMP_PROCESSOR_ID, processor_id),
+    (id::GET_NUMA_NODE_ID, numa_node),
+    (id::JIFFIES64, jiffies),
+    (id::KTIME_GET_BOOT_NS, ktime),
+    (id::KTIME_GET_COARSE_NS, ktime),
+    (id::SNPRINTF, snprintf),
+    (id::TRACE_VPRINTK, trace_vprintk),
+    (id::LOOP, bpf_loop),
+    (id::KTIME_GET_TAI_NS, ktime),
 ];
 
 /// Most rounds of `bpf_loop` (`BPF_MAX_LOOPS`).

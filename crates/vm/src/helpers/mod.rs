@@ -13,7 +13,8 @@ pub(crate) mod packet;
 mod ring;
 pub(crate) mod tags;
 
-use skep_abi::TrapKind;
+use skep_abi::helper::id::TAIL_CALL;
+use skep_abi::{Helper, TrapKind};
 
 use crate::interp::{Run, Stop};
 use crate::mem::value::Value;
@@ -21,8 +22,8 @@ use crate::mem::value::Value;
 /// A helper's implementation.
 pub(crate) type Function = fn(&mut Run<'_>) -> Result<Value, Stop>;
 
-/// `bpf_tail_call`, which the interpreter does itself.
-pub(crate) const TAIL_CALL: u32 = 12;
+/// Numbers that a helper may have, and 0.
+const NUMBERS: usize = Helper::all().len() + 1;
 
 /// What libbpf puts in the place of what did not resolve: a CO-RE record, a map, a
 /// kernel function (with its index).
@@ -31,8 +32,8 @@ fn is_poison(id: u32) -> bool {
 }
 
 /// The implementations, by helper number.
-static FUNCTIONS: [Option<Function>; 212] = {
-    let mut table: [Option<Function>; 212] = [None; 212];
+static FUNCTIONS: [Option<Function>; NUMBERS] = {
+    let mut table: [Option<Function>; NUMBERS] = [None; NUMBERS];
     let groups: [&[(u32, Function)]; 6] = [
         map::FUNCTIONS,
         ring::FUNCTIONS,
@@ -54,7 +55,7 @@ static FUNCTIONS: [Option<Function>; 212] = {
     table
 };
 
-/// Whether the embedded kernel has this helper.
+/// Whether the embedded kernel has this helper. Tail calls the interpreter does itself.
 pub fn exists(id: u32) -> bool {
     id == TAIL_CALL || FUNCTIONS.get(id as usize).is_some_and(Option::is_some)
 }

@@ -1,5 +1,6 @@
 //! Helpers on packets: of XDP frames and of socket buffers.
 
+use skep_abi::helper::id;
 use skep_abi::{Errno, MapType};
 use skep_isa::Reg;
 
@@ -11,30 +12,30 @@ use crate::mem::bytes::Bytes;
 use crate::mem::value::{Kind, Value};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
-    (9, skb_store_bytes),
-    (10, l3_csum_replace),
-    (11, l4_csum_replace),
-    (18, skb_vlan_push),
-    (19, skb_vlan_pop),
-    (23, redirect),
-    (25, perf_event_output),
-    (26, skb_load_bytes),
-    (28, csum_diff),
-    (32, skb_change_type),
-    (38, skb_change_tail),
-    (39, skb_pull_data),
-    (40, csum_update),
-    (41, set_hash_invalid),
-    (43, skb_change_head),
-    (44, xdp_adjust_head),
-    (48, set_hash),
-    (51, redirect_map),
-    (54, xdp_adjust_meta),
-    (65, xdp_adjust_tail),
-    (68, skb_load_bytes_relative),
-    (188, xdp_get_buff_len),
-    (189, xdp_load_bytes),
-    (190, xdp_store_bytes),
+    (id::SKB_STORE_BYTES, skb_store_bytes),
+    (id::L3_CSUM_REPLACE, l3_csum_replace),
+    (id::L4_CSUM_REPLACE, l4_csum_replace),
+    (id::SKB_VLAN_PUSH, skb_vlan_push),
+    (id::SKB_VLAN_POP, skb_vlan_pop),
+    (id::REDIRECT, redirect),
+    (id::PERF_EVENT_OUTPUT, perf_event_output),
+    (id::SKB_LOAD_BYTES, skb_load_bytes),
+    (id::CSUM_DIFF, csum_diff),
+    (id::SKB_CHANGE_TYPE, skb_change_type),
+    (id::SKB_CHANGE_TAIL, skb_change_tail),
+    (id::SKB_PULL_DATA, skb_pull_data),
+    (id::CSUM_UPDATE, csum_update),
+    (id::SET_HASH_INVALID, set_hash_invalid),
+    (id::SKB_CHANGE_HEAD, skb_change_head),
+    (id::XDP_ADJUST_HEAD, xdp_adjust_head),
+    (id::SET_HASH, set_hash),
+    (id::REDIRECT_MAP, redirect_map),
+    (id::XDP_ADJUST_META, xdp_adjust_meta),
+    (id::XDP_ADJUST_TAIL, xdp_adjust_tail),
+    (id::SKB_LOAD_BYTES_RELATIVE, skb_load_bytes_relative),
+    (id::XDP_GET_BUFF_LEN, xdp_get_buff_len),
+    (id::XDP_LOAD_BYTES, xdp_load_bytes),
+    (id::XDP_STORE_BYTES, xdp_store_bytes),
 ];
 
 impl Run<'_> {

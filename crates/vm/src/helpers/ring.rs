@@ -1,5 +1,6 @@
 //! Ring buffer helpers, and the event output of perf buffers.
 
+use skep_abi::helper::id;
 use std::sync::Arc;
 
 use skep_isa::Reg;
@@ -9,11 +10,11 @@ use crate::interp::{Run, Stop};
 use crate::mem::value::{Kind, Value};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
-    (130, ringbuf_output),
-    (131, ringbuf_reserve),
-    (132, ringbuf_submit),
-    (133, ringbuf_discard),
-    (134, ringbuf_query),
+    (id::RINGBUF_OUTPUT, ringbuf_output),
+    (id::RINGBUF_RESERVE, ringbuf_reserve),
+    (id::RINGBUF_SUBMIT, ringbuf_submit),
+    (id::RINGBUF_DISCARD, ringbuf_discard),
+    (id::RINGBUF_QUERY, ringbuf_query),
 ];
 
 /// `bpf_ringbuf_output(ringbuf, data, size, flags)`.

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use skep_abi::{ArgKind, Helper};
+use skep_abi::{Arg, ArgKind, Effects, Helper, TypeFlags};
 
 /// What a word is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,38 +31,41 @@ pub(crate) struct Row {
     pub tags: [Tag; 5],
     /// How many of them it reads.
     pub count: usize,
-    /// Whether it gets the context.
+    /// Whether it may change what loads of the context give.
     changes_context: bool,
+    /// Whether it reads from addresses that no verifier vouches for.
+    reads_any_address: bool,
 }
 
 /// A helper that does not exist may look at anything before it traps.
-static UNKNOWN: Row = Row { tags: [Tag::Scalar; 5], count: 5, changes_context: false };
+static UNKNOWN: Row =
+    Row { tags: [Tag::Scalar; 5], count: 5, changes_context: false, reads_any_address: false };
 
-static ROWS: LazyLock<Vec<Row>> = LazyLock::new(|| (0..212).map(row).collect());
+static ROWS: LazyLock<Vec<Row>> =
+    LazyLock::new(|| (0..super::NUMBERS as u32).map(|id| row(Helper::from_id(id))).collect());
 
-fn row(id: u32) -> Row {
-    const TRACE_PRINTK: u32 = 6;
-    let Some(proto) = Helper::from_id(id).and_then(|helper| helper.protos.first()) else {
+fn row(helper: Option<&'static Helper>) -> Row {
+    let Some((helper, proto)) = helper.and_then(|row| Some((row, row.protos.first()?))) else {
         return UNKNOWN;
     };
-    let mut row = Row { count: proto.args.len(), ..UNKNOWN };
+    let mut row =
+        Row { count: proto.args.len(), reads_any_address: helper.reads_any_address(), ..UNKNOWN };
     for (tag, arg) in row.tags.iter_mut().zip(proto.args) {
-        *tag = tag_of(arg.kind);
+        *tag = tag_of(*arg);
     }
-    row.changes_context = row.tags.contains(&Tag::Context);
-    if matches!(id, 4 | 45 | 112..=115) {
-        row.tags[2] = Tag::Address;
-    }
-    if id == TRACE_PRINTK {
-        row.tags[2..].fill(Tag::Address);
-        row.count = 5;
+    row.changes_context =
+        row.tags.contains(&Tag::Context) && !helper.effects.contains(Effects::KEEPS_CONTEXT);
+    if helper.effects.contains(Effects::VARIADIC) {
+        row.tags[row.count..].fill(Tag::Address);
+        row.count = row.tags.len();
     }
     row
 }
 
-fn tag_of(kind: ArgKind) -> Tag {
+fn tag_of(arg: Arg) -> Tag {
     use ArgKind as A;
-    match kind {
+    match arg.kind {
+        _ if arg.flags.contains(TypeFlags::ADDRESS) => Tag::Address,
         A::Context => Tag::Context,
         A::Map => Tag::Map,
         A::MapKey | A::MapValue | A::Mem | A::FixedMem(_) | A::ConstStr | A::SpinLock => {
@@ -93,34 +96,13 @@ pub(crate) fn count(id: u32) -> usize {
 /// Whether it may change what loads of the context give: it gets the context, and does
 /// more than to read or write the packet's bytes.
 pub(crate) fn changes_context(id: u32) -> bool {
-    const L3_CSUM_REPLACE: u32 = 10;
-    const L4_CSUM_REPLACE: u32 = 11;
-    const PERF_EVENT_OUTPUT: u32 = 25;
-    const SKB_LOAD_BYTES: u32 = 26;
-    const CSUM_UPDATE: u32 = 40;
-    const SKB_LOAD_BYTES_RELATIVE: u32 = 68;
-    const XDP_GET_BUFF_LEN: u32 = 188;
-    const XDP_LOAD_BYTES: u32 = 189;
-    const XDP_STORE_BYTES: u32 = 190;
-    let leaves_it = matches!(
-        id,
-        L3_CSUM_REPLACE
-            | L4_CSUM_REPLACE
-            | PERF_EVENT_OUTPUT
-            | SKB_LOAD_BYTES
-            | CSUM_UPDATE
-            | SKB_LOAD_BYTES_RELATIVE
-            | XDP_GET_BUFF_LEN
-            | XDP_LOAD_BYTES
-            | XDP_STORE_BYTES
-    );
-    of(id).changes_context && !leaves_it
+    of(id).changes_context
 }
 
 /// Whether it reads from addresses that no verifier vouches for (`bpf_probe_read*`,
 /// `%s` of `bpf_trace_printk` and of those that take a list of arguments).
 pub(crate) fn reads_any_address(id: u32) -> bool {
-    matches!(id, 4 | 6 | 45 | 112..=115 | 165 | 177)
+    of(id).reads_any_address
 }
 
 #[cfg(test)]
@@ -132,8 +114,8 @@ mod tests {
         for helper in Helper::all().iter().filter(|helper| super::super::exists(helper.id)) {
             for proto in helper.protos {
                 let count = proto.args.len();
-                let tags: Vec<Tag> = proto.args.iter().map(|arg| tag_of(arg.kind)).collect();
-                let known = Row { ..row(helper.id) };
+                let tags: Vec<Tag> = proto.args.iter().map(|arg| tag_of(*arg)).collect();
+                let known = Row { ..row(Some(helper)) };
                 let agree = known.tags[..count].iter().zip(&tags);
                 // Where some program types pass a kernel's structure, there is none here.
                 let mut agree = agree.zip(proto.args).filter(|((known, _), arg)| {

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use skep_abi::context::at;
 use skep_abi::{ProgType, Trap};
 use skep_sys::{Errno, RawFd};
 
@@ -55,10 +56,6 @@ pub struct PacketHook {
     runner: Box<Runner>,
 }
 
-/// Bytes in the contexts that programs see.
-pub(crate) const XDP_MD_SIZE: u32 = 24;
-pub(crate) const SK_BUFF_SIZE: u32 = 192;
-
 /// The longest frame that is taken: far more than a capture holds.
 const MOST_BYTES: usize = 1 << 28;
 
@@ -76,8 +73,8 @@ impl PacketHook {
 
     fn runner(vm: &Vm, program: Arc<Program>, how: Option<How>) -> Result<Runner, PacketError> {
         let (context, size): (Box<dyn Context>, u32) = match program.prog_type {
-            ProgType::Xdp => (Box::new(Xdp::new()), XDP_MD_SIZE),
-            kind if access(kind).is_some() => (Box::new(Skb::new()), SK_BUFF_SIZE),
+            ProgType::Xdp => (Box::new(Xdp::new()), at::xdp::SIZE_OF),
+            kind if access(kind).is_some() => (Box::new(Skb::new()), at::skb::SIZE_OF),
             _ => return Err(PacketError::Program(Errno::EOPNOTSUPP)),
         };
         let arguments = [Value::context(size), Value::UNINIT];

@@ -2,6 +2,7 @@
 //! (`struct __sk_buff`; `net/core/filter.c`).
 
 use skep_abi::Errno;
+use skep_abi::context::at::skb as at;
 use skep_isa::Size;
 
 use super::{Context, Frame};
@@ -264,26 +265,26 @@ impl Skb {
     fn field(&self, offset: u32) -> Option<u32> {
         let tc = self.access == SkbAccess::Tc;
         Some(match offset {
-            0 => self.len() as u32,
-            4 => self.fields.pkt_type & 7,
-            8 => self.fields.mark,
-            12 => self.fields.queue_mapping.into(),
-            16 => self.fields.protocol.into(),
-            20 => self.fields.vlan_present.into(),
-            24 => self.fields.vlan_tci.into(),
-            28 => self.fields.vlan_proto.into(),
-            32 => self.fields.priority,
-            36 => self.fields.ingress_ifindex,
-            40 => self.fields.ifindex,
-            44 => self.fields.tc_index.into(),
-            68 => self.fields.hash,
-            72 if tc => self.fields.tc_classid.into(),
-            84 => 0, // napi_id: no packet here was polled
+            at::LEN => self.len() as u32,
+            at::PKT_TYPE => self.fields.pkt_type & 7,
+            at::MARK => self.fields.mark,
+            at::QUEUE_MAPPING => self.fields.queue_mapping.into(),
+            at::PROTOCOL => self.fields.protocol.into(),
+            at::VLAN_PRESENT => self.fields.vlan_present.into(),
+            at::VLAN_TCI => self.fields.vlan_tci.into(),
+            at::VLAN_PROTO => self.fields.vlan_proto.into(),
+            at::PRIORITY => self.fields.priority,
+            at::INGRESS_IFINDEX => self.fields.ingress_ifindex,
+            at::IFINDEX => self.fields.ifindex,
+            at::TC_INDEX => self.fields.tc_index.into(),
+            at::HASH => self.fields.hash,
+            at::TC_CLASSID if tc => self.fields.tc_classid.into(),
+            at::NAPI_ID => 0, // napi_id: no packet here was polled
             // Addresses and ports of the socket; no packet here has one.
-            88..140 if self.access == SkbAccess::Cgroup => 0,
-            160 if tc => self.fields.wire_len,
-            164 => self.fields.gso_segs,
-            176 => self.fields.gso_size,
+            at::FAMILY..at::DATA_META if self.access == SkbAccess::Cgroup => 0,
+            at::WIRE_LEN if tc => self.fields.wire_len,
+            at::GSO_SEGS => self.fields.gso_segs,
+            at::GSO_SIZE => self.fields.gso_size,
             _ => return None,
         })
     }
@@ -325,20 +326,20 @@ impl Context for Skb {
         let tc = self.access == SkbAccess::Tc;
         let direct = self.access != SkbAccess::SocketFilter;
         match (offset, size) {
-            (76, Size::W) if direct => Some(self.frame.data_pointer()),
-            (80, Size::W) if direct => Some(self.frame.end_pointer()),
-            (140, Size::W) if tc => Some(self.frame.metadata_pointer()),
-            (48..68, _) => {
-                let start = (offset - 48) as usize;
+            (at::DATA, Size::W) if direct => Some(self.frame.data_pointer()),
+            (at::DATA_END, Size::W) if direct => Some(self.frame.end_pointer()),
+            (at::DATA_META, Size::W) if tc => Some(self.frame.metadata_pointer()),
+            (at::CB..at::HASH, _) => {
+                let start = (offset - at::CB) as usize;
                 let bytes = self.fields.cb.get(start..start + size.bytes() as usize)?;
                 let mut word = [0; 8];
                 word[..bytes.len()].copy_from_slice(bytes);
                 Some(Value::scalar(u64::from_le_bytes(word)))
             }
-            (152, Size::DW) if direct => Some(Value::scalar(self.fields.tstamp)),
-            (168, Size::DW) => Some(Value::scalar(0)),
-            (180, Size::B) if tc => Some(Value::scalar(0)),
-            (184, Size::DW) if direct => Some(Value::scalar(self.fields.hwtstamp)),
+            (at::TSTAMP, Size::DW) if direct => Some(Value::scalar(self.fields.tstamp)),
+            (at::SK, Size::DW) => Some(Value::scalar(0)),
+            (at::TSTAMP_TYPE, Size::B) if tc => Some(Value::scalar(0)),
+            (at::HWTSTAMP, Size::DW) if direct => Some(Value::scalar(self.fields.hwtstamp)),
             (_, Size::DW) => None,
             _ => {
                 let word = self.field(offset & !3)?;
@@ -356,22 +357,22 @@ impl Context for Skb {
         let tc = self.access == SkbAccess::Tc;
         let direct = self.access != SkbAccess::SocketFilter;
         match (offset, size) {
-            (48..68, _) => {
-                let (start, len) = ((offset - 48) as usize, size.bytes() as usize);
+            (at::CB..at::HASH, _) => {
+                let (start, len) = ((offset - at::CB) as usize, size.bytes() as usize);
                 let to = self.fields.cb.get_mut(start..start + len)?;
                 to.copy_from_slice(&bits.to_le_bytes()[..len]);
             }
-            (8, Size::W) if direct => self.fields.mark = bits as u32,
-            (12, Size::W) if tc => {
+            (at::MARK, Size::W) if direct => self.fields.mark = bits as u32,
+            (at::QUEUE_MAPPING, Size::W) if tc => {
                 // NO_QUEUE_MAPPING and above are not stored.
                 if (bits as u32) < u32::from(u16::MAX) {
                     self.fields.queue_mapping = bits as u16;
                 }
             }
-            (32, Size::W) if direct => self.fields.priority = bits as u32,
-            (44, Size::W) if tc => self.fields.tc_index = bits as u16,
-            (72, Size::W) if tc => self.fields.tc_classid = bits as u16,
-            (152, Size::DW) if direct => self.fields.tstamp = bits,
+            (at::PRIORITY, Size::W) if direct => self.fields.priority = bits as u32,
+            (at::TC_INDEX, Size::W) if tc => self.fields.tc_index = bits as u16,
+            (at::TC_CLASSID, Size::W) if tc => self.fields.tc_classid = bits as u16,
+            (at::TSTAMP, Size::DW) if direct => self.fields.tstamp = bits,
             _ => return None,
         }
         Some(())

@@ -2,6 +2,7 @@
 //! `struct xdp_buff`; `net/core/filter.c`).
 
 use skep_abi::Errno;
+use skep_abi::context::at::xdp as at;
 use skep_isa::Size;
 
 use super::{Context, Frame};
@@ -115,12 +116,12 @@ impl Context for Xdp {
             return None;
         }
         match offset {
-            0 => Some(self.frame.data_pointer()),
-            4 => Some(self.frame.end_pointer()),
-            8 => Some(self.frame.metadata_pointer()),
-            12 => Some(Value::scalar(self.ingress_ifindex.into())),
-            16 => Some(Value::scalar(self.rx_queue_index.into())),
-            20 => Some(Value::scalar(self.egress_ifindex.into())),
+            at::DATA => Some(self.frame.data_pointer()),
+            at::DATA_END => Some(self.frame.end_pointer()),
+            at::DATA_META => Some(self.frame.metadata_pointer()),
+            at::INGRESS_IFINDEX => Some(Value::scalar(self.ingress_ifindex.into())),
+            at::RX_QUEUE_INDEX => Some(Value::scalar(self.rx_queue_index.into())),
+            at::EGRESS_IFINDEX => Some(Value::scalar(self.egress_ifindex.into())),
             _ => None,
         }
     }

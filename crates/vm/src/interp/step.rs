@@ -1,6 +1,7 @@
 //! The loop over instructions.
 
 use skep_abi::TrapKind;
+use skep_abi::helper::id;
 use skep_isa::{
     AluOp, AtomicOp, Callee, ImmKind, Insn, Operand, Pc, Reg, Size, Width, alu, byte_swap,
     condition, movsx, neg,
@@ -146,12 +147,12 @@ impl Run<'_> {
                         Callee::Local(_) => return Err(TrapKind::BadInstruction.into()),
                     };
                     self.spend(1)?;
-                    if helper == helpers::TAIL_CALL && self.tail_call()? {
+                    if helper == id::TAIL_CALL && self.tail_call()? {
                         program = self.program.clone();
                         pc = 0;
                         continue;
                     }
-                    if helper != helpers::TAIL_CALL {
+                    if helper != id::TAIL_CALL {
                         let value = helpers::call(self, helper)?;
                         self.regs.set(Reg::R0, value);
                     }

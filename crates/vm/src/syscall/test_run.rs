@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use skep_abi::context::{SKB_TAKEN, at};
 use skep_abi::{AttachType, Diagnostic, ProgType, Trap};
 use skep_sys::{Errno, TestRun};
 
@@ -18,9 +19,9 @@ use crate::workspaces::{Place, Workspace};
 /// A page, which bounds packet and rooms together.
 const PAGE: usize = 4096;
 /// Bytes of `struct xdp_md`.
-const XDP_MD: usize = packets::XDP_MD_SIZE as usize;
+const XDP_MD: usize = at::xdp::SIZE_OF as usize;
 /// Bytes of `struct __sk_buff`.
-const SK_BUFF: usize = packets::SK_BUFF_SIZE as usize;
+const SK_BUFF: usize = at::skb::SIZE_OF as usize;
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`.
 const LIVE_FRAMES: u32 = 1 << 1;
 /// Most live frames in flight (`TEST_XDP_MAX_BATCH`).
@@ -66,12 +67,17 @@ fn context_in(attr: &TestRun<'_>, size: usize) -> Result<Option<Vec<u8>>, Errno>
     Ok(Some(context))
 }
 
-fn word(context: &[u8], offset: usize) -> u32 {
-    context[offset..].first_chunk().copied().map_or(0, u32::from_ne_bytes)
+fn word(context: &[u8], offset: u32) -> u32 {
+    context[offset as usize..].first_chunk().copied().map_or(0, u32::from_ne_bytes)
 }
 
-fn long(context: &[u8], offset: usize) -> u64 {
-    context[offset..].first_chunk().copied().map_or(0, u64::from_ne_bytes)
+fn long(context: &[u8], offset: u32) -> u64 {
+    context[offset as usize..].first_chunk().copied().map_or(0, u64::from_ne_bytes)
+}
+
+/// Writes a field.
+fn put<const N: usize>(context: &mut [u8], offset: u32, bytes: [u8; N]) {
+    context[offset as usize..][..N].copy_from_slice(&bytes);
 }
 
 /// Runs as often as the caller wants and fills in what the last run returned.
@@ -148,7 +154,8 @@ fn run_xdp(vm: &Vm, program: &Arc<Program>, attr: &mut TestRun<'_>) -> Result<u3
     let mut metadata = 0;
     let mut linear = attr.data_size_in as usize;
     if let Some(md) = &context {
-        let (data, data_end, data_meta) = (word(md, 0), word(md, 4), word(md, 8));
+        let (data, data_end, data_meta) =
+            (word(md, at::xdp::DATA), word(md, at::xdp::DATA_END), word(md, at::xdp::DATA_META));
         let wants_results = !attr.data_out.is_null() || !attr.ctx_out.is_null();
         if data_meta != 0
             || data_end > attr.data_size_in
@@ -174,7 +181,11 @@ fn run_xdp(vm: &Vm, program: &Arc<Program>, attr: &mut TestRun<'_>) -> Result<u3
     }
     input(&attr.data_in, linear)?;
     if let Some(md) = &context {
-        let (ingress, queue, egress) = (word(md, 12), word(md, 16), word(md, 20));
+        let (ingress, queue, egress) = (
+            word(md, at::xdp::INGRESS_IFINDEX),
+            word(md, at::xdp::RX_QUEUE_INDEX),
+            word(md, at::xdp::EGRESS_IFINDEX),
+        );
         if egress != 0 || (ingress == 0 && queue != 0) {
             return Err(Errno::EINVAL);
         }
@@ -211,10 +222,6 @@ fn run_xdp(vm: &Vm, program: &Arc<Program>, attr: &mut TestRun<'_>) -> Result<u3
     Ok(0)
 }
 
-/// Ranges of `struct __sk_buff` that a caller must leave zero (`convert___skb_to_skb`).
-const MUST_BE_ZERO: [std::ops::Range<usize>; 6] =
-    [0..8, 12..32, 44..48, 68..152, 168..176, 180..184];
-
 fn run_skb(vm: &Vm, program: &Arc<Program>, attr: &mut TestRun<'_>) -> Result<u32, Errno> {
     const CHECKSUM_COMPLETE: u32 = 1 << 2;
     if attr.flags & !CHECKSUM_COMPLETE != 0 || attr.cpu != 0 || attr.batch_size != 0 {
@@ -232,7 +239,7 @@ fn run_skb(vm: &Vm, program: &Arc<Program>, attr: &mut TestRun<'_>) -> Result<u3
     let mut workspace = Workspace::new(vm, Place::Skb);
     let skb = workspace.skb()?;
     skb.fill(packet, access, link);
-    if context.as_ref().is_some_and(|context| word(context, 40) > 1) {
+    if context.as_ref().is_some_and(|context| word(context, at::skb::IFINDEX) > 1) {
         return Err(Errno::ENODEV);
     }
     check_network_header(skb, size - skb::ETH_HLEN)?;
@@ -270,41 +277,43 @@ fn check_network_header(skb: &Skb, payload: usize) -> Result<(), Errno> {
 fn take_context(skb: &mut Skb, context: &[u8]) -> Result<(), Errno> {
     const MAX_WIRE_LEN: u32 = 65536;
     const MAX_SEGS: u32 = 65535;
-    if MUST_BE_ZERO.iter().any(|range| context[range.clone()].iter().any(|&byte| byte != 0)) {
+    let taken = |at: u32| SKB_TAKEN.iter().any(|&(start, len)| (start..start + len).contains(&at));
+    if (0..).zip(context).any(|(at, &byte)| byte != 0 && !taken(at)) {
         return Err(Errno::EINVAL);
     }
-    skb.fields.mark = word(context, 8);
-    skb.fields.priority = word(context, 32);
-    skb.fields.ingress_ifindex = word(context, 36);
-    skb.fields.tstamp = long(context, 152);
-    skb.fields.cb.copy_from_slice(&context[48..68]);
-    skb.fields.wire_len = match word(context, 160) {
+    skb.fields.mark = word(context, at::skb::MARK);
+    skb.fields.priority = word(context, at::skb::PRIORITY);
+    skb.fields.ingress_ifindex = word(context, at::skb::INGRESS_IFINDEX);
+    skb.fields.tstamp = long(context, at::skb::TSTAMP);
+    let cb = &context[at::skb::CB as usize..];
+    skb.fields.cb = cb.first_chunk().copied().unwrap_or_default();
+    skb.fields.wire_len = match word(context, at::skb::WIRE_LEN) {
         0 => skb.len() as u32,
         len if len < skb.len() as u32 || len > MAX_WIRE_LEN => return Err(Errno::EINVAL),
         len => len,
     };
-    skb.fields.gso_segs = word(context, 164);
+    skb.fields.gso_segs = word(context, at::skb::GSO_SEGS);
     if skb.fields.gso_segs > MAX_SEGS {
         return Err(Errno::EINVAL);
     }
-    skb.fields.gso_size = word(context, 176);
-    skb.fields.hwtstamp = long(context, 184);
+    skb.fields.gso_size = word(context, at::skb::GSO_SIZE);
+    skb.fields.hwtstamp = long(context, at::skb::HWTSTAMP);
     Ok(())
 }
 
 /// `convert_skb_to___skb`.
 fn give_context(skb: &mut Skb, context: &mut [u8]) {
     for (offset, field) in [
-        (8, skb.fields.mark),
-        (32, skb.fields.priority),
-        (36, skb.fields.ingress_ifindex),
-        (40, skb.fields.ifindex),
-        (160, skb.fields.wire_len),
-        (164, skb.fields.gso_segs),
+        (at::skb::MARK, skb.fields.mark),
+        (at::skb::PRIORITY, skb.fields.priority),
+        (at::skb::INGRESS_IFINDEX, skb.fields.ingress_ifindex),
+        (at::skb::IFINDEX, skb.fields.ifindex),
+        (at::skb::WIRE_LEN, skb.fields.wire_len),
+        (at::skb::GSO_SEGS, skb.fields.gso_segs),
     ] {
-        context[offset..offset + 4].copy_from_slice(&field.to_ne_bytes());
+        put(context, offset, field.to_ne_bytes());
     }
-    context[48..68].copy_from_slice(&skb.fields.cb);
-    context[152..160].copy_from_slice(&skb.fields.tstamp.to_ne_bytes());
-    context[184..192].copy_from_slice(&skb.fields.hwtstamp.to_ne_bytes());
+    put(context, at::skb::CB, skb.fields.cb);
+    put(context, at::skb::TSTAMP, skb.fields.tstamp.to_ne_bytes());
+    put(context, at::skb::HWTSTAMP, skb.fields.hwtstamp.to_ne_bytes());
 }

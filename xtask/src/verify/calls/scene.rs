@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use skep_abi::helper::id;
 use skep_abi::{MapType, ProgType, flags};
 use skep_btf::{Btf, Builder, Endian, FuncLinkage, Kind, Member};
 use skep_isa::{AluOp, Cond, ImmKind, Insn, Operand, Reg, Size, Slot, Width};
@@ -360,7 +361,7 @@ impl Scene {
         }
         script.wide(Reg::R1, ImmKind::MapFd, self.value);
         script.stack_address(Reg::R2, key);
-        script.helper(1);
+        script.helper(id::MAP_LOOKUP_ELEM);
         script.only_if(Cond::Ne, Reg::R0, Operand::Imm(0));
         script.mov(Reg::R7, Operand::Reg(Reg::R0));
         script
@@ -372,7 +373,7 @@ impl Scene {
         script.store(Size::DW, Reg::R10, key, Operand::Imm(0));
         script.wide(Reg::R1, ImmKind::MapFd, map);
         script.stack_address(Reg::R2, key);
-        script.helper(1);
+        script.helper(id::MAP_LOOKUP_ELEM);
     }
 
     /// Gets something ready; what is needed to put it into a register afterwards.
@@ -403,7 +404,7 @@ impl Scene {
                 script.wide(Reg::R2, ImmKind::Func, 0);
                 script.mov(Reg::R3, Operand::Imm(0));
                 script.mov(Reg::R4, Operand::Imm(0));
-                script.helper(181);
+                script.helper(id::LOOP);
                 set(thing)
             }
             Thing::Stack => Some(Ready::Stack(-64)),
@@ -446,7 +447,7 @@ impl Scene {
                 Some(Ready::Kept(script.hold(Release::Kfunc("bpf_cgroup_release")), 0))
             }
             Thing::Current | Thing::CurrentMoved => {
-                script.helper(158);
+                script.helper(id::GET_CURRENT_TASK_BTF);
                 let off = if thing == Thing::Current { 0 } else { 8 };
                 Some(Ready::Kept(script.keep(), off))
             }
@@ -455,7 +456,7 @@ impl Scene {
                 Some(Ready::Kept(script.keep(), 0))
             }
             Thing::Parent => {
-                script.helper(158);
+                script.helper(id::GET_CURRENT_TASK_BTF);
                 let off = self.offset_of("task_struct", "real_parent")?;
                 script.load(Size::DW, Reg::R0, Reg::R0, off);
                 Some(Ready::Kept(script.keep(), 0))
@@ -483,9 +484,9 @@ impl Scene {
                 script.wide(Reg::R1, ImmKind::MapFd, self.ring);
                 script.mov(Reg::R2, Operand::Imm(64));
                 script.mov(Reg::R3, Operand::Imm(0));
-                script.helper(131);
+                script.helper(id::RINGBUF_RESERVE);
                 not_null(script);
-                Some(Ready::Kept(script.hold(Release::Helper(133)), 0))
+                Some(Ready::Kept(script.hold(Release::Helper(id::RINGBUF_DISCARD)), 0))
             }
             Thing::Dynptr | Thing::Data | Thing::Slice => {
                 let dynptr = script.room(16);
@@ -493,7 +494,7 @@ impl Scene {
                 script.mov(Reg::R2, Operand::Imm(32));
                 script.mov(Reg::R3, Operand::Imm(0));
                 script.stack_address(Reg::R4, dynptr);
-                script.helper(197);
+                script.helper(id::DYNPTR_FROM_MEM);
                 if thing == Thing::Dynptr {
                     return Some(Ready::Stack(dynptr));
                 }
@@ -501,7 +502,7 @@ impl Scene {
                 script.mov(Reg::R2, Operand::Imm(0));
                 if thing == Thing::Data {
                     script.mov(Reg::R3, Operand::Imm(8));
-                    script.helper(203);
+                    script.helper(id::DYNPTR_DATA);
                 } else {
                     script.mov(Reg::R3, Operand::Imm(0));
                     script.mov(Reg::R4, Operand::Imm(8));

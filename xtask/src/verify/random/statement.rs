@@ -2,20 +2,12 @@
 //! as the writer notes it; what is noted is true on every path.
 
 use skep_abi::ProgType;
+use skep_abi::helper::id;
 use skep_isa::{
     AluOp, AtomicOp, Callee, Cond, Imm64, ImmKind, Insn, Operand, Order, Reg, Size, Width,
 };
 
 use super::writer::{Held, Label, MapPlace, Writer};
-
-const MAP_LOOKUP: u32 = 1;
-const MAP_UPDATE: u32 = 2;
-const MAP_DELETE: u32 = 3;
-const KTIME_GET_NS: u32 = 5;
-const GET_PRANDOM_U32: u32 = 7;
-const GET_SMP_PROCESSOR_ID: u32 = 8;
-const SKB_LOAD_BYTES: u32 = 26;
-const CSUM_DIFF: u32 = 28;
 
 const CONDS: [Cond; 11] = [
     Cond::Eq,
@@ -119,11 +111,11 @@ impl Writer<'_> {
                 self.load(Size::W, dst, Reg::R6, off);
             }
             2 => {
-                self.helper(KTIME_GET_NS);
+                self.helper(id::KTIME_GET_NS);
                 self.mov(dst, Reg::R0);
             }
             3 => {
-                self.helper(GET_SMP_PROCESSOR_ID);
+                self.helper(id::GET_SMP_PROCESSOR_ID);
                 self.mov(dst, Reg::R0);
             }
             4 if matches!(self.held(Reg::R6), Held::Value(_)) => {
@@ -133,7 +125,7 @@ impl Writer<'_> {
                 self.load(size, dst, Reg::R6, off);
             }
             _ => {
-                self.helper(GET_PRANDOM_U32);
+                self.helper(id::GET_PRANDOM_U32);
                 self.mov(dst, Reg::R0);
             }
         }
@@ -516,7 +508,7 @@ impl Writer<'_> {
     fn look_up(&mut self, map: MapPlace) {
         self.key(map);
         self.map(Reg::R1, map);
-        self.helper(MAP_LOOKUP);
+        self.helper(id::MAP_LOOKUP_ELEM);
         self.hold(Reg::R0, Held::Nothing);
     }
 
@@ -638,7 +630,7 @@ impl Writer<'_> {
         };
         self.store(size, Reg::R10, off, Operand::Reg(reg));
         if self.dice.percent(40) {
-            self.helper(GET_PRANDOM_U32);
+            self.helper(id::GET_PRANDOM_U32);
         } else if held == Held::Number {
             let imm = self.imm();
             self.set(reg, imm);
@@ -801,10 +793,10 @@ impl Writer<'_> {
                     self.alu(AluOp::Add, Reg::R3, Operand::Imm(-192));
                     self.set(Reg::R4, 0);
                     self.map(Reg::R1, map);
-                    self.helper(MAP_UPDATE);
+                    self.helper(id::MAP_UPDATE_ELEM);
                 } else {
                     self.map(Reg::R1, map);
-                    self.helper(MAP_DELETE);
+                    self.helper(id::MAP_DELETE_ELEM);
                 }
             }
             1 | 2 if self.held(Reg::R6) == Held::Ctx && self.kind != ProgType::Xdp => {
@@ -820,7 +812,7 @@ impl Writer<'_> {
                 self.set(Reg::R2, 0);
                 self.alu(AluOp::Mov, Reg::R3, Operand::Reg(Reg::R10));
                 self.alu(AluOp::Add, Reg::R3, Operand::Imm(-128));
-                self.helper(SKB_LOAD_BYTES);
+                self.helper(id::SKB_LOAD_BYTES);
             }
             _ if self.careful && self.kind == ProgType::CgroupSkb => self.arithmetic(),
             _ => {
@@ -836,7 +828,7 @@ impl Writer<'_> {
                 self.set(Reg::R3, 0);
                 self.set(Reg::R4, 0);
                 self.set(Reg::R5, 0);
-                self.helper(CSUM_DIFF);
+                self.helper(id::CSUM_DIFF);
             }
         }
         self.place(out);

@@ -4,12 +4,13 @@
 //! as parameters; any other inherits them. Registers that nothing was written to are
 //! 0. The number of times that `may_goto` lets a loop go on is one more register.
 
+use skep_abi::helper::id::TAIL_CALL;
 use skep_isa::{AluOp, Callee, ImmKind, Insn, Operand, Order, Pc, Reg, Size, Width, movsx};
 
 use skep_verify::{Edges, Region};
 
 use super::{Bin, Blk, Block, ByteOrder, Edge, Exit, Func, Module, Op, Term, Val};
-use crate::helpers::{TAIL_CALL, tags};
+use crate::helpers::tags;
 use crate::interp::MAY_GOTO_LIMIT;
 use crate::jit::{JitError, Source};
 use crate::mem::value::Value;

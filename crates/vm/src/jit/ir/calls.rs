@@ -2,18 +2,15 @@
 //! arrays are address arithmetic, `bpf_loop` is a loop.
 
 use skep_abi::Errno;
+use skep_abi::helper::id;
 use skep_isa::{Cond, Insn, Operand, Pc, Reg, Size, Width};
 use skep_verify::CallMap;
 
 use super::build::Filler;
 use super::{Bin, Blk, Block, Edge, Op, Term, Val};
-use crate::helpers::{TAIL_CALL, misc::MAX_LOOPS, tags};
+use crate::helpers::{misc::MAX_LOOPS, tags};
 use crate::maps::Layout;
 use crate::mem::value::Value;
-
-const LOOKUP_ELEM: u32 = 1;
-const PROCESSOR_ID: u32 = 8;
-const LOOP: u32 = 181;
 
 impl Filler<'_, '_> {
     /// A helper's call. Gives the block's end where it ends one.
@@ -22,13 +19,13 @@ impl Filler<'_, '_> {
             self.emit(pc, Op::Spend(1));
         }
         match id {
-            TAIL_CALL => return self.tail_call(pc),
-            PROCESSOR_ID => {
+            id::TAIL_CALL => return self.tail_call(pc),
+            id::GET_SMP_PROCESSOR_ID => {
                 let cpu = self.emit(pc, Op::Cpu);
                 self.returned(cpu);
                 return None;
             }
-            LOOP => {
+            id::LOOP => {
                 if let Some(callback) = self.callback() {
                     self.bpf_loop(pc, callback);
                     return None;
@@ -41,7 +38,7 @@ impl Filler<'_, '_> {
             let known = &self.builder.source.maps[map as usize].map;
             sizes = Some([known.key_size(), known.value_size()]);
             let layout = self.builder.source.maps[map as usize].map.layout();
-            if let Some(layout) = layout.filter(|_| id == LOOKUP_ELEM) {
+            if let Some(layout) = layout.filter(|_| id == id::MAP_LOOKUP_ELEM) {
                 return self.element(pc, layout);
             }
             // Whatever register it came from, it is this map.

@@ -5,7 +5,8 @@
 use cranelift_codegen::ir::{AbiParam, InstBuilder, Signature, Value, condcodes::IntCC, types::*};
 use std::sync::Arc;
 
-use skep_abi::MapType;
+use skep_abi::helper::id;
+use skep_abi::{Helper, MapType, Yield};
 use skep_isa::{Pc, Size};
 
 use super::func::Lowering;
@@ -16,9 +17,6 @@ use crate::jit::host::{self, direct};
 use crate::jit::ir::Val;
 use crate::jit::run::offset;
 use crate::maps::{Layout, Map};
-
-const LOOKUP: u32 = 1;
-const FOR_EACH: u32 = 164;
 
 fn is_map_of_maps(map: &Map) -> bool {
     matches!(map.map_type(), MapType::ArrayOfMaps | MapType::HashOfMaps)
@@ -47,7 +45,7 @@ impl Lowering<'_, '_> {
         if let Some(result) = self.direct(pc, helper, args) {
             return result;
         }
-        if helper == FOR_EACH
+        if helper == id::FOR_EACH_MAP_ELEM
             && let Some(result) = self.for_each(pc, depth, args)
         {
             return result;
@@ -61,11 +59,12 @@ impl Lowering<'_, '_> {
     /// nothing is checked those of [`direct`].
     fn direct(&mut self, pc: Pc, helper: u32, args: [Val; 5]) -> Option<Value> {
         let elided = self.target.checks == Checks::Elided;
+        let yields = Helper::from_id(helper).map_or(Yield::Anything, |row| row.yields);
         let function = match helper {
-            5 | 125 | 160 | 208 => direct::ktime as *const () as usize,
-            7 => direct::random as *const () as usize,
+            _ if yields == Yield::Time => direct::ktime as *const () as usize,
+            _ if yields == Yield::Chance => direct::random as *const () as usize,
             _ if !elided => return None,
-            LOOKUP => match self.map(args[0]) {
+            id::MAP_LOOKUP_ELEM => match self.map(args[0]) {
                 Some(map) if is_map_of_maps(map) => direct::inner as *const () as usize,
                 Some(map) => match map.plain_key() {
                     Some(4) => direct::lookup_plain::<4> as *const () as usize,
@@ -75,30 +74,36 @@ impl Lowering<'_, '_> {
                 },
                 None => direct::find as *const () as usize,
             },
-            2 => direct::update as *const () as usize,
-            3 => direct::delete as *const () as usize,
-            26 => direct::skb_load_bytes as *const () as usize,
-            28 => direct::csum_diff as *const () as usize,
-            44 => direct::xdp_adjust_head as *const () as usize,
-            54 => direct::xdp_adjust_meta as *const () as usize,
-            65 => direct::xdp_adjust_tail as *const () as usize,
-            93 => direct::spin_lock as *const () as usize,
-            94 => direct::spin_unlock as *const () as usize,
-            130 => direct::ring_output as *const () as usize,
+            id::MAP_UPDATE_ELEM => direct::update as *const () as usize,
+            id::MAP_DELETE_ELEM => direct::delete as *const () as usize,
+            id::SKB_LOAD_BYTES => direct::skb_load_bytes as *const () as usize,
+            id::CSUM_DIFF => direct::csum_diff as *const () as usize,
+            id::XDP_ADJUST_HEAD => direct::xdp_adjust_head as *const () as usize,
+            id::XDP_ADJUST_META => direct::xdp_adjust_meta as *const () as usize,
+            id::XDP_ADJUST_TAIL => direct::xdp_adjust_tail as *const () as usize,
+            id::SPIN_LOCK => direct::spin_lock as *const () as usize,
+            id::SPIN_UNLOCK => direct::spin_unlock as *const () as usize,
+            id::RINGBUF_OUTPUT => direct::ring_output as *const () as usize,
             // A record is given back as it was reserved: all of a program's, or none.
-            131..=133 if !self.names_all_maps() => return None,
-            131 => direct::ring_reserve as *const () as usize,
-            132 => direct::ring_submit as *const () as usize,
-            133 => direct::ring_discard as *const () as usize,
-            189 => direct::xdp_load_bytes as *const () as usize,
-            190 => direct::xdp_store_bytes as *const () as usize,
+            id::RINGBUF_RESERVE | id::RINGBUF_SUBMIT | id::RINGBUF_DISCARD
+                if !self.names_all_maps() =>
+            {
+                return None;
+            }
+            id::RINGBUF_RESERVE => direct::ring_reserve as *const () as usize,
+            id::RINGBUF_SUBMIT => direct::ring_submit as *const () as usize,
+            id::RINGBUF_DISCARD => direct::ring_discard as *const () as usize,
+            id::XDP_LOAD_BYTES => direct::xdp_load_bytes as *const () as usize,
+            id::XDP_STORE_BYTES => direct::xdp_store_bytes as *const () as usize,
             _ => return None,
         };
         let row = tags::of(helper);
         let mut values = Vec::new();
         for (&arg, tag) in args.iter().zip(row.tags).take(row.count) {
             values.push(match tag {
-                Tag::Map if helper == LOOKUP && self.map(arg).is_none() => self.value(arg),
+                Tag::Map if helper == id::MAP_LOOKUP_ELEM && self.map(arg).is_none() => {
+                    self.value(arg)
+                }
                 Tag::Map => self.map_address(arg),
                 _ => self.value(arg),
             });
@@ -115,7 +120,7 @@ impl Lowering<'_, '_> {
             return None;
         }
         self.map(map)?;
-        let mut values = vec![self.site(pc, FOR_EACH), self.map_address(map)];
+        let mut values = vec![self.site(pc, id::FOR_EACH_MAP_ELEM), self.map_address(map)];
         values.extend([map, function, context].map(|arg| self.value(arg)));
         let function = host::callback::for_each as *const () as usize;
         Some(self.in_frame(depth, |this| this.host(function, &values)))
