@@ -15,6 +15,8 @@ pub mod helper;
 mod kfunc;
 mod kinds;
 mod licence;
+mod map;
+mod program;
 mod reason;
 mod section;
 mod typed;
@@ -31,6 +33,8 @@ pub use helper::{
 pub use kfunc::{Kfunc, KfuncFilter, KfuncFlags, KfuncHook};
 pub use kinds::{AttachType, Cmd, MapType, ProgType};
 pub use licence::is_gpl_compatible;
+pub use map::{Fields, MapRow, Typed, Values};
+pub use program::{Attaches, PacketAccess, ProgRow, Runs, Sleeps};
 pub use reason::Reason;
 pub use section::{Loader, SectionDef, SectionFlags, SectionTarget};
 pub use typed::{CONNECTION_WRITES, IterArg, StructOps, TracepointArg, Writable};

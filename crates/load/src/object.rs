@@ -128,8 +128,7 @@ impl Object {
     /// # Errors
     /// Why they cannot, in a line.
     pub fn set_inner(&mut self, outer: &str, inner: &str) -> Result<(), String> {
-        let holds_maps =
-            |map: &MapDef| matches!(map.kind(), Some(MapType::ArrayOfMaps | MapType::HashOfMaps));
+        let holds_maps = |map: &MapDef| map.kind().is_some_and(|kind| kind.row().of_maps);
         let missing = |name: &str| format!("the object has no map {name:?}");
         let inner_def = self.map(inner).ok_or_else(|| missing(inner))?.clone();
         let outer_def = self.map_mut(outer).ok_or_else(|| missing(outer))?;

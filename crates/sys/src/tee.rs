@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use skep_abi::{Cmd, MapType};
+use skep_abi::{Cmd, MapType, Values};
 
 use crate::wire::{Input, Output};
 use crate::{Command, Errno, Fd, Host, Kernel, Mapping, RawFd};
@@ -46,7 +46,8 @@ struct State {
 
 struct Entry {
     second: Fd,
-    map_type: Option<MapType>,
+    /// Of a map: its type, and the bytes of a value.
+    map: Option<(MapType, usize)>,
 }
 
 /// No kernel gives this fd.
@@ -82,8 +83,9 @@ impl Tee {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn map_type(&self, fd: u32) -> Option<MapType> {
-        self.state().fds.get(&(fd as RawFd)).and_then(|entry| entry.map_type)
+    /// Type and bytes of a value of a map.
+    fn map(&self, fd: u32) -> Option<(MapType, usize)> {
+        self.state().fds.get(&(fd as RawFd)).and_then(|entry| entry.map)
     }
 
     /// The second kernel's number for an fd field; 0 stays what it is where it
@@ -106,9 +108,7 @@ impl Tee {
                 self.translate_optional(&mut create.btf_fd);
             }
             Command::MapUpdate(elem) => {
-                if holds_fds(self.map_type(elem.map_fd)) {
-                    self.translate_bytes(&mut elem.value);
-                }
+                self.translate_values(elem.map_fd, &mut elem.value);
                 elem.map_fd = self.translate(elem.map_fd);
             }
             Command::MapLookup(elem) | Command::MapLookupAndDelete(elem) => {
@@ -117,9 +117,7 @@ impl Tee {
             Command::MapDelete(elem) => elem.map_fd = self.translate(elem.map_fd),
             Command::MapNextKey(next) => next.map_fd = self.translate(next.map_fd),
             Command::MapUpdateBatch(batch) => {
-                if holds_fds(self.map_type(batch.map_fd)) {
-                    self.translate_bytes(&mut batch.values);
-                }
+                self.translate_values(batch.map_fd, &mut batch.values);
                 batch.map_fd = self.translate(batch.map_fd);
             }
             Command::MapLookupBatch(batch)
@@ -152,9 +150,21 @@ impl Tee {
         }
     }
 
-    fn translate_bytes(&self, values: &mut Output<'_>) {
-        for value in values.chunks_exact_mut(4) {
-            self.translate_word(value);
+    /// The fds in values of a map: a value is one, or has one behind its first word (and
+    /// 0 or less there means none).
+    fn translate_values(&self, map_fd: u32, values: &mut Output<'_>) {
+        let Some((kind, size)) = self.map(map_fd) else { return };
+        match kind.row().values {
+            Values::Bytes | Values::None => {}
+            Values::Fds => values.chunks_exact_mut(4).for_each(|value| self.translate_word(value)),
+            Values::Pairs => {
+                for value in values.chunks_exact_mut(size.max(8)) {
+                    let second = &mut value[4..8];
+                    if second.first_chunk().is_some_and(|word| i32::from_ne_bytes(*word) > 0) {
+                        self.translate_word(second);
+                    }
+                }
+            }
         }
     }
 
@@ -193,7 +203,7 @@ impl Tee {
             match (first, second) {
                 (Command::MapLookup(a), Command::MapLookup(b))
                 | (Command::MapLookupAndDelete(a), Command::MapLookupAndDelete(b))
-                    if !holds_fds(self.map_type(a.map_fd)) =>
+                    if !holds_fds(self.map(a.map_fd)) =>
                 {
                     differ("value", hex(&a.value), hex(&b.value));
                 }
@@ -216,31 +226,21 @@ impl Tee {
     }
 
     fn remember(&self, command: &Command<'_>, first: RawFd, second: Fd) {
-        let map_type = match command {
-            Command::MapCreate(create) => MapType::from_number(create.map_type),
+        let map = match command {
+            Command::MapCreate(create) => {
+                MapType::from_number(create.map_type).map(|kind| (kind, create.value_size as usize))
+            }
             _ => None,
         };
         // What the first kernel's number meant before is closed, but not under the lock.
-        let before = self.state().fds.insert(first, Entry { second, map_type });
+        let before = self.state().fds.insert(first, Entry { second, map });
         drop(before);
     }
 }
 
-/// Whether values of such a map are fds on the way in and ids on the way out.
-fn holds_fds(map_type: Option<MapType>) -> bool {
-    matches!(
-        map_type,
-        Some(
-            MapType::ProgArray
-                | MapType::PerfEventArray
-                | MapType::CgroupArray
-                | MapType::ArrayOfMaps
-                | MapType::HashOfMaps
-                | MapType::Sockmap
-                | MapType::Sockhash
-                | MapType::Xskmap
-        )
-    )
+/// Whether values of such a map are fds, or hold one, on the way in and ids on the way out.
+fn holds_fds(map: Option<(MapType, usize)>) -> bool {
+    map.is_some_and(|(kind, _)| matches!(kind.row().values, Values::Fds | Values::Pairs))
 }
 
 fn hex(bytes: &[u8]) -> String {

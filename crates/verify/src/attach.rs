@@ -53,7 +53,7 @@ impl Checker<'_> {
             ProgType::Syscall => fail!(EINVAL, SleepableOnly),
             _ => {}
         }
-        if sleepable && !self.may_be_sleepable() {
+        if sleepable && !self.program.kind.row().may_sleep(self.program.attach_type) {
             fail!(EINVAL, CannotSleep);
         }
         match self.program.kind {
@@ -167,19 +167,6 @@ impl Checker<'_> {
 
     fn attach_type(&self) -> Option<AttachType> {
         AttachType::from_number(self.program.attach_type)
-    }
-
-    fn may_be_sleepable(&self) -> bool {
-        use AttachType as A;
-        match self.program.kind {
-            ProgType::Tracing => matches!(
-                self.attach_type(),
-                Some(A::TraceFentry | A::TraceFexit | A::ModifyReturn | A::TraceIter)
-            ),
-            ProgType::Lsm => self.attach_type() != Some(A::LsmCgroup),
-            ProgType::Kprobe | ProgType::StructOps => true,
-            _ => false,
-        }
     }
 
     /// Whether what it attaches to takes no return value.

@@ -319,46 +319,10 @@ impl Checker<'_> {
 
     /// What the program type may return; `None` for anything.
     fn return_range(&self) -> Option<(i32, i32)> {
-        let attach = AttachType::from_number(self.program.attach_type);
-        use AttachType as A;
-        match self.program.kind {
-            ProgType::CgroupSockAddr => match attach {
-                Some(
-                    A::CgroupUdp4Recvmsg
-                    | A::CgroupUdp6Recvmsg
-                    | A::CgroupUnixRecvmsg
-                    | A::CgroupInet4Getpeername
-                    | A::CgroupInet6Getpeername
-                    | A::CgroupUnixGetpeername
-                    | A::CgroupInet4Getsockname
-                    | A::CgroupInet6Getsockname
-                    | A::CgroupUnixGetsockname,
-                ) => Some((1, 1)),
-                Some(A::CgroupInet4Bind | A::CgroupInet6Bind) => Some((0, 3)),
-                _ => Some((0, 1)),
-            },
-            ProgType::CgroupSkb if attach == Some(A::CgroupInetEgress) => Some((0, 3)),
-            ProgType::CgroupSkb
-            | ProgType::CgroupSock
-            | ProgType::SockOps
-            | ProgType::CgroupDevice
-            | ProgType::CgroupSysctl
-            | ProgType::CgroupSockopt
-            | ProgType::SkLookup
-            | ProgType::Netfilter => Some((0, 1)),
-            ProgType::RawTracepoint if self.program.attach_btf_id != 0 => Some((0, 0)),
-            ProgType::Tracing => match attach {
-                Some(A::TraceFentry | A::TraceFexit) => Some((0, 0)),
-                Some(A::TraceIter) => Some((0, 1)),
-                _ => None,
-            },
-            ProgType::Kprobe => match attach {
-                Some(A::TraceKprobeSession | A::TraceUprobeSession) => Some((0, 1)),
-                _ => None,
-            },
-            ProgType::Lsm if attach == Some(A::LsmCgroup) => Some((0, 1)),
-            _ => None,
+        if self.program.kind == ProgType::RawTracepoint && self.program.attach_btf_id != 0 {
+            return Some((0, 0));
         }
+        self.program.kind.row().returned(self.program.attach_type)
     }
 
     pub(crate) fn check_ld_imm(&mut self, dst: R, imm: Imm64) -> Check {
@@ -405,10 +369,7 @@ impl Checker<'_> {
     }
 
     pub(crate) fn check_ld_abs(&mut self, src: Option<R>) -> Check {
-        if !matches!(
-            self.program.kind,
-            ProgType::SocketFilter | ProgType::SchedCls | ProgType::SchedAct
-        ) {
+        if !self.program.kind.row().legacy_loads {
             fail!(EINVAL, LdAbsType);
         }
         self.check_src(R::R6)?;

@@ -84,7 +84,7 @@ impl MapInfo {
     }
 
     pub(crate) fn has_direct_value(&self) -> bool {
-        self.def.kind == MapType::Array
+        self.def.kind.row().direct_value
     }
 }
 

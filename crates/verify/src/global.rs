@@ -229,7 +229,7 @@ impl Checker<'_> {
             ProgType::Tracepoint | ProgType::Syscall | ProgType::Ext => true,
             _ => false,
         };
-        match context_name(kind) {
+        match kind.row().context {
             _ if fits => Ok(()),
             None => Err(format!("arg#{arg} should be void pointer")),
             Some(wanted) if is_struct && name == wanted => Ok(()),
@@ -269,7 +269,7 @@ impl Checker<'_> {
         if kind == ProgType::Kprobe && typedef_name(btf, id) == Some("bpf_user_pt_regs_t") {
             return true;
         }
-        let Some(name) = context_name(kind) else { return false };
+        let Some(name) = kind.row().context else { return false };
         let behind = match name {
             "__sk_buff" => "sk_buff",
             "xdp_md" => "xdp_buff",
@@ -409,37 +409,6 @@ impl Checker<'_> {
 
 fn is_number(btf: &Btf, id: u32) -> bool {
     matches!(btf.resolved(id), Ok(Type::Int(_) | Type::Enum(_) | Type::Enum64(_)))
-}
-
-/// The structure that programs of a type name their context by.
-fn context_name(kind: ProgType) -> Option<&'static str> {
-    Some(match kind {
-        ProgType::SocketFilter
-        | ProgType::SchedCls
-        | ProgType::SchedAct
-        | ProgType::CgroupSkb
-        | ProgType::LwtIn
-        | ProgType::LwtOut
-        | ProgType::LwtXmit
-        | ProgType::LwtSeg6local
-        | ProgType::SkSkb
-        | ProgType::FlowDissector => "__sk_buff",
-        ProgType::Xdp => "xdp_md",
-        ProgType::CgroupSock => "bpf_sock",
-        ProgType::CgroupSockAddr => "bpf_sock_addr",
-        ProgType::SockOps => "bpf_sock_ops",
-        ProgType::SkMsg => "sk_msg_md",
-        ProgType::Kprobe => user_registers(),
-        ProgType::PerfEvent => "bpf_perf_event_data",
-        ProgType::RawTracepoint | ProgType::RawTracepointWritable => "bpf_raw_tracepoint_args",
-        ProgType::CgroupDevice => "bpf_cgroup_dev_ctx",
-        ProgType::CgroupSysctl => "bpf_sysctl",
-        ProgType::CgroupSockopt => "bpf_sockopt",
-        ProgType::SkReuseport => "sk_reuseport_md",
-        ProgType::SkLookup => "bpf_sk_lookup",
-        ProgType::Netfilter => "bpf_nf_ctx",
-        _ => return None,
-    })
 }
 
 /// What `bpf_user_pt_regs_t` stands for, on x86-64.

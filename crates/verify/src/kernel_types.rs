@@ -2,7 +2,7 @@
 //! yield the kernel vouches for. Counterpart: `btf_struct_walk`,
 //! `check_ptr_to_btf_access`.
 
-use skep_abi::{CONNECTION_WRITES, Capabilities, MapType, ProgType, Reason, Writable};
+use skep_abi::{CONNECTION_WRITES, Capabilities, ProgType, Reason, Writable};
 use skep_btf::{Btf, Type};
 use skep_isa::Reg as R;
 
@@ -237,7 +237,7 @@ impl Checker<'_> {
             let text = "map_ptr access not supported without CONFIG_DEBUG_INFO_BTF".into();
             return Err(Fault::new(ENOTSUPP, Reason::BtfText { text }));
         };
-        let name = map_struct(kind);
+        let name = kind.row().structure;
         let Some(id) = kernel.find(name, skep_btf::Kind::Struct) else {
             return Err(Fault::new(ENOTSUPP, Reason::MapPtrType { map: kind as u32 }));
         };
@@ -266,36 +266,6 @@ impl Checker<'_> {
 /// A pointer to something without structure, read with care.
 fn opaque() -> Reg {
     Reg::pointer(Kind::Mem { size: 0, dynptr: 0 }, Flags::RDONLY | Flags::UNTRUSTED)
-}
-
-/// The kernel's structure for maps of a type.
-fn map_struct(kind: MapType) -> &'static str {
-    use MapType as M;
-    match kind {
-        M::Array
-        | M::PercpuArray
-        | M::ProgArray
-        | M::PerfEventArray
-        | M::CgroupArray
-        | M::ArrayOfMaps => "bpf_array",
-        M::Hash | M::PercpuHash | M::LruHash | M::LruPercpuHash | M::HashOfMaps => "bpf_htab",
-        M::LpmTrie => "lpm_trie",
-        M::StackTrace => "bpf_stack_map",
-        M::Devmap | M::DevmapHash => "bpf_dtab",
-        M::Sockmap => "bpf_stab",
-        M::Sockhash => "bpf_shtab",
-        M::Cpumap => "bpf_cpu_map",
-        M::Xskmap => "xsk_map",
-        M::CgroupStorage | M::PercpuCgroupStorage => "bpf_cgroup_storage_map",
-        M::ReuseportSockarray => "reuseport_array",
-        M::Queue | M::Stack => "bpf_queue_stack",
-        M::SkStorage | M::InodeStorage | M::TaskStorage | M::CgrpStorage => "bpf_local_storage_map",
-        M::Ringbuf | M::UserRingbuf => "bpf_ringbuf_map",
-        M::BloomFilter => "bpf_bloom_filter",
-        M::Arena => "bpf_arena",
-        M::StructOps => "bpf_struct_ops_map",
-        _ => "bpf_map",
-    }
 }
 
 /// Whether the kernel lists a field as one to rely on: it has, for such structures, a

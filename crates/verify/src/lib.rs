@@ -30,14 +30,12 @@ mod facts;
 pub mod format;
 mod global;
 mod helper;
-mod hook;
 mod kernel_types;
 mod kfunc;
 mod log;
 mod mem;
 mod memory;
 mod objects;
-pub mod permission;
 mod precision;
 mod print;
 mod program;
@@ -60,7 +58,7 @@ pub use tag::tag;
 
 use std::sync::Arc;
 
-use skep_abi::{Capabilities, Errno};
+use skep_abi::{Capabilities, Errno, ProgType};
 
 /// Most instructions of a program whose loader holds CAP_BPF.
 const MAX_INSNS: usize = 1_000_000;
@@ -131,6 +129,22 @@ pub fn verify(program: &Arc<Program>, env: &Env, log: &mut Log) -> Result<Verifi
     })
 }
 
+/// The program with the attach type that it gets where it names none; `None` where it
+/// names one that its type does not take, or is of no type.
+fn settle(program: &Arc<Program>) -> Option<Arc<Program>> {
+    let row = program.kind.row();
+    let attach_type = row.settle(program.attach_type)?;
+    let named = program.attach_btf_id == 0 || row.names_btf;
+    if program.kind == ProgType::Unspec || !named {
+        return None;
+    }
+    let mut settled = Arc::clone(program);
+    if settled.attach_type != attach_type {
+        Arc::make_mut(&mut settled).attach_type = attach_type;
+    }
+    Some(settled)
+}
+
 /// What is looked at before the program itself; gives it with its attach type settled.
 fn admit(program: &Arc<Program>, env: &Env) -> Result<Arc<Program>, VerifyError> {
     let refuse = |errno| Err(VerifyError::silent(errno));
@@ -139,8 +153,8 @@ fn admit(program: &Arc<Program>, env: &Env) -> Result<Arc<Program>, VerifyError>
     if program.slots.is_empty() || program.slots.len() > limit {
         return refuse(Errno::E2BIG);
     }
-    if !env.caps.allow(permission::needed(program.kind)) {
+    if !env.caps.allow(program.kind.row().needs) {
         return refuse(Errno::EPERM);
     }
-    hook::settled(program).ok_or(VerifyError::silent(Errno::EINVAL))
+    settle(program).ok_or(VerifyError::silent(Errno::EINVAL))
 }

@@ -1,7 +1,7 @@
 //! Loads and stores through any kind of pointer. Counterpart: `check_mem_access` and
 //! the checks of each region.
 
-use skep_abi::{MapType, ProgType, flags};
+use skep_abi::{PacketAccess, flags};
 use skep_isa::{AtomicOp, Insn, Reg as R, Size, W64, Width};
 
 use crate::checker::Checker;
@@ -544,31 +544,11 @@ impl Checker<'_> {
     /// Whether this program type sees packets directly; for a helper's argument, if
     /// the helper takes them.
     pub(crate) fn may_access_packet(&self, helper: Option<bool>, write: bool) -> bool {
-        match self.program.kind {
-            ProgType::LwtIn
-            | ProgType::LwtOut
-            | ProgType::LwtSeg6local
-            | ProgType::SkReuseport
-            | ProgType::FlowDissector
-            | ProgType::CgroupSkb
-                if write =>
-            {
-                false
-            }
-            ProgType::LwtIn
-            | ProgType::LwtOut
-            | ProgType::LwtSeg6local
-            | ProgType::SkReuseport
-            | ProgType::FlowDissector
-            | ProgType::CgroupSkb
-            | ProgType::SchedCls
-            | ProgType::SchedAct
-            | ProgType::Xdp
-            | ProgType::LwtXmit
-            | ProgType::SkSkb
-            | ProgType::SkMsg => helper.unwrap_or(true),
-            ProgType::CgroupSockopt => true,
-            _ => false,
+        match self.program.kind.row().packet {
+            PacketAccess::None => false,
+            PacketAccess::Read => !write && helper.unwrap_or(true),
+            PacketAccess::Write => helper.unwrap_or(true),
+            PacketAccess::Own => true,
         }
     }
 
@@ -643,7 +623,7 @@ impl Checker<'_> {
                 self.check_stack_initialized(number, reg.off, size, zero_ok, write, raw)
             }
             Kind::Btf { .. } => self.access_btf(number, reg.off, size, write, None),
-            Kind::Ctx if self.context_is_memory() => {
+            Kind::Ctx if self.program.kind.row().context_is_memory => {
                 if size == 0 {
                     if zero_ok {
                         return Ok(());
@@ -666,23 +646,6 @@ impl Checker<'_> {
                 fail!(EACCES, ArgType { reg: number, kind, expected });
             }
         }
-    }
-
-    /// Whether the context is what it seems to be, not a view that loads convert.
-    fn context_is_memory(&self) -> bool {
-        matches!(
-            self.program.kind,
-            ProgType::Syscall
-                | ProgType::Kprobe
-                | ProgType::Tracepoint
-                | ProgType::RawTracepoint
-                | ProgType::RawTracepointWritable
-                | ProgType::Tracing
-                | ProgType::Lsm
-                | ProgType::StructOps
-                | ProgType::Netfilter
-                | ProgType::LircMode2
-        )
     }
 
     /// A pointer and, in the next register, the number of bytes behind it.
@@ -745,15 +708,7 @@ impl Checker<'_> {
 
     /// Whether a map's values can be walked with a callback.
     pub(crate) fn can_iterate(&self, map: MapId) -> bool {
-        matches!(
-            self.code.maps[usize::from(map)].def.kind,
-            MapType::Hash
-                | MapType::LruHash
-                | MapType::PercpuHash
-                | MapType::LruPercpuHash
-                | MapType::Array
-                | MapType::PercpuArray
-        )
+        self.code.maps[usize::from(map)].def.kind.row().walkable
     }
 }
 

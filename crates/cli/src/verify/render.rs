@@ -4,8 +4,8 @@
 use std::io::{self, Write};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use skep::verify::Counts;
 use skep::verify::explain::{Event, Place};
-use skep::verify::{Counts, permission};
 
 use super::judge::{Judged, Verdict};
 use crate::failure::Status;
@@ -109,7 +109,7 @@ pub(super) fn help(judged: &Judged) -> Option<String> {
         Verdict::Accepted => None,
         Verdict::Unloaded { help, .. } | Verdict::Unknown { help, .. } => Some(help.clone()),
         Verdict::Rejected(error) if error.errno.name() == Some("EPERM") && error.pc.is_none() => {
-            let needed = permission::needed(judged.program.def.prog_type?);
+            let needed = judged.program.def.prog_type?.row().needs;
             let names: Vec<String> =
                 needed.iter_names().map(|(name, _)| format!("CAP_{name}")).collect();
             Some(format!("this type takes {}", names.join(" and ")))

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use skep_abi::{Diagnostic, Errno, ProgType};
+use skep_abi::{Capabilities, Diagnostic, Errno, ProgType};
 
 use crate::relocate::Poisoned;
 
@@ -180,17 +180,12 @@ impl std::error::Error for LoadError {
 
 /// The capabilities that Linux wants for a type of program.
 fn capabilities(prog_type: ProgType) -> &'static str {
-    match prog_type {
-        ProgType::Kprobe
-        | ProgType::Tracepoint
-        | ProgType::PerfEvent
-        | ProgType::RawTracepoint
-        | ProgType::RawTracepointWritable
-        | ProgType::Tracing
-        | ProgType::Lsm
-        | ProgType::StructOps
-        | ProgType::Ext => "CAP_BPF and CAP_PERFMON",
-        ProgType::SocketFilter | ProgType::CgroupSkb | ProgType::Syscall => "CAP_BPF",
-        _ => "CAP_BPF and CAP_NET_ADMIN",
+    let needs = prog_type.row().needs;
+    if needs.contains(Capabilities::PERFMON) {
+        "CAP_BPF and CAP_PERFMON"
+    } else if needs.contains(Capabilities::NET_ADMIN) {
+        "CAP_BPF and CAP_NET_ADMIN"
+    } else {
+        "CAP_BPF"
     }
 }

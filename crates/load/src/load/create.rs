@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use skep_abi::{Errno, MapType};
+use skep_abi::{Errno, MapType, Typed};
 use skep_sys::{Command, Fd, Kernel, MapCreate, MapFreeze, MapInfo, ObjGet, ObjPin};
 
 use super::{Map, Options, Program, kernel_name};
@@ -67,7 +67,7 @@ fn set_slot(map: &Map, slot: u32, fd: i32) -> Result<(), LoadError> {
 }
 
 fn holds_maps(def: &MapDef) -> bool {
-    matches!(def.kind(), Some(MapType::ArrayOfMaps | MapType::HashOfMaps))
+    def.kind().is_some_and(|kind| kind.row().of_maps)
 }
 
 struct Creation<'a> {
@@ -252,25 +252,7 @@ fn c_path(path: &Path) -> Vec<u8> {
     bytes
 }
 
-/// Kinds of maps that Linux wants no types for.
+/// Whether a map of this kind is created with its types.
 fn takes_types(def: &MapDef) -> bool {
-    !matches!(
-        def.kind(),
-        Some(
-            MapType::PerfEventArray
-                | MapType::CgroupArray
-                | MapType::StackTrace
-                | MapType::ArrayOfMaps
-                | MapType::HashOfMaps
-                | MapType::Devmap
-                | MapType::DevmapHash
-                | MapType::Cpumap
-                | MapType::Xskmap
-                | MapType::Sockmap
-                | MapType::Sockhash
-                | MapType::Queue
-                | MapType::Stack
-                | MapType::Arena
-        )
-    )
+    def.kind().is_none_or(|kind| kind.row().typed == Typed::Kept)
 }

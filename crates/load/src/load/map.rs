@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use skep_abi::{Errno, MapType};
+use skep_abi::Errno;
 use skep_btf::{Btf, Kind, Type};
 use skep_sys::{Command, Fd, Kernel, MapDelete, MapElem, MapInfo, MapNextKey, Mapping};
 
@@ -323,15 +323,7 @@ impl<K: Element, V: Element> Map<K, V> {
 
 impl Inner {
     fn is_per_cpu(&self) -> bool {
-        matches!(
-            self.def.kind(),
-            Some(
-                MapType::PercpuHash
-                    | MapType::PercpuArray
-                    | MapType::LruPercpuHash
-                    | MapType::PercpuCgroupStorage
-            )
-        )
+        self.def.kind().is_some_and(|kind| kind.row().percpu)
     }
 
     fn transfer_size(&self) -> usize {

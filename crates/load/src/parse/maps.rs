@@ -231,7 +231,7 @@ fn resolved(btf: &Btf, id: u32) -> Result<Type<'_>, String> {
 
 /// Whether a map holds maps.
 pub(super) fn is_map_of_maps(map: &MapDef) -> bool {
-    matches!(map.kind(), Some(MapType::ArrayOfMaps | MapType::HashOfMaps))
+    map.kind().is_some_and(|kind| kind.row().of_maps)
 }
 
 /// The size of a ring buffer: a power of two of pages, the next one where the object

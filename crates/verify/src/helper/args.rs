@@ -121,7 +121,7 @@ impl Checker<'_> {
                 let def = &self.code.maps[usize::from(map)].def;
                 let (kind, size) = (def.kind, def.key_size);
                 self.check_helper_mem(n, size as i32, false, false, None)?;
-                if matches!(kind, MapType::Array | MapType::PercpuArray) {
+                if kind.row().array {
                     meta.const_key = self.constant_key(n, size)?;
                 }
             }

@@ -24,7 +24,7 @@ impl Checker<'_> {
                 let Some(map) = meta.map else { bug!("unexpected null map_ptr") };
                 let info = &self.code.maps[usize::from(map)];
                 let known = helper.id == id::MAP_LOOKUP_ELEM
-                    && matches!(info.def.kind, MapType::Array | MapType::PercpuArray)
+                    && info.def.kind.row().array
                     && meta.const_key.is_some_and(|key| {
                         (key as i64) >= 0 && key < u64::from(info.def.max_entries)
                     });

@@ -1,6 +1,5 @@
 //! The stack of all chains of calls. Counterpart: `check_max_stack_depth`.
 
-use skep_abi::ProgType;
 use skep_isa::{Callee, Insn};
 
 use crate::checker::Checker;
@@ -22,16 +21,7 @@ impl Checker<'_> {
     /// Checks all call chains from the main function and from asynchronous callbacks.
     pub(crate) fn check_stack_depth(&mut self) -> Check {
         let tail_calls = self.found.subprogs.iter().any(|subprog| subprog.has_tail_call);
-        let private = !tail_calls
-            && matches!(
-                self.program.kind,
-                ProgType::Kprobe
-                    | ProgType::Tracepoint
-                    | ProgType::PerfEvent
-                    | ProgType::RawTracepoint
-                    | ProgType::Tracing
-                    | ProgType::Lsm
-            );
+        let private = !tail_calls && self.program.kind.row().has_private_stack();
         let mut modes = vec![StackMode::Undecided; self.found.subprogs.len()];
         for index in (0..self.found.subprogs.len()).rev() {
             if index == 0 || self.found.subprogs[index].is_async_callback {

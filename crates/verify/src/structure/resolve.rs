@@ -128,14 +128,7 @@ impl Checker<'_> {
     /// Whether a program of this type may use the map at all.
     fn check_map(&mut self, info: &MapInfo) -> Check {
         let kind = self.program.kind;
-        let tracing = matches!(
-            kind,
-            ProgType::Kprobe
-                | ProgType::Tracepoint
-                | ProgType::PerfEvent
-                | ProgType::RawTracepoint
-                | ProgType::RawTracepointWritable
-        );
+        let tracing = kind.row().interrupts();
         let record = &info.record;
         if tracing && (record.has(FieldKind::ListHead) || record.has(FieldKind::RbRoot)) {
             fail!(EINVAL, TracingGraphRoot);
@@ -157,7 +150,7 @@ impl Checker<'_> {
         let def: &MapDef = &info.def;
         match def.kind {
             MapType::StructOps => fail!(EINVAL, StructOpsMap),
-            _ if self.is_sleepable() && !may_sleep_with(def.kind) => fail!(EINVAL, NonsleepableMap),
+            _ if self.is_sleepable() && !def.kind.row().sleepable => fail!(EINVAL, NonsleepableMap),
             MapType::CgroupStorage | MapType::PercpuCgroupStorage
                 if self.code.maps.iter().any(|other| {
                     other.def.kind == def.kind && !Arc::ptr_eq(&other.def, &info.def)
@@ -233,27 +226,4 @@ impl Checker<'_> {
         self.found.aux[pc as usize].btf_var = Some(var);
         Ok(())
     }
-}
-
-fn may_sleep_with(kind: MapType) -> bool {
-    matches!(
-        kind,
-        MapType::Hash
-            | MapType::LruHash
-            | MapType::Array
-            | MapType::PercpuHash
-            | MapType::PercpuArray
-            | MapType::LruPercpuHash
-            | MapType::ArrayOfMaps
-            | MapType::HashOfMaps
-            | MapType::Ringbuf
-            | MapType::UserRingbuf
-            | MapType::InodeStorage
-            | MapType::SkStorage
-            | MapType::TaskStorage
-            | MapType::CgrpStorage
-            | MapType::Queue
-            | MapType::Stack
-            | MapType::Arena
-    )
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use skep_abi::flags::prog as prog_flags;
-use skep_abi::{Diagnostic, ProgType};
+use skep_abi::{Diagnostic, ProgType, Sleeps};
 use skep_isa::Slot;
 use skep_sys::{Errno, Output, ProgLoad};
 
@@ -142,60 +142,11 @@ fn publish(
 /// `bpf_prog_load_check_attach`: which attach types a program type may expect. Gives
 /// the type, `None` where its number is unknown: that is found out later.
 fn check_attach(attr: &ProgLoad<'_>) -> Result<Option<ProgType>, Errno> {
-    use skep_abi::AttachType as A;
     let prog_type =
         ProgType::from_number(attr.prog_type).filter(|&known| known != ProgType::Unspec);
-    let expected = A::from_number(attr.expected_attach_type);
-    let allowed = match prog_type {
-        Some(ProgType::CgroupSock) => matches!(
-            expected,
-            Some(
-                A::CgroupInetIngress
-                    | A::CgroupInetSockCreate
-                    | A::CgroupInetSockRelease
-                    | A::CgroupInet4PostBind
-                    | A::CgroupInet6PostBind
-            )
-        ),
-        Some(ProgType::CgroupSkb) => {
-            matches!(expected, Some(A::CgroupInetIngress | A::CgroupInetEgress))
-        }
-        Some(ProgType::CgroupSockopt) => {
-            matches!(expected, Some(A::CgroupGetsockopt | A::CgroupSetsockopt))
-        }
-        Some(ProgType::CgroupSockAddr) => expected.is_some_and(|attach| {
-            let name = attach.name();
-            attach.name().starts_with("cgroup_")
-                && [
-                    "4_bind",
-                    "6_bind",
-                    "connect",
-                    "sendmsg",
-                    "recvmsg",
-                    "getpeername",
-                    "getsockname",
-                ]
-                .iter()
-                .any(|end| name.ends_with(end))
-                && !name.ends_with("post_bind")
-        }),
-        Some(ProgType::SkLookup) => expected == Some(A::SkLookup),
-        Some(ProgType::SkReuseport) => {
-            matches!(
-                expected,
-                Some(A::SkReuseportSelect | A::SkReuseportSelectOrMigrate | A::CgroupInetIngress)
-            )
-        }
-        Some(ProgType::Netfilter) => expected == Some(A::Netfilter),
-        Some(ProgType::Syscall | ProgType::Ext) => attr.expected_attach_type == 0,
-        _ => true,
-    };
+    let row = prog_type.unwrap_or(ProgType::Unspec).row();
     let names_btf = attr.attach_btf_id != 0 || attr.attach_prog_fd != 0;
-    let takes_btf = matches!(
-        prog_type,
-        Some(ProgType::Tracing | ProgType::Lsm | ProgType::StructOps | ProgType::Ext)
-    );
-    if !allowed || (names_btf && !takes_btf) {
+    if row.settle(attr.expected_attach_type).is_none() || (names_btf && !row.names_btf) {
         return Err(Errno::EINVAL);
     }
     Ok(prog_type)
@@ -222,8 +173,7 @@ fn check_device(attr: &ProgLoad<'_>) -> Result<(), Errno> {
 
 /// `can_be_sleepable`, by program type.
 fn check_sleepable(prog_type: ProgType, flags: u32) -> Result<(), Errno> {
-    use ProgType::{Kprobe, Lsm, StructOps, Syscall, Tracing};
-    let can_sleep = matches!(prog_type, Tracing | Lsm | Kprobe | StructOps | Syscall);
+    let can_sleep = prog_type.row().sleeps != Sleeps::Never;
     if flags & prog_flags::SLEEPABLE != 0 && !can_sleep { Err(Errno::EINVAL) } else { Ok(()) }
 }
 

@@ -1,7 +1,7 @@
 //! What MAP_CREATE checks of the BTF types of keys and values, and the special fields that
 //! it finds in values (`map_check_btf()` and the types' own functions of that name).
 
-use skep_abi::{Capabilities, Errno, MapType, flags::map as flag};
+use skep_abi::{Capabilities, Errno, Fields, MapType, Typed, flags::map as flag};
 use skep_btf::{Btf, Type};
 use skep_verify::{FieldKind, SpecialField, special_fields};
 
@@ -61,22 +61,17 @@ fn check_fields(map: &MapAttr, fields: &[SpecialField], caps: Capabilities) -> R
     }
 }
 
-/// Whether values of a map of this type may have such a field. Of the types that this kernel
-/// has, those of local storage are none.
+/// Whether values of a map of this type may have such a field.
 fn admits(map_type: MapType, field: FieldKind) -> bool {
     use FieldKind as F;
-    use MapType::{Array, Hash, LruHash, LruPercpuHash, PercpuArray, PercpuHash};
-    match field {
-        F::SpinLock | F::ResSpinLock => matches!(map_type, Hash | Array),
-        F::Timer | F::Workqueue | F::TaskWork | F::ListHead | F::RbRoot => {
-            matches!(map_type, Hash | LruHash | Array)
-        }
-        F::KptrUnref | F::KptrRef | F::KptrPercpu | F::Refcount => {
-            let percpu = matches!(map_type, PercpuHash | LruPercpuHash | PercpuArray);
-            percpu || matches!(map_type, Hash | LruHash | Array)
-        }
-        F::Uptr | F::ListNode | F::RbNode => false,
-    }
+    let set = match field {
+        F::SpinLock | F::ResSpinLock => Fields::LOCKS,
+        F::Timer | F::Workqueue | F::TaskWork | F::ListHead | F::RbRoot => Fields::OWNED,
+        F::KptrUnref | F::KptrRef | F::KptrPercpu | F::Refcount => Fields::KPTRS,
+        F::Uptr => Fields::UPTRS,
+        F::ListNode | F::RbNode => return false,
+    };
+    map_type.row().fields.contains(set)
 }
 
 /// Whether a map of this type has a check of its own, which is asked about missing keys too.
@@ -85,24 +80,11 @@ fn accepts_no_key(map_type: MapType) -> bool {
 }
 
 fn is_array(map_type: MapType) -> bool {
-    matches!(map_type, MapType::Array | MapType::PercpuArray)
+    map_type.row().array
 }
 
 fn refuses_types(map_type: MapType) -> bool {
-    use MapType::{
-        ArrayOfMaps, CgroupArray, Cpumap, Devmap, DevmapHash, HashOfMaps, PerfEventArray, Xskmap,
-    };
-    matches!(
-        map_type,
-        PerfEventArray
-            | CgroupArray
-            | ArrayOfMaps
-            | HashOfMaps
-            | Devmap
-            | DevmapHash
-            | Cpumap
-            | Xskmap
-    )
+    map_type.row().typed == Typed::Refused
 }
 
 fn check_type(map: &MapAttr, key: &Type<'_>, value: &Type<'_>) -> Result<(), Errno> {
