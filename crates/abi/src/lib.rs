@@ -33,7 +33,7 @@ pub use helper::{
 pub use kfunc::{Kfunc, KfuncFilter, KfuncFlags, KfuncHook};
 pub use kinds::{AttachType, Cmd, MapType, ProgType};
 pub use licence::is_gpl_compatible;
-pub use map::{Fields, MapRow, Typed, Values};
+pub use map::{MapRow, SpecialFields, Typed, Values};
 pub use program::{Attaches, PacketAccess, ProgRow, Runs, Sleeps};
 pub use reason::Reason;
 pub use section::{Loader, SectionDef, SectionFlags, SectionTarget};

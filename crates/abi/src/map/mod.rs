@@ -8,7 +8,7 @@ use crate::MapType;
 bitflags::bitflags! {
     /// Special fields that values of maps of a type may have (`map_check_btf`).
     #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-    pub struct Fields: u8 {
+    pub struct SpecialFields: u8 {
         /// `bpf_spin_lock`, `bpf_res_spin_lock`.
         const LOCKS = 1 << 0;
         /// `bpf_timer`, `bpf_wq`, `bpf_task_work`, and roots of lists and trees.
@@ -71,7 +71,7 @@ pub struct MapRow {
     /// What becomes of its types.
     pub typed: Typed,
     /// Special fields that its values may have.
-    pub fields: Fields,
+    pub fields: SpecialFields,
 }
 
 impl MapType {

@@ -1,6 +1,6 @@
 //! The types of maps of Linux 6.18, in the order of their numbers.
 
-use super::{Fields as F, MapRow, Typed, Values};
+use super::{MapRow, SpecialFields as F, Typed, Values};
 use crate::MapType as T;
 
 /// A type that nothing else is said of.

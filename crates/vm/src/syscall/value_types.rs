@@ -1,7 +1,7 @@
 //! What MAP_CREATE checks of the BTF types of keys and values, and the special fields that
 //! it finds in values (`map_check_btf()` and the types' own functions of that name).
 
-use skep_abi::{Capabilities, Errno, Fields, MapType, Typed, flags::map as flag};
+use skep_abi::{Capabilities, Errno, MapType, SpecialFields, Typed, flags::map as flag};
 use skep_btf::{Btf, Type};
 use skep_verify::{FieldKind, SpecialField, special_fields};
 
@@ -65,10 +65,10 @@ fn check_fields(map: &MapAttr, fields: &[SpecialField], caps: Capabilities) -> R
 fn admits(map_type: MapType, field: FieldKind) -> bool {
     use FieldKind as F;
     let set = match field {
-        F::SpinLock | F::ResSpinLock => Fields::LOCKS,
-        F::Timer | F::Workqueue | F::TaskWork | F::ListHead | F::RbRoot => Fields::OWNED,
-        F::KptrUnref | F::KptrRef | F::KptrPercpu | F::Refcount => Fields::KPTRS,
-        F::Uptr => Fields::UPTRS,
+        F::SpinLock | F::ResSpinLock => SpecialFields::LOCKS,
+        F::Timer | F::Workqueue | F::TaskWork | F::ListHead | F::RbRoot => SpecialFields::OWNED,
+        F::KptrUnref | F::KptrRef | F::KptrPercpu | F::Refcount => SpecialFields::KPTRS,
+        F::Uptr => SpecialFields::UPTRS,
         F::ListNode | F::RbNode => return false,
     };
     map_type.row().fields.contains(set)
