@@ -3,8 +3,7 @@
 
 use skep_abi::Errno;
 
-use crate::wire::Output;
-use crate::{Command, Kernel, ObjInfo, RawFd};
+use crate::{Command, Kernel, ObjInfo, Output, RawFd};
 
 /// Memory that an address inside of an info structure means.
 #[derive(Debug)]

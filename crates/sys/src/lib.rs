@@ -2,7 +2,7 @@
 //! kernels that stand below it.
 //!
 //! ```text
-//!        load, skep, cli ...                  typed commands (command)
+//!        load, skep, cli ...                  typed commands (table)
 //!  ═══════════════════════════ trait Kernel ═══════════════════════════
 //!    Linux        vm::Vm        Tee (both, compared)      Trace (logged)
 //!   bpf(2)     in user space
@@ -11,13 +11,13 @@
 //! An [`Fd`] owns what a command opened; a number alone proves nothing, and what acts on
 //! one (closing, mapping) is `unsafe`. What stands before a kernel is a [`Layer`].
 //!
-//! A command is a plain structure whose pointers are slices. `wire` lays it out as
-//! `union bpf_attr` for Linux, and reads such raw bytes back for kernels that are
-//! not Linux, with Linux's checks of sizes and tails.
+//! A command is a plain structure whose pointers are slices. `table` has the commands, and
+//! in `table/rows.rs` what each field is for: lengths are checked, fds translated, memory
+//! copied and answers compared by these rows. It lays commands out as `union bpf_attr` for
+//! Linux, and reads such raw bytes back for kernels that are not Linux (`raw`).
 #![deny(unsafe_code)]
 
 mod between;
-mod command;
 mod fd;
 mod host;
 mod info;
@@ -26,15 +26,11 @@ mod kernel;
 mod linux;
 mod mapping;
 mod raw;
+mod table;
 mod tee;
 mod trace;
-mod wire;
 
 pub use between::{Below, Between, Layer};
-pub use command::{
-    BtfLoad, Command, GetById, MapBatch, MapCreate, MapDelete, MapElem, MapFreeze, MapNextKey,
-    NextId, ObjGet, ObjInfo, ObjPin, ObjectKind, ProgLoad, TestRun,
-};
 pub use fd::{Fd, RawFd};
 pub use host::KernelTypes;
 pub use info::{
@@ -44,8 +40,12 @@ pub use kernel::{Host, Kernel, possible_cpus};
 #[cfg(target_os = "linux")]
 pub use linux::Linux;
 pub use mapping::Mapping;
-pub use raw::{Memory, raw_bpf};
+pub use raw::raw_bpf;
 pub use skep_abi::Errno;
+pub use table::{
+    ATTR_SIZE, BtfLoad, Command, GetById, Input, MapBatch, MapCreate, MapDelete, MapElem,
+    MapFreeze, MapNextKey, Memory, NextId, ObjGet, ObjInfo, ObjPin, ObjectKind, Output, ProgLoad,
+    TestRun,
+};
 pub use tee::{Difference, Tee};
 pub use trace::{Trace, Watch};
-pub use wire::{ATTR_SIZE, Input, Output};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use skep_abi::{Cmd, MapType, Values};
 
-use crate::wire::{Input, Output};
+use crate::table::{Holds, Len, Role, Slot};
 use crate::{Command, Errno, Fd, Host, Kernel, Mapping, RawFd};
 
 /// One answer on which the kernels differ.
@@ -102,45 +102,38 @@ impl Tee {
 
     /// Replaces every fd in `command` by the second kernel's.
     fn translate_command(&self, command: &mut Command<'_>) {
-        match command {
-            Command::MapCreate(create) => {
-                self.translate_optional(&mut create.inner_map_fd);
-                self.translate_optional(&mut create.btf_fd);
+        let fields = command.row().fields;
+        // What is in memory first, while the map is still the first kernel's.
+        for field in fields {
+            if let Role::In(_, holds) = field.role {
+                self.translate_memory(command, field.at, holds);
             }
-            Command::MapUpdate(elem) => {
-                self.translate_values(elem.map_fd, &mut elem.value);
-                elem.map_fd = self.translate(elem.map_fd);
+        }
+        for field in fields {
+            match (field.role, command.slot(field.at)) {
+                (Role::Fd, Slot::Number(fd)) => *fd = self.translate(*fd),
+                (Role::OptFd, Slot::Number(fd)) => self.translate_optional(fd),
+                _ => {}
             }
-            Command::MapLookup(elem) | Command::MapLookupAndDelete(elem) => {
-                elem.map_fd = self.translate(elem.map_fd);
-            }
-            Command::MapDelete(elem) => elem.map_fd = self.translate(elem.map_fd),
-            Command::MapNextKey(next) => next.map_fd = self.translate(next.map_fd),
-            Command::MapUpdateBatch(batch) => {
-                self.translate_values(batch.map_fd, &mut batch.values);
-                batch.map_fd = self.translate(batch.map_fd);
-            }
-            Command::MapLookupBatch(batch)
-            | Command::MapLookupAndDeleteBatch(batch)
-            | Command::MapDeleteBatch(batch) => batch.map_fd = self.translate(batch.map_fd),
-            Command::MapFreeze(freeze) => freeze.map_fd = self.translate(freeze.map_fd),
-            Command::ProgLoad(load) => {
-                self.translate_insns(&mut load.insns);
-                self.translate_optional(&mut load.prog_btf_fd);
-                self.translate_optional(&mut load.attach_prog_fd);
-                if let Some(fds) = &mut load.fd_array {
-                    for fd in fds.to_mut().chunks_exact_mut(4) {
-                        self.translate_word(fd);
-                    }
-                }
-            }
-            Command::TestRun(run) => run.prog_fd = self.translate(run.prog_fd),
-            Command::ObjPin(pin) => pin.bpf_fd = self.translate(pin.bpf_fd),
-            Command::ObjInfo(info) => info.bpf_fd = self.translate(info.bpf_fd),
-            Command::ObjGet(_)
-            | Command::GetById(..)
-            | Command::NextId(..)
-            | Command::BtfLoad(_) => {}
+        }
+    }
+
+    fn translate_memory(&self, command: &mut Command<'_>, at: usize, holds: Holds) {
+        let map = match holds {
+            Holds::Nothing => return,
+            Holds::Values(map) => self.map(command.number(map) as u32),
+            Holds::Insns | Holds::Fds => None,
+        };
+        let bytes = match command.slot(at) {
+            Slot::Input(Some(bytes)) => &mut bytes.to_mut()[..],
+            Slot::Output(bytes) => &mut bytes[..],
+            Slot::Input(None) | Slot::Number(_) | Slot::Other => return,
+        };
+        match holds {
+            Holds::Nothing => {}
+            Holds::Fds => bytes.chunks_exact_mut(4).for_each(|fd| self.translate_word(fd)),
+            Holds::Insns => self.translate_insns(bytes),
+            Holds::Values(_) => self.translate_values(map, bytes),
         }
     }
 
@@ -152,13 +145,14 @@ impl Tee {
 
     /// The fds in values of a map: a value is one, or has one behind its first word (and
     /// 0 or less there means none).
-    fn translate_values(&self, map_fd: u32, values: &mut Output<'_>) {
-        let Some((kind, size)) = self.map(map_fd) else { return };
+    fn translate_values(&self, map: Option<(MapType, usize)>, values: &mut [u8]) {
+        let Some((kind, size)) = map else { return };
         match kind.row().values {
             Values::Bytes | Values::None => {}
             Values::Fds => values.chunks_exact_mut(4).for_each(|value| self.translate_word(value)),
+            Values::Pairs if size < 8 => {}
             Values::Pairs => {
-                for value in values.chunks_exact_mut(size.max(8)) {
+                for value in values.chunks_exact_mut(size) {
                     let second = &mut value[4..8];
                     if second.first_chunk().is_some_and(|word| i32::from_ne_bytes(*word) > 0) {
                         self.translate_word(second);
@@ -170,10 +164,9 @@ impl Tee {
 
     /// The fds in `ld_imm64` instructions (`BPF_PSEUDO_MAP_FD`, `_MAP_VALUE`). Slots
     /// are looked at as bytes, since what stands here may be no program at all.
-    fn translate_insns(&self, insns: &mut Input<'_>) {
+    fn translate_insns(&self, insns: &mut [u8]) {
         const LD_IMM64: u8 = 0x18;
-        let Some(insns) = insns else { return };
-        for slot in insns.to_mut().chunks_exact_mut(8) {
+        for slot in insns.chunks_exact_mut(8) {
             if slot[0] == LD_IMM64 && matches!(slot[1] >> 4, 1 | 2) {
                 self.translate_word(&mut slot[4..8]);
             }
@@ -200,26 +193,17 @@ impl Tee {
         };
         differ("result", outcome(results.0), outcome(results.1));
         if results.0.is_ok() && results.1.is_ok() {
-            match (first, second) {
-                (Command::MapLookup(a), Command::MapLookup(b))
-                | (Command::MapLookupAndDelete(a), Command::MapLookupAndDelete(b))
-                    if !holds_fds(self.map(a.map_fd)) =>
-                {
-                    differ("value", hex(&a.value), hex(&b.value));
-                }
-                (Command::TestRun(a), Command::TestRun(b)) => {
-                    differ("retval", a.retval.to_string(), b.retval.to_string());
-                    differ(
-                        "data_size_out",
-                        a.data_size_out.to_string(),
-                        b.data_size_out.to_string(),
-                    );
-                    let len = a.data_size_out.min(b.data_size_out) as usize;
-                    let packet = |data: &Output<'_>| hex(&data[..len.min(data.len())]);
-                    differ("data_out", packet(&a.data_out), packet(&b.data_out));
-                    differ("ctx_out", hex(&a.ctx_out), hex(&b.ctx_out));
-                }
-                _ => {}
+            let row = first.row();
+            let map = row.fields.iter().find(|field| field.role == Role::Fd);
+            let ids = map.is_some_and(|map| holds_fds(self.map(first.number(map.at) as u32)));
+            for field in row.fields.iter().filter(|field| field.compared) {
+                let shown = |command: &Command<'_>| match field.role {
+                    Role::Given => command.number(field.at).to_string(),
+                    Role::Out(Len::Map) if ids => String::new(),
+                    Role::Out(len) => hex(written(len, first, second, command.memory(field.at))),
+                    _ => String::new(),
+                };
+                differ(field.name, shown(first), shown(second));
             }
         }
         self.state().differences.extend(found);
@@ -243,6 +227,21 @@ fn holds_fds(map: Option<(MapType, usize)>) -> bool {
     map.is_some_and(|(kind, _)| matches!(kind.row().values, Values::Fds | Values::Pairs))
 }
 
+/// The part of an output that both kernels wrote, where the commands say how much that is.
+fn written<'m>(
+    len: Len,
+    first: &Command<'_>,
+    second: &Command<'_>,
+    memory: Option<&'m [u8]>,
+) -> &'m [u8] {
+    let memory = memory.unwrap_or_default();
+    let len = match len {
+        Len::Of(at) | Len::OfOrAll(at) => first.number(at).min(second.number(at)),
+        _ => return memory,
+    };
+    &memory[..memory.len().min(len as usize)]
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -254,14 +253,7 @@ unsafe impl Kernel for Tee {
     }
 
     fn bpf(&self, command: &mut Command<'_>) -> Result<u32, Errno> {
-        // The order of a hash map's keys, and ids, are each kernel's own business.
-        if matches!(
-            command,
-            Command::MapNextKey(_)
-                | Command::MapLookupBatch(_)
-                | Command::NextId(..)
-                | Command::GetById(..)
-        ) {
+        if !command.row().alike {
             return self.first.bpf(command);
         }
         let mut copy = command.copy();

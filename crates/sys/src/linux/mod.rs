@@ -17,9 +17,8 @@ use std::time::Duration;
 
 use skep_abi::{Cmd, MapType, ProgType};
 
-use crate::command::{Command, each};
 use crate::kernel::possible_cpus;
-use crate::wire::{ATTR_SIZE, Attr};
+use crate::table::{ATTR_SIZE, Attr, Command, Row, each};
 use crate::{Errno, Host, Kernel, Mapping, PROG_INFO_SIZE, RawFd, TestRun};
 use guarded::Guarded;
 use lengths::Bytes;
@@ -134,7 +133,7 @@ fn object_type(fd: RawFd) -> Result<u32, Errno> {
     attr[4..8].copy_from_slice(&(PROG_INFO_SIZE as u32).to_ne_bytes());
     attr[8..16].copy_from_slice(&(info.as_mut_ptr().expose_provenance() as u64).to_ne_bytes());
     // SAFETY: `info` has the length that the attribute says, and holds no addresses.
-    unsafe { syscall(Cmd::ObjGetInfoByFd as u32, &mut attr) }?;
+    unsafe { syscall(Cmd::ObjGetInfoByFd, &mut attr) }?;
     Ok(info.first_chunk().copied().map_or(0, u32::from_ne_bytes))
 }
 
@@ -145,16 +144,16 @@ unsafe impl Kernel for Linux {
     }
 
     fn bpf(&self, command: &mut Command<'_>) -> Result<u32, Errno> {
-        lengths::check(command)?;
+        command.check_lengths()?;
         let mut attr = each!(&mut *command, fields => fields.encode());
         let staged = Staged::stage(command, &mut attr)?;
-        // SAFETY: every pointer in `attr` is null, or that of a slice of which `check`
+        // SAFETY: every pointer in `attr` is null, or that of a slice of which `check_lengths`
         // made sure that Linux takes no more than it holds, or of a guarded copy that
         // Linux cannot get past; all of them outlive the call. Addresses inside of
         // structures are guarded copies too.
-        let result = unsafe { syscall(command.cmd() as u32, &mut attr) };
+        let result = unsafe { syscall(command.cmd(), &mut attr) };
         staged.unstage(command);
-        read_numbers(command, &attr);
+        command.take_numbers(&attr);
         result
     }
 
@@ -218,39 +217,19 @@ unsafe impl Kernel for Linux {
     }
 }
 
-fn read_numbers(command: &mut Command<'_>, attr: &Attr) {
-    let number =
-        |offset: usize| attr[offset..].first_chunk().copied().map_or(0, u32::from_ne_bytes);
-    match command {
-        Command::MapLookupBatch(batch)
-        | Command::MapLookupAndDeleteBatch(batch)
-        | Command::MapUpdateBatch(batch)
-        | Command::MapDeleteBatch(batch) => batch.count = number(32),
-        Command::ProgLoad(load) => load.log_true_size = number(140),
-        Command::TestRun(run) => {
-            run.retval = number(4);
-            run.data_size_out = number(12);
-            run.duration = number(36);
-            run.ctx_size_out = number(44);
-        }
-        Command::NextId(_, next) => next.next_id = number(4),
-        Command::ObjInfo(info) => info.info_len = number(4),
-        Command::BtfLoad(load) => load.btf_log_true_size = number(28),
-        _ => {}
-    }
-}
-
 /// # Safety
 /// What Linux reads and writes by the attribute's pointers is the caller's to give.
-unsafe fn syscall(cmd: u32, attr: &mut Attr) -> Result<u32, Errno> {
+unsafe fn syscall(cmd: Cmd, attr: &mut Attr) -> Result<u32, Errno> {
+    let retried = Row::of(cmd).is_some_and(|row| row.retried);
     loop {
         // SAFETY: the attribute has the size that is said, and the caller vouches for
         // its pointers.
-        let result = unsafe { libc::syscall(libc::SYS_bpf, cmd, attr.as_mut_ptr(), ATTR_SIZE) };
+        let result =
+            unsafe { libc::syscall(libc::SYS_bpf, cmd as u32, attr.as_mut_ptr(), ATTR_SIZE) };
         match u32::try_from(result) {
             Ok(result) => return Ok(result),
             // PROG_LOAD gives EAGAIN when a signal interrupts the verifier.
-            Err(_) if last_errno() == Errno::EAGAIN && cmd == Cmd::ProgLoad as u32 => {}
+            Err(_) if last_errno() == Errno::EAGAIN && retried => {}
             Err(_) => return Err(last_errno()),
         }
     }

@@ -5,12 +5,14 @@
 
 use skep_abi::{Cmd, Diagnostic};
 
+use super::memory::Memory;
+use super::rows::Row;
+use super::wire::{Attr, Input, Output, Slot, View, attributes};
 use crate::info::NestedBuffer;
-use crate::wire::{Input, Output, attributes};
 
 attributes! {
     /// MAP_CREATE. Gives an fd.
-    MapCreate<'a>, end 92 {
+    MapCreate<'a> {
         /// [`skep_abi::MapType`] number.
         map_type: u32 = 0,
         /// Bytes in a key.
@@ -51,7 +53,7 @@ attributes! {
 
     /// MAP_LOOKUP_ELEM, MAP_LOOKUP_AND_DELETE_ELEM, MAP_UPDATE_ELEM. Per-CPU values
     /// are one after the other, each rounded up to 8 bytes.
-    MapElem<'a>, end 32 {
+    MapElem<'a> {
         /// The map.
         map_fd: u32 = 0,
         /// `key_size` bytes.
@@ -63,7 +65,7 @@ attributes! {
     }
 
     /// MAP_DELETE_ELEM.
-    MapDelete<'a>, end 16 {
+    MapDelete<'a> {
         /// The map.
         map_fd: u32 = 0,
         /// `key_size` bytes.
@@ -71,7 +73,7 @@ attributes! {
     }
 
     /// MAP_GET_NEXT_KEY.
-    MapNextKey<'a>, end 24 {
+    MapNextKey<'a> {
         /// The map.
         map_fd: u32 = 0,
         /// A key, or null for the first.
@@ -82,7 +84,7 @@ attributes! {
 
     /// MAP_LOOKUP_BATCH, MAP_LOOKUP_AND_DELETE_BATCH, MAP_UPDATE_BATCH,
     /// MAP_DELETE_BATCH.
-    MapBatch<'a>, end 56 {
+    MapBatch<'a> {
         /// Where to go on, or null to start.
         in_batch: Input<'a> = 0,
         /// Receives where to go on.
@@ -102,13 +104,13 @@ attributes! {
     }
 
     /// MAP_FREEZE.
-    MapFreeze<'a>, end 4 {
+    MapFreeze<'a> {
         /// The map.
         map_fd: u32 = 0,
     }
 
     /// PROG_LOAD. Gives an fd.
-    ProgLoad<'a>, end 168 {
+    ProgLoad<'a> {
         /// [`skep_abi::ProgType`] number.
         prog_type: u32 = 0,
         /// Instruction slots.
@@ -177,7 +179,7 @@ attributes! {
     }
 
     /// OBJ_PIN.
-    ObjPin<'a>, end 20 {
+    ObjPin<'a> {
         /// Path, zero-terminated.
         pathname: Input<'a> = 0,
         /// What to pin.
@@ -189,7 +191,7 @@ attributes! {
     }
 
     /// OBJ_GET. Gives an fd.
-    ObjGet<'a>, end 20 {
+    ObjGet<'a> {
         /// Path, zero-terminated.
         pathname: Input<'a> = 0,
         /// 0.
@@ -201,7 +203,7 @@ attributes! {
     }
 
     /// PROG_TEST_RUN.
-    TestRun<'a>, end 76 {
+    TestRun<'a> {
         /// The program.
         prog_fd: u32 = 0,
         /// Receives what the program returned.
@@ -238,7 +240,7 @@ attributes! {
     }
 
     /// PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID, BTF_GET_FD_BY_ID. Gives an fd.
-    GetById<'a>, end 16 {
+    GetById<'a> {
         /// The id.
         id: u32 = 0,
         /// Unused.
@@ -250,7 +252,7 @@ attributes! {
     }
 
     /// PROG_GET_NEXT_ID, MAP_GET_NEXT_ID, BTF_GET_NEXT_ID.
-    NextId<'a>, end 8 {
+    NextId<'a> {
         /// Id to start after.
         start_id: u32 = 0,
         /// Receives the id after it.
@@ -258,7 +260,7 @@ attributes! {
     }
 
     /// OBJ_GET_INFO_BY_FD; see [`crate::MapInfo`] and its siblings.
-    ObjInfo<'a>, end 16 {
+    ObjInfo<'a> {
         /// The object.
         bpf_fd: u32 = 0,
         /// Bytes of `info`; receives how many were written.
@@ -271,7 +273,7 @@ attributes! {
     }
 
     /// BTF_LOAD. Gives an fd.
-    BtfLoad<'a>, end 40 {
+    BtfLoad<'a> {
         /// The BTF.
         btf: Input<'a> = 0,
         /// Receives the log, zero-terminated.
@@ -383,16 +385,71 @@ impl<'a> Command<'a> {
         }
     }
 
+    /// What its fields are for.
+    pub(crate) fn row(&self) -> &'static Row {
+        Row::of(self.cmd()).expect("each command has a row")
+    }
+
     /// Whether what it gives is an fd.
     pub fn gives_fd(&self) -> bool {
-        matches!(
-            self,
-            Command::MapCreate(_)
-                | Command::ProgLoad(_)
-                | Command::BtfLoad(_)
-                | Command::ObjGet(_)
-                | Command::GetById(..)
-        )
+        self.row().gives_fd
+    }
+
+    /// The field at this place of `union bpf_attr`, to change.
+    pub(crate) fn slot(&mut self, at: usize) -> Slot<'_, 'a> {
+        each!(self, fields => fields.slot(at))
+    }
+
+    /// The number at this place.
+    pub(crate) fn number(&self, at: usize) -> u64 {
+        match each!(self, fields => fields.view(at)) {
+            View::Number(number) => number,
+            View::Bytes(_) => 0,
+        }
+    }
+
+    /// The memory that the field at this place points to; `None` for the null pointer.
+    pub(crate) fn memory(&self, at: usize) -> Option<&[u8]> {
+        match each!(self, fields => fields.view(at)) {
+            View::Bytes(bytes) => bytes,
+            View::Number(_) => None,
+        }
+    }
+
+    /// The command that raw bytes are; `None` for one that is not in the table. Pointers
+    /// are resolved in `memory`.
+    pub(crate) fn decode(cmd: Cmd, attr: &Attr, memory: &Memory) -> Option<Command<'a>> {
+        macro_rules! fields {
+            ($structure:ident) => {
+                $structure::decode(attr, memory)
+            };
+        }
+        Some(match cmd {
+            Cmd::MapCreate => Command::MapCreate(fields!(MapCreate)),
+            Cmd::MapLookupElem => Command::MapLookup(fields!(MapElem)),
+            Cmd::MapUpdateElem => Command::MapUpdate(fields!(MapElem)),
+            Cmd::MapDeleteElem => Command::MapDelete(fields!(MapDelete)),
+            Cmd::MapGetNextKey => Command::MapNextKey(fields!(MapNextKey)),
+            Cmd::MapLookupAndDeleteElem => Command::MapLookupAndDelete(fields!(MapElem)),
+            Cmd::MapLookupBatch => Command::MapLookupBatch(fields!(MapBatch)),
+            Cmd::MapLookupAndDeleteBatch => Command::MapLookupAndDeleteBatch(fields!(MapBatch)),
+            Cmd::MapUpdateBatch => Command::MapUpdateBatch(fields!(MapBatch)),
+            Cmd::MapDeleteBatch => Command::MapDeleteBatch(fields!(MapBatch)),
+            Cmd::MapFreeze => Command::MapFreeze(fields!(MapFreeze)),
+            Cmd::ProgLoad => Command::ProgLoad(Box::new(fields!(ProgLoad))),
+            Cmd::ProgTestRun => Command::TestRun(Box::new(fields!(TestRun))),
+            Cmd::ObjPin => Command::ObjPin(fields!(ObjPin)),
+            Cmd::ObjGet => Command::ObjGet(fields!(ObjGet)),
+            Cmd::ProgGetFdById => Command::GetById(ObjectKind::Prog, fields!(GetById)),
+            Cmd::MapGetFdById => Command::GetById(ObjectKind::Map, fields!(GetById)),
+            Cmd::BtfGetFdById => Command::GetById(ObjectKind::Btf, fields!(GetById)),
+            Cmd::ProgGetNextId => Command::NextId(ObjectKind::Prog, fields!(NextId)),
+            Cmd::MapGetNextId => Command::NextId(ObjectKind::Map, fields!(NextId)),
+            Cmd::BtfGetNextId => Command::NextId(ObjectKind::Btf, fields!(NextId)),
+            Cmd::ObjGetInfoByFd => Command::ObjInfo(fields!(ObjInfo)),
+            Cmd::BtfLoad => Command::BtfLoad(fields!(BtfLoad)),
+            _ => return None,
+        })
     }
 
     /// A copy that shares inputs and has output memory of its own.

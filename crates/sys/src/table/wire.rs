@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 
+use super::memory::Memory;
 use crate::Errno;
-use crate::raw::Memory;
 
 /// Size of `union bpf_attr` in Linux 6.18.
 pub const ATTR_SIZE: usize = 168;
@@ -78,8 +78,36 @@ impl<'a> From<&'a mut [u8]> for Output<'a> {
     }
 }
 
+/// A field of a command, to change.
+pub(crate) enum Slot<'s, 'a> {
+    /// A number of 32 bits.
+    Number(&'s mut u32),
+    /// Memory that the command reads.
+    Input(&'s mut Input<'a>),
+    /// Memory that some command with this structure writes.
+    Output(&'s mut Output<'a>),
+    /// Something else.
+    Other,
+}
+
+/// A field of a command, to look at.
+pub(crate) enum View<'s> {
+    /// A number.
+    Number(u64),
+    /// Memory; `None` for the null pointer.
+    Bytes(Option<&'s [u8]>),
+}
+
 /// A field of an attribute structure.
 pub(crate) trait Field<'a>: Sized {
+    /// The field, to change.
+    fn slot(&mut self) -> Slot<'_, 'a> {
+        Slot::Other
+    }
+    /// The field, to look at.
+    fn view(&self) -> View<'_> {
+        View::Number(0)
+    }
     /// Writes it at `offset`.
     fn put(&mut self, attr: &mut Attr, offset: usize);
     /// Reads it from `offset`; pointers are resolved in `memory`.
@@ -106,7 +134,25 @@ macro_rules! number_fields {
     )*};
 }
 
-number_fields!(u32, i32, u64);
+number_fields!(i32, u64);
+
+impl<'a> Field<'a> for u32 {
+    fn slot(&mut self) -> Slot<'_, 'a> {
+        Slot::Number(self)
+    }
+    fn view(&self) -> View<'_> {
+        View::Number((*self).into())
+    }
+    fn put(&mut self, attr: &mut Attr, offset: usize) {
+        attr[offset..offset + 4].copy_from_slice(&self.to_ne_bytes());
+    }
+    fn take(attr: &Attr, offset: usize, _memory: &Memory) -> u32 {
+        attr[offset..].first_chunk().copied().map_or(0, u32::from_ne_bytes)
+    }
+    fn copy(&self) -> u32 {
+        *self
+    }
+}
 
 impl Field<'_> for [u8; 16] {
     fn put(&mut self, attr: &mut Attr, offset: usize) {
@@ -123,6 +169,12 @@ impl Field<'_> for [u8; 16] {
 }
 
 impl<'a> Field<'a> for Input<'a> {
+    fn slot(&mut self) -> Slot<'_, 'a> {
+        Slot::Input(self)
+    }
+    fn view(&self) -> View<'_> {
+        View::Bytes(self.as_deref())
+    }
     fn put(&mut self, attr: &mut Attr, offset: usize) {
         let mut address =
             self.as_ref().map_or(0, |bytes| bytes.as_ptr().expose_provenance() as u64);
@@ -138,6 +190,12 @@ impl<'a> Field<'a> for Input<'a> {
 }
 
 impl<'a> Field<'a> for Output<'a> {
+    fn slot(&mut self) -> Slot<'_, 'a> {
+        Slot::Output(self)
+    }
+    fn view(&self) -> View<'_> {
+        View::Bytes((!self.is_null()).then_some(self))
+    }
     fn put(&mut self, attr: &mut Attr, offset: usize) {
         let mut address = if self.is_null() {
             0
@@ -167,9 +225,9 @@ impl<'a> Field<'a> for Output<'a> {
 }
 
 /// Declares attribute structures: each field with its type and its offset in
-/// `union bpf_attr`, and the end of the last field that the command may use.
+/// `union bpf_attr`.
 macro_rules! attributes {
-    ($($(#[$doc:meta])* $name:ident<$life:lifetime>, end $end:literal {
+    ($($(#[$doc:meta])* $name:ident<$life:lifetime> {
         $($(#[$field_doc:meta])* $field:ident: $type:ty = $offset:literal,)*
         $(=> $($(#[$plain_doc:meta])* $plain:ident: $plain_type:ty,)*)?
     })*) => {$(
@@ -183,25 +241,38 @@ macro_rules! attributes {
         }
 
         impl<$life> $name<$life> {
-            /// End of the last field that the command uses.
-            pub(crate) const END: usize = $end;
+            /// The field at this place, to change.
+            pub(crate) fn slot(&mut self, at: usize) -> $crate::table::wire::Slot<'_, $life> {
+                match at {
+                    $($offset => $crate::table::wire::Field::slot(&mut self.$field),)*
+                    _ => $crate::table::wire::Slot::Other,
+                }
+            }
+
+            /// The field at this place, to look at.
+            pub(crate) fn view(&self, at: usize) -> $crate::table::wire::View<'_> {
+                match at {
+                    $($offset => $crate::table::wire::Field::view(&self.$field),)*
+                    _ => $crate::table::wire::View::Number(0),
+                }
+            }
 
             /// Lays the fields out as Linux reads them. Pointers are addresses of
             /// this structure's slices, which must outlive the use of the bytes.
-            pub(crate) fn encode(&mut self) -> $crate::wire::Attr {
-                let mut attr = [0; $crate::wire::ATTR_SIZE];
+            pub(crate) fn encode(&mut self) -> $crate::table::wire::Attr {
+                let mut attr = [0; $crate::table::wire::ATTR_SIZE];
                 self.encode_into(&mut attr);
                 attr
             }
 
-            pub(crate) fn encode_into(&mut self, attr: &mut $crate::wire::Attr) {
-                $($crate::wire::Field::put(&mut self.$field, attr, $offset);)*
+            pub(crate) fn encode_into(&mut self, attr: &mut $crate::table::wire::Attr) {
+                $($crate::table::wire::Field::put(&mut self.$field, attr, $offset);)*
             }
 
             /// Reads raw bytes; pointers are resolved in `memory`.
-            pub(crate) fn decode(attr: &$crate::wire::Attr, memory: &$crate::raw::Memory) -> Self {
+            pub(crate) fn decode(attr: &$crate::table::wire::Attr, memory: &$crate::table::memory::Memory) -> Self {
                 Self {
-                    $($field: $crate::wire::Field::take(attr, $offset, memory),)*
+                    $($field: $crate::table::wire::Field::take(attr, $offset, memory),)*
                     ..Self::default()
                 }
             }
@@ -209,7 +280,7 @@ macro_rules! attributes {
             /// A copy with output memory of its own.
             pub(crate) fn copy(&self) -> Self {
                 Self {
-                    $($field: $crate::wire::Field::copy(&self.$field),)*
+                    $($field: $crate::table::wire::Field::copy(&self.$field),)*
                     ..Self::default()
                 }
             }
@@ -217,10 +288,10 @@ macro_rules! attributes {
             /// Writes copied outputs back to where they came from.
             pub(crate) fn write_back(
                 &self,
-                memory: &mut $crate::raw::Memory,
-                before: &$crate::raw::Memory,
+                memory: &mut $crate::table::memory::Memory,
+                before: &$crate::table::memory::Memory,
             ) {
-                $($crate::wire::Field::write_back(&self.$field, memory, before);)*
+                $($crate::table::wire::Field::write_back(&self.$field, memory, before);)*
             }
         }
     )*};
