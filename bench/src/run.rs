@@ -11,6 +11,7 @@ mod embedded;
 mod kernel;
 mod measure;
 mod peers;
+mod rbpf;
 mod report;
 mod scale;
 

@@ -29,7 +29,7 @@ pub enum What {
 /// A peer that does not build.
 pub fn execute(what: &What) -> Result<bool> {
     std::fs::create_dir_all("target/bench")?;
-    let bench = cargo::build("skep-bench")?;
+    let bench = cargo::build("skep-bench", "peers")?;
     let name = match what {
         What::Maps => "maps",
         What::Packets => "packets",

@@ -21,13 +21,17 @@ pub fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
-/// Builds a binary of the workspace in release mode and gives its path.
+/// Builds a binary of the workspace in release mode, with these features, and gives its
+/// path.
 ///
 /// # Errors
 /// It does not build.
-pub fn build(package: &str) -> Result<PathBuf> {
+pub fn build(package: &str, features: &str) -> Result<PathBuf> {
     let mut build = cargo();
     build.args(["build", "--release", "--quiet", "--package", package]);
+    if !features.is_empty() {
+        build.args(["--features", features]);
+    }
     let status = build.status().context("cargo build")?;
     if !status.success() {
         bail!("{package} does not build");

@@ -9,7 +9,8 @@ use skep_vm::Engine as VmEngine;
 use skep_vm::jit::Passes;
 
 use super::embedded::Embedded;
-use super::peers::{self, Engine, LowMemory, Native, Rbpf, RbpfEngine, Skep};
+use super::peers::{self, Engine, LowMemory, Native, Skep};
+use super::rbpf::{Rbpf, RbpfEngine};
 use super::{NAMES, NATIVE, Plan};
 
 /// Nanoseconds of a turn.

@@ -89,7 +89,8 @@ impl LowMemory {
     }
 
     /// All of it. Nobody else may hold such a slice.
-    fn bytes(&self) -> &'static mut [u8] {
+    #[cfg(feature = "peers")]
+    pub fn bytes(&self) -> &'static mut [u8] {
         // SAFETY: mapped until the process ends (see `Drop`, which there is none of);
         // engines use it in turns.
         unsafe { std::slice::from_raw_parts_mut(self.start, MAPPED) }
@@ -264,44 +265,5 @@ impl Engine for Native {
     fn once(&mut self, memory: &LowMemory) -> u32 {
         // SAFETY: the context is in the mapping, and so is the packet that it names.
         unsafe { (self.function)(memory.start.cast_const().cast()) }
-    }
-}
-
-/// Which engine of rbpf.
-#[derive(Clone, Copy)]
-pub enum RbpfEngine {
-    Interpreter,
-    Jit,
-    Cranelift,
-}
-
-/// rbpf.
-pub struct Rbpf<'c> {
-    vm: rbpf::EbpfVmRaw<'c>,
-    engine: RbpfEngine,
-}
-
-impl<'c> Rbpf<'c> {
-    pub fn new(code: &'c [u8], engine: RbpfEngine) -> Result<Rbpf<'c>> {
-        let mut vm = rbpf::EbpfVmRaw::new(Some(code))?;
-        match engine {
-            RbpfEngine::Interpreter => {}
-            RbpfEngine::Jit => vm.jit_compile()?,
-            RbpfEngine::Cranelift => vm.cranelift_compile()?,
-        }
-        Ok(Rbpf { vm, engine })
-    }
-}
-
-impl Engine for Rbpf<'_> {
-    fn once(&mut self, memory: &LowMemory) -> u32 {
-        let bytes = memory.bytes();
-        let result = match self.engine {
-            RbpfEngine::Interpreter => self.vm.execute_program(bytes),
-            // SAFETY: Linux's verifier takes these programs.
-            RbpfEngine::Jit => unsafe { self.vm.execute_program_jit(bytes) },
-            RbpfEngine::Cranelift => self.vm.execute_program_cranelift(bytes),
-        };
-        result.map_or(u32::MAX - 1, |r0| r0 as u32)
     }
 }
