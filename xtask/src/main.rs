@@ -12,6 +12,7 @@ mod engines;
 mod examples;
 mod filter;
 mod fuzz;
+mod house;
 mod inputs;
 mod packages;
 mod parity;
@@ -57,6 +58,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Make random sequences of safe calls under AddressSanitizer
     Boundaries(boundaries::Options),
+    /// Check which way the modules of each crate lean
+    House,
     /// Check that the committed example objects and the capture are what their sources say
     Examples(examples::Options),
 }
@@ -81,6 +84,7 @@ fn execute(task: Task) -> Result<bool> {
         Task::Bench { what } => bench::execute(&what),
         Task::Fuzz(options) => fuzz::execute(&options),
         Task::Prove(options) => prove::execute(&options),
+        Task::House => house::execute(),
         Task::Boundaries(options) => boundaries::execute(&options),
         Task::Examples(options) => examples::execute(&options),
     }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::cargo::{self, cargo};
-use crate::{boundaries, examples, fuzz, packages, parity, prove, races};
+use crate::{boundaries, examples, fuzz, house, packages, parity, prove, races};
 
 /// How to test.
 #[derive(Args)]
@@ -67,6 +67,7 @@ pub fn execute(options: &Options) -> Result<bool> {
         }
     }
     formatting(&mut tally);
+    tally.step("house", house::execute);
     println!("== cargo test");
     cargo_test(&mut tally, &["test", "--workspace"])?;
     if cargo::has("clang-19") {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use object::{Object, ObjectSection};
 use skep_isa::{Insn, Slot, decode};
-use skep_vm::interp::Outcome;
+use skep_vm::Outcome;
 use skep_vm::jit::{
     Checks, Code, CodeStack, Options, Passes, Source, State, compile, compile_unchecked, optimise,
 };

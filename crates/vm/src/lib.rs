@@ -1,33 +1,42 @@
 //! An eBPF kernel in user space: maps, programs, helpers and hooks behind the same
 //! [`skep_sys::Kernel`] interface as Linux, and the engines that run programs.
 //!
+//! Its rooms, each leaning only on those above it:
+//!
 //! ```text
-//!   syscall  ->  objects  ->  program  ->  engine: jit or interp  ->  helpers, maps
-//!                                            ^
-//!                                          hooks (contexts, events)
+//!   maps                     their storage
+//!   jit                      machine code
+//!   memory                   tagged values, stacks, packets
+//!   objects                  programs, maps, BTF; fds and ids
+//!   contexts                 what r1 of programs points to
+//!   run                      one run, its vCPU, clock, and what it holds
+//!   helpers                  what programs call
+//!   interp | compiled        two engines, beside each other
+//!   engine                   which one, and what runs programs again and again
+//!   kernel                   the system call
+//!   hooks                    where events come from
 //! ```
 #![deny(unsafe_code)]
 
+mod compiled;
+mod contexts;
 mod engine;
-pub mod environment;
 pub mod helpers;
 pub mod hooks;
-pub mod interp;
+mod interp;
 pub mod jit;
+mod kernel;
 pub mod maps;
-mod mem;
+mod memory;
 mod objects;
-mod panics;
-mod printer;
-pub mod program;
-mod raw;
-mod syscall;
-mod vcpus;
-mod vm;
-mod workspaces;
+mod run;
 
 pub use engine::Engine;
+pub use engine::machine::DEFAULT_BUDGET;
+pub use hooks::{RawError, RawMemory, run_raw};
+pub use kernel::vm::Vm;
 pub use maps::MOST_CPUS;
-pub use raw::{RawError, RawMemory, run_raw};
-pub use vcpus::{MOST_NESTED, NoVcpu};
-pub use vm::{DEFAULT_BUDGET, Vm};
+pub use objects::program::{Program, ProgramError};
+pub use run::Outcome;
+pub use run::environment::Environment;
+pub use run::vcpus::{MOST_NESTED, NoVcpu};

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use skep_abi::{Errno, ProgType};
 use skep_isa::{Slot, assemble, encode};
 use skep_sys::{Command, Fd, Kernel, Linux, ProgLoad, TestRun};
-use skep_vm::interp::Outcome;
+use skep_vm::Outcome;
 use skep_vm::{Engine, RawMemory, Vm, run_raw};
 
 /// A case file.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use skep_isa::vector::{self, Expected};
 use skep_isa::{Slot, encode};
-use skep_vm::interp::Outcome;
+use skep_vm::Outcome;
 use skep_vm::{RawMemory, Vm, run_raw};
 
 #[test]

@@ -42,7 +42,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         let loaded = vm
             .program(program.fd().raw())
             .map_err(|error| Failure::unusable(format!("program {name:?}: {error}")))?;
-        let Some(compiled) = loaded.machine_code(&vm) else { continue };
+        let Some(compiled) = vm.machine_code(&loaded) else { continue };
         let (checks, code) = compiled.map_err(|error| {
             let failure = Failure::refused(format!("program {name:?}: {error}"));
             failure.hint("the interpreter runs it all the same")

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 use skep::isa::Slot;
-use skep::vm::interp::Outcome as Ended;
+use skep::vm::Outcome as Ended;
 use skep::vm::{DEFAULT_BUDGET, RawMemory, Vm, run_raw};
 
 use super::engine;

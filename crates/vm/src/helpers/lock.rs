@@ -7,9 +7,9 @@ use skep_abi::helper::id;
 use skep_isa::{Reg, Size};
 
 use super::Function;
-use crate::interp::{Run, Stop};
+use crate::run::{Run, Stop};
 use crate::maps::wait_for;
-use crate::mem::value::{Kind, Value};
+use crate::memory::value::{Kind, Value};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] =
     &[(id::SPIN_LOCK, spin_lock), (id::SPIN_UNLOCK, spin_unlock)];

@@ -7,11 +7,11 @@ use skep_abi::{Errno, MapType};
 use skep_isa::Reg;
 
 use super::{Function, failure, status};
-use crate::interp::{Run, Stop};
+use crate::run::{Run, Stop};
 use crate::maps::Cursor;
-use crate::mem::bytes::Bytes;
-use crate::mem::value::{Kind, Region, Value};
-use crate::objects::MapHandle;
+use crate::maps::mem::bytes::Bytes;
+use crate::memory::value::{Kind, Region, Value};
+use crate::objects::map::MapHandle;
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::MAP_LOOKUP_ELEM, lookup_elem),
@@ -55,7 +55,7 @@ fn lookup_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     if is_map_of_maps(map) {
         return Ok(map.inner(&key).map_or(Value::scalar(0), |inner| run.found_map(inner)));
     }
-    Ok(value_pointer(map.map.lookup_region(&key, run.cpu)))
+    Ok(value_pointer(map.lookup_region(&key, run.cpu())))
 }
 
 fn lookup_percpu_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -66,7 +66,7 @@ fn lookup_percpu_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     if cpu >= run.env.cpus() {
         return Ok(Value::scalar(0));
     }
-    Ok(value_pointer(map.map.lookup_region(&key, cpu)))
+    Ok(value_pointer(map.lookup_region(&key, cpu)))
 }
 
 fn update_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -75,14 +75,14 @@ fn update_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     let key = run.bytes_argument(NAME, Reg::R2, map.map.key_size().into())?;
     let value = run.bytes_argument(NAME, Reg::R3, map.map.value_size().into())?;
     let flags = run.read(Reg::R4)?.bits;
-    Ok(status(map.map.update(&key, &value, flags, run.cpu)))
+    Ok(status(map.map.update(&key, &value, flags, run.cpu())))
 }
 
 fn delete_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_map_delete_elem";
     let map = run.map_argument(NAME, Reg::R1)?;
     let key = run.bytes_argument(NAME, Reg::R2, map.map.key_size().into())?;
-    Ok(status(map.map.delete(&key, run.cpu)))
+    Ok(status(map.map.delete(&key, run.cpu())))
 }
 
 fn push_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -129,10 +129,10 @@ fn for_each_map_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     }
     let mut walked = 0;
     let mut cursor = Cursor::default();
-    while let Some(element) = map.map.walk(&mut cursor, run.cpu) {
+    while let Some(element) = map.map.walk(&mut cursor, run.cpu()) {
         walked += 1;
-        let value = map.map.element_region(&element).pointer(0);
-        let key = match map.map.key_region(&element) {
+        let value = map.element_region(&element).pointer(0);
+        let key = match map.key_region(&element) {
             Some(region) => region.pointer(0),
             None => run.lend(element.index),
         };

@@ -5,8 +5,8 @@ use skep_abi::helper::id;
 use skep_isa::Reg;
 
 use super::{Function, failure, format};
-use crate::interp::{Run, Stop};
-use crate::mem::value::{Kind, Value};
+use crate::run::{Run, Stop};
+use crate::memory::value::{Kind, Value};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::KTIME_GET_NS, ktime),
@@ -42,7 +42,7 @@ fn prandom(run: &mut Run<'_>) -> Result<Value, Stop> {
 }
 
 fn processor_id(run: &mut Run<'_>) -> Result<Value, Stop> {
-    Ok(Value::scalar(run.cpu.into()))
+    Ok(Value::scalar(run.cpu().into()))
 }
 
 fn numa_node(_run: &mut Run<'_>) -> Result<Value, Stop> {

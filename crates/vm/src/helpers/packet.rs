@@ -6,10 +6,11 @@ use skep_isa::Reg;
 
 use super::checksum::{difference, fold_difference};
 use super::{Function, failure, number, status};
-use crate::hooks::{Skb, Xdp};
-use crate::interp::{Run, Stop};
-use crate::mem::bytes::Bytes;
-use crate::mem::value::{Kind, Value};
+use crate::contexts::skb::Skb;
+use crate::contexts::xdp::Xdp;
+use crate::run::{Run, Stop};
+use crate::maps::mem::bytes::Bytes;
+use crate::memory::value::{Kind, Value};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::SKB_STORE_BYTES, skb_store_bytes),
@@ -198,7 +199,7 @@ fn perf_event_output(run: &mut Run<'_>) -> Result<Value, Stop> {
         return Ok(failure(Errno::EFAULT));
     }
     let cpu = match flags & CURRENT_CPU {
-        CURRENT_CPU => run.cpu.into(),
+        CURRENT_CPU => run.cpu().into(),
         index => index,
     };
     if cpu >= cpus {

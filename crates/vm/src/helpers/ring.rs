@@ -6,8 +6,8 @@ use std::sync::Arc;
 use skep_isa::Reg;
 
 use super::{Function, status};
-use crate::interp::{Run, Stop};
-use crate::mem::value::{Kind, Value};
+use crate::run::{Run, Stop};
+use crate::memory::value::{Kind, Value};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::RINGBUF_OUTPUT, ringbuf_output),
@@ -38,7 +38,7 @@ fn ringbuf_reserve(run: &mut Run<'_>) -> Result<Value, Stop> {
     if map.map.ring().is_none() {
         return Err(run.bad_argument(NAME, 1, "is no ring buffer"));
     }
-    let Some(region) = map.map.reserve_record(size, flags) else { return Ok(Value::scalar(0)) };
+    let Some(region) = map.reserve_record(size, flags) else { return Ok(Value::scalar(0)) };
     Ok(run.held.reserve(map, region).pointer(0))
 }
 

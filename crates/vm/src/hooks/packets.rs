@@ -8,14 +8,17 @@ use skep_abi::context::at;
 use skep_abi::{ProgType, Trap};
 use skep_sys::{Errno, RawFd};
 
-use super::{Context, Skb, SkbAccess, Xdp};
-use crate::Vm;
-use crate::engine::{Engine, How, Runner};
-use crate::interp::Outcome;
+use crate::contexts::Context;
+use crate::contexts::skb::{self, Skb, SkbAccess};
+use crate::contexts::xdp::{self, Xdp};
+use crate::engine::Engine;
+use crate::engine::runner::Runner;
 use crate::jit::Passes;
-use crate::mem::value::Value;
-use crate::program::Program;
-use crate::vcpus::NoVcpu;
+use crate::kernel::vm::Vm;
+use crate::memory::value::Value;
+use crate::objects::program::{How, Program};
+use crate::run::Outcome;
+use crate::run::vcpus::NoVcpu;
 
 /// Why a packet has no verdict.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,18 +70,18 @@ impl PacketHook {
     /// that takes no packets.
     pub fn new(vm: &Arc<Vm>, fd: RawFd) -> Result<PacketHook, PacketError> {
         let program = vm.program(fd).map_err(PacketError::Program)?;
-        let runner = PacketHook::runner(vm, program, vm.how())?;
+        let runner = PacketHook::runner(vm, program, vm.machine.how())?;
         Ok(PacketHook { vm: vm.clone(), runner: Box::new(runner) })
     }
 
     fn runner(vm: &Vm, program: Arc<Program>, how: Option<How>) -> Result<Runner, PacketError> {
         let (context, size): (Box<dyn Context>, u32) = match program.prog_type {
             ProgType::Xdp => (Box::new(Xdp::new()), at::xdp::SIZE_OF),
-            kind if access(kind).is_some() => (Box::new(Skb::new()), at::skb::SIZE_OF),
+            kind if SkbAccess::of(kind).is_some() => (Box::new(Skb::new()), at::skb::SIZE_OF),
             _ => return Err(PacketError::Program(Errno::EOPNOTSUPP)),
         };
         let arguments = [Value::context(size), Value::UNINIT];
-        Ok(Runner::new(vm, how, program, Box::default(), context, arguments))
+        Ok(Runner::new(&vm.machine, how, program, Box::default(), context, arguments))
     }
 
     /// Runs the program with this engine, compiled by these passes, whatever others run it
@@ -113,20 +116,20 @@ impl PacketHook {
     /// Why there is no verdict.
     pub fn run(&mut self, frame: &[u8]) -> Result<Verdict, PacketError> {
         match frame.len() {
-            super::skb::ETH_HLEN..=MOST_BYTES => {}
-            short if short < super::skb::ETH_HLEN => return Err(PacketError::TooShort(short)),
+            skb::ETH_HLEN..=MOST_BYTES => {}
+            short if short < skb::ETH_HLEN => return Err(PacketError::TooShort(short)),
             long => return Err(PacketError::TooLong(long)),
         }
         let kind = self.runner.program().prog_type;
         let context = self.runner.context_mut();
         if let Some(skb) = context.skb() {
             let link = kind != ProgType::CgroupSkb;
-            skb.fill(frame, access(kind).unwrap_or(SkbAccess::SocketFilter), link);
+            skb.fill(frame, SkbAccess::of(kind).unwrap_or(SkbAccess::SocketFilter), link);
             skb.fields.wire_len = frame.len() as u32;
         } else if let Some(xdp) = context.xdp() {
             xdp.fill(frame, 0);
         }
-        match self.runner.lease(self.vm.vcpus())?.run() {
+        match self.runner.lease(&self.vm.machine.vcpus)?.run() {
             Outcome::Returned(bits) => Ok(Verdict { retval: bits as u32 }),
             Outcome::Trapped(trap) => Err(PacketError::Trapped(trap)),
             Outcome::OutOfBudget => Err(PacketError::OutOfBudget),
@@ -141,15 +144,5 @@ impl PacketHook {
     /// The last packet as the program left it.
     pub fn packet(&self) -> &[u8] {
         self.runner.context().frame().map_or(&[], |frame| frame.bytes())
-    }
-}
-
-/// Which fields programs of a type may touch, if they run on socket buffers.
-pub(crate) fn access(kind: ProgType) -> Option<SkbAccess> {
-    match kind {
-        ProgType::SocketFilter => Some(SkbAccess::SocketFilter),
-        ProgType::SchedCls | ProgType::SchedAct => Some(SkbAccess::Tc),
-        ProgType::CgroupSkb => Some(SkbAccess::Cgroup),
-        _ => None,
     }
 }

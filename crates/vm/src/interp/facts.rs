@@ -5,9 +5,9 @@ use skep_abi::TrapKind;
 use skep_isa::{Callee, Insn, Operand, Pc, Reg, condition};
 use skep_verify::{CallMap, Region};
 
-use super::{Run, Stop};
-use crate::mem::value::Kind;
-use crate::program::{Program, Proof};
+use crate::memory::value::Kind;
+use crate::objects::program::{Program, Proof};
+use crate::run::{Run, Stop};
 
 impl Run<'_> {
     /// Compares what `insn` is about to do with what the verifier said of it.

@@ -7,9 +7,9 @@ use skep_isa::{
     condition, movsx, neg,
 };
 
-use super::{Run, Stop};
 use crate::helpers;
-use crate::mem::value::{Kind, Value};
+use crate::memory::value::{Kind, Value};
+use crate::run::{Run, Stop};
 
 impl Run<'_> {
     /// The loop; with `ASSERT`, it compares with the verifier's facts.
@@ -170,23 +170,6 @@ impl Run<'_> {
         }
     }
 
-    /// Reads a register that something was written to.
-    #[inline(always)]
-    pub(crate) fn read(&self, reg: Reg) -> Result<Value, Stop> {
-        let value = self.regs.get(reg);
-        if value.kind() == Kind::Uninit { Err(uninitialised(reg)) } else { Ok(value) }
-    }
-
-    /// Reads the bits of a register that something was written to.
-    #[inline(always)]
-    fn read_bits(&self, reg: Reg) -> Result<u64, Stop> {
-        if self.regs.kind(reg) == Kind::Uninit {
-            Err(uninitialised(reg))
-        } else {
-            Ok(self.regs.bits(reg))
-        }
-    }
-
     #[inline(always)]
     fn operand(&self, operand: Operand) -> Result<Value, Stop> {
         match operand {
@@ -277,9 +260,4 @@ impl Run<'_> {
         self.regs.forget_arguments();
         Ok(())
     }
-}
-
-#[cold]
-fn uninitialised(reg: Reg) -> Stop {
-    TrapKind::Uninitialised { register: reg.number() }.into()
 }

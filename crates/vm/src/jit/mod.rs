@@ -11,31 +11,26 @@
 //! signals involved. Elided code does what it is told; it is for verified programs.
 //!
 //! Addresses are plain numbers. Guarded code compares them with two ranges: the stack,
-//! and the region that was used last; what is in neither goes to [`host`], which knows
+//! and the region that was used last; what is in neither goes to the host, which knows
 //! every region that the run was given pointers to. A pointer that was moved from one
 //! region into another is let through, where the interpreter, whose pointers remember
 //! their region, traps. Nothing outside of the run's regions is ever touched.
 #![allow(unsafe_code, reason = "runs machine code; each block says why it may")]
 
-pub(crate) mod host;
 pub mod ir;
-mod lower;
+pub(crate) mod lower;
 pub mod passes;
-mod regions;
-mod run;
+pub(crate) mod state;
 
 pub use passes::Passes;
-pub use run::{CodeStack, State};
+pub use state::{CodeStack, State};
 
 use std::sync::Arc;
 
-use skep_isa::{Callee, Insn, Pc, Size};
+use skep_isa::{Insn, Pc, Size};
 use skep_verify::Facts;
 
-use crate::helpers::tags;
-use crate::objects::MapHandle;
-use crate::panics::caught;
-use crate::program::Program;
+use crate::objects::map::MapHandle;
 use ir::{ByteOrder, Module};
 use lower::code::CodeMemory;
 pub use lower::machine_code::{MachineCode, MachineFunction};
@@ -131,7 +126,7 @@ pub struct Code {
     /// Where the functions start that helpers call: by their first slots, sorted.
     callbacks: Vec<(Pc, u32)>,
     /// The fields of the context that it loads from cells.
-    cells: Vec<(u32, Size)>,
+    pub(crate) cells: Vec<(u32, Size)>,
 }
 
 /// Builds and optimises the SSA form of a program.
@@ -165,56 +160,7 @@ pub unsafe fn compile_unchecked(insns: &[Insn], passes: Passes) -> Result<Code, 
     generate(Source::bare(insns), Options { checks: Checks::Elided, passes })
 }
 
-/// Compiles a loaded program: without checks where the verifier accepted it and every
-/// check is vouched for by that, unless they are `guarded` all the same.
-///
-/// # Errors
-/// Something that is not compiled.
-pub(crate) fn compile_program(
-    program: &Program,
-    guarded: bool,
-    passes: Passes,
-) -> Result<Code, JitError> {
-    let (source, options) = plan(program, guarded, passes);
-    let generated = caught(|| generate(source, options));
-    generated.unwrap_or_else(|panic| Err(JitError::Backend(panic.to_string())))
-}
-
-/// What of a loaded program is compiled, and how.
-fn plan(program: &Program, guarded: bool, passes: Passes) -> (Source<'_>, Options) {
-    // What these helpers read is checked, and only checked code tells where things are.
-    let wild = program.insns.iter().any(|insn| match insn {
-        Insn::Call(Callee::Helper(id)) => tags::reads_any_address(*id),
-        _ => false,
-    });
-    let facts = program.proof.as_ref().map(|proof| proof.verified.facts());
-    let facts = facts.filter(|_| !guarded && !wild);
-    let checks = if facts.is_some() { Checks::Elided } else { Checks::Guarded };
-    let fact_maps = program.proof.as_ref().map_or(&[][..], |proof| &proof.maps);
-    let (insns, maps) = (&*program.insns, &*program.maps);
-    let bytes = ByteOrder::HOST;
-    let source = Source { insns, maps, facts, fact_maps, hosted: true, bytes };
-    (source, Options { checks, passes })
-}
-
-/// The machine code of a loaded program, with the instruction that each part of it comes
-/// from. It is the code that [`compile_program`] gives, but it is not made to run.
-///
-/// # Errors
-/// Something that is not compiled.
-pub(crate) fn list_program(
-    program: &Program,
-    guarded: bool,
-    passes: Passes,
-) -> Result<(Checks, MachineCode), JitError> {
-    let (source, options) = plan(program, guarded, passes);
-    let module = optimise(source, options)?;
-    let machine = lower::Machine::host()?;
-    let native = lower::lower(&module, source.maps, options.checks, machine, true)?;
-    Ok((options.checks, native))
-}
-
-fn generate(source: Source<'_>, options: Options) -> Result<Code, JitError> {
+pub(crate) fn generate(source: Source<'_>, options: Options) -> Result<Code, JitError> {
     let module = optimise(source, options)?;
     let machine = lower::Machine::host()?;
     let native = lower::lower(&module, source.maps, options.checks, machine, false)?;
@@ -240,7 +186,7 @@ impl Code {
         self.checks
     }
 
-    fn is_guarded(&self) -> bool {
+    pub(crate) fn is_guarded(&self) -> bool {
         self.checks == Checks::Guarded
     }
 
@@ -249,6 +195,3 @@ impl Code {
         self.memory.bytes()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,7 +10,7 @@ use skep_abi::{Errno, flags};
 
 use super::percpu::PerCpu;
 use super::{Caller, Fields};
-use crate::mem::{self, Mapping, SharedMemory};
+use crate::maps::mem::{self, Mapping, SharedMemory};
 
 /// An array's storage.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use skep_abi::flags::map as flag;
 use skep_abi::{Errno, MapType};
 
 use super::{Fields, Map};
-use crate::mem::PAGE;
+use crate::maps::mem::PAGE;
 
 /// The attributes of MAP_CREATE that make a map.
 #[derive(Clone, Debug)]

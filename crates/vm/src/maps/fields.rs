@@ -15,7 +15,7 @@ use skep_abi::Errno;
 use skep_verify::{FieldKind, SpecialField};
 
 use super::wait_for;
-use crate::mem::words;
+use crate::maps::mem::words;
 
 /// The special fields of a map's values, mostly none.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]

@@ -22,7 +22,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use skep_abi::{Errno, flags};
 
 use super::spin::window;
-use crate::mem::{Mapping, words};
+use crate::maps::mem::{Mapping, words};
 
 /// A trie.
 #[derive(Debug)]

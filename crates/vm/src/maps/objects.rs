@@ -16,7 +16,7 @@ use skep_abi::{Errno, flags};
 use super::grace::{self, Guard};
 use super::hash::{Hash, Position};
 use super::{Batch, Caller, Layout, Map};
-use crate::mem::Mapping;
+use crate::maps::mem::Mapping;
 
 /// What maps of objects hold: a program, a map, a perf event, a socket.
 pub trait MapObject: Any + Send + Sync {

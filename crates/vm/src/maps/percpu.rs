@@ -8,7 +8,7 @@
 use skep_abi::Errno;
 
 use super::{Caller, Fields};
-use crate::mem::{self, Mapping, words};
+use crate::maps::mem::{self, Mapping, words};
 
 /// The areas of a per-CPU map.
 #[derive(Debug)]

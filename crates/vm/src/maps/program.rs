@@ -13,8 +13,8 @@ use super::array::Layout;
 use super::grace::Guard;
 use super::hash::Position;
 use super::{Caller, Map, MapObject, RingBuf, Storage, index_of};
-use crate::mem::bytes::Bytes;
-use crate::mem::words;
+use crate::maps::mem::bytes::Bytes;
+use crate::maps::mem::words;
 
 /// A position in a walk over a map; starts as the default.
 #[derive(Clone, Copy, Default, Debug)]

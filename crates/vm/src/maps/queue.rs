@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use skep_abi::{Errno, flags};
 
 use super::spin::SpinLock;
-use crate::mem::{Mapping, words};
+use crate::maps::mem::{Mapping, words};
 
 /// A queue or a stack.
 #[derive(Debug)]

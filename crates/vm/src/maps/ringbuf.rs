@@ -15,7 +15,7 @@ use skep_abi::Errno;
 
 use super::notify::Notifier;
 use super::spin::SpinLock;
-use crate::mem::{PAGE, SharedMemory, words};
+use crate::maps::mem::{PAGE, SharedMemory, words};
 
 /// A record that is still being written.
 const BUSY: u32 = 1 << 31;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use skep_abi::{Errno, MapType, flags};
 
 use super::{Map, Storage};
-use crate::mem::{PAGE, SharedMemory, View};
+use crate::maps::mem::{PAGE, SharedMemory, View};
 
 /// Set once nobody may write any more.
 const FROZEN: u64 = 1 << 63;

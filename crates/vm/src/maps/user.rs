@@ -44,7 +44,7 @@ impl Map {
                 let value = self.lookup(key, 0).ok_or(Errno::ENOENT)?;
                 // SAFETY: a target is 8 bytes, 8-byte aligned, and `out` as long as a value:
                 // 4 or 8 bytes.
-                unsafe { crate::mem::words::load(out, value.as_ptr()) };
+                unsafe { crate::maps::mem::words::load(out, value.as_ptr()) };
                 Ok(())
             }
         }

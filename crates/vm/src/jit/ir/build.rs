@@ -11,9 +11,9 @@ use skep_verify::{Edges, Region};
 
 use super::{Bin, Blk, Block, ByteOrder, Edge, Exit, Func, Module, Op, Term, Val};
 use crate::helpers::tags;
-use crate::interp::MAY_GOTO_LIMIT;
+use crate::run::MAY_GOTO_LIMIT;
 use crate::jit::{JitError, Source};
-use crate::mem::value::Value;
+use crate::memory::value::Value;
 
 /// Registers and the counter of `may_goto`; r10 never changes.
 const REGS: usize = 12;
@@ -82,7 +82,7 @@ fn constants(source: Source<'_>) -> Vec<(u64, Vec<u8>)> {
     let all = source
         .maps
         .iter()
-        .filter_map(|map| Some((map.map.direct_region()?.start(), map.map.constant()?)));
+        .filter_map(|map| Some((map.direct_region()?.start(), map.map.constant()?)));
     all.collect()
 }
 
@@ -586,7 +586,7 @@ impl Filler<'_, '_> {
                 Value::map(imm.lo).bits
             }
             ImmKind::MapIdxValue => {
-                let region = source.maps.get(imm.lo as usize)?.map.direct_region()?;
+                let region = source.maps.get(imm.lo as usize)?.direct_region()?;
                 region.pointer(imm.hi.into()).bits
             }
             ImmKind::Func => {

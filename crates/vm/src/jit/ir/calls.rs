@@ -10,7 +10,7 @@ use super::build::Filler;
 use super::{Bin, Blk, Block, Edge, Op, Term, Val};
 use crate::helpers::{misc::MAX_LOOPS, tags};
 use crate::maps::Layout;
-use crate::mem::value::Value;
+use crate::memory::value::Value;
 
 impl Filler<'_, '_> {
     /// A helper's call. Gives the block's end where it ends one.

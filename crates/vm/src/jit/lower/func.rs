@@ -19,9 +19,9 @@ use super::vector::lanes_type;
 use crate::jit::Checks;
 use crate::jit::ir::vector::Vector;
 use crate::jit::ir::{Bin, Blk, Edge, Func, Op, Term, Val};
-use crate::jit::run::offset;
-use crate::mem::stack::FRAME_SIZE;
-use crate::objects::MapHandle;
+use crate::jit::state::offset;
+use crate::memory::stack::FRAME_SIZE;
+use crate::objects::map::MapHandle;
 
 /// Cases of a switch that lie within this many numbers become a table.
 const TABLE_SPAN: u64 = 1024;

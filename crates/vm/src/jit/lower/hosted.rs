@@ -13,9 +13,9 @@ use super::func::Lowering;
 use super::memory::plain;
 use crate::helpers::tags::{self, Tag};
 use crate::jit::Checks;
-use crate::jit::host::{self, direct};
+use crate::compiled::{self as host, direct};
 use crate::jit::ir::Val;
-use crate::jit::run::offset;
+use crate::jit::state::offset;
 use crate::maps::{Layout, Map};
 
 fn is_map_of_maps(map: &Map) -> bool {
@@ -133,7 +133,7 @@ impl Lowering<'_, '_> {
 
     /// The map that the code names here.
     fn map(&self, arg: Val) -> Option<&Arc<Map>> {
-        let number = crate::mem::value::Value::map_number(self.func.number(arg)?)?;
+        let number = crate::memory::value::Value::map_number(self.func.number(arg)?)?;
         Some(&self.target.maps.get(number as usize)?.map)
     }
 
@@ -261,7 +261,7 @@ impl Lowering<'_, '_> {
     fn within(&mut self, address: Value, size: Size, stack: bool) -> Value {
         let (start, places) = if stack {
             let start = self.field(I64, offset::STACK);
-            let places = crate::mem::stack::STACK_SIZE + 1 - u64::from(size.bytes());
+            let places = crate::memory::stack::STACK_SIZE + 1 - u64::from(size.bytes());
             (start, self.builder.ins().iconst(I64, places as i64))
         } else {
             let start = self.field(I64, offset::MEMORY);

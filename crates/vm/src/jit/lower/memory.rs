@@ -12,10 +12,10 @@ use skep_isa::{AtomicOp, Pc, Size, Width};
 
 use super::func::{Lowering, sized_type};
 use crate::jit::Checks;
-use crate::jit::host::{self, atomic_code};
+use crate::compiled::{self as host, atomic_code};
 use crate::jit::ir::{Bin, Exit, Op, Val};
-use crate::jit::run::offset;
-use crate::mem::stack::FRAME_SIZE;
+use crate::jit::state::offset;
+use crate::memory::stack::FRAME_SIZE;
 
 /// Flags of accesses that cannot fault.
 pub fn plain() -> MemFlagsData {
@@ -70,7 +70,7 @@ impl Lowering<'_, '_> {
     fn is_direct(&self, access: Access, write: bool) -> bool {
         let Some(address) = self.func.number(access.base) else { return false };
         let address = address.wrapping_add_signed(access.off.into());
-        let regions = self.target.maps.iter().filter_map(|map| map.map.direct_region());
+        let regions = self.target.maps.iter().filter_map(|map| map.direct_region());
         regions.into_iter().any(|region| {
             let fits = region.value(address).check(0, access.size.bytes().into(), write);
             fits.is_ok()

@@ -22,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::ir::{Func, Module};
 use super::{Checks, JitError};
-use crate::objects::MapHandle;
+use crate::objects::map::MapHandle;
 use machine_code::{MachineCode, MachineFunction};
 
 /// Values and blocks of a function from which on registers are given out in one pass:

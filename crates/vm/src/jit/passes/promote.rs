@@ -13,7 +13,7 @@ use skep_isa::{Size, Width};
 use super::bits::mask;
 use super::reach::reach;
 use crate::jit::ir::{Bin, Blk, Forward, Func, Op, Val};
-use crate::mem::stack::FRAME_SIZE;
+use crate::memory::stack::FRAME_SIZE;
 
 /// Most slots of one function: live ones are kept as bits of a word.
 const SLOTS: usize = 64;

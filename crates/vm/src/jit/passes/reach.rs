@@ -4,7 +4,7 @@
 use skep_abi::{ArgKind, Effects, Helper};
 
 /// Bytes of a frame: more is not there.
-const MOST: u64 = crate::mem::stack::FRAME_SIZE as u64;
+const MOST: u64 = crate::memory::stack::FRAME_SIZE as u64;
 
 /// What a helper sees of the memory that argument `at` points to; `sizes` are those of
 /// its map's keys and values, `next` is the argument behind, if it is a number.

@@ -12,7 +12,7 @@ use super::Hash;
 use super::bucket::{Chain, SLOTS};
 use super::table::EmptyBucket;
 use crate::maps::Batch;
-use crate::mem::words;
+use crate::maps::mem::words;
 
 /// What left a chain that is still held.
 #[derive(Default)]

@@ -161,7 +161,7 @@ impl Key for KeyBytes<'_> {
 
     unsafe fn put(self, at: *mut u8) {
         // SAFETY: valid and aligned by the caller's promise.
-        unsafe { crate::mem::words::store(at, self.0) };
+        unsafe { crate::maps::mem::words::store(at, self.0) };
     }
 }
 
@@ -210,22 +210,22 @@ macro_rules! with_key_at {
         // SAFETY (all below): whoever names the address promises that a key is there.
         match size {
             4 => {
-                let $name = $crate::maps::hash::key::Key4($crate::mem::words::half_at(at));
+                let $name = $crate::maps::hash::key::Key4($crate::maps::mem::words::half_at(at));
                 $body
             }
             8 => {
-                let $name = $crate::maps::hash::key::Key8($crate::mem::words::word_at(at));
+                let $name = $crate::maps::hash::key::Key8($crate::maps::mem::words::word_at(at));
                 $body
             }
             16 => {
                 let words =
-                    [$crate::mem::words::word_at(at), $crate::mem::words::word_at(at.add(8))];
+                    [$crate::maps::mem::words::word_at(at), $crate::maps::mem::words::word_at(at.add(8))];
                 let $name = $crate::maps::hash::key::Key16(words);
                 $body
             }
             _ => {
-                let mut bytes = $crate::mem::bytes::Bytes::zeros(size);
-                $crate::mem::words::gather(&mut bytes, at);
+                let mut bytes = $crate::maps::mem::bytes::Bytes::zeros(size);
+                $crate::maps::mem::words::gather(&mut bytes, at);
                 let $name = $crate::maps::hash::key::KeyBytes(&bytes);
                 $body
             }

@@ -32,8 +32,8 @@ use table::{Place, Table};
 use super::percpu::PerCpu;
 use super::spin::window;
 use super::{Caller, Fields};
-use crate::mem::bytes::Bytes;
-use crate::mem::words;
+use crate::maps::mem::bytes::Bytes;
+use crate::maps::mem::words;
 
 /// A hash map's storage.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use skep_abi::Errno;
 use super::bucket::{Bucket, Chain, SLOTS, Slot, tag_of};
 use super::key::{Key, Seed};
 use crate::maps::spin::{SpinLock, window};
-use crate::mem::Mapping;
+use crate::maps::mem::Mapping;
 
 /// Buckets and elements.
 #[derive(Debug)]

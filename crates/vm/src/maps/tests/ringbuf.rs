@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use skep_abi::{Errno, MapType};
 
 use crate::maps::{Map, MapAttr, RingBuf, UserMapping};
-use crate::mem::PAGE;
+use crate::maps::mem::PAGE;
 
 const SIZE: u32 = 2 * PAGE as u32;
 

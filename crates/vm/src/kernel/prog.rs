@@ -1,0 +1,216 @@
+//! PROG_LOAD.
+
+use std::sync::{Arc, OnceLock};
+
+use skep_abi::flags::prog as prog_flags;
+use skep_abi::{Diagnostic, ProgType, Sleeps};
+use skep_isa::Slot;
+use skep_sys::{Errno, Output, ProgLoad};
+
+use super::{check_name, input};
+use super::vm::Vm;
+use crate::objects::table::Object;
+use crate::objects::program::{LinkedCode, Program, Proof, link};
+
+const KNOWN_FLAGS: u32 = prog_flags::STRICT_ALIGNMENT
+    | prog_flags::ANY_ALIGNMENT
+    | prog_flags::TEST_RND_HI32
+    | prog_flags::TEST_STATE_FREQ
+    | prog_flags::SLEEPABLE
+    | prog_flags::XDP_HAS_FRAGS
+    | prog_flags::XDP_DEV_BOUND_ONLY
+    | prog_flags::TEST_REG_INVARIANTS
+    | prog_flags::TOKEN_FD;
+
+/// Most instructions of a program (`BPF_COMPLEXITY_LIMIT_INSNS`).
+const MAX_INSNS: u32 = 1_000_000;
+
+pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
+    if attr.prog_flags & !KNOWN_FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if attr.prog_flags & prog_flags::TOKEN_FD != 0 {
+        // There are no tokens here: no fd can be one.
+        vm.objects().get(attr.prog_token_fd as u32)?;
+        return Err(Errno::EINVAL);
+    }
+    if attr.insn_cnt == 0 || attr.insn_cnt > MAX_INSNS {
+        return Err(Errno::E2BIG);
+    }
+    if attr.attach_prog_fd != 0 {
+        let objects = vm.objects();
+        if objects.prog(attr.attach_prog_fd).is_err() {
+            return Err(match objects.btf(attr.attach_prog_fd) {
+                Ok(_) => Errno::ENOTSUPP,
+                Err(_) => Errno::EINVAL,
+            });
+        }
+    }
+    let prog_type = check_attach(attr)?;
+    let insns = input(&attr.insns, attr.insn_cnt as usize * Slot::SIZE)?;
+    let license = attr.license.as_deref().ok_or(Errno::EFAULT)?;
+    if !license.iter().take(128).any(|&byte| byte == 0) && license.len() < 127 {
+        return Err(Errno::EFAULT);
+    }
+    if attr.signature.is_some() {
+        // There are no keys to check a signature with.
+        return Err(Errno::EOPNOTSUPP);
+    }
+    check_device(attr)?;
+    let Some(prog_type) = prog_type else { return Err(Errno::EINVAL) };
+    check_name(&attr.prog_name)?;
+    check_sleepable(prog_type, attr.prog_flags)?;
+    check_log(attr.log_level, attr.log_size, attr.log_buf.is_null())?;
+
+    let slots = Slot::split(insns).ok_or(Errno::EINVAL)?;
+    let (proof, judged) = match vm.verifies() {
+        true => {
+            let (proof, judged) = super::verify::check(vm, attr, prog_type, &slots)?;
+            (Some(Arc::new(proof)), judged)
+        }
+        false => (None, Vec::new()),
+    };
+    let fd_array: Vec<u32> = attr
+        .fd_array
+        .as_deref()
+        .unwrap_or_default()
+        .chunks_exact(4)
+        .filter_map(|word| word.first_chunk().copied().map(u32::from_ne_bytes))
+        .collect();
+    // An fd may have become another map's meanwhile; the program gets the one that it was
+    // judged with.
+    let map = |fd: i32| match judged.iter().find(|(known, _)| *known == fd) {
+        Some((_, map)) => Ok(Arc::clone(map)),
+        None if proof.is_some() => Err(Errno::EBADF),
+        None => vm.objects().map(fd as u32),
+    };
+    let map_at = |index: i32| {
+        let fd = usize::try_from(index).ok().and_then(|index| fd_array.get(index));
+        fd.map_or(Err(Errno::EFAULT), |&fd| map(fd as i32))
+    };
+    let linked = match link(&slots, map, map_at) {
+        Ok(linked) => linked,
+        Err(error) => {
+            let message = error.to_string();
+            let text = format!("{message}\n");
+            attr.diagnostic = Some(Diagnostic { pc: Some(error.pc()), message, trap: None });
+            let (level, size) = (attr.log_level, attr.log_size);
+            write_log(&mut attr.log_buf, level, size, &mut attr.log_true_size, &text)?;
+            return Err(error.errno());
+        }
+    };
+    // Without records to check, Linux does not look at the BTF.
+    let btf_id = match attr.func_info_cnt | attr.line_info_cnt {
+        0 => 0,
+        _ => vm.objects().btf(attr.prog_btf_fd)?.id,
+    };
+    let tag = skep_verify::tag(&slots);
+    publish(vm, attr, prog_type, linked, btf_id, proof, tag)
+}
+
+fn publish(
+    vm: &Vm,
+    attr: &ProgLoad<'_>,
+    prog_type: ProgType,
+    (insns, maps): LinkedCode,
+    btf_id: u32,
+    proof: Option<Arc<Proof>>,
+    tag: [u8; 8],
+) -> Result<u32, Errno> {
+    let mut objects = vm.objects();
+    let id = objects.progs().reserve();
+    let program = Arc::new(Program {
+        prog_type,
+        expected_attach_type: attr.expected_attach_type,
+        flags: attr.prog_flags,
+        insns,
+        maps,
+        name: attr.prog_name,
+        tag,
+        id,
+        btf_id,
+        proof,
+        code: OnceLock::new(),
+    });
+    if !program.maps.iter().all(|map| map.admits(&program)) {
+        return Err(Errno::EINVAL);
+    }
+    objects.progs().insert(id, &program);
+    Ok(objects.open(Object::Prog(program)) as u32)
+}
+
+/// `bpf_prog_load_check_attach`: which attach types a program type may expect. Gives
+/// the type, `None` where its number is unknown: that is found out later.
+fn check_attach(attr: &ProgLoad<'_>) -> Result<Option<ProgType>, Errno> {
+    let prog_type =
+        ProgType::from_number(attr.prog_type).filter(|&known| known != ProgType::Unspec);
+    let row = prog_type.unwrap_or(ProgType::Unspec).row();
+    let names_btf = attr.attach_btf_id != 0 || attr.attach_prog_fd != 0;
+    if row.settle(attr.expected_attach_type).is_none() || (names_btf && !row.names_btf) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(prog_type)
+}
+
+/// `bpf_prog_dev_bound_init`: no device here takes programs.
+fn check_device(attr: &ProgLoad<'_>) -> Result<(), Errno> {
+    let bound_only = attr.prog_flags & prog_flags::XDP_DEV_BOUND_ONLY != 0;
+    let frags = attr.prog_flags & prog_flags::XDP_HAS_FRAGS != 0;
+    let others = attr.prog_flags & !(prog_flags::XDP_DEV_BOUND_ONLY | prog_flags::XDP_HAS_FRAGS);
+    let consistent = others == 0
+        && (!frags || bound_only)
+        && match ProgType::from_number(attr.prog_type) {
+            Some(ProgType::Xdp) => true,
+            Some(ProgType::SchedCls) => !bound_only,
+            _ => false,
+        };
+    match attr.prog_ifindex {
+        0 => Ok(()),
+        ifindex if consistent && super::interface_exists(ifindex) => Err(Errno::EOPNOTSUPP),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// `can_be_sleepable`, by program type.
+fn check_sleepable(prog_type: ProgType, flags: u32) -> Result<(), Errno> {
+    let can_sleep = prog_type.row().sleeps != Sleeps::Never;
+    if flags & prog_flags::SLEEPABLE != 0 && !can_sleep { Err(Errno::EINVAL) } else { Ok(()) }
+}
+
+/// `bpf_verifier_log_attr_valid`.
+pub(super) fn check_log(level: u32, size: u32, null: bool) -> Result<(), Errno> {
+    const LEVELS: u32 = 1 | 2 | 4 | 8;
+    // A buffer without a size or a level, and a size without a buffer, mean nothing.
+    let consistent = null == (size == 0) && (level != 0 || null);
+    if !consistent || level & !LEVELS != 0 || size > u32::MAX >> 2 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+/// `bpf_vlog_finalize`: writes a log, zero-terminated, of which the end counts most;
+/// puts the size it needs into `true_size`.
+///
+/// # Errors
+/// `EFAULT` where the buffer is not there, `ENOSPC` where the log was cut.
+pub(super) fn write_log(
+    log: &mut Output<'_>,
+    level: u32,
+    size: u32,
+    true_size: &mut u32,
+    text: &str,
+) -> Result<(), Errno> {
+    if level == 0 || text.is_empty() {
+        *true_size = 0;
+        return Ok(());
+    }
+    let needed = text.len() + 1;
+    *true_size = needed as u32;
+    if log.is_null() {
+        return Ok(());
+    }
+    let kept = text.len().min((size as usize).saturating_sub(1));
+    log.write(0, &text.as_bytes()[text.len() - kept..])?;
+    log.write(kept, &[0])?;
+    if needed > size as usize { Err(Errno::ENOSPC) } else { Ok(()) }
+}

@@ -1,0 +1,189 @@
+//! A loaded program: decoded instructions and everything that they refer to.
+
+use std::sync::{Arc, OnceLock};
+
+use skep_abi::{Errno, ProgType};
+use skep_isa::{Callee, DecodeError, Imm64, ImmKind, Insn, Slot, decode};
+
+use skep_verify::Verified;
+
+use super::map::MapHandle;
+use crate::jit::{Code, JitError, Passes};
+use crate::maps::MapObject;
+
+/// What PROG_LOAD made.
+pub struct Program {
+    /// Program type.
+    pub(crate) prog_type: ProgType,
+    /// Number of the attach type it expects.
+    pub(crate) expected_attach_type: u32,
+    /// `prog_flags` of its load.
+    pub(crate) flags: u32,
+    /// Instructions, one for each slot. Maps are named by their index in `maps`.
+    pub(crate) insns: Box<[Insn]>,
+    /// Maps that the instructions use.
+    pub(crate) maps: Box<[Arc<MapHandle>]>,
+    /// Name, zero-terminated.
+    pub(crate) name: [u8; 16],
+    /// What Linux calls it by its instructions ([`skep_verify::tag`]).
+    pub(crate) tag: [u8; 8],
+    /// Id.
+    pub(crate) id: u32,
+    /// Id of its BTF, or 0.
+    pub(crate) btf_id: u32,
+    /// What the verifier proved of it; `None` for a program that was never verified.
+    pub(crate) proof: Option<Arc<Proof>>,
+    /// Its compiled code, or why there is none; made at its first run.
+    pub(crate) code: OnceLock<Result<Arc<Code>, JitError>>,
+}
+
+/// How programs are compiled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct How {
+    /// With all checks, whatever the verifier says.
+    pub guarded: bool,
+    /// At most with these passes.
+    pub passes: Passes,
+}
+
+/// What the verifier proved, and the maps that it speaks of.
+pub(crate) struct Proof {
+    /// The verdict.
+    pub verified: Verified,
+    /// The map of each of its [`skep_verify::Facts::maps`]; `None` for one that stands
+    /// for the elements of a map of maps.
+    pub maps: Vec<Option<Arc<MapHandle>>>,
+}
+
+/// Why instructions are no program.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// A slot is no instruction.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// An instruction refers to a map that is none.
+    #[error("insn {pc}: fd {fd} is not pointing to valid bpf_map")]
+    Map {
+        /// The instruction.
+        pc: usize,
+        /// The fd or index.
+        fd: i32,
+        /// What looking it up gave.
+        errno: Errno,
+    },
+}
+
+impl ProgramError {
+    /// What PROG_LOAD returns for it.
+    pub fn errno(&self) -> Errno {
+        match self {
+            ProgramError::Decode(_) => Errno::EINVAL,
+            ProgramError::Map { errno, .. } => *errno,
+        }
+    }
+
+    /// The instruction at fault.
+    pub fn pc(&self) -> u32 {
+        match self {
+            ProgramError::Decode(error) => error.pc,
+            ProgramError::Map { pc, .. } => *pc as u32,
+        }
+    }
+}
+
+/// Instructions and the maps that they name by index.
+pub(crate) type LinkedCode = (Box<[Insn]>, Box<[Arc<MapHandle>]>);
+
+/// Decodes slots and replaces fds by indices into the list of maps.
+///
+/// `map` finds a map by fd, `map_at` by index into the load's fd array.
+///
+/// # Errors
+/// The first slot that is no instruction, or whose map is none.
+pub(crate) fn link(
+    slots: &[Slot],
+    map: impl Fn(i32) -> Result<Arc<MapHandle>, Errno>,
+    map_at: impl Fn(i32) -> Result<Arc<MapHandle>, Errno>,
+) -> Result<LinkedCode, ProgramError> {
+    let mut insns = decode(slots)?;
+    let mut maps: Vec<Arc<MapHandle>> = Vec::new();
+    for (pc, insn) in insns.iter_mut().enumerate() {
+        let Insn::LoadImm64 { imm, .. } = insn else { continue };
+        let fd = imm.lo as i32;
+        let (found, kind) = match imm.kind {
+            ImmKind::MapFd => (map(fd), ImmKind::MapIdx),
+            ImmKind::MapIdx => (map_at(fd), ImmKind::MapIdx),
+            ImmKind::MapValue => (map(fd), ImmKind::MapIdxValue),
+            ImmKind::MapIdxValue => (map_at(fd), ImmKind::MapIdxValue),
+            _ => continue,
+        };
+        let found = found.map_err(|errno| ProgramError::Map { pc, fd, errno })?;
+        let index = maps.iter().position(|known| Arc::ptr_eq(known, &found)).unwrap_or(maps.len());
+        if index == maps.len() {
+            maps.push(found);
+        }
+        *imm = Imm64 { kind, lo: index as u32, hi: imm.hi };
+    }
+    Ok((insns.into(), maps.into()))
+}
+
+impl Program {
+    /// Its type.
+    pub fn prog_type(&self) -> ProgType {
+        self.prog_type
+    }
+
+    /// Its instructions, one for each slot.
+    pub fn insns(&self) -> &[Insn] {
+        &self.insns
+    }
+
+    /// Whether the verifier accepted it; it was not asked otherwise.
+    pub fn is_verified(&self) -> bool {
+        self.proof.is_some()
+    }
+
+    /// The instructions in the form that a dump shows: maps by their ids.
+    pub fn dump(&self) -> Vec<u8> {
+        let mut insns = self.insns.to_vec();
+        for insn in &mut insns {
+            let Insn::LoadImm64 { imm, .. } = insn else { continue };
+            let kind = match imm.kind {
+                ImmKind::MapIdx => ImmKind::MapFd,
+                ImmKind::MapIdxValue => ImmKind::MapValue,
+                _ => continue,
+            };
+            let id = self.maps[imm.lo as usize].id;
+            *imm = Imm64 { kind, lo: id, hi: imm.hi };
+        }
+        Slot::join(&skep_isa::encode(&insns))
+    }
+
+    /// The same program without its compiled code, to be compiled otherwise.
+    pub(crate) fn uncompiled(&self) -> Program {
+        Program {
+            insns: self.insns.clone(),
+            maps: self.maps.clone(),
+            proof: self.proof.clone(),
+            code: OnceLock::new(),
+            ..*self
+        }
+    }
+
+    /// Whether it calls a helper.
+    pub fn calls(&self, helper: u32) -> bool {
+        self.insns
+            .iter()
+            .any(|insn| matches!(insn, Insn::Call(Callee::Helper(id)) if *id == helper))
+    }
+}
+
+impl MapObject for Program {
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn raw(&self) -> *const () {
+        (&raw const *self).cast()
+    }
+}

@@ -1,0 +1,77 @@
+//! Memory of maps as programs see it: regions that bound every access.
+#![allow(unsafe_code, reason = "says what may be accessed")]
+
+use std::ptr::NonNull;
+
+use skep_abi::{Errno, flags};
+
+use super::map::MapHandle;
+use crate::maps::Element;
+use crate::memory::value::{Kind, Region};
+
+impl MapHandle {
+    /// The value of a key as a region; the vCPU's own in per-CPU maps.
+    #[inline]
+    pub fn lookup_region(&self, key: &[u8], cpu: u32) -> Option<Region> {
+        self.map.lookup(key, cpu).map(|value| self.value_region(value))
+    }
+
+    /// The value that a walk came to.
+    pub fn element_region(&self, element: &Element) -> Region {
+        self.value_region(element.value)
+    }
+
+    /// The key of an element, where it is stored; arrays have only its index.
+    pub fn key_region(&self, element: &Element) -> Option<Region> {
+        let key = element.key?;
+        key.as_ptr().expose_provenance();
+        // SAFETY: a stored key is `key_size` bytes of the map's storage; see below.
+        Some(unsafe { Region::new(key.as_ptr(), self.map.key_size(), Kind::Memory, false) })
+    }
+
+    /// The only value of an array, which `BPF_PSEUDO_MAP_VALUE` points into.
+    pub fn direct_region(&self) -> Option<Region> {
+        self.map.direct_value(0).ok().map(|value| self.value_region(value))
+    }
+
+    /// `bpf_ringbuf_reserve`: a record as a region.
+    pub fn reserve_record(&self, size: u64, flags: u64) -> Option<Region> {
+        let record = self.map.ring()?.reserve(size, flags)?;
+        record.as_ptr().expose_provenance();
+        // SAFETY: a record is `size` bytes of the ring's data, mapped as long as the map
+        // lives, which the run keeps alive until it gives the record back.
+        Some(unsafe { Region::new(record.as_ptr(), size as u32, Kind::Record, true) })
+    }
+
+    /// `bpf_ringbuf_submit` and `bpf_ringbuf_discard` of such a record.
+    pub fn commit_record(&self, record: Region, flags: u64, discard: bool) {
+        let start = std::ptr::with_exposed_provenance_mut(record.start() as usize);
+        if let (Some(ring), Some(start)) = (self.map.ring(), NonNull::new(start)) {
+            ring.commit(start, flags, discard);
+        }
+    }
+
+    /// The map's memory mapped by user space.
+    ///
+    /// # Errors
+    /// Those of [`Map::map_into_user`](crate::maps::Map::map_into_user).
+    pub fn user_memory(
+        &self,
+        offset: usize,
+        len: usize,
+        writable: bool,
+    ) -> Result<skep_sys::Mapping, Errno> {
+        let mapping = self.map.map_into_user(offset, len, writable)?;
+        let (start, len) = (mapping.view().base(), mapping.view().len());
+        // SAFETY: the view is mapped as long as it lives, and for writing if asked for.
+        Ok(unsafe { skep_sys::Mapping::owned(start, len, writable, Box::new(mapping)) })
+    }
+
+    fn value_region(&self, value: NonNull<u8>) -> Region {
+        let writable = self.map.flags() & flags::map::RDONLY_PROG == 0;
+        value.as_ptr().expose_provenance();
+        // SAFETY: a value is `value_size` bytes of the map's storage, which the run
+        // keeps alive through its program; deleted elements are recycled, not unmapped.
+        unsafe { Region::new(value.as_ptr(), self.map.value_size(), Kind::MapValue, writable) }
+    }
+}

@@ -1,0 +1,104 @@
+//! What a run sees of the world besides its context: time, chance, and where its
+//! messages go. A hook may have a clock of its own for its runs.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::printer::Printer;
+
+/// Time, chance and output of a kernel's runs.
+pub struct Environment {
+    /// Fixed time in ns, or 0 for the machine's clock.
+    fixed_time: AtomicU64,
+    started: Instant,
+    random: AtomicU64,
+    printer: Printer,
+    /// Makes of addresses what is shown for them.
+    pointers: RandomState,
+    cpus: u32,
+}
+
+impl Environment {
+    /// The machine's clock, a random seed, `cpus` vCPUs; prints nothing.
+    pub(crate) fn new(cpus: u32) -> Environment {
+        let seed =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |time| time.as_nanos() as u64);
+        Environment {
+            fixed_time: AtomicU64::new(0),
+            started: Instant::now(),
+            random: AtomicU64::new(seed | 1),
+            printer: Printer::default(),
+            pointers: RandomState::new(),
+            cpus,
+        }
+    }
+
+    /// Number of vCPUs.
+    pub fn cpus(&self) -> u32 {
+        self.cpus
+    }
+
+    /// Stops the clock at `ns`, or lets it run again, for all runs that have no clock of
+    /// their own.
+    pub fn set_time(&self, ns: Option<u64>) {
+        self.fixed_time.store(ns.map_or(0, |ns| ns.max(1)), Relaxed);
+    }
+
+    /// The time that `bpf_ktime_get_ns` gives in a run without a clock of its own.
+    pub fn now(&self) -> u64 {
+        match self.fixed_time.load(Relaxed) {
+            0 => monotonic().unwrap_or_else(|| self.started.elapsed().as_nanos() as u64),
+            ns => ns,
+        }
+    }
+
+    /// Seeds the random numbers.
+    pub fn seed(&self, seed: u64) {
+        self.random.store(seed | 1, Relaxed);
+    }
+
+    /// A random number (xorshift64*); threads may interleave as they like.
+    pub fn random(&self) -> u32 {
+        let mut word = self.random.load(Relaxed);
+        word ^= word >> 12;
+        word ^= word << 25;
+        word ^= word >> 27;
+        self.random.store(word, Relaxed);
+        (word.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+
+    /// The number that is shown for an address (Linux's `ptr_to_id`): by a keyed hash, so
+    /// that who reads it learns nothing of the address.
+    pub(crate) fn pointer_id(&self, address: u64) -> u32 {
+        self.pointers.hash_one(address) as u32
+    }
+
+    /// Sends what `bpf_trace_printk` prints to `printer`, from the next message on.
+    ///
+    /// It is called with one message at a time, in their order. It may run programs of this
+    /// kernel: what they print follows when it has returned. How deeply such runs nest is
+    /// bounded ([`MOST_NESTED`](crate::MOST_NESTED)). It may set another printer. When
+    /// it panics it stays the printer.
+    pub fn set_printer(&self, printer: impl FnMut(&str) + Send + 'static) {
+        self.printer.set(Box::new(printer));
+    }
+
+    /// Prints a text, as a program's comes to the printer. One that the printer prints
+    /// itself follows when it has returned, and is lost where that goes on for too long.
+    pub fn print(&self, text: &str) {
+        self.printer.print(text);
+    }
+}
+
+/// CLOCK_MONOTONIC, which Linux's helper reads.
+#[cfg(target_os = "linux")]
+fn monotonic() -> Option<u64> {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(time.tv_sec).ok().map(|sec| sec * 1_000_000_000 + time.tv_nsec as u64)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn monotonic() -> Option<u64> {
+    None
+}

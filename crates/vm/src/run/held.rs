@@ -1,0 +1,220 @@
+//! What a run holds. Records of ring buffers and locks of values are what others wait for:
+//! all of it is given back when the run ends, whichever way, since a record that stayed busy
+//! would stop its ring for ever, and a lock everybody who wants it. (What the verifier accepts
+//! gives all of it back by itself, unless the budget or a panic ends the run before.) The
+//! references are what keeps things there that the program has pointers to.
+//!
+//! Checked programs have what they hold looked up; elided code, for which the verifier
+//! vouches, has a list of plain addresses, which costs it less.
+#![allow(unsafe_code, reason = "elided code's records and locks are addresses")]
+
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use skep_isa::Size;
+
+use crate::maps::{self, RingBuf};
+use crate::memory::value::{Region, Value};
+use crate::objects::map::MapHandle;
+use crate::objects::program::Program;
+
+/// Records, locks and references of a run.
+#[derive(Default)]
+pub(crate) struct Held {
+    /// What elided code holds.
+    pub plain: Plain,
+    /// By their first address; the region's epoch is the number of the reservation.
+    records: BTreeMap<u64, Record>,
+    reserved: u64,
+    locks: Vec<Value>,
+    /// Maps found in maps of maps.
+    maps: Vec<Arc<MapHandle>>,
+    /// Programs that others went on in the place of: what they had pointers to stays.
+    left: Vec<Arc<Program>>,
+}
+
+/// A ring buffer record that was reserved.
+struct Record {
+    map: Arc<MapHandle>,
+    region: Region,
+}
+
+impl Held {
+    /// Whether nothing is held but programs that were left.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+            && self.locks.is_empty()
+            && self.maps.is_empty()
+            && self.plain.is_empty()
+    }
+
+    /// Notes a record that was reserved; gives what the program may use.
+    pub fn reserve(&mut self, map: Arc<MapHandle>, region: Region) -> Region {
+        self.reserved += 1;
+        let region = region.with_epoch(self.reserved);
+        self.records.insert(region.start(), Record { map, region });
+        region
+    }
+
+    /// Whether the record that a region is has not been given back.
+    pub fn has_record(&self, region: Region) -> bool {
+        let record = self.records.get(&region.start());
+        record.is_some_and(|record| record.region.epoch() == region.epoch())
+    }
+
+    /// The record that starts at an address, as a pointer to it.
+    pub fn record_at(&self, address: u64) -> Option<Value> {
+        self.records.get(&address).map(|record| record.region.pointer(0))
+    }
+
+    /// Hands a record over, or throws it away; false where it is not held.
+    pub fn commit(&mut self, region: Region, flags: u64, discard: bool) -> bool {
+        if !self.has_record(region) {
+            return false;
+        }
+        if let Some(record) = self.records.remove(&region.start()) {
+            record.map.commit_record(record.region, flags, discard);
+        }
+        true
+    }
+
+    /// Notes a lock that was taken.
+    pub fn lock(&mut self, lock: Value) {
+        self.locks.push(lock);
+    }
+
+    /// Gives a lock back; false where it is not held.
+    pub fn unlock(&mut self, lock: Value) -> bool {
+        let at = self.locks.iter().rposition(|held| held.bits == lock.bits);
+        at.map(|at| release(self.locks.swap_remove(at))).is_some()
+    }
+
+    /// Maps found in maps of maps, by the numbers that [`Held::found`] gave.
+    #[inline]
+    pub fn maps(&self) -> &[Arc<MapHandle>] {
+        &self.maps
+    }
+
+    /// Keeps a map that was found in another one; gives its number.
+    pub fn found(&mut self, map: Arc<MapHandle>) -> u32 {
+        let known = self.maps.iter().position(|other| Arc::ptr_eq(other, &map));
+        let index = known.unwrap_or(self.maps.len());
+        if known.is_none() {
+            self.maps.push(map);
+        }
+        index as u32
+    }
+
+    /// Keeps a program that another one goes on in the place of.
+    pub fn left(&mut self, program: Arc<Program>) {
+        self.left.push(program);
+    }
+
+    /// Gives back whatever is held. The maps that it lies in are still the run's.
+    pub fn give_back(&mut self) {
+        for record in std::mem::take(&mut self.records).into_values() {
+            record.map.commit_record(record.region, 0, true);
+        }
+        self.locks.drain(..).for_each(release);
+        if !self.plain.is_empty() {
+            self.plain.give_back();
+        }
+        self.maps.clear();
+        self.left.clear();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+fn release(lock: Value) {
+    let released = lock.update(0, Size::W, |_| 0);
+    debug_assert!(released.is_ok(), "it could be taken");
+}
+
+/// Records and locks of elided code: the verifier sees to it that it gives them back,
+/// unless the budget or a panic ends the run before. They lie in maps of the programs that
+/// the run has, and of those that its guard keeps.
+#[derive(Default)]
+pub(crate) struct Plain {
+    /// Records with their rings, the last one last.
+    records: Vec<(NonNull<RingBuf>, NonNull<u8>)>,
+    /// The lock; no verifier lets a program hold two.
+    lock: Option<NonNull<AtomicU32>>,
+}
+
+// SAFETY: what is held is given back before the run ends, on its thread.
+unsafe impl Send for Plain {}
+
+impl Plain {
+    /// Whether nothing is held.
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.lock.is_none()
+    }
+
+    /// Notes a record that was reserved.
+    ///
+    /// # Safety
+    /// The run keeps the ring until it has given back what it holds.
+    #[inline]
+    pub unsafe fn reserved(&mut self, ring: &RingBuf, record: NonNull<u8>) {
+        self.records.push((NonNull::from(ring), record));
+    }
+
+    /// Hands the record at an address over, or throws it away; nothing where it is not held.
+    #[inline]
+    pub fn commit(&mut self, record: u64, flags: u64, discard: bool) {
+        if let Some((ring, record)) = self.take(record) {
+            // SAFETY: as `reserved` was promised.
+            unsafe { ring.as_ref() }.commit(record, flags, discard);
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, record: u64) -> Option<(NonNull<RingBuf>, NonNull<u8>)> {
+        let held = |(_, held): &(NonNull<RingBuf>, NonNull<u8>)| held.addr().get() as u64 == record;
+        // Nearly always the one that was reserved last.
+        if self.records.last().is_some_and(held) {
+            return self.records.pop();
+        }
+        let at = self.records.iter().rposition(held)?;
+        Some(self.records.swap_remove(at))
+    }
+
+    /// Notes a lock that was taken.
+    ///
+    /// # Safety
+    /// As for [`Plain::reserved`], of the map that it lies in.
+    #[inline]
+    pub unsafe fn locked(&mut self, lock: &AtomicU32) {
+        self.lock = Some(NonNull::from(lock));
+    }
+
+    /// Gives the lock back; one that could not be taken is another's.
+    #[inline]
+    pub fn unlock(&mut self, lock: &AtomicU32) {
+        if self.lock == Some(NonNull::from(lock)) {
+            self.lock = None;
+            maps::release(lock);
+        }
+    }
+
+    #[cold]
+    fn give_back(&mut self) {
+        while let Some((ring, record)) = self.records.pop() {
+            // SAFETY: as `reserved` was promised.
+            unsafe { ring.as_ref() }.commit(record, 0, true);
+        }
+        if let Some(lock) = self.lock.take() {
+            // SAFETY: as `locked` was promised.
+            maps::release(unsafe { lock.as_ref() });
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The memory that a run's values point into: whether it is still there, and what words in it
+//! are.
+
+use skep_abi::TrapKind;
+use skep_isa::{Reg, Size};
+
+use super::{Run, Stop};
+use crate::memory::value::{Fault, Kind, Value};
+
+impl Run<'_> {
+    /// Reads a register that something was written to.
+    #[inline(always)]
+    pub fn read(&self, reg: Reg) -> Result<Value, Stop> {
+        let value = self.regs.get(reg);
+        if value.kind() == Kind::Uninit { Err(uninitialised(reg)) } else { Ok(value) }
+    }
+
+    /// Reads the bits of a register that something was written to.
+    #[inline(always)]
+    pub fn read_bits(&self, reg: Reg) -> Result<u64, Stop> {
+        if self.regs.kind(reg) == Kind::Uninit {
+            Err(uninitialised(reg))
+        } else {
+            Ok(self.regs.bits(reg))
+        }
+    }
+
+    /// Whether what a pointer points into is still there: the packet was not moved,
+    /// the record not given back, the frame not left.
+    #[inline(always)]
+    pub fn holds(&self, pointer: &Value) -> bool {
+        match pointer.kind() {
+            Kind::Stack => pointer.epoch() <= self.callers.len() as u64 || self.native.is_some(),
+            Kind::Packet => pointer.epoch() == self.context.epoch(),
+            Kind::Record => self.held.has_record(pointer.region()),
+            _ => true,
+        }
+    }
+
+    /// The word at an offset from a pointer to memory, as what it points into: spilled
+    /// pointers are ones, and so are addresses that guarded code was given.
+    pub fn word_of(&self, pointer: Value, offset: i64) -> Option<Value> {
+        let word = match pointer.kind() {
+            Kind::Stack if self.native.is_none() => self.stack.load(pointer, offset, Size::DW),
+            _ => pointer.load(offset, Size::DW).map(Value::scalar),
+        };
+        let word = word.ok()?;
+        Some(match &self.native {
+            Some(native) if native.guarded => self.locate(word.bits),
+            _ => word,
+        })
+    }
+
+    /// A helper wrote `len` bytes through a pointer: what was spilled there is gone.
+    pub fn stack_overwritten(&mut self, pointer: Value, len: u64) {
+        self.stack.overwritten(pointer, len);
+    }
+
+    /// A word in memory for a callback of the helper that runs.
+    pub fn lend(&mut self, word: u32) -> Value {
+        let depth = self.native.as_ref().map_or(self.callers.len(), |native| native.depth);
+        self.stack.cell(depth, word)
+    }
+}
+
+#[cold]
+fn uninitialised(reg: Reg) -> Stop {
+    TrapKind::Uninitialised { register: reg.number() }.into()
+}
+
+/// The trap for an access of `len` bytes at `offset` from a pointer in a register.
+pub(crate) fn describe(
+    fault: Fault,
+    pointer: Value,
+    register: u8,
+    offset: i64,
+    len: u64,
+    write: bool,
+) -> TrapKind {
+    let region = pointer.kind().name();
+    match fault {
+        Fault::NotMemory => TrapKind::NotAPointer { register, value: pointer.bits, write },
+        Fault::ReadOnly => TrapKind::ReadOnly { region },
+        Fault::OutOfBounds => TrapKind::OutOfBounds {
+            region,
+            offset: pointer.offset().wrapping_add(offset),
+            size: u32::try_from(len).unwrap_or(u32::MAX),
+            len: pointer.region().size().into(),
+            write,
+        },
+    }
+}
