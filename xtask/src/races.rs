@@ -1,5 +1,5 @@
-//! The maps' algorithms for many threads, under ThreadSanitizer and under loom
-//! (`tests/maps`).
+//! The maps' algorithms for many threads, under ThreadSanitizer and, by the models in
+//! `tests/maps`, under loom.
 //!
 //! ThreadSanitizer needs every synchronisation instrumented, and `std` comes as it is built:
 //! `-Cunsafe-allow-abi-mismatch=sanitizer` lets the two be linked, and reports that owe to
@@ -17,13 +17,13 @@ use crate::boundaries::TRIPLE;
 use crate::cargo::{cargo, target};
 
 /// Files whose plain accesses are all made while a `std` lock of theirs is held.
-const LOCKED: [&str; 1] = ["maps/lpm.rs"];
+const LOCKED: [&str; 1] = ["kinds/lpm.rs"];
 
-/// `cargo test` of the maps alone, with flags, in a folder of its own.
+/// `cargo test` with flags, in a folder of its own.
 fn test(folder: &str, flags: &str, arguments: &[&str]) -> Command {
     let mut command = cargo();
     command
-        .args(["test", "--quiet", "--lib", "--manifest-path", "tests/maps/Cargo.toml"])
+        .args(["test", "--quiet", "--lib"])
         .args(arguments)
         .env("RUSTFLAGS", flags)
         .env("CARGO_TARGET_DIR", target().join("sanitized").join(folder));
@@ -35,7 +35,8 @@ fn test(folder: &str, flags: &str, arguments: &[&str]) -> Command {
 /// # Errors
 /// cargo does not start.
 pub fn orders() -> Result<bool> {
-    let status = test("loom", "--cfg loom", &[]).status().context("cargo test")?;
+    let arguments = ["--manifest-path", "tests/maps/Cargo.toml"];
+    let status = test("loom", "--cfg loom", &arguments).status().context("cargo test")?;
     Ok(status.success())
 }
 
@@ -46,7 +47,8 @@ pub fn orders() -> Result<bool> {
 /// cargo does not start.
 pub fn threads() -> Result<bool> {
     let flags = "-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer";
-    let arguments = ["--target", TRIPLE, "maps::tests::concurrency", "--", "--test-threads=1"];
+    let package = ["-p", "skep-maps", "--target", TRIPLE];
+    let arguments = [&package[..], &["tests::concurrency", "--", "--test-threads=1"]].concat();
     let output = test("thread", flags, &arguments)
         .env("RUSTC_BOOTSTRAP", "1")
         .env("TSAN_OPTIONS", "exitcode=0")
@@ -84,12 +86,12 @@ fn sides(report: &str) -> Option<[String; 2]> {
     (!locked).then_some([first, second])
 }
 
-/// The innermost frame of a stack that is in `vm`, as `maps/FILE:LINE`; `None` where there
-/// is none, or it is a test's.
+/// The innermost frame of a stack that is in the maps, as `FILE:LINE`; `None` where there is
+/// none, or it is a test's.
 fn place(stack: &str) -> Option<String> {
-    let rest = stack.lines().find_map(|line| Some(line.split_once("/crates/vm/src/")?.1))?;
+    let rest = stack.lines().find_map(|line| Some(line.split_once("/crates/maps/src/")?.1))?;
     let place = rest.split(' ').next()?;
-    (!place.contains("/tests/")).then(|| place.to_owned())
+    (!place.starts_with("tests/")).then(|| place.to_owned())
 }
 
 #[cfg(test)]
@@ -99,19 +101,19 @@ mod tests {
     fn report(first: &str, second: &str) -> String {
         format!(
             "WARNING: ThreadSanitizer: data race (pid=1)\n  Write of size 4 at 0x1 by thread T1:\n    \
-             #0 memcpy /rustc/x.rs:1:1 (p+0x1)\n    #1 f /s/crates/vm/src/{first} (p+0x2)\n\n  \
-             Previous read of size 4 at 0x1 by thread T2:\n    #0 g /s/crates/vm/src/{second} (p+0x3)\n\n  \
-             Thread T1 'x' created by main thread at:\n    #0 h /s/crates/vm/src/maps/queue.rs:1:1 (p)\n"
+             #0 memcpy /rustc/x.rs:1:1 (p+0x1)\n    #1 f /s/crates/maps/src/{first} (p+0x2)\n\n  \
+             Previous read of size 4 at 0x1 by thread T2:\n    #0 g /s/crates/maps/src/{second} (p+0x3)\n\n  \
+             Thread T1 'x' created by main thread at:\n    #0 h /s/crates/maps/src/kinds/queue.rs:1:1 (p)\n"
         )
     }
 
     #[test]
     fn races_count_where_both_sides_are_the_maps_own() {
-        let both = report("maps/queue.rs:3:1", "mem/words.rs:9:2");
-        assert_eq!(sides(&both), Some(["maps/queue.rs:3:1".into(), "mem/words.rs:9:2".into()]));
-        assert_eq!(sides(&report("maps/tests/concurrency.rs:3:1", "maps/queue.rs:1:1")), None);
-        assert_eq!(sides(&report("maps/lpm.rs:412:1", "maps/lpm.rs:435:9")), None);
-        assert!(sides(&report("maps/lpm.rs:412:1", "maps/queue.rs:435:9")).is_some());
+        let both = report("kinds/queue.rs:3:1", "mem/words.rs:9:2");
+        assert_eq!(sides(&both), Some(["kinds/queue.rs:3:1".into(), "mem/words.rs:9:2".into()]));
+        assert_eq!(sides(&report("tests/concurrency.rs:3:1", "kinds/queue.rs:1:1")), None);
+        assert_eq!(sides(&report("kinds/lpm.rs:412:1", "kinds/lpm.rs:435:9")), None);
+        assert!(sides(&report("kinds/lpm.rs:412:1", "kinds/queue.rs:435:9")).is_some());
         assert_eq!(sides("WARNING: ThreadSanitizer: data race\n"), None);
     }
 }

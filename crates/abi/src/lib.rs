@@ -10,6 +10,7 @@ mod capability;
 pub mod context;
 mod diagnostic;
 mod errno;
+mod field;
 pub mod flags;
 pub mod helper;
 mod kfunc;
@@ -26,6 +27,7 @@ pub use capability::Capabilities;
 pub use context::Context;
 pub use diagnostic::{Diagnostic, Frame, Trap, TrapKind};
 pub use errno::Errno;
+pub use field::{FieldKind, SpecialField};
 pub use helper::{
     Allowed, Arg, ArgKind, Callback, Called, Caller, Effects, Family, Given, Helper, Proto, Ret,
     RetKind, TypeFlags, When, Yield,

@@ -1,56 +1,14 @@
 //! Special fields of map values and of objects that programs allocate: locks,
 //! timers, kptrs, lists. Counterpart: `struct btf_record`, `btf_parse_fields`.
 
-use std::ops::Range;
 use std::sync::Arc;
 
+pub use skep_abi::{FieldKind, SpecialField};
 use skep_btf::{Btf, Kind as TypeKind, Type};
 
 use crate::checker::Checker;
 use crate::program::MapDef;
 use crate::reg::{BtfId, KERNEL_BTF, PROGRAM_BTF};
-
-/// What a field is (`enum btf_field_type`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldKind {
-    /// `struct bpf_spin_lock`.
-    SpinLock,
-    /// `struct bpf_res_spin_lock`.
-    ResSpinLock,
-    /// `struct bpf_timer`.
-    Timer,
-    /// `struct bpf_wq`.
-    Workqueue,
-    /// `struct bpf_task_work`.
-    TaskWork,
-    /// A pointer marked `__kptr_untrusted`.
-    KptrUnref,
-    /// A pointer marked `__kptr`.
-    KptrRef,
-    /// A pointer marked `__percpu_kptr`.
-    KptrPercpu,
-    /// A pointer marked `__uptr`.
-    Uptr,
-    /// `struct bpf_list_head`.
-    ListHead,
-    /// `struct bpf_list_node`.
-    ListNode,
-    /// `struct bpf_rb_root`.
-    RbRoot,
-    /// `struct bpf_rb_node`.
-    RbNode,
-    /// `struct bpf_refcount`.
-    Refcount,
-}
-
-/// A special field of a map's values, as a map has to know it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpecialField {
-    /// What it is.
-    pub kind: FieldKind,
-    /// Its bytes in the value.
-    pub bytes: Range<u32>,
-}
 
 /// The special fields of a map's values by the BTF of the map, in the order of their
 /// offsets; none where the type breaks the rules for them, which is no error of the map's.
@@ -65,74 +23,12 @@ pub fn special_fields(types: &Btf, value_type: u32) -> Vec<SpecialField> {
     fields.filter_map(special).collect()
 }
 
-impl FieldKind {
-    /// Linux's name for it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            FieldKind::SpinLock => "bpf_spin_lock",
-            FieldKind::ResSpinLock => "bpf_res_spin_lock",
-            FieldKind::Timer => "bpf_timer",
-            FieldKind::Workqueue => "bpf_wq",
-            FieldKind::TaskWork => "bpf_task_work",
-            FieldKind::KptrUnref | FieldKind::KptrRef => "kptr",
-            FieldKind::KptrPercpu => "percpu_kptr",
-            FieldKind::Uptr => "uptr",
-            FieldKind::ListHead => "bpf_list_head",
-            FieldKind::ListNode => "bpf_list_node",
-            FieldKind::RbRoot => "bpf_rb_root",
-            FieldKind::RbNode => "bpf_rb_node",
-            FieldKind::Refcount => "bpf_refcount",
-        }
-    }
-
-    /// A pointer that loads and stores may touch.
-    pub(crate) fn is_pointer(self) -> bool {
-        self.is_kptr() || self == FieldKind::Uptr
-    }
-
-    pub(crate) fn is_kptr(self) -> bool {
-        matches!(self, FieldKind::KptrUnref | FieldKind::KptrRef | FieldKind::KptrPercpu)
-    }
-
-    /// The kind of field that a structure of the kernel's is, with its size and
-    /// alignment.
-    fn of_struct(name: &str) -> Option<(FieldKind, u32, u32)> {
-        Some(match name {
-            "bpf_spin_lock" => (FieldKind::SpinLock, 4, 4),
-            "bpf_res_spin_lock" => (FieldKind::ResSpinLock, 4, 4),
-            "bpf_timer" => (FieldKind::Timer, 16, 8),
-            "bpf_wq" => (FieldKind::Workqueue, 16, 8),
-            "bpf_task_work" => (FieldKind::TaskWork, 8, 8),
-            "bpf_list_head" => (FieldKind::ListHead, 16, 8),
-            "bpf_list_node" => (FieldKind::ListNode, 24, 8),
-            "bpf_rb_root" => (FieldKind::RbRoot, 16, 8),
-            "bpf_rb_node" => (FieldKind::RbNode, 32, 8),
-            "bpf_refcount" => (FieldKind::Refcount, 4, 4),
-            _ => return None,
-        })
-    }
-
-    /// At most one of it in a type.
-    fn is_unique(self) -> bool {
-        use FieldKind as F;
-        matches!(
-            self,
-            F::SpinLock | F::ResSpinLock | F::Timer | F::Workqueue | F::TaskWork | F::Refcount
-        )
-    }
-
-    /// Arrays of it are fine.
-    fn may_repeat(self) -> bool {
-        self.is_kptr() || matches!(self, FieldKind::ListHead | FieldKind::RbRoot)
-    }
-
-    /// Whether it is looked for in what a program allocates, or in a map's values.
-    fn belongs_in(self, home: Home) -> bool {
-        use FieldKind as F;
-        match home {
-            Home::Map => !matches!(self, F::ListNode | F::RbNode),
-            Home::Object => !matches!(self, F::Timer | F::Workqueue | F::TaskWork | F::Uptr),
-        }
+/// Whether a field is looked for in what a program allocates, or in a map's values.
+fn belongs_in(kind: FieldKind, home: Home) -> bool {
+    use FieldKind as F;
+    match home {
+        Home::Map => !matches!(kind, F::ListNode | F::RbNode),
+        Home::Object => !matches!(kind, F::Timer | F::Workqueue | F::TaskWork | F::Uptr),
     }
 }
 
@@ -290,7 +186,8 @@ impl Walk<'_> {
             |size: u32| expected.is_none_or(|expected| size.checked_mul(count) == Some(expected));
         let first = self.fields.len();
         let ty = self.types.type_by_id(id).ok()?;
-        let known = FieldKind::of_struct(ty.name()).filter(|(kind, ..)| kind.belongs_in(self.home));
+        let known =
+            FieldKind::of_struct(ty.name()).filter(|(kind, ..)| belongs_in(*kind, self.home));
         let size = match (ty, known) {
             (_, Some((kind, size, align))) => {
                 if kind.is_unique() && self.fields.iter().any(|field| field.kind == kind) {
@@ -400,7 +297,7 @@ impl Walk<'_> {
             "uptr" => FieldKind::Uptr,
             _ => return None,
         };
-        if !kind.belongs_in(self.home) {
+        if !belongs_in(kind, self.home) {
             return Some(());
         }
         let id = self.types.resolve_modifiers(target).ok()?;
@@ -444,7 +341,7 @@ fn has_direct_fields(types: &Btf, id: u32) -> bool {
             Ok(Type::TypeTag { name: "kptr" | "kptr_untrusted" | "percpu_kptr", .. })
         ),
         Ok(ty) => {
-            FieldKind::of_struct(ty.name()).is_some_and(|(kind, ..)| kind.belongs_in(Home::Object))
+            FieldKind::of_struct(ty.name()).is_some_and(|(kind, ..)| belongs_in(kind, Home::Object))
         }
         Err(_) => false,
     })

@@ -4,7 +4,6 @@
 //! Its rooms, each leaning only on those above it:
 //!
 //! ```text
-//!   maps                     their storage
 //!   jit                      machine code
 //!   memory                   tagged values, stacks, packets
 //!   objects                  programs, maps, BTF; fds and ids
@@ -26,7 +25,6 @@ pub mod hooks;
 mod interp;
 pub mod jit;
 mod kernel;
-pub mod maps;
 mod memory;
 mod objects;
 mod run;
@@ -35,8 +33,8 @@ pub use engine::Engine;
 pub use engine::machine::DEFAULT_BUDGET;
 pub use hooks::{RawError, RawMemory, run_raw};
 pub use kernel::vm::Vm;
-pub use maps::MOST_CPUS;
 pub use objects::program::{Program, ProgramError};
 pub use run::Outcome;
 pub use run::environment::Environment;
 pub use run::vcpus::{MOST_NESTED, NoVcpu};
+pub use skep_maps::{self as maps, MOST_CPUS};

@@ -7,8 +7,8 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use loom::thread;
 
-use crate::maps::grace::{Epochs, Shown};
-use crate::maps::hash::bucket::{Bucket, Slot, before_filling};
+use skep_maps::grace::{Epochs, Shown};
+use skep_maps::kinds::hash::bucket::{Bucket, Slot, before_filling};
 
 /// An object that a map holds.
 struct Object(UnsafeCell<u32>);

@@ -1,7 +1,7 @@
 //! Which engine of the embedded kernel runs a program, and how it is compiled.
 
-use skep::vm::jit::{Checks, Passes};
 use skep::vm::Program;
+use skep::vm::jit::{Checks, Passes};
 use skep::vm::{Engine, Vm};
 
 use crate::failure::Failure;

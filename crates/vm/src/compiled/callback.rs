@@ -8,10 +8,10 @@ use super::{enter, reason, run_of};
 use crate::jit::State;
 use crate::jit::ir::Exit;
 use crate::jit::state::Entry;
-use crate::maps::{Cursor, Map};
 use crate::memory::stack::FRAME_SIZE;
 use crate::memory::value::Value;
 use crate::run::{Run, Stop};
+use skep_maps::{Cursor, Map};
 
 /// Calls a subprogram from a helper.
 pub(crate) fn call_back<'r>(

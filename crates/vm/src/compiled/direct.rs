@@ -13,11 +13,11 @@ use super::{fill, run_of, unsettled};
 use crate::contexts::xdp::Xdp;
 use crate::helpers::{self, checksum, packet};
 use crate::jit::State;
-use crate::maps::mem::bytes::Bytes;
-use crate::maps::mem::words;
-use crate::maps::{self, Map};
 use crate::memory::value::Region;
 use crate::objects::map::MapHandle;
+use skep_maps::mem::bytes::Bytes;
+use skep_maps::mem::words;
+use skep_maps::{self as maps, Map};
 
 /// The clock.
 pub extern "C" fn ktime(state: *mut State<'_>) -> u64 {

@@ -62,11 +62,7 @@ fn tier(program: &Program, how: How) -> Result<Passes, JitError> {
 ///
 /// # Errors
 /// Something that is not compiled.
-fn compile(
-    program: &Program,
-    guarded: bool,
-    passes: Passes,
-) -> Result<Code, JitError> {
+fn compile(program: &Program, guarded: bool, passes: Passes) -> Result<Code, JitError> {
     let (source, options) = plan(program, guarded, passes);
     let generated = caught(|| generate(source, options));
     generated.unwrap_or_else(|panic| Err(JitError::Backend(panic.to_string())))
@@ -94,10 +90,7 @@ fn plan(program: &Program, guarded: bool, passes: Passes) -> (Source<'_>, Option
 ///
 /// # Errors
 /// Something that is not compiled.
-pub(crate) fn list(
-    program: &Program,
-    how: How,
-) -> Result<(Checks, MachineCode), JitError> {
+pub(crate) fn list(program: &Program, how: How) -> Result<(Checks, MachineCode), JitError> {
     let (source, options) = plan(program, how.guarded, tier(program, how)?);
     let module = optimise(source, options)?;
     let machine = lower::Machine::host()?;

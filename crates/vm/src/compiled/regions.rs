@@ -92,14 +92,7 @@ impl Run<'_> {
         (is_context && offset < context.region().size().into()).then_some(offset as i64)
     }
 
-    fn trap_at(
-        &self,
-        pc: Pc,
-        pointer: Value,
-        fault: Fault,
-        size: Size,
-        write: bool,
-    ) -> TrapKind {
+    fn trap_at(&self, pc: Pc, pointer: Value, fault: Fault, size: Size, write: bool) -> TrapKind {
         let (base, off) = match self.program.insns.get(pc as usize) {
             Some(
                 Insn::Load { base, off, .. }

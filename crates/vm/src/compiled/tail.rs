@@ -20,12 +20,12 @@ use super::{enter, fill, reason, run_of, unsettled};
 use crate::helpers::tags::Tag;
 use crate::jit::ir::Exit;
 use crate::jit::{Code, State};
-use crate::maps::object_in;
 use crate::memory::stack::FRAME_SIZE;
 use crate::memory::value::Value;
 use crate::objects::program::Program;
 use crate::run::panics::caught;
 use crate::run::{MAX_TAIL_CALLS, Run, Stop};
+use skep_maps::object_in;
 
 /// After code left: with the next program, or with the reason.
 pub fn go_on<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Result<u64, Stop> {
@@ -138,7 +138,7 @@ unsafe fn counted(program: *const Program) -> Arc<Program> {
 /// entry of the target, or what [`go_on`] goes on with.
 ///
 /// # Safety
-/// [`Map::object_slots`](crate::maps::Map::object_slots) of one of the program's maps
+/// [`Map::object_slots`](skep_maps::Map::object_slots) of one of the program's maps
 /// tells of the slot.
 pub unsafe extern "C" fn jump(state: *mut State<'_>, call: u64, slot: u64) -> u64 {
     let (pc, _) = site(call);

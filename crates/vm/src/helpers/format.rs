@@ -10,9 +10,9 @@
 use skep_abi::Errno;
 use skep_verify::format::{Conversion, Kind, Piece, pieces};
 
-use crate::run::environment::Environment;
-use crate::run::Run;
 use crate::memory::value::Value;
+use crate::run::Run;
+use crate::run::environment::Environment;
 
 /// Bytes of copied arguments (`MAX_BPRINTF_BIN_ARGS`).
 const MOST_PACKED: usize = 512;

@@ -7,9 +7,9 @@ use skep_abi::helper::id;
 use skep_isa::{Reg, Size};
 
 use super::Function;
-use crate::run::{Run, Stop};
-use crate::maps::wait_for;
 use crate::memory::value::{Kind, Value};
+use crate::run::{Run, Stop};
+use skep_maps::wait_for;
 
 pub(super) const FUNCTIONS: &[(u32, Function)] =
     &[(id::SPIN_LOCK, spin_lock), (id::SPIN_UNLOCK, spin_unlock)];

@@ -7,11 +7,11 @@ use skep_abi::{Errno, MapType};
 use skep_isa::Reg;
 
 use super::{Function, failure, status};
-use crate::run::{Run, Stop};
-use crate::maps::Cursor;
-use crate::maps::mem::bytes::Bytes;
 use crate::memory::value::{Kind, Region, Value};
 use crate::objects::map::MapHandle;
+use crate::run::{Run, Stop};
+use skep_maps::Cursor;
+use skep_maps::mem::bytes::Bytes;
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::MAP_LOOKUP_ELEM, lookup_elem),

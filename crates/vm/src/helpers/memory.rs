@@ -5,9 +5,9 @@ use skep_abi::helper::id;
 use skep_isa::{Reg, Size};
 
 use super::{Function, failure};
-use crate::run::{Run, Stop, describe};
-use crate::maps::mem::bytes::Bytes;
 use crate::memory::value::{Kind, Value};
+use crate::run::{Run, Stop, describe};
+use skep_maps::mem::bytes::Bytes;
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::PROBE_READ, probe_read),

@@ -5,8 +5,8 @@ use skep_abi::helper::id;
 use skep_isa::Reg;
 
 use super::{Function, failure, format};
-use crate::run::{Run, Stop};
 use crate::memory::value::{Kind, Value};
+use crate::run::{Run, Stop};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::KTIME_GET_NS, ktime),

@@ -16,8 +16,8 @@ pub(crate) mod tags;
 use skep_abi::helper::id::TAIL_CALL;
 use skep_abi::{Helper, TrapKind};
 
-use crate::run::{Run, Stop};
 use crate::memory::value::Value;
+use crate::run::{Run, Stop};
 
 /// A helper's implementation.
 pub(crate) type Function = fn(&mut Run<'_>) -> Result<Value, Stop>;

@@ -8,9 +8,9 @@ use super::checksum::{difference, fold_difference};
 use super::{Function, failure, number, status};
 use crate::contexts::skb::Skb;
 use crate::contexts::xdp::Xdp;
-use crate::run::{Run, Stop};
-use crate::maps::mem::bytes::Bytes;
 use crate::memory::value::{Kind, Value};
+use crate::run::{Run, Stop};
+use skep_maps::mem::bytes::Bytes;
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::SKB_STORE_BYTES, skb_store_bytes),

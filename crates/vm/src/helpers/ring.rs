@@ -6,8 +6,8 @@ use std::sync::Arc;
 use skep_isa::Reg;
 
 use super::{Function, status};
-use crate::run::{Run, Stop};
 use crate::memory::value::{Kind, Value};
+use crate::run::{Run, Stop};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::RINGBUF_OUTPUT, ringbuf_output),

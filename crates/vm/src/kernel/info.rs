@@ -5,8 +5,8 @@ use skep_sys::{BTF_INFO_SIZE, Errno, MAP_INFO_SIZE, MapInfo, ObjInfo, PROG_INFO_
 use super::vm::Vm;
 use crate::objects::btf::BtfObject;
 use crate::objects::map::MapHandle;
-use crate::objects::table::Object;
 use crate::objects::program::Program;
+use crate::objects::table::Object;
 
 /// End of the last field of `struct bpf_prog_info`, which is followed by padding.
 const PROG_INFO_END: usize = 228;

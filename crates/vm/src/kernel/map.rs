@@ -9,12 +9,12 @@ use skep_sys::{
     Errno, Input, MapBatch, MapCreate, MapDelete, MapElem, MapFreeze, MapNextKey, Mapping, RawFd,
 };
 
-use super::{check_name, input, interface_exists, object, value_types};
 use super::vm::Vm;
-use crate::maps::{BatchResult, Fields, Map, MapAttr, MapObject, WriteGuard};
+use super::{check_name, input, interface_exists, object, value_types};
 use crate::objects::btf::BtfObject;
 use crate::objects::map::MapHandle;
 use crate::objects::table::{MapFd, Object};
+use skep_maps::{BatchResult, Fields, Map, MapAttr, MapObject, WriteGuard};
 
 pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
     let wants_token = attr.map_flags & map_flags::TOKEN_FD != 0;

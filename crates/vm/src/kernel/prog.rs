@@ -7,10 +7,10 @@ use skep_abi::{Diagnostic, ProgType, Sleeps};
 use skep_isa::Slot;
 use skep_sys::{Errno, Output, ProgLoad};
 
-use super::{check_name, input};
 use super::vm::Vm;
-use crate::objects::table::Object;
+use super::{check_name, input};
 use crate::objects::program::{LinkedCode, Program, Proof, link};
+use crate::objects::table::Object;
 
 const KNOWN_FLAGS: u32 = prog_flags::STRICT_ALIGNMENT
     | prog_flags::ANY_ALIGNMENT

@@ -12,10 +12,10 @@ use super::input;
 use super::vm::Vm;
 use crate::contexts::skb::{self, Skb, SkbAccess};
 use crate::contexts::xdp;
-use crate::run::Outcome;
+use crate::engine::workspaces::{Place, Workspace};
 use crate::memory::value::Value;
 use crate::objects::program::Program;
-use crate::engine::workspaces::{Place, Workspace};
+use crate::run::Outcome;
 
 /// A page, which bounds packet and rooms together.
 const PAGE: usize = 4096;

@@ -1,11 +1,14 @@
 //! What MAP_CREATE checks of the BTF types of keys and values, and the special fields that
 //! it finds in values (`map_check_btf()` and the types' own functions of that name).
 
-use skep_abi::{Capabilities, Errno, MapType, SpecialFields, Typed, flags::map as flag};
+use skep_abi::{
+    Capabilities, Errno, FieldKind, MapType, SpecialField, SpecialFields, Typed,
+    flags::map as flag,
+};
 use skep_btf::{Btf, Type};
-use skep_verify::{FieldKind, SpecialField, special_fields};
+use skep_verify::special_fields;
 
-use crate::maps::{Fields, MapAttr};
+use skep_maps::{Fields, MapAttr};
 
 /// The special fields of a map's values.
 ///

@@ -11,10 +11,10 @@ use crate::compiled::plan;
 use crate::engine::Engine;
 use crate::engine::machine::Machine;
 use crate::jit::{Checks, JitError, MachineCode, Passes};
-use crate::maps::MOST_CPUS;
 use crate::objects::program::Program;
 use crate::objects::table::{Object, Objects};
 use crate::run::environment::Environment;
+use skep_maps::MOST_CPUS;
 
 /// The types of the machine's kernel.
 static OWN_TYPES: OnceLock<Option<Arc<Btf>>> = OnceLock::new();

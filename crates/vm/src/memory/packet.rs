@@ -2,7 +2,7 @@
 //! ends where nothing can be accessed.
 
 use super::value::{Kind, Region};
-use crate::maps::mem::Mapping;
+use skep_maps::mem::Mapping;
 
 /// A buffer of fixed size in which the packet lies somewhere.
 ///

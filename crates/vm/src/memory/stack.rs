@@ -5,7 +5,7 @@
 use skep_isa::Size;
 
 use super::value::{Fault, Kind, Region, Value};
-use crate::maps::mem::Mapping;
+use skep_maps::mem::Mapping;
 
 /// Bytes of a frame (`MAX_BPF_STACK`).
 pub const FRAME_SIZE: u32 = 512;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Rel
 
 use skep_isa::Size;
 
-use crate::maps::mem::words;
+use skep_maps::mem::words;
 
 /// What a value is or points into.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -9,7 +9,7 @@ use skep_verify::MapDef;
 
 use super::btf::BtfObject;
 use super::program::Program;
-use crate::maps::{Map, MapObject, grace};
+use skep_maps::{Map, MapObject, Model, grace};
 
 /// A map with what user space knows of it.
 pub(crate) struct MapHandle {
@@ -61,8 +61,8 @@ impl MapObject for MapHandle {
         (&raw const *self).cast()
     }
 
-    fn map(&self) -> Option<&Map> {
-        Some(&self.map)
+    fn model(&self) -> Option<Model> {
+        Some(self.map.model())
     }
 }
 

@@ -9,7 +9,7 @@ use skep_verify::Verified;
 
 use super::map::MapHandle;
 use crate::jit::{Code, JitError, Passes};
-use crate::maps::MapObject;
+use skep_maps::MapObject;
 
 /// What PROG_LOAD made.
 pub struct Program {

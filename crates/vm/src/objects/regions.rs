@@ -6,8 +6,8 @@ use std::ptr::NonNull;
 use skep_abi::{Errno, flags};
 
 use super::map::MapHandle;
-use crate::maps::Element;
 use crate::memory::value::{Kind, Region};
+use skep_maps::Element;
 
 impl MapHandle {
     /// The value of a key as a region; the vCPU's own in per-CPU maps.
@@ -54,7 +54,7 @@ impl MapHandle {
     /// The map's memory mapped by user space.
     ///
     /// # Errors
-    /// Those of [`Map::map_into_user`](crate::maps::Map::map_into_user).
+    /// Those of [`Map::map_into_user`](skep_maps::Map::map_into_user).
     pub fn user_memory(
         &self,
         offset: usize,

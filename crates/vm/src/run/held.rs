@@ -15,10 +15,10 @@ use std::sync::atomic::AtomicU32;
 
 use skep_isa::Size;
 
-use crate::maps::{self, RingBuf};
 use crate::memory::value::{Region, Value};
 use crate::objects::map::MapHandle;
 use crate::objects::program::Program;
+use skep_maps::{self as maps, RingBuf};
 
 /// Records, locks and references of a run.
 #[derive(Default)]

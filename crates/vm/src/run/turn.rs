@@ -3,7 +3,7 @@
 //! is given back, so that one that is idle holds neither.
 #![allow(unsafe_code, reason = "goes to another thread, but for the guard")]
 
-use crate::maps::grace::{self, Guard};
+use skep_maps::grace::{self, Guard};
 
 /// Runs in a row that one guard is held for.
 const HELD_RUNS: u32 = 64;

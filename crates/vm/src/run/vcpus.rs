@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::maps::MOST_CPUS;
+use skep_maps::MOST_CPUS;
 
 /// Most runs of one thread inside of each other.
 pub const MOST_NESTED: u32 = 8;

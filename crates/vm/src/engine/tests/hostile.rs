@@ -5,8 +5,8 @@ use skep_isa::arbitrary::Program;
 use skep_isa::{ImmKind, Insn};
 
 use super::{Bed, configurations};
-use crate::run::Outcome;
 use crate::jit::{Checks, JitError, Source, generate};
+use crate::run::Outcome;
 
 /// Bytes that the program may use, amid others that it may not.
 const MEMORY: usize = 64;

@@ -3,8 +3,8 @@
 //! random memory, in every configuration.
 
 use super::{Bed, configurations};
-use crate::run::Outcome;
 use crate::jit::{Checks, Options, Passes, Source, generate, optimise};
+use crate::run::Outcome;
 
 /// Random memories that a program runs on.
 const RUNS: u64 = 60;

@@ -5,8 +5,8 @@ use std::path::Path;
 use skep_isa::vector::{self, Expected};
 
 use super::{Bed, configurations};
-use crate::run::Outcome;
 use crate::jit::{Checks, JitError, Source, generate};
+use crate::run::Outcome;
 
 #[test]
 fn every_published_vector_gives_its_result_when_compiled() {

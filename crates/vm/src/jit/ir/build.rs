@@ -11,9 +11,9 @@ use skep_verify::{Edges, Region};
 
 use super::{Bin, Blk, Block, ByteOrder, Edge, Exit, Func, Module, Op, Term, Val};
 use crate::helpers::tags;
-use crate::run::MAY_GOTO_LIMIT;
 use crate::jit::{JitError, Source};
 use crate::memory::value::Value;
+use crate::run::MAY_GOTO_LIMIT;
 
 /// Registers and the counter of `may_goto`; r10 never changes.
 const REGS: usize = 12;

@@ -9,8 +9,8 @@ use skep_verify::CallMap;
 use super::build::Filler;
 use super::{Bin, Blk, Block, Edge, Op, Term, Val};
 use crate::helpers::{misc::MAX_LOOPS, tags};
-use crate::maps::Layout;
 use crate::memory::value::Value;
+use skep_maps::Layout;
 
 impl Filler<'_, '_> {
     /// A helper's call. Gives the block's end where it ends one.

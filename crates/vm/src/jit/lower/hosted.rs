@@ -11,12 +11,12 @@ use skep_isa::{Pc, Size};
 
 use super::func::Lowering;
 use super::memory::plain;
+use crate::compiled::{self as host, direct};
 use crate::helpers::tags::{self, Tag};
 use crate::jit::Checks;
-use crate::compiled::{self as host, direct};
 use crate::jit::ir::Val;
 use crate::jit::state::offset;
-use crate::maps::{Layout, Map};
+use skep_maps::{Layout, Map};
 
 fn is_map_of_maps(map: &Map) -> bool {
     matches!(map.map_type(), MapType::ArrayOfMaps | MapType::HashOfMaps)

@@ -11,8 +11,8 @@ use cranelift_codegen::ir::{
 use skep_isa::{AtomicOp, Pc, Size, Width};
 
 use super::func::{Lowering, sized_type};
-use crate::jit::Checks;
 use crate::compiled::{self as host, atomic_code};
+use crate::jit::Checks;
 use crate::jit::ir::{Bin, Exit, Op, Val};
 use crate::jit::state::offset;
 use crate::memory::stack::FRAME_SIZE;

@@ -88,7 +88,7 @@ pub fn run(port: &Port, jobs: &[Job], budget: u64) -> Option<Vec<Left>> {
 }
 
 fn build(port: &Port, into: &Path) -> Option<()> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/jit/tests/ports/runner.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/engine/tests/ports/runner.c");
     let defines = [
         ("STACK_SIZE", STACK_SIZE as usize),
         ("FRAME_SIZE", FRAME_SIZE as usize),

@@ -1,0 +1,21 @@
+//! What maps are made of, one file for each kind of storage.
+
+pub mod array;
+pub mod batch;
+pub mod hash;
+pub mod lpm;
+pub mod model;
+pub mod objects;
+mod percpu;
+pub mod queue;
+pub mod ringbuf;
+pub mod targets;
+
+/// Who asks: decides which vCPU's value is meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Caller {
+    /// A program on this vCPU: it reads and writes that vCPU's value.
+    Program(u32),
+    /// A system call: it brings or takes the values of all vCPUs.
+    System,
+}

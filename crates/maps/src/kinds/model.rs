@@ -1,0 +1,55 @@
+//! What a map of maps asks of the maps in it.
+
+use skep_abi::{MapType, flags};
+
+use crate::fields::Fields;
+
+/// What all inner maps of a map of maps have in common (`bpf_map_meta_equal()`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Model {
+    pub(crate) map_type: MapType,
+    pub(crate) key_size: u32,
+    pub(crate) value_size: u32,
+    pub(crate) flags: u32,
+    pub(crate) fields: Fields,
+    /// Counts for some types only.
+    pub(crate) max_entries: u32,
+}
+
+impl Model {
+    /// The inner map's type.
+    pub fn map_type(&self) -> MapType {
+        self.map_type
+    }
+
+    /// Bytes of an inner map's key.
+    pub fn key_size(&self) -> u32 {
+        self.key_size
+    }
+
+    /// Bytes of an inner map's value.
+    pub fn value_size(&self) -> u32 {
+        self.value_size
+    }
+
+    /// `map_flags` of the inner maps.
+    pub fn flags(&self) -> u32 {
+        self.flags
+    }
+
+    /// `max_entries` of the map that was the model.
+    pub fn max_entries(&self) -> u32 {
+        self.max_entries
+    }
+
+    /// Whether a map may be an inner one.
+    pub(crate) fn admits(&self, other: Model) -> bool {
+        let size_matters = match self.map_type {
+            MapType::Array => self.flags & flags::map::INNER_MAP == 0,
+            MapType::Xskmap => true,
+            _ => false,
+        };
+        Model { max_entries: self.max_entries, ..other } == *self
+            && (!size_matters || other.max_entries == self.max_entries)
+    }
+}
