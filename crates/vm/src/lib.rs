@@ -4,7 +4,6 @@
 //! Its rooms, each leaning only on those above it:
 //!
 //! ```text
-//!   jit                      machine code
 //!   memory                   tagged values, stacks, packets
 //!   objects                  programs, maps, BTF; fds and ids
 //!   contexts                 what r1 of programs points to
@@ -23,7 +22,6 @@ mod engine;
 pub mod helpers;
 pub mod hooks;
 mod interp;
-pub mod jit;
 mod kernel;
 mod memory;
 mod objects;
@@ -37,4 +35,5 @@ pub use objects::program::{Program, ProgramError};
 pub use run::Outcome;
 pub use run::environment::Environment;
 pub use run::vcpus::{MOST_NESTED, NoVcpu};
+pub use skep_jit as jit;
 pub use skep_maps::{self as maps, MOST_CPUS};

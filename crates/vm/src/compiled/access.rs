@@ -2,12 +2,11 @@
 //! of packets, and of guarded code those that its fast checks did not let through.
 
 use skep_abi::TrapKind;
-use skep_isa::{AluOp, AtomicOp, Size, Width, alu, movsx};
+use skep_isa::{AluOp, Size, Width, alu, movsx};
+use skep_jit::{Exit, State};
 
 use super::entry::{entered, leave, site, stop};
 use super::{fill, refill, run_of};
-use crate::jit::State;
-use crate::jit::ir::Exit;
 use crate::run::Stop;
 
 /// A legacy packet load: outside of the packet the program returns 0.
@@ -96,7 +95,8 @@ pub extern "C" fn store(state: *mut State<'_>, access: u64, address: u64, bits: 
     })
 }
 
-/// An atomic operation that the fast checks did not let through; gives the old word.
+/// An atomic operation that the fast checks did not let through, by [`skep_jit::atomic_code`];
+/// gives the old word.
 pub extern "C" fn atomic(
     state: *mut State<'_>,
     access: u64,
@@ -128,18 +128,6 @@ pub extern "C" fn atomic(
             Err(kind) => stop(run, state, Some(pc), kind.into()),
         }
     })
-}
-
-/// An atomic operation as a number.
-pub fn atomic_code(op: AtomicOp) -> u32 {
-    match op {
-        AtomicOp::Add { .. } => 0,
-        AtomicOp::Or { .. } => 1,
-        AtomicOp::And { .. } => 2,
-        AtomicOp::Xor { .. } => 3,
-        AtomicOp::Xchg => 4,
-        AtomicOp::Cmpxchg => 5,
-    }
 }
 
 fn size_of(bytes: u32) -> Size {

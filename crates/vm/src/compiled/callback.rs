@@ -2,13 +2,10 @@
 //! the interpreter's, too, and by [`for_each`] from the walk over a map of verified code.
 
 use skep_abi::TrapKind;
+use skep_jit::{Entry, Exit, State};
 
 use super::entry::{entered, leave, site, stop};
 use super::{enter, reason, run_of};
-use crate::jit::State;
-use crate::jit::ir::Exit;
-use crate::jit::state::Entry;
-use crate::memory::stack::FRAME_SIZE;
 use crate::memory::value::Value;
 use crate::run::{Run, Stop};
 use skep_maps::{Cursor, Map};
@@ -25,14 +22,8 @@ pub(crate) fn call_back<'r>(
     let pointer = native.state;
     // SAFETY: the state of the code that called the helper; it waits meanwhile.
     let state = unsafe { &mut *pointer };
-    state.budget = state.budget.checked_sub(1).ok_or(Stop::Budget)?;
-    let frame = state.frame;
-    if guarded {
-        state.frame += u64::from(FRAME_SIZE);
-        if state.frame > state.limit {
-            state.frame = frame;
-            return Err(TrapKind::CallDepth.into());
-        }
+    if !state.spend() {
+        return Err(Stop::Budget);
     }
     native.depth += 1;
     let mut words = [0; 5];
@@ -41,13 +32,16 @@ pub(crate) fn call_back<'r>(
         run.give(state, value);
     }
     let pc = run.pc;
-    let r0 = enter(run, state, entry, words);
+    let called = |state: &mut State<'r>| enter(run, state, entry, words);
+    let r0 = match guarded {
+        true => state.in_next_frame(called).ok_or(TrapKind::CallDepth)?,
+        false => state.in_this_frame(called),
+    };
     run.pc = pc;
-    state.frame = frame;
     if let Some(native) = &mut run.native {
         native.depth -= 1;
     }
-    if state.exit == Exit::None as u32 { Ok(r0) } else { Err(reason(run, state)) }
+    if state.goes_on() { Ok(r0) } else { Err(reason(run, state)) }
 }
 
 impl<'r> Run<'r> {
@@ -69,7 +63,9 @@ impl<'r> Run<'r> {
         let (mut cursor, mut walked) = (Cursor::default(), 0);
         while let Some(element) = map.walk(&mut cursor, cpu) {
             walked += 1;
-            state.budget = state.budget.checked_sub(1).ok_or(Stop::Budget)?;
+            if !state.spend() {
+                return Err(Stop::Budget);
+            }
             let index = element.index;
             let key = match element.key {
                 Some(key) => key.as_ptr().expose_provenance(),
@@ -77,7 +73,7 @@ impl<'r> Run<'r> {
             };
             let value = element.value.as_ptr().expose_provenance();
             let stops = enter(self, state, entry, [word, key as u64, value as u64, context, 0]);
-            if state.exit != Exit::None as u32 {
+            if !state.goes_on() {
                 return Err(reason(self, state));
             }
             if stops != 0 {

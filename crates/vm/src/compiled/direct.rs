@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use skep_abi::{Errno, MapType};
+use skep_jit::State;
 
 use super::entry::{entered, stop};
 use super::{fill, run_of, unsettled};
 use crate::contexts::xdp::Xdp;
 use crate::helpers::{self, checksum, packet};
-use crate::jit::State;
 use crate::memory::value::Region;
 use crate::objects::map::MapHandle;
 use skep_maps::mem::bytes::Bytes;
@@ -71,11 +71,20 @@ fn status(result: Result<(), Errno>) -> u64 {
     helpers::status(result).bits
 }
 
-/// The map that a word of verified code stands for; null for one that there is none of.
+/// The address of the map that a word of verified code stands for.
 ///
 /// # Safety
 /// The word is a map's, in code of the run's program.
-pub unsafe extern "C" fn map(state: *mut State<'_>, word: u64) -> *const Map {
+pub unsafe extern "C" fn map(state: *mut State<'_>, word: u64) -> u64 {
+    // SAFETY: as the caller promises.
+    unsafe { map_at(state, word) }.expose_provenance() as u64
+}
+
+/// The map that a word of verified code stands for; null for one that there is none of.
+///
+/// # Safety
+/// As for [`map`].
+unsafe fn map_at(state: *mut State<'_>, word: u64) -> *const Map {
     entered(state, None, std::ptr::null(), || {
         // SAFETY: compiled code passes on its state.
         let Some(run) = (unsafe { run_of(state) }) else { return std::ptr::null() };
@@ -132,7 +141,7 @@ pub(super) unsafe fn inner_handle(word: u64) -> Arc<MapHandle> {
 pub unsafe extern "C" fn lookup(state: *mut State<'_>, map: *const Map, key: u64) -> u64 {
     entered(state, None, 0, || {
         // SAFETY: the run holds its maps while its code runs; its state is valid.
-        let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
+        let (map, cpu) = unsafe { (&*map, (*state).cpu()) };
         // SAFETY: as the caller promises.
         let found = unsafe { map.lookup_at(address(key), cpu) };
         found.map_or(0, |value| value.as_ptr().expose_provenance() as u64)
@@ -162,7 +171,7 @@ pub unsafe extern "C" fn lookup_plain<const SIZE: usize>(
 pub unsafe extern "C" fn find(state: *mut State<'_>, word: u64, key: u64) -> u64 {
     entered(state, None, 0, || {
         // SAFETY: as the caller promises.
-        let map = unsafe { map(state, word) };
+        let map = unsafe { map_at(state, word) };
         // SAFETY: null, or a map that the run holds.
         let of_maps = match unsafe { map.as_ref() } {
             Some(map) => matches!(map.map_type(), MapType::ArrayOfMaps | MapType::HashOfMaps),
@@ -186,7 +195,7 @@ pub unsafe extern "C" fn update(
 ) -> u64 {
     entered(state, None, 0, || {
         // SAFETY: the run holds its maps while its code runs; its state is valid.
-        let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
+        let (map, cpu) = unsafe { (&*map, (*state).cpu()) };
         // SAFETY: as the caller promises.
         let value = unsafe { bytes_at(value, map.value_size()) };
         // SAFETY: as above.
@@ -201,7 +210,7 @@ pub unsafe extern "C" fn update(
 pub unsafe extern "C" fn delete(state: *mut State<'_>, map: *const Map, key: u64) -> u64 {
     entered(state, None, 0, || {
         // SAFETY: the run holds its maps while its code runs; its state is valid.
-        let (map, cpu) = unsafe { (&*map, (*state).cpu as u32) };
+        let (map, cpu) = unsafe { (&*map, (*state).cpu()) };
         // SAFETY: as the caller promises.
         let key = unsafe { bytes_at(key, map.key_size()) };
         status(map.delete(&key, cpu))

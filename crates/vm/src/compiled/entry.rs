@@ -5,10 +5,9 @@
 
 use skep_abi::{Frame, TrapKind};
 use skep_isa::Pc;
+use skep_jit::{Exit, State};
 
 use super::unsettled;
-use crate::jit::State;
-use crate::jit::ir::Exit;
 use crate::run::panics::caught;
 use crate::run::{Run, Stop};
 
@@ -22,7 +21,7 @@ pub(super) fn entered<R>(
     body: impl FnOnce() -> R,
 ) -> R {
     // SAFETY: a state is valid while its code runs.
-    if unsafe { (*state).exit } != Exit::None as u32 {
+    if unsafe { !(*state).goes_on() } {
         return otherwise;
     }
     match caught(body) {
@@ -49,7 +48,7 @@ fn end(state: *mut State<'_>, site: Option<Pc>, kind: TrapKind) {
 pub(super) fn leave(state: *mut State<'_>, exit: Exit, site: Option<Pc>) {
     // SAFETY: a state is valid while its code runs.
     let state = unsafe { &mut *state };
-    (state.exit, state.pc) = (exit as u32, site.unwrap_or(state.pc));
+    state.leave(exit, site.unwrap_or(state.pc()));
 }
 
 /// Lets code leave for this reason; gives what the call returns then.

@@ -6,33 +6,31 @@
 //! memory of guarded code is looked up among all regions that the run was given
 //! pointers to (see [`regions`]).
 //!
-//! A run is reached through [`State::run`]. While compiled code runs, nobody holds a
+//! A run is reached through [`State::host`]. While compiled code runs, nobody holds a
 //! reference to it: whoever enters code lends his own for that time.
 #![allow(unsafe_code, reason = "enters machine code; each block says why it may")]
 
 mod access;
-pub mod callback;
-pub mod direct;
+mod callback;
+pub(crate) mod callees;
+mod direct;
 mod entry;
 mod perf_map;
-pub mod plan;
+pub(crate) mod plan;
 mod regions;
-pub mod tail;
+mod tail;
 
 use std::ptr::{null, null_mut};
 
 use skep_abi::{Frame, Trap, TrapKind};
-use skep_isa::{Insn, Reg, Size};
+use skep_isa::{Callee, Insn, Pc, Reg, Size};
+use skep_jit::{Code, Entry, Exit, State};
 
-pub use access::{atomic, atomic_code, legacy, load, store, store_context};
 pub(crate) use callback::call_back;
 use entry::{entered, leave, site, stop};
 
 use crate::helpers;
 use crate::helpers::tags::{self, Tag};
-use crate::jit::ir::Exit;
-use crate::jit::state::{Entry, State};
-use crate::jit::{Checks, Code};
 use crate::memory::value::{Kind, Region, Value};
 use crate::run::panics::caught;
 use crate::run::{Outcome, Run, Stop};
@@ -60,9 +58,10 @@ pub(crate) fn execute<'r>(
 /// A panic before code was entered, or between two programs.
 #[cold]
 fn panicked<'r>(run: &mut Run<'r>, state: &mut State<'r>, kind: TrapKind) -> Outcome {
-    (state.run, state.exit) = (null_mut(), Exit::None as u32);
+    state.set_host(null_mut());
+    state.take_exit();
     let outcome = outcome(run, kind.into());
-    tidy(run, state);
+    tidy(run);
     outcome
 }
 
@@ -77,31 +76,32 @@ fn begin<'r>(
     other: &mut Option<Outcome>,
 ) -> Option<u64> {
     state.begin(budget);
-    if code.checks() == Checks::Guarded {
-        state.favour(None);
+    if code.is_guarded() {
+        state.favour_none();
     }
-    if !code.cells.is_empty() && !run.context.load_all(&code.cells, &mut state.cells) {
+    if !code.cells().is_empty() && !run.context.load_all(code.cells(), state.cells()) {
         return None;
     }
     let r0 = enter(run, state, code.entry(), [r1.bits, r2.bits, 0, 0, 0]);
-    if state.exit == Exit::None as u32
+    if state.goes_on()
         && run.held.is_empty()
         && run.given.is_empty()
-        && run.native.as_ref().is_some_and(|native| native.first.is_none())
+        && let Some(native) = &mut run.native
+        && native.first.is_none()
     {
         if run.turn.is_guarded() {
             run.turn.count();
-            state.running = null();
+            native.running = null();
             run.tail_calls = 0;
         }
         return Some(r0);
     }
-    let result = if state.exit == Exit::None as u32 { Ok(r0) } else { tail::go_on(run, state) };
+    let result = if state.goes_on() { Ok(r0) } else { tail::go_on(run, state) };
     let outcome = match result {
         Ok(r0) => Outcome::Returned(r0),
         Err(stop) => outcome(run, stop),
     };
-    tidy(run, state);
+    tidy(run);
     *other = Some(outcome);
     None
 }
@@ -122,10 +122,9 @@ fn outcome(run: &mut Run<'_>, stop: Stop) -> Outcome {
 }
 
 /// After a run: the program that it began with, and nothing that it was given.
-fn tidy(run: &mut Run<'_>, state: &mut State<'_>) {
+fn tidy(run: &mut Run<'_>) {
     // The run has its programs, the guard and with both its maps until below.
     run.forget_found();
-    state.running = null();
     run.given.clear();
     let Some(native) = &mut run.native else { return };
     if let Some(first) = native.first.take() {
@@ -133,6 +132,7 @@ fn tidy(run: &mut Run<'_>, state: &mut State<'_>) {
         native.guarded = run.program.compiled().is_some_and(|code| code.is_guarded());
     }
     native.frames.clear();
+    native.running = null();
     (native.next, native.stop, native.depth) = (None, None, 0);
     run.turn.count();
 }
@@ -140,14 +140,14 @@ fn tidy(run: &mut Run<'_>, state: &mut State<'_>) {
 /// Puts the context's fields into their cells.
 fn fill(run: &mut Run<'_>, state: &mut State<'_>) -> bool {
     let Some(code) = run.program.compiled() else { return false };
-    code.cells.is_empty() || run.context.load_all(&code.cells, &mut state.cells)
+    code.cells().is_empty() || run.context.load_all(code.cells(), state.cells())
 }
 
 /// Puts those fields into their cells again that a store has changed.
 fn refill(run: &mut Run<'_>, state: &mut State<'_>, offset: i64, size: Size) {
     let Some(code) = run.program.compiled() else { return };
     let stored = offset..offset + i64::from(size.bytes());
-    for (&(at, size), cell) in code.cells.iter().zip(&mut state.cells) {
+    for (&(at, size), cell) in code.cells().iter().zip(state.cells()) {
         let field = i64::from(at)..i64::from(at) + i64::from(size.bytes());
         if field.start < stored.end
             && stored.start < field.end
@@ -163,7 +163,7 @@ fn refill(run: &mut Run<'_>, state: &mut State<'_>, offset: i64, size: Size) {
 fn enter<'r>(run: &mut Run<'r>, state: &mut State<'r>, entry: Entry, args: [u64; 5]) -> u64 {
     let state: *mut State<'r> = state;
     // SAFETY: a state is valid while it is lent to this function.
-    let before = unsafe { std::mem::replace(&mut (*state).run, run) };
+    let before = unsafe { (*state).set_host((&raw mut *run).cast()) };
     let mut context = 0;
     if let Some(native) = &mut run.native {
         native.state = state;
@@ -175,45 +175,56 @@ fn enter<'r>(run: &mut Run<'r>, state: &mut State<'r>, entry: Entry, args: [u64;
     // verified for. Both call the functions below, which reach the run through the state.
     let mut r0 = unsafe { entry(state, r1, r2, r3, r4, r5) };
     // SAFETY: the state is valid, and nobody else uses it once code left.
-    while unsafe { (*state).exit } == Exit::Jump as u32 {
+    while unsafe { (*state).exit() } == Exit::Jump {
         let entry = std::ptr::with_exposed_provenance::<()>(r0 as usize);
         // SAFETY: what code returns that leaves so is the entry of code as above, which
         // `tail::jump` found; it lives as long as the run's guard is held.
         r0 = unsafe {
-            (*state).exit = Exit::None as u32;
+            (*state).take_exit();
             std::mem::transmute::<*const (), Entry>(entry)(state, context, 0, 0, 0, 0)
         };
     }
     // SAFETY: as above.
-    unsafe { (*state).run = before };
+    unsafe { (*state).set_host(before) };
     r0
 }
 
 /// Why code left.
 fn reason(run: &mut Run<'_>, state: &mut State<'_>) -> Stop {
-    let exit = std::mem::replace(&mut state.exit, Exit::None as u32);
+    let (exit, pc) = (state.take_exit(), state.pc());
     let Some(native) = &mut run.native else { return TrapKind::BadInstruction.into() };
-    if exit == Exit::Host as u32 {
-        // Who was called with no more than words does not know from where.
-        if native.frames.is_empty() && matches!(native.stop, Some(Stop::Trap(_))) {
-            native.frames.push(Frame { pc: state.pc });
+    match exit {
+        Exit::Host => {
+            // Who was called with no more than words does not know from where.
+            if native.frames.is_empty() && matches!(native.stop, Some(Stop::Trap(_))) {
+                native.frames.push(Frame { pc });
+            }
+            native.stop.take().unwrap_or(TrapKind::BadInstruction.into())
         }
-        return native.stop.take().unwrap_or(TrapKind::BadInstruction.into());
+        Exit::Budget => Stop::Budget,
+        _ => {
+            native.frames.push(Frame { pc });
+            match (trap_kind(exit, pc), run.program.insns.get(pc as usize)) {
+                (
+                    TrapKind::UnknownKfunc { .. },
+                    Some(Insn::Call(Callee::Kfunc { btf_id, .. })),
+                ) => TrapKind::UnknownKfunc { btf_id: *btf_id as u32 },
+                (kind, _) => kind,
+            }
+            .into()
+        }
     }
-    if exit == Exit::Budget as u32 {
-        return Stop::Budget;
+}
+
+/// What code that left by itself trapped at.
+fn trap_kind(exit: Exit, pc: Pc) -> TrapKind {
+    match exit {
+        Exit::Memory => TrapKind::NotAPointer { register: 0, value: 0, write: false },
+        Exit::CallDepth => TrapKind::CallDepth,
+        Exit::BadJump => TrapKind::BadJump { target: pc.into() },
+        Exit::UnknownCall => TrapKind::UnknownKfunc { btf_id: 0 },
+        _ => TrapKind::BadInstruction,
     }
-    native.frames.push(Frame { pc: state.pc });
-    state.exit = exit;
-    let kind = match (state.trap_kind(), run.program.insns.get(state.pc as usize)) {
-        (
-            TrapKind::UnknownKfunc { .. },
-            Some(Insn::Call(skep_isa::Callee::Kfunc { btf_id, .. })),
-        ) => TrapKind::UnknownKfunc { btf_id: *btf_id as u32 },
-        (kind, _) => kind,
-    };
-    state.exit = Exit::None as u32;
-    kind.into()
 }
 
 /// The run that a state belongs to.
@@ -224,8 +235,7 @@ fn reason(run: &mut Run<'_>, state: &mut State<'_>) -> Stop {
 unsafe fn run_of<'s, 'r>(state: *mut State<'r>) -> Option<&'s mut Run<'r>> {
     // SAFETY: as the caller promises.
     let run = unsafe { unsettled(state) }?;
-    // SAFETY: a state is valid while its code runs.
-    tail::settle(run, unsafe { &mut *state });
+    tail::settle(run);
     Some(run)
 }
 
@@ -237,13 +247,13 @@ unsafe fn run_of<'s, 'r>(state: *mut State<'r>) -> Option<&'s mut Run<'r>> {
 #[inline]
 unsafe fn unsettled<'s, 'r>(state: *mut State<'r>) -> Option<&'s mut Run<'r>> {
     // SAFETY: a state is valid while its code runs.
-    let run = unsafe { (*state).run };
+    let run = unsafe { (*state).host() }.cast::<Run<'r>>();
     // SAFETY: null, or lent by `enter` for as long as the code runs.
     unsafe { run.as_mut() }
 }
 
 /// Calls a helper.
-pub extern "C" fn helper(
+extern "C" fn helper(
     state: *mut State<'_>,
     call: u64,
     r1: u64,
@@ -314,11 +324,11 @@ impl<'r> Run<'r> {
         const GIVE_BACK: [u32; 2] = [132, 133];
         if tags::changes_context(id) {
             fill(self, state);
-            state.favour(None);
+            state.favour_none();
         }
         if GIVE_BACK.contains(&id) {
             self.given.take(self.regs.bits(Reg::R1));
-            state.favour(None);
+            state.favour_none();
         }
     }
 
@@ -333,7 +343,9 @@ impl<'r> Run<'r> {
 
     fn favour(&self, state: &mut State<'r>, region: Region) {
         if region.is_writable() {
-            state.favour(Some(region));
+            // SAFETY: a region of the run's, which stays while the run has it: what it gives
+            // back is favoured no more.
+            unsafe { state.favour(region.start(), region.size()) };
         }
     }
 }

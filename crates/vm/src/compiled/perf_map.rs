@@ -4,7 +4,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 
-use crate::jit::Code;
+use skep_jit::Code;
 
 /// Tells `perf` of a program's code, where that is asked for.
 pub fn add(name: &[u8; 16], id: u32, code: &Code) {
@@ -30,7 +30,7 @@ mod tests {
     use skep_isa::{AluOp, Insn, Operand, Reg, Width};
 
     use super::*;
-    use crate::jit::{Passes, compile};
+    use skep_jit::{Passes, compile};
 
     #[test]
     fn a_line_holds_address_length_and_name() {

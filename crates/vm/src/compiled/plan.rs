@@ -4,14 +4,17 @@
 
 use std::sync::Arc;
 
+use skep_abi::MapType;
 use skep_isa::{Callee, Insn};
-
-use super::perf_map;
-use crate::helpers::tags;
-use crate::jit::ir::ByteOrder;
-use crate::jit::{
-    Checks, Code, JitError, MachineCode, Options, Passes, Source, generate, lower, optimise,
+use skep_jit::{
+    Checks, Code, DirectValue, JitError, Layout, Machine, MachineCode, MapView, Options, Passes,
+    Source, assemble, generate,
 };
+
+use super::{callees, perf_map};
+use crate::helpers::tags;
+use crate::memory::value::Value;
+use crate::objects::map::MapHandle;
 use crate::objects::program::{How, Program};
 use crate::run::panics::caught;
 
@@ -24,7 +27,7 @@ impl Program {
     /// Its compiled code, made at the first call; `None` where there is none.
     pub(crate) fn code(&self, how: How) -> Option<&Arc<Code>> {
         let code = self.code.get_or_init(|| {
-            let code = compile(self, how.guarded, tier(self, how)?)?;
+            let code = compile(self, how)?;
             perf_map::add(&self.name, self.id, &code);
             Ok(Arc::new(code))
         });
@@ -59,41 +62,82 @@ fn tier(program: &Program, how: How) -> Result<Passes, JitError> {
 
 /// Compiles a loaded program: without checks where the verifier accepted it and every
 /// check is vouched for by that, unless they are `guarded` all the same.
-///
-/// # Errors
-/// Something that is not compiled.
-fn compile(program: &Program, guarded: bool, passes: Passes) -> Result<Code, JitError> {
-    let (source, options) = plan(program, guarded, passes);
-    let generated = caught(|| generate(source, options));
+fn compile(program: &Program, how: How) -> Result<Code, JitError> {
+    let passes = tier(program, how)?;
+    // SAFETY: checks are left out only where the verifier accepted the program, for what it was
+    // verified for; code of a program is only run with that.
+    let generated = caught(|| {
+        plan(program, how.guarded, passes, |source, options| unsafe { generate(source, options) })
+    });
     generated.unwrap_or_else(|panic| Err(JitError::Backend(panic.to_string())))
 }
 
-/// What of a loaded program is compiled, and how.
-fn plan(program: &Program, guarded: bool, passes: Passes) -> (Source<'_>, Options) {
+/// The machine code of a loaded program, with the instruction that each part of it comes
+/// from. It is the code that it is run by, but it is not made to run.
+///
+/// # Errors
+/// Something that is not compiled.
+pub(crate) fn list(program: &Program, how: How) -> Result<(Checks, MachineCode), JitError> {
+    plan(program, how.guarded, tier(program, how)?, |source, options| {
+        let native = assemble(source, options, Machine::host()?, true)?;
+        Ok((options.checks, native))
+    })
+}
+
+/// Says what of a loaded program is compiled, and how.
+fn plan<R>(
+    program: &Program,
+    guarded: bool,
+    passes: Passes,
+    then: impl FnOnce(Source<'_>, Options) -> R,
+) -> R {
     // What these helpers read is checked, and only checked code tells where things are.
     let wild = program.insns.iter().any(|insn| match insn {
         Insn::Call(Callee::Helper(id)) => tags::reads_any_address(*id),
         _ => false,
     });
-    let facts = program.proof.as_ref().map(|proof| proof.verified.facts());
-    let facts = facts.filter(|_| !guarded && !wild);
-    let checks = if facts.is_some() { Checks::Elided } else { Checks::Guarded };
-    let fact_maps = program.proof.as_ref().map_or(&[][..], |proof| &proof.maps);
-    let (insns, maps) = (&*program.insns, &*program.maps);
-    let bytes = ByteOrder::HOST;
-    let source = Source { insns, maps, facts, fact_maps, hosted: true, bytes };
-    (source, Options { checks, passes })
+    let maps: Vec<MapView> = (0..).zip(&program.maps).map(|(at, map)| view(at, map)).collect();
+    // SAFETY: the program has its maps as long as its code, and the functions are made for
+    // each other.
+    let source = unsafe { Source::hosted(&program.insns, &maps, callees::of, &callees::HOST) };
+    let Some(proof) = program.proof.as_ref().filter(|_| !guarded && !wild) else {
+        return then(source, Options { checks: Checks::Guarded, passes });
+    };
+    let number = |map: &Option<Arc<MapHandle>>| {
+        let map = map.as_ref()?;
+        let at = program.maps.iter().position(|known| Arc::ptr_eq(known, map))?;
+        Some(at as u32)
+    };
+    let known: Vec<Option<u32>> = proof.maps.iter().map(number).collect();
+    let source = source.with_facts(proof.verified.facts(), &known);
+    then(source, Options { checks: Checks::Elided, passes })
 }
 
-/// The machine code of a loaded program, with the instruction that each part of it comes
-/// from. It is the code that [`compile`] gives, but it is not made to run.
-///
-/// # Errors
-/// Something that is not compiled.
-pub(crate) fn list(program: &Program, how: How) -> Result<(Checks, MachineCode), JitError> {
-    let (source, options) = plan(program, how.guarded, tier(program, how)?);
-    let module = optimise(source, options)?;
-    let machine = lower::Machine::host()?;
-    let native = lower::lower(&module, source.maps, options.checks, machine, true)?;
-    Ok((options.checks, native))
+/// A map as code sees it, by its number in the program.
+fn view(number: u32, handle: &MapHandle) -> MapView {
+    let map = &handle.map;
+    let of_maps = matches!(map.map_type(), MapType::ArrayOfMaps | MapType::HashOfMaps);
+    let direct = handle.direct_region().map(|region| DirectValue {
+        start: region.start(),
+        len: region.size(),
+        writable: region.is_writable(),
+    });
+    let layout = |layout: skep_maps::Layout| Layout {
+        base: layout.base,
+        slot: layout.slot,
+        area: layout.area,
+        count: layout.count,
+    };
+    MapView {
+        word: Value::map(number).bits,
+        address: Arc::as_ptr(map).expose_provenance() as u64,
+        key_size: map.key_size(),
+        value_size: map.value_size(),
+        direct,
+        constant: map.constant(),
+        elements: map.layout().map(layout),
+        slots: map.object_slots().map(layout),
+        lookup: callees::lookup(map.plain_key(), of_maps),
+        of_maps,
+    }
 }

@@ -1,7 +1,7 @@
 //! Tail calls: how code goes on to another program in the place of its own.
 //!
 //! A verified program leaves for the code of its target with the address of that: see
-//! [`jump`]. It counts no references and tells nobody but the state which program runs;
+//! [`jump`]. It counts no references and only notes which program runs;
 //! whoever has to know it [settles](settle) that first. All other ways, out of
 //! subprograms, of guarded code, to programs that are interpreted, lead through the host.
 //! What a call leads to is looked up when it is made, so that a replaced target counts
@@ -14,13 +14,11 @@ use std::ptr::null;
 use std::sync::Arc;
 
 use skep_abi::TrapKind;
+use skep_jit::{Code, Exit, State};
 
 use super::entry::{entered, leave, site, stop};
 use super::{enter, fill, reason, run_of, unsettled};
 use crate::helpers::tags::Tag;
-use crate::jit::ir::Exit;
-use crate::jit::{Code, State};
-use crate::memory::stack::FRAME_SIZE;
 use crate::memory::value::Value;
 use crate::objects::program::Program;
 use crate::run::panics::caught;
@@ -30,11 +28,11 @@ use skep_maps::object_in;
 /// After code left: with the next program, or with the reason.
 pub fn go_on<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Result<u64, Stop> {
     loop {
-        settle(run, state);
-        if state.exit != Exit::TailCall as u32 {
+        settle(run);
+        if state.exit() != Exit::TailCall {
             return Err(reason(run, state));
         }
-        state.exit = Exit::None as u32;
+        state.take_exit();
         let Some(native) = run.native.as_mut() else {
             return Err(TrapKind::BadInstruction.into());
         };
@@ -45,7 +43,7 @@ pub fn go_on<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Result<u64, Stop> 
         native.first.get_or_insert(before);
         state.allow_tail_calls(run.tail_calls);
         match run_program(run, state) {
-            Some(r0) if state.exit == Exit::None as u32 => return Ok(r0),
+            Some(r0) if state.goes_on() => return Ok(r0),
             Some(_) => {}
             None => return interpret(run, state),
         }
@@ -58,7 +56,7 @@ fn run_program<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Option<u64> {
     let code = run.program.code(native.how)?;
     native.guarded = code.is_guarded();
     run.given.clear();
-    state.favour(None);
+    state.favour_none();
     let (entry, r1) = (code.entry(), native.context.bits);
     fill(run, state).then(|| enter(run, state, entry, [r1, 0, 0, 0, 0]))
 }
@@ -67,10 +65,9 @@ fn run_program<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Option<u64> {
 fn interpret<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Result<u64, Stop> {
     let native = run.native.take();
     let context = native.as_ref().map_or(Value::scalar(0), |native| native.context);
-    let depth = (state.frame - state.stack) / u64::from(FRAME_SIZE);
-    run.budget = state.budget;
-    let result = run.go_on(context, depth.saturating_sub(1) as usize);
-    state.budget = run.budget;
+    run.budget = state.budget();
+    let result = run.go_on(context, state.depth().saturating_sub(1));
+    state.set_budget(run.budget);
     run.native = native;
     result
 }
@@ -81,38 +78,42 @@ impl<'r> Run<'r> {
         let Some(native) = &mut self.native else { return Err(TrapKind::BadInstruction.into()) };
         let (guarded, first) = (native.guarded, native.first.take());
         let given = std::mem::take(&mut self.given);
-        let (program, frame) = (std::mem::replace(&mut self.program, target), state.frame);
+        let program = std::mem::replace(&mut self.program, target);
         state.allow_tail_calls(self.tail_calls);
         let run = &mut *self;
         // What was put aside comes back in any case.
-        let ran = caught(|| match run_program(run, state) {
-            Some(r0) if state.exit == Exit::None as u32 => Ok(r0),
-            Some(_) => go_on(run, state),
-            None => interpret(run, state),
+        let ran = state.in_this_frame(|state| {
+            caught(|| match run_program(run, state) {
+                Some(r0) if state.goes_on() => Ok(r0),
+                Some(_) => go_on(run, state),
+                None => interpret(run, state),
+            })
         });
         let result = ran.unwrap_or_else(|kind| Err(kind.into()));
-        (self.program, state.frame, state.running) = (program, frame, null());
+        self.program = program;
         if let Some(native) = &mut self.native {
-            (native.guarded, native.first) = (guarded, first);
+            (native.guarded, native.first, native.running) = (guarded, first, null());
         }
         self.given = given;
         fill(self, state);
-        state.favour(None);
+        state.favour_none();
         result
     }
 }
 
 /// Makes the program that runs the run's.
 #[inline]
-pub fn settle(run: &mut Run<'_>, state: &mut State<'_>) {
-    if !state.running.is_null() {
-        take_over(run, state);
+pub fn settle(run: &mut Run<'_>) {
+    if let Some(native) = &mut run.native
+        && !native.running.is_null()
+    {
+        let running = std::mem::replace(&mut native.running, null());
+        take_over(run, running);
     }
 }
 
 #[cold]
-fn take_over(run: &mut Run<'_>, state: &mut State<'_>) {
-    let running = std::mem::replace(&mut state.running, null());
+fn take_over(run: &mut Run<'_>, running: *const Program) {
     // SAFETY: `jump` found it under the guard, which is held to the end of the run.
     let running = unsafe { counted(running) };
     let before = std::mem::replace(&mut run.program, running);
@@ -167,8 +168,10 @@ pub unsafe extern "C" fn jump(state: *mut State<'_>, call: u64, slot: u64) -> u6
             && !code.is_guarded()
             && prepare(run, shared, code)
         {
-            shared.running = target;
-            shared.exit = Exit::Jump as u32;
+            if let Some(native) = &mut run.native {
+                native.running = target;
+            }
+            shared.leave(Exit::Jump, pc);
             return (code.entry() as *const ()).expose_provenance() as u64;
         }
         if let Some(native) = &mut run.native {
@@ -184,9 +187,10 @@ pub unsafe extern "C" fn jump(state: *mut State<'_>, call: u64, slot: u64) -> u6
 #[inline]
 fn prepare(run: &mut Run<'_>, state: &mut State<'_>, code: &Code) -> bool {
     // SAFETY: null, or found by `jump` under the guard, which is still held.
-    let running = unsafe { state.running.as_ref() }.unwrap_or(&run.program);
-    let filled = running.compiled().is_some_and(|filled| filled.cells.starts_with(&code.cells));
-    filled || run.context.load_all(&code.cells, &mut state.cells)
+    let running = run.native.as_ref().and_then(|native| unsafe { native.running.as_ref() });
+    let running = running.unwrap_or(&run.program);
+    let filled = running.compiled().is_some_and(|filled| filled.cells().starts_with(code.cells()));
+    filled || run.context.load_all(code.cells(), state.cells())
 }
 
 /// `bpf_tail_call(ctx, map, index)`: 1 where another program goes on.
@@ -225,7 +229,7 @@ pub extern "C" fn tail_call(
         let shared = unsafe { &mut *state };
         match run.nest(shared, target) {
             Ok(answer) => {
-                shared.answer = answer;
+                shared.answer(answer);
                 1
             }
             Err(why) => stop(run, state, Some(pc), why),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::workspaces::Workspaces;
-use crate::jit::Passes;
+use skep_jit::Passes;
 use crate::objects::program::How;
 use crate::run::environment::Environment;
 use crate::run::vcpus::Vcpus;

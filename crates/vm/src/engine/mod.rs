@@ -7,7 +7,7 @@ pub(crate) mod runner;
 mod tests;
 pub(crate) mod workspaces;
 
-use crate::jit::Passes;
+use skep_jit::Passes;
 use crate::objects::program::How;
 
 /// What runs programs.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use skep_jit::{Code, State};
+
 use super::machine::Machine;
 use crate::compiled;
 use crate::contexts::Context;
 use crate::interp;
-use crate::jit::{Checks, Code, State};
 use crate::memory::stack::Stack;
 use crate::memory::value::{Region, Value};
 use crate::objects::program::{How, Program};
@@ -55,7 +56,7 @@ impl Runner {
         context: Box<dyn Context>,
         arguments: [Value; 2],
     ) -> Runner {
-        let (state, budget) = (State::on(&mut stack), machine.budget);
+        let (state, budget) = (stack.state(), machine.budget);
         let env = machine.env.clone();
         let run = Run::new(env, program.clone(), stack, context, budget, ENTRIES);
         let run = run.asserting_facts(machine.asserts);
@@ -113,7 +114,7 @@ impl Runner {
             self.prepare();
         }
         self.run.turn.cpu = lease.cpu();
-        self.state.cpu = lease.cpu().into();
+        self.state.set_cpu(lease.cpu());
         Ok(Running { runner: self, _lease: lease })
     }
 
@@ -123,8 +124,7 @@ impl Runner {
         let Some(how) = self.how else { return };
         self.code = self.program.code(how).cloned();
         self.run.native = self.code.as_ref().map(|code| {
-            let guarded = code.checks() == Checks::Guarded;
-            Native::new(guarded, how, self.arguments[0])
+            Native::new(code.is_guarded(), how, self.arguments[0])
         });
     }
 

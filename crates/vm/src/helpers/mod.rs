@@ -23,7 +23,7 @@ use crate::run::{Run, Stop};
 pub(crate) type Function = fn(&mut Run<'_>) -> Result<Value, Stop>;
 
 /// Numbers that a helper may have, and 0.
-const NUMBERS: usize = Helper::all().len() + 1;
+pub(crate) const NUMBERS: usize = Helper::all().len() + 1;
 
 /// What libbpf puts in the place of what did not resolve: a CO-RE record, a map, a
 /// kernel function (with its index).

@@ -83,16 +83,6 @@ pub(crate) fn of(id: u32) -> &'static Row {
     ROWS.get(id as usize).unwrap_or(&UNKNOWN)
 }
 
-/// What a helper takes in r1 to r5.
-pub(crate) fn tags(id: u32) -> [Tag; 5] {
-    of(id).tags
-}
-
-/// How many registers it reads.
-pub(crate) fn count(id: u32) -> usize {
-    of(id).count
-}
-
 /// Whether it may change what loads of the context give: it gets the context, and does
 /// more than to read or write the packet's bytes.
 pub(crate) fn changes_context(id: u32) -> bool {

@@ -13,7 +13,7 @@ use crate::contexts::skb::{self, Skb, SkbAccess};
 use crate::contexts::xdp::{self, Xdp};
 use crate::engine::Engine;
 use crate::engine::runner::Runner;
-use crate::jit::Passes;
+use skep_jit::Passes;
 use crate::kernel::vm::Vm;
 use crate::memory::value::Value;
 use crate::objects::program::{How, Program};

@@ -10,7 +10,7 @@ use skep_sys::{Command, Errno, Host, Kernel, KernelTypes, Mapping, RawFd};
 use crate::compiled::plan;
 use crate::engine::Engine;
 use crate::engine::machine::Machine;
-use crate::jit::{Checks, JitError, MachineCode, Passes};
+use skep_jit::{Checks, JitError, MachineCode, Passes};
 use crate::objects::program::Program;
 use crate::objects::table::{Object, Objects};
 use crate::run::environment::Environment;

@@ -3,18 +3,13 @@
 //! can be accessed right before the first frame and behind the last.
 
 use skep_isa::Size;
+use skep_jit::State;
 
 use super::value::{Fault, Kind, Region, Value};
 use skep_maps::mem::Mapping;
 
-/// Bytes of a frame (`MAX_BPF_STACK`).
-pub const FRAME_SIZE: u32 = 512;
-/// Most nested frames of one program (`MAX_CALL_FRAMES`).
-pub const PROGRAM_FRAMES: usize = 8;
-/// Bytes of all frames.
-pub const STACK_SIZE: u64 = FRAME_SIZE as u64 * MAX_FRAMES as u64;
-/// Most nested frames: each of 33 tail calls may nest as deeply again.
-pub const MAX_FRAMES: usize = PROGRAM_FRAMES * 34;
+pub use skep_jit::{FRAME_SIZE, MAX_FRAMES, PROGRAM_FRAMES, STACK_SIZE};
+
 const SLOTS: usize = FRAME_SIZE as usize / 8;
 
 /// Stack memory for one run at a time.
@@ -61,6 +56,14 @@ impl Stack {
     #[inline]
     pub fn frame(&mut self, frame: usize) -> Value {
         self.region(frame).pointer(FRAME_SIZE.into())
+    }
+
+    /// What compiled code works with on these frames. It is run while nobody else works on
+    /// them, and never when the stack is gone: whoever has the one has the other.
+    pub fn state<'r>(&mut self) -> State<'r> {
+        // SAFETY: as many bytes are mapped at the start of a page, for as long as the stack is
+        // there, and only accessed by address.
+        unsafe { State::on(self.start()) }
     }
 
     /// First address of all frames.

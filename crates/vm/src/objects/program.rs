@@ -4,11 +4,10 @@ use std::sync::{Arc, OnceLock};
 
 use skep_abi::{Errno, ProgType};
 use skep_isa::{Callee, DecodeError, Imm64, ImmKind, Insn, Slot, decode};
-
+use skep_jit::{Code, JitError, Passes};
 use skep_verify::Verified;
 
 use super::map::MapHandle;
-use crate::jit::{Code, JitError, Passes};
 use skep_maps::MapObject;
 
 /// What PROG_LOAD made.

@@ -1,13 +1,13 @@
 //! What a run knows while compiled code runs it.
 #![allow(unsafe_code, reason = "names the state that the code works on")]
 
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 use std::sync::Arc;
 
 use skep_abi::Frame;
+use skep_jit::State;
 
 use super::Stop;
-use crate::jit::State;
 use crate::memory::value::Value;
 use crate::objects::program::{How, Program};
 
@@ -22,6 +22,8 @@ pub(crate) struct Native<'r> {
     pub context: Value,
     /// The program that the run began with, once another one goes on in its place.
     pub first: Option<Arc<Program>>,
+    /// The program that runs; null where the run says which one it is.
+    pub running: *const Program,
     /// Callbacks that run.
     pub depth: usize,
     /// The program that goes on in the place of this one.
@@ -31,7 +33,7 @@ pub(crate) struct Native<'r> {
     pub frames: Vec<Frame>,
 }
 
-// SAFETY: every run sets the state's address anew, and nobody follows it between runs.
+// SAFETY: every run sets the addresses anew, and nobody follows them between runs.
 unsafe impl Send for Native<'_> {}
 
 impl<'r> Native<'r> {
@@ -43,6 +45,7 @@ impl<'r> Native<'r> {
             how,
             context,
             first: None,
+            running: null(),
             depth: 0,
             next: None,
             stop: None,

@@ -2,7 +2,8 @@
 //! they see, and no others if these are known. That results are the same is compared
 //! by `cargo xtask parity engines`, whose programs call helpers on maps.
 
-use crate::jit::{Checks, Options, Passes, Source, optimise};
+use crate::compiled::callees;
+use skep_jit::{Checks, Options, Passes, Source, optimise};
 
 /// Two words on the stack around a call of `bpf_get_current_comm`, which writes as many
 /// bytes as r2 says to where r1 points.
@@ -21,7 +22,8 @@ fn form(call: &str) -> String {
         exit"
     );
     let insns = skep_isa::assemble(&text).unwrap_or_else(|error| panic!("{error}"));
-    let source = Source { hosted: true, ..Source::bare(&insns) };
+    // SAFETY: it is not made to run.
+    let source = unsafe { Source::hosted(&insns, &[], callees::of, &callees::HOST) };
     let options = Options { checks: Checks::Elided, passes: Passes::ALL };
     optimise(source, options).expect("it is compiled").to_string()
 }

@@ -4,8 +4,8 @@
 use skep_isa::arbitrary::Program;
 use skep_isa::{ImmKind, Insn};
 
-use super::{Bed, configurations};
-use crate::jit::{Checks, JitError, Source, generate};
+use super::{Bed, configurations, generate};
+use skep_jit::{Checks, JitError, Source};
 use crate::run::Outcome;
 
 /// Bytes that the program may use, amid others that it may not.

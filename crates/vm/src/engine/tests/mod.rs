@@ -3,6 +3,7 @@
 //!
 //! Both get the same stack and the same memory at the same addresses, so that even a
 //! program that returns an address returns the same one.
+#![allow(unsafe_code, reason = "runs compiled code")]
 
 mod arbitrary;
 mod frames;
@@ -14,14 +15,14 @@ mod vectors;
 
 use std::sync::{Arc, OnceLock};
 
-use skep_abi::ProgType;
+use skep_abi::{ProgType, Trap, TrapKind};
 use skep_isa::Insn;
+use skep_jit::{Checks, Code, Exit, JitError, Options, Passes, Source, optimise};
 
 use super::machine::Machine;
 use super::runner::ENTRIES;
 use crate::contexts::NoContext;
 use crate::interp;
-use crate::jit::{Checks, Code, JitError, Options, Passes, Source, State, generate, optimise};
 use crate::memory::packet::PacketMemory;
 use crate::memory::stack::Stack;
 use crate::memory::value::{Kind, Value};
@@ -86,9 +87,21 @@ impl Bed {
         };
         let stack = self.stack.get_or_insert_default();
         stack.clear();
-        let mut state = State::new(stack, region, BUDGET);
+        let mut state = stack.state();
+        state.begin(BUDGET);
+        if let Some(region) = region {
+            // SAFETY: the bed's memory, which nobody else uses meanwhile.
+            unsafe { state.favour(region.start(), region.size()) };
+        }
         let r1 = region.map_or(0, |region| region.start());
-        let outcome = code.run(&mut state, r1, bytes.len() as u64);
+        let outcome = match code.run(&mut state, r1, bytes.len() as u64) {
+            Ok(r0) => Outcome::Returned(r0),
+            Err((Exit::Budget, _)) => Outcome::OutOfBudget,
+            Err((_, pc)) => {
+                let kind = TrapKind::BadInstruction;
+                Outcome::Trapped(Trap { pc, kind, frames: vec![] })
+            }
+        };
         After { outcome, memory: self.memory.bytes(0, bytes.len()).to_vec() }
     }
 
@@ -118,6 +131,12 @@ impl Bed {
         }
         Ok(returned)
     }
+}
+
+/// Compiles, with the checks that are asked for.
+fn generate(source: Source<'_>, options: Options) -> Result<Code, JitError> {
+    // SAFETY: code without checks is run only where the interpreter returned.
+    unsafe { skep_jit::generate(source, options) }
 }
 
 /// Guarded and elided, without passes, with all, and with all but each.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use skep_isa::vector::{self, Expected};
 
-use super::{Bed, configurations};
-use crate::jit::{Checks, JitError, Source, generate};
+use super::{Bed, configurations, generate};
+use skep_jit::{Checks, JitError, Source};
 use crate::run::Outcome;
 
 #[test]

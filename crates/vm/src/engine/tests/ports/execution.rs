@@ -11,8 +11,8 @@ use super::super::{Bed, configurations};
 use super::machine::{Job, run};
 use super::swapped::swapped;
 use super::{PORTS, Port};
-use crate::jit::ir::ByteOrder;
-use crate::jit::{Checks, JitError};
+use skep_jit::ByteOrder;
+use skep_jit::{Checks, JitError};
 use crate::run::Outcome;
 
 const BUDGET: u64 = 1 << 20;

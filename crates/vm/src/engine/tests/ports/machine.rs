@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Port;
-use crate::jit::ir::ByteOrder;
-use crate::jit::state::{State, offset};
+use skep_jit::ByteOrder;
+use skep_jit::{State, offset};
 use crate::memory::stack::{FRAME_SIZE, STACK_SIZE};
 
 /// Code, and memory for it to work on.

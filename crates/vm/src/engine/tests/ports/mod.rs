@@ -6,9 +6,8 @@ mod execution;
 mod machine;
 mod swapped;
 
-use crate::jit::ir::ByteOrder;
-use crate::jit::lower::{Machine, lower};
-use crate::jit::{JitError, MachineCode, Options, Passes, Source, optimise};
+use skep_jit::ByteOrder;
+use skep_jit::{JitError, Machine, MachineCode, Options, Passes, Source, assemble};
 use skep_isa::Insn;
 
 /// A machine that code is made for.
@@ -44,11 +43,10 @@ impl Port {
         insns: &[Insn],
         options: Options,
     ) -> Result<MachineCode, JitError> {
-        let source = Source { bytes: self.bytes, ..Source::bare(insns) };
+        let source = Source::bare(insns).on(self.bytes);
         // Vectors are made where the machine that we run on has them.
         let vectors = Passes::named("vectorise").expect("there is one");
         let options = Options { passes: options.passes.without(vectors), ..options };
-        let module = optimise(source, options)?;
-        lower(&module, &[], options.checks, machine, true)
+        assemble(source, options, machine, true)
     }
 }
