@@ -58,8 +58,8 @@ enum Task {
     Fuzz(fuzz::Options),
     /// Make random sequences of safe calls under AddressSanitizer
     Boundaries(boundaries::Options),
-    /// Check which way the modules of each crate lean
-    House,
+    /// Check which way the modules of each crate lean, and what they make public
+    House(house::Options),
     /// Check that the committed example objects and the capture are what their sources say
     Examples(examples::Options),
 }
@@ -84,7 +84,7 @@ fn execute(task: Task) -> Result<bool> {
         Task::Bench { what } => bench::execute(&what),
         Task::Fuzz(options) => fuzz::execute(&options),
         Task::Prove(options) => prove::execute(&options),
-        Task::House => house::execute(),
+        Task::House(options) => house::execute(&options),
         Task::Boundaries(options) => boundaries::execute(&options),
         Task::Examples(options) => examples::execute(&options),
     }

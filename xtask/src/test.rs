@@ -67,7 +67,7 @@ pub fn execute(options: &Options) -> Result<bool> {
         }
     }
     formatting(&mut tally);
-    tally.step("house", house::execute);
+    tally.step("house", || house::execute(&house::Options::check()));
     println!("== cargo test");
     cargo_test(&mut tally, &["test", "--workspace"])?;
     if cargo::has("clang-19") {

@@ -9,7 +9,6 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail, ensure};
 use object::{Object, ObjectSection};
 use skep_isa::{Insn, Slot, decode};
-use skep_vm::Outcome;
 use skep_vm::jit::{
     Checks, Code, CodeStack, Options, Passes, Source, State, compile, compile_unchecked, optimise,
 };
@@ -217,7 +216,7 @@ impl Engine for Skep {
     fn once(&mut self, memory: &LowMemory) -> u32 {
         let mut state = Skep::state(&mut self.stack, memory);
         match self.code.run(&mut state, memory.context(), 0) {
-            Outcome::Returned(r0) => r0 as u32,
+            Ok(r0) => r0 as u32,
             _ => u32::MAX,
         }
     }
@@ -227,7 +226,7 @@ impl Engine for Skep {
         let start = linux::thread_time();
         for _ in 0..rounds {
             match self.code.run(&mut state, memory.context(), 0) {
-                Outcome::Returned(r0) => _ = std::hint::black_box(r0),
+                Ok(r0) => _ = std::hint::black_box(r0),
                 _ => return f64::NAN,
             }
         }

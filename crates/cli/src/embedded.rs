@@ -11,7 +11,7 @@ use skep::abi::{Helper, MapType, ProgType};
 use skep::isa::{Callee, Insn, Slot, decode_at};
 use skep::load::{ExternKind, Linked, Object, Symbol};
 use skep::sys::Kernel;
-use skep::vm::{Vm, helpers};
+use skep::vm::{Vm, has_helper};
 
 use crate::doctor::probe;
 use crate::run::select::takes_packets;
@@ -37,7 +37,7 @@ fn helpers_of(insns: &[Slot]) -> BTreeSet<String> {
     for at in 0..insns.len() {
         if let Ok(Insn::Call(Callee::Helper(id))) = decode_at(insns, at)
             && Helper::from_id(id).is_some()
-            && !helpers::exists(id)
+            && !has_helper(id)
         {
             missing.insert(helper_name(id));
         }
@@ -120,7 +120,7 @@ pub fn write(out: &mut dyn Write) -> io::Result<()> {
         .collect();
     writeln!(out, "\nNot here: {}.", absent.join(", "))?;
     let (here, absent): (Vec<&Helper>, Vec<&Helper>) =
-        Helper::all().iter().partition(|of| helpers::exists(of.id));
+        Helper::all().iter().partition(|of| has_helper(of.id));
     writeln!(out, "\n## Helpers\n\n{} of {}:\n", here.len(), here.len() + absent.len())?;
     for of in here {
         writeln!(out, "- `{}` ({})", of.name, of.id)?;

@@ -2,8 +2,7 @@
 //! leaves.
 
 use crate::describe::Host;
-use crate::ir::Exit;
-use crate::state::State;
+use crate::state::{Exit, State};
 
 /// The host of bare code.
 pub static HOST: Host = Host {

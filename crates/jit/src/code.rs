@@ -3,10 +3,10 @@
 use skep_isa::{Pc, Size};
 
 use crate::describe::{Checks, JitError};
-use crate::ir::{Exit, Module};
+use crate::ir::Module;
 use crate::lower::code::CodeMemory;
 use crate::lower::machine_code::MachineCode;
-use crate::state::{Entry, State};
+use crate::state::{Entry, Exit, State};
 
 /// A compiled program.
 pub struct Code {

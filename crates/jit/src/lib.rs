@@ -31,12 +31,11 @@ pub use describe::{
     ByteOrder, Callee, Callees, Checks, Direct, DirectValue, Host, Inline, JitError, Layout,
     MapView, Reach, Source, atomic_code,
 };
-pub use ir::Exit;
 pub use lower::Machine;
 pub use lower::machine_code::{MachineCode, MachineFunction};
 pub use passes::Passes;
 pub use state::{
-    CodeStack, Entry, FRAME_SIZE, MAX_FRAMES, PROGRAM_FRAMES, STACK_SIZE, State, offset,
+    CodeStack, Entry, Exit, FRAME_SIZE, MAX_FRAMES, PROGRAM_FRAMES, STACK_SIZE, State, offset,
 };
 
 use ir::Module;

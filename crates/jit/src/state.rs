@@ -7,9 +7,6 @@ use std::ptr::null_mut;
 
 use skep_isa::Pc;
 
-use crate::ir::Exit;
-use crate::ir::build::CELLS;
-
 /// Bytes of a frame (`MAX_BPF_STACK`).
 pub const FRAME_SIZE: u32 = 512;
 /// Most nested frames of one program (`MAX_CALL_FRAMES`).
@@ -18,6 +15,35 @@ pub const PROGRAM_FRAMES: usize = 8;
 pub const MAX_FRAMES: usize = PROGRAM_FRAMES * 34;
 /// Bytes of all frames.
 pub const STACK_SIZE: u64 = FRAME_SIZE as u64 * MAX_FRAMES as u64;
+
+/// Why compiled code leaves a run by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u32)]
+pub enum Exit {
+    /// It returned.
+    None = 0,
+    /// A load or store outside of the run's memory.
+    Memory = 1,
+    /// The budget is used up.
+    Budget = 2,
+    /// More than 8 nested calls.
+    CallDepth = 3,
+    /// Control left the instructions.
+    BadJump = 4,
+    /// An instruction without meaning.
+    BadInstruction = 5,
+    /// A kernel function: none exists.
+    UnknownCall = 6,
+    /// The kernel around it knows why.
+    Host = 7,
+    /// Another program goes on in its place.
+    TailCall = 8,
+    /// Another program's code goes on in its place, at the address that it returned.
+    Jump = 9,
+}
+
+/// Most fields of the context that a program may load.
+pub const CELLS: usize = 64;
 
 /// What compiled code shares with whoever runs it. Code accesses the fields by their offsets.
 #[repr(C)]

@@ -158,6 +158,7 @@ mod of_threads {
     }
 
     /// Takes a guard. Guards nest; the first of a thread costs a few nanoseconds.
+    #[inline]
     pub fn pin() -> Guard {
         THREAD.with(|thread| {
             let guards = thread.guards.get();

@@ -19,7 +19,7 @@
 mod compiled;
 mod contexts;
 mod engine;
-pub mod helpers;
+mod helpers;
 pub mod hooks;
 mod interp;
 mod kernel;
@@ -29,7 +29,8 @@ mod run;
 
 pub use engine::Engine;
 pub use engine::machine::DEFAULT_BUDGET;
-pub use hooks::{RawError, RawMemory, run_raw};
+pub use helpers::exists as has_helper;
+pub use hooks::raw::{RawError, RawMemory, run_raw};
 pub use kernel::vm::Vm;
 pub use objects::program::{Program, ProgramError};
 pub use run::Outcome;

@@ -98,7 +98,7 @@ fn fill(
 ) -> Result<()> {
     for item in items {
         if let Item::Mod(inner) = item {
-            if is_test(&inner.attrs) {
+            if is_left_out(&inner.attrs) {
                 continue;
             }
             let child = child(modules, folder, below, at, inner)?;
@@ -146,14 +146,15 @@ fn given(attrs: &[Attribute]) -> Option<String> {
     })
 }
 
-/// Whether something is there under test only.
-fn is_test(attrs: &[Attribute]) -> bool {
+/// Whether something is there under test, fuzzing or loom only.
+pub fn is_left_out(attrs: &[Attribute]) -> bool {
     attrs.iter().any(|attr| {
         let words = match &attr.meta {
             syn::Meta::List(list) if attr.path().is_ident("cfg") => list.tokens.to_string(),
             _ => return attr.path().is_ident("test"),
         };
-        ["test", "fuzzing"].iter().any(|word| words.contains(word)) && !words.contains("not")
+        let one = ["test", "fuzzing", "loom"].iter().any(|word| words.contains(word));
+        one && !words.contains("not")
     })
 }
 
@@ -230,13 +231,13 @@ impl<'a> Visit<'a> for Reader<'_> {
             Item::Use(item) => &item.attrs,
             _ => return visit::visit_item(self, item),
         };
-        if !is_test(attrs) {
+        if !is_left_out(attrs) {
             visit::visit_item(self, item);
         }
     }
 
     fn visit_impl_item_fn(&mut self, item: &'a syn::ImplItemFn) {
-        if !is_test(&item.attrs) {
+        if !is_left_out(&item.attrs) {
             visit::visit_impl_item_fn(self, item);
         }
     }

@@ -10,6 +10,7 @@ use skep_verify::{Edges, Region};
 
 use super::{Bin, Blk, Block, Edge, Exit, Func, Module, Op, Term, Val};
 use crate::describe::{ByteOrder, Callees, Inline, JitError, Source};
+use crate::state::CELLS;
 
 /// Registers and the counter of `may_goto`; r10 never changes.
 const REGS: usize = 12;
@@ -22,9 +23,6 @@ const SHARING: usize = 4;
 
 /// Times that a `may_goto` lets a loop go on (`BPF_MAX_LOOPS`).
 const MAY_GOTO_LIMIT: u64 = 8 * 1024 * 1024;
-
-/// Most fields of the context that a program may load.
-pub const CELLS: usize = 64;
 
 /// Builds the program and the subprograms that it calls. With `budget`, backward
 /// jumps and calls spend from it.
@@ -78,10 +76,7 @@ fn in_order(mut cells: Vec<(u32, Size)>, funcs: &mut [Func]) -> Vec<(u32, Size)>
 
 /// Values of maps that nobody can ever change, with their addresses.
 fn constants(source: Source<'_>) -> Vec<(u64, Vec<u8>)> {
-    let all = source
-        .maps
-        .iter()
-        .filter_map(|map| Some((map.direct?.start, map.constant.clone()?)));
+    let all = source.maps.iter().filter_map(|map| Some((map.direct?.start, map.constant.clone()?)));
     all.collect()
 }
 
@@ -222,9 +217,7 @@ impl Builder<'_> {
                     if insn.falls_through() {
                         self.start(&mut plan, &mut outside, after);
                     }
-                } else if self.goes_on(insn)
-                    || insn.falls_through() && self.insn(after).is_none()
-                {
+                } else if self.goes_on(insn) || insn.falls_through() && self.insn(after).is_none() {
                     self.start(&mut plan, &mut outside, after);
                 }
                 if !insn.falls_through() || matches!(insn, Insn::Hole) {
@@ -594,9 +587,7 @@ impl Filler<'_, '_> {
         let source = self.builder.source;
         Some(match imm.kind {
             ImmKind::Const => imm.value(),
-            ImmKind::MapIdx => {
-                source.maps.get(imm.lo as usize)?.word
-            }
+            ImmKind::MapIdx => source.maps.get(imm.lo as usize)?.word,
             ImmKind::MapIdxValue => {
                 let value = source.maps.get(imm.lo as usize)?.direct?;
                 value.start.wrapping_add(imm.hi.into())

@@ -8,10 +8,6 @@ use super::build::Filler;
 use super::{Bin, Blk, Block, Edge, Op, Term, Val};
 use crate::describe::{Inline, Layout};
 
-const LOOKUP_ELEM: u32 = 1;
-const PROCESSOR_ID: u32 = 8;
-const LOOP: u32 = 181;
-
 impl Filler<'_, '_> {
     /// A call of a function of the kernel. Gives the block's end where it ends one.
     pub(super) fn ask(&mut self, pc: Pc, id: u32) -> Option<Term> {

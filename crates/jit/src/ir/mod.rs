@@ -17,6 +17,7 @@ use vector::Vector;
 use skep_isa::{AluOp, AtomicOp, Cond, Pc, Size, Width};
 
 use crate::describe::{ByteOrder, Callees};
+pub use crate::state::Exit;
 
 /// A value: an index into [`Func::ops`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -375,32 +376,6 @@ pub struct Edge {
     pub to: Blk,
     /// One value for each parameter.
     pub args: Vec<Val>,
-}
-
-/// Why compiled code leaves a run by itself.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[repr(u32)]
-pub enum Exit {
-    /// It returned.
-    None = 0,
-    /// A load or store outside of the run's memory.
-    Memory = 1,
-    /// The budget is used up.
-    Budget = 2,
-    /// More than 8 nested calls.
-    CallDepth = 3,
-    /// Control left the instructions.
-    BadJump = 4,
-    /// An instruction without meaning.
-    BadInstruction = 5,
-    /// A kernel function: none exists.
-    UnknownCall = 6,
-    /// The kernel around it knows why.
-    Host = 7,
-    /// Another program goes on in its place.
-    TailCall = 8,
-    /// Another program's code goes on in its place, at the address that it returned.
-    Jump = 9,
 }
 
 /// How a block ends.

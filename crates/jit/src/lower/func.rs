@@ -17,8 +17,8 @@ use super::vector::lanes_type;
 use crate::describe::{Checks, Host, MapView};
 use crate::ir::vector::Vector;
 use crate::ir::{Bin, Blk, Edge, Func, Op, Term, Val};
-use crate::state::offset;
 use crate::state::FRAME_SIZE;
+use crate::state::offset;
 
 /// Cases of a switch that lie within this many numbers become a table.
 const TABLE_SPAN: u64 = 1024;

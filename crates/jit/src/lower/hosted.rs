@@ -75,14 +75,7 @@ impl Lowering<'_, '_> {
     }
 
     /// A walk where nothing is checked, over a map that the code names.
-    fn walk(
-        &mut self,
-        pc: Pc,
-        id: u32,
-        entry: usize,
-        depth: u32,
-        args: [Val; 5],
-    ) -> Option<Value> {
+    fn walk(&mut self, pc: Pc, id: u32, entry: usize, depth: u32, args: [Val; 5]) -> Option<Value> {
         let [map, function, context, flags, _] = args;
         if self.target.checks != Checks::Elided || self.func.number(flags) != Some(0) {
             return None;

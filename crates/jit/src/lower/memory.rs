@@ -13,8 +13,8 @@ use skep_isa::{AtomicOp, Pc, Size, Width};
 use super::func::{Lowering, sized_type};
 use crate::describe::{Checks, atomic_code};
 use crate::ir::{Bin, Exit, Op, Val};
-use crate::state::offset;
 use crate::state::FRAME_SIZE;
+use crate::state::offset;
 
 /// Flags of accesses that cannot fault.
 pub fn plain() -> MemFlagsData {

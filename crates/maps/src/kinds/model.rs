@@ -17,31 +17,6 @@ pub struct Model {
 }
 
 impl Model {
-    /// The inner map's type.
-    pub fn map_type(&self) -> MapType {
-        self.map_type
-    }
-
-    /// Bytes of an inner map's key.
-    pub fn key_size(&self) -> u32 {
-        self.key_size
-    }
-
-    /// Bytes of an inner map's value.
-    pub fn value_size(&self) -> u32 {
-        self.value_size
-    }
-
-    /// `map_flags` of the inner maps.
-    pub fn flags(&self) -> u32 {
-        self.flags
-    }
-
-    /// `max_entries` of the map that was the model.
-    pub fn max_entries(&self) -> u32 {
-        self.max_entries
-    }
-
     /// Whether a map may be an inner one.
     pub(crate) fn admits(&self, other: Model) -> bool {
         let size_matters = match self.map_type {

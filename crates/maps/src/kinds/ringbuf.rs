@@ -118,6 +118,7 @@ impl RingBuf {
     }
 
     /// `bpf_ringbuf_reserve`: room for `size` bytes, or none. `flags` have to be 0.
+    #[inline]
     pub fn reserve(&self, size: u64, flags: u64) -> Option<NonNull<u8>> {
         if flags != 0 { None } else { self.reserve_record(size) }
     }
@@ -159,6 +160,7 @@ impl RingBuf {
 
     /// `bpf_ringbuf_submit`, and with `discard` `bpf_ringbuf_discard`: hands a reserved record
     /// over. An address that is not in the ring is ignored.
+    #[inline]
     pub fn commit(&self, record: NonNull<u8>, flags: u64, discard: bool) {
         let offset = (record.as_ptr() as usize).wrapping_sub(self.data() as usize);
         if !offset.is_multiple_of(8)
@@ -230,12 +232,14 @@ impl RingBuf {
     }
 
     /// Bytes that the consumer has not consumed yet: what `poll(2)` on the map looks at.
+    #[inline]
     pub fn available(&self) -> u64 {
         let consumer = self.consumer().load(Ordering::Acquire);
         self.producer().load(Ordering::Acquire).wrapping_sub(consumer)
     }
 
     /// What wakes those who wait for the map.
+    #[inline]
     pub fn notifier(&self) -> &Notifier {
         &self.notifier
     }

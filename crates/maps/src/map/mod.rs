@@ -102,31 +102,37 @@ impl Map {
     }
 
     /// What kind of map.
+    #[inline]
     pub fn map_type(&self) -> MapType {
         self.map_type
     }
 
     /// Bytes of a key.
+    #[inline]
     pub fn key_size(&self) -> u32 {
         self.key_size
     }
 
     /// Bytes of a value, as programs see it.
+    #[inline]
     pub fn value_size(&self) -> u32 {
         self.value_size
     }
 
     /// Elements at most.
+    #[inline]
     pub fn max_entries(&self) -> u32 {
         self.max_entries
     }
 
     /// `map_flags` without those of the fd.
+    #[inline]
     pub fn flags(&self) -> u32 {
         self.flags
     }
 
     /// vCPUs that per-CPU values are for.
+    #[inline]
     pub fn cpus(&self) -> u32 {
         self.cpus
     }
@@ -139,11 +145,6 @@ impl Map {
     /// Gives it an id.
     pub fn set_id(&self, id: u32) {
         self.id.store(id, Ordering::Relaxed);
-    }
-
-    /// What the inner maps of this map of maps have in common.
-    pub fn inner_model(&self) -> Option<&Model> {
-        self.inner.as_ref()
     }
 
     /// What a map of maps demands of the others, if it is made with this one.

@@ -74,6 +74,7 @@ impl Map {
 
     /// Bytes of a key that [`Map::lookup_plain`] takes, for a hash map whose look-ups are no
     /// more than that.
+    #[inline]
     pub fn plain_key(&self) -> Option<usize> {
         match &self.storage {
             Storage::Hash(hash) => hash.plain_key(),
@@ -159,11 +160,6 @@ impl Map {
         Some(value)
     }
 
-    /// `bpf_map_lookup_percpu_elem`: the address of any vCPU's value.
-    pub fn lookup_percpu(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>> {
-        if self.percpu() && cpu < self.cpus { self.lookup(key, cpu) } else { None }
-    }
-
     /// `bpf_map_update_elem`.
     #[inline]
     pub fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno> {
@@ -202,6 +198,7 @@ impl Map {
     }
 
     /// `bpf_map_delete_elem`.
+    #[inline]
     pub fn delete(&self, key: &[u8], cpu: u32) -> Result<(), Errno> {
         self.delete_as(key, Caller::Program(cpu))
     }
@@ -246,6 +243,7 @@ impl Map {
     }
 
     /// The ring buffer that this map is.
+    #[inline]
     pub fn ring(&self) -> Option<&RingBuf> {
         match &self.storage {
             Storage::Ring(ring) => Some(ring),
@@ -270,6 +268,7 @@ impl Map {
 
     /// The next element in the order of `bpf_for_each_map_elem`, which visits what was there
     /// throughout exactly once.
+    #[inline]
     pub fn walk(&self, cursor: &mut Cursor, cpu: u32) -> Option<Element> {
         match &self.storage {
             Storage::Array(array) => {
@@ -289,6 +288,7 @@ impl Map {
 
     /// Address of byte `offset` of an array's only value, which `BPF_PSEUDO_MAP_VALUE` asks
     /// for. ENOTSUPP for other maps, EINVAL past the value.
+    #[inline]
     pub fn direct_value(&self, offset: u32) -> Result<NonNull<u8>, Errno> {
         match &self.storage {
             Storage::Array(array) if self.map_type == MapType::Array && self.max_entries == 1 => {

@@ -118,13 +118,6 @@ impl Map {
         Ok(())
     }
 
-    /// Removes all objects, as the last user reference to a program array does.
-    pub fn clear_objects(&self) {
-        if let Storage::Objects(objects) = &self.storage {
-            objects.clear();
-        }
-    }
-
     /// MAP_DELETE_ELEM.
     pub fn delete_from_user(&self, key: &[u8]) -> Result<(), Errno> {
         self.delete_as(key, Caller::System)

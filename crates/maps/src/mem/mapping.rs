@@ -37,12 +37,14 @@ impl Mapping {
     }
 
     /// The first byte's address.
+    #[inline]
     pub fn base(&self) -> *mut u8 {
         self.base.as_ptr()
     }
 
     /// Size in bytes, a multiple of the page size.
     #[allow(clippy::len_without_is_empty)] // never empty
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }

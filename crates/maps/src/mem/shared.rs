@@ -50,6 +50,7 @@ impl SharedMemory {
     }
 
     /// The shared memory's first byte. Private bytes stand before it.
+    #[inline]
     pub fn base(&self) -> *mut u8 {
         // SAFETY: `private` bytes are within the reservation.
         unsafe { self.reserved.base().add(self.private) }
@@ -57,6 +58,7 @@ impl SharedMemory {
 
     /// Size in bytes without private and repeated parts.
     #[allow(clippy::len_without_is_empty)] // never empty
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }

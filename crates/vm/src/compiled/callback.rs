@@ -3,12 +3,12 @@
 
 use skep_abi::TrapKind;
 use skep_jit::{Entry, Exit, State};
+use skep_maps::{Cursor, Map};
 
 use super::entry::{entered, leave, site, stop};
 use super::{enter, reason, run_of};
 use crate::memory::value::Value;
 use crate::run::{Run, Stop};
-use skep_maps::{Cursor, Map};
 
 /// Calls a subprogram from a helper.
 pub(crate) fn call_back<'r>(

@@ -60,13 +60,10 @@ fn inline(id: u32) -> Option<Inline> {
         id::MAP_LOOKUP_ELEM => Inline::Element,
         id::GET_SMP_PROCESSOR_ID => Inline::Cpu,
         id::TAIL_CALL => Inline::TailCall,
-        id::FOR_EACH_MAP_ELEM => {
-            Inline::Walk { entry: callback::for_each as *const () as usize }
+        id::FOR_EACH_MAP_ELEM => Inline::Walk { entry: callback::for_each as *const () as usize },
+        id::LOOP => {
+            Inline::Loop { most: MAX_LOOPS, too_many: (-i64::from(Errno::E2BIG.0)) as u32 as u64 }
         }
-        id::LOOP => Inline::Loop {
-            most: MAX_LOOPS,
-            too_many: (-i64::from(Errno::E2BIG.0)) as u32 as u64,
-        },
         _ => return None,
     })
 }
@@ -100,10 +97,7 @@ fn direct(id: u32) -> Option<Direct> {
         guarded: matches!(yields, Yield::Time | Yield::Chance),
         of_map: id == id::MAP_LOOKUP_ELEM,
         // A record is given back as it was reserved: all of a program's, or none.
-        balanced: matches!(
-            id,
-            id::RINGBUF_RESERVE | id::RINGBUF_SUBMIT | id::RINGBUF_DISCARD
-        ),
+        balanced: matches!(id, id::RINGBUF_RESERVE | id::RINGBUF_SUBMIT | id::RINGBUF_DISCARD),
     })
 }
 
@@ -122,7 +116,7 @@ fn seen(proto: &Proto, at: usize) -> Reach {
     match kind(at) {
         Some(ArgKind::MapKey) => Reach::Key,
         Some(ArgKind::MapValue) => Reach::Value,
-        Some(ArgKind::FixedMem(bytes)) => Reach::Bytes(bytes.into()),
+        Some(ArgKind::FixedMem(bytes)) => Reach::Bytes(bytes),
         Some(ArgKind::Mem) => match kind(at + 1) {
             Some(ArgKind::Size | ArgKind::SizeOrZero) => Reach::Next,
             _ => Reach::Unknown,

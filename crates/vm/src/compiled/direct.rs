@@ -8,6 +8,9 @@ use std::sync::atomic::AtomicU32;
 
 use skep_abi::{Errno, MapType};
 use skep_jit::State;
+use skep_maps::mem::bytes::Bytes;
+use skep_maps::mem::words;
+use skep_maps::{self as maps, Map};
 
 use super::entry::{entered, stop};
 use super::{fill, run_of, unsettled};
@@ -15,9 +18,6 @@ use crate::contexts::xdp::Xdp;
 use crate::helpers::{self, checksum, packet};
 use crate::memory::value::Region;
 use crate::objects::map::MapHandle;
-use skep_maps::mem::bytes::Bytes;
-use skep_maps::mem::words;
-use skep_maps::{self as maps, Map};
 
 /// The clock.
 pub extern "C" fn ktime(state: *mut State<'_>) -> u64 {

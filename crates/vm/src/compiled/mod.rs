@@ -22,6 +22,7 @@ mod tail;
 
 use std::ptr::{null, null_mut};
 
+use skep_abi::helper::id;
 use skep_abi::{Frame, Trap, TrapKind};
 use skep_isa::{Callee, Insn, Pc, Reg, Size};
 use skep_jit::{Code, Entry, Exit, State};
@@ -205,10 +206,9 @@ fn reason(run: &mut Run<'_>, state: &mut State<'_>) -> Stop {
         _ => {
             native.frames.push(Frame { pc });
             match (trap_kind(exit, pc), run.program.insns.get(pc as usize)) {
-                (
-                    TrapKind::UnknownKfunc { .. },
-                    Some(Insn::Call(Callee::Kfunc { btf_id, .. })),
-                ) => TrapKind::UnknownKfunc { btf_id: *btf_id as u32 },
+                (TrapKind::UnknownKfunc { .. }, Some(Insn::Call(Callee::Kfunc { btf_id, .. }))) => {
+                    TrapKind::UnknownKfunc { btf_id: *btf_id as u32 }
+                }
                 (kind, _) => kind,
             }
             .into()
@@ -321,12 +321,11 @@ impl<'r> Run<'r> {
     /// A helper with the context may have changed it; one that gives a record back has
     /// ended it.
     fn after_helper(&mut self, state: &mut State<'r>, id: u32) {
-        const GIVE_BACK: [u32; 2] = [132, 133];
         if tags::changes_context(id) {
             fill(self, state);
             state.favour_none();
         }
-        if GIVE_BACK.contains(&id) {
+        if matches!(id, id::RINGBUF_SUBMIT | id::RINGBUF_DISCARD) {
             self.given.take(self.regs.bits(Reg::R1));
             state.favour_none();
         }

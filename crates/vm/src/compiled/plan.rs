@@ -64,11 +64,12 @@ fn tier(program: &Program, how: How) -> Result<Passes, JitError> {
 /// check is vouched for by that, unless they are `guarded` all the same.
 fn compile(program: &Program, how: How) -> Result<Code, JitError> {
     let passes = tier(program, how)?;
-    // SAFETY: checks are left out only where the verifier accepted the program, for what it was
-    // verified for; code of a program is only run with that.
-    let generated = caught(|| {
-        plan(program, how.guarded, passes, |source, options| unsafe { generate(source, options) })
-    });
+    let make = |source: Source<'_>, options: Options| {
+        // SAFETY: checks are left out only where the verifier accepted the program; its code is
+        // only run with what it was verified for.
+        unsafe { generate(source, options) }
+    };
+    let generated = caught(|| plan(program, how.guarded, passes, make));
     generated.unwrap_or_else(|panic| Err(JitError::Backend(panic.to_string())))
 }
 

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use skep_abi::TrapKind;
 use skep_jit::{Code, Exit, State};
+use skep_maps::object_in;
 
 use super::entry::{entered, leave, site, stop};
 use super::{enter, fill, reason, run_of, unsettled};
@@ -23,7 +24,6 @@ use crate::memory::value::Value;
 use crate::objects::program::Program;
 use crate::run::panics::caught;
 use crate::run::{MAX_TAIL_CALLS, Run, Stop};
-use skep_maps::object_in;
 
 /// After code left: with the next program, or with the reason.
 pub fn go_on<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Result<u64, Stop> {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use skep_jit::Passes;
+
 use super::Engine;
 use super::workspaces::Workspaces;
-use skep_jit::Passes;
 use crate::objects::program::How;
 use crate::run::environment::Environment;
 use crate::run::vcpus::Vcpus;

@@ -8,6 +8,7 @@ mod tests;
 pub(crate) mod workspaces;
 
 use skep_jit::Passes;
+
 use crate::objects::program::How;
 
 /// What runs programs.

@@ -123,9 +123,8 @@ impl Runner {
         self.prepared = true;
         let Some(how) = self.how else { return };
         self.code = self.program.code(how).cloned();
-        self.run.native = self.code.as_ref().map(|code| {
-            Native::new(code.is_guarded(), how, self.arguments[0])
-        });
+        self.run.native =
+            self.code.as_ref().map(|code| Native::new(code.is_guarded(), how, self.arguments[0]));
     }
 
     #[cold]

@@ -1,15 +1,15 @@
 //! `bpf_spin_lock` in a map value: a word that is 1 while somebody holds it. Compiled code
-//! that a verifier vouches for takes locks by itself (`jit::host::direct`), and system
-//! calls do with `BPF_F_LOCK` (`maps::fields`).
+//! that a verifier vouches for takes locks by itself (`compiled::direct`), and system
+//! calls do with `BPF_F_LOCK` (`maps`).
 
 use skep_abi::TrapKind;
 use skep_abi::helper::id;
 use skep_isa::{Reg, Size};
+use skep_maps::wait_for;
 
 use super::Function;
 use crate::memory::value::{Kind, Value};
 use crate::run::{Run, Stop};
-use skep_maps::wait_for;
 
 pub(super) const FUNCTIONS: &[(u32, Function)] =
     &[(id::SPIN_LOCK, spin_lock), (id::SPIN_UNLOCK, spin_unlock)];

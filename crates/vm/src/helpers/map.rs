@@ -5,13 +5,13 @@ use std::sync::Arc;
 use skep_abi::helper::id;
 use skep_abi::{Errno, MapType};
 use skep_isa::Reg;
+use skep_maps::Cursor;
+use skep_maps::mem::bytes::Bytes;
 
 use super::{Function, failure, status};
 use crate::memory::value::{Kind, Region, Value};
 use crate::objects::map::MapHandle;
 use crate::run::{Run, Stop};
-use skep_maps::Cursor;
-use skep_maps::mem::bytes::Bytes;
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::MAP_LOOKUP_ELEM, lookup_elem),

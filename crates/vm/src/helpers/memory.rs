@@ -3,11 +3,11 @@
 use skep_abi::Errno;
 use skep_abi::helper::id;
 use skep_isa::{Reg, Size};
+use skep_maps::mem::bytes::Bytes;
 
 use super::{Function, failure};
 use crate::memory::value::{Kind, Value};
 use crate::run::{Run, Stop, describe};
-use skep_maps::mem::bytes::Bytes;
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::PROBE_READ, probe_read),

@@ -3,6 +3,7 @@
 use skep_abi::helper::id;
 use skep_abi::{Errno, MapType};
 use skep_isa::Reg;
+use skep_maps::mem::bytes::Bytes;
 
 use super::checksum::{difference, fold_difference};
 use super::{Function, failure, number, status};
@@ -10,7 +11,6 @@ use crate::contexts::skb::Skb;
 use crate::contexts::xdp::Xdp;
 use crate::memory::value::{Kind, Value};
 use crate::run::{Run, Stop};
-use skep_maps::mem::bytes::Bytes;
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::SKB_STORE_BYTES, skb_store_bytes),

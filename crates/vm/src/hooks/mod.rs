@@ -1,7 +1,6 @@
 //! Where events come from: the packets of captures, and bare instructions that somebody runs.
 
 mod packets;
-mod raw;
+pub(crate) mod raw;
 
 pub use packets::{PacketError, PacketHook, Verdict};
-pub use raw::{RawError, RawMemory, run_raw};

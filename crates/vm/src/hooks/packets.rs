@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use skep_abi::context::at;
 use skep_abi::{ProgType, Trap};
+use skep_jit::Passes;
 use skep_sys::{Errno, RawFd};
 
 use crate::contexts::Context;
 use crate::contexts::skb::{self, Skb, SkbAccess};
-use crate::contexts::xdp::{self, Xdp};
+use crate::contexts::xdp::Xdp;
 use crate::engine::Engine;
 use crate::engine::runner::Runner;
-use skep_jit::Passes;
 use crate::kernel::vm::Vm;
 use crate::memory::value::Value;
 use crate::objects::program::{How, Program};
@@ -92,11 +92,6 @@ impl PacketHook {
             *self.runner = runner;
         }
         self
-    }
-
-    /// The kernel.
-    pub fn vm(&self) -> &Arc<Vm> {
-        &self.vm
     }
 
     /// Stops the clock of this hook's runs at `ns`, or has them see the kernel's again.

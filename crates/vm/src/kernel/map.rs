@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use skep_abi::flags::{map as map_flags, update};
 use skep_abi::{MapType, ProgType};
+use skep_maps::{BatchResult, Fields, Map, MapAttr, MapObject, WriteGuard};
 use skep_sys::{
     Errno, Input, MapBatch, MapCreate, MapDelete, MapElem, MapFreeze, MapNextKey, Mapping, RawFd,
 };
@@ -14,7 +15,6 @@ use super::{check_name, input, interface_exists, object, value_types};
 use crate::objects::btf::BtfObject;
 use crate::objects::map::MapHandle;
 use crate::objects::table::{MapFd, Object};
-use skep_maps::{BatchResult, Fields, Map, MapAttr, MapObject, WriteGuard};
 
 pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
     let wants_token = attr.map_flags & map_flags::TOKEN_FD != 0;

@@ -2,8 +2,7 @@
 //! it finds in values (`map_check_btf()` and the types' own functions of that name).
 
 use skep_abi::{
-    Capabilities, Errno, FieldKind, MapType, SpecialField, SpecialFields, Typed,
-    flags::map as flag,
+    Capabilities, Errno, FieldKind, MapType, SpecialField, SpecialFields, Typed, flags::map as flag,
 };
 use skep_btf::{Btf, Type};
 use skep_verify::special_fields;

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use skep_abi::Capabilities;
 use skep_btf::Btf;
+use skep_jit::{Checks, JitError, MachineCode, Passes};
+use skep_maps::MOST_CPUS;
 use skep_sys::{Command, Errno, Host, Kernel, KernelTypes, Mapping, RawFd};
 
 use crate::compiled::plan;
 use crate::engine::Engine;
 use crate::engine::machine::Machine;
-use skep_jit::{Checks, JitError, MachineCode, Passes};
 use crate::objects::program::Program;
 use crate::objects::table::{Object, Objects};
 use crate::run::environment::Environment;
-use skep_maps::MOST_CPUS;
 
 /// The types of the machine's kernel.
 static OWN_TYPES: OnceLock<Option<Arc<Btf>>> = OnceLock::new();
@@ -120,11 +120,6 @@ impl Vm {
         &self.machine.env
     }
 
-    /// Instructions that a run may execute.
-    pub fn budget(&self) -> u64 {
-        self.machine.budget
-    }
-
     /// Whether programs are verified when they are loaded.
     pub fn verifies(&self) -> bool {
         self.verifies
@@ -148,7 +143,7 @@ impl Vm {
     }
 
     /// What verdicts depend on. The kernel's types are read once.
-    pub fn verifier_env(&self) -> skep_verify::Env {
+    pub(super) fn verifier_env(&self) -> skep_verify::Env {
         let parse = || {
             let btf = match self.host.vmlinux_btf()? {
                 KernelTypes::Own(bytes) => Btf::of_kernel(bytes),
@@ -170,7 +165,7 @@ impl Vm {
     }
 
     /// Bytes that one map may take.
-    pub fn memory_limit(&self) -> u64 {
+    pub(super) fn memory_limit(&self) -> u64 {
         self.memory_limit
     }
 

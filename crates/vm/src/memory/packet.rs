@@ -1,8 +1,9 @@
 //! Memory of one packet: the bytes, with room before and after them to grow into. It
 //! ends where nothing can be accessed.
 
-use super::value::{Kind, Region};
 use skep_maps::mem::Mapping;
+
+use super::value::{Kind, Region};
 
 /// A buffer of fixed size in which the packet lies somewhere.
 ///

@@ -4,9 +4,9 @@
 
 use skep_isa::Size;
 use skep_jit::State;
+use skep_maps::mem::Mapping;
 
 use super::value::{Fault, Kind, Region, Value};
-use skep_maps::mem::Mapping;
 
 pub use skep_jit::{FRAME_SIZE, MAX_FRAMES, PROGRAM_FRAMES, STACK_SIZE};
 

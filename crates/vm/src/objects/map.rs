@@ -5,11 +5,11 @@ use std::sync::{Arc, OnceLock};
 
 use skep_abi::flags::{map as map_flags, prog as prog_flags};
 use skep_abi::{MapType, ProgType};
+use skep_maps::{Map, MapObject, Model, grace};
 use skep_verify::MapDef;
 
 use super::btf::BtfObject;
 use super::program::Program;
-use skep_maps::{Map, MapObject, Model, grace};
 
 /// A map with what user space knows of it.
 pub(crate) struct MapHandle {

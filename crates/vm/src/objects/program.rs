@@ -3,12 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use skep_abi::{Errno, ProgType};
-use skep_isa::{Callee, DecodeError, Imm64, ImmKind, Insn, Slot, decode};
+use skep_isa::{DecodeError, Imm64, ImmKind, Insn, Slot, decode};
 use skep_jit::{Code, JitError, Passes};
+use skep_maps::MapObject;
 use skep_verify::Verified;
 
 use super::map::MapHandle;
-use skep_maps::MapObject;
 
 /// What PROG_LOAD made.
 pub struct Program {
@@ -137,13 +137,8 @@ impl Program {
         &self.insns
     }
 
-    /// Whether the verifier accepted it; it was not asked otherwise.
-    pub fn is_verified(&self) -> bool {
-        self.proof.is_some()
-    }
-
     /// The instructions in the form that a dump shows: maps by their ids.
-    pub fn dump(&self) -> Vec<u8> {
+    pub(crate) fn dump(&self) -> Vec<u8> {
         let mut insns = self.insns.to_vec();
         for insn in &mut insns {
             let Insn::LoadImm64 { imm, .. } = insn else { continue };
@@ -167,13 +162,6 @@ impl Program {
             code: OnceLock::new(),
             ..*self
         }
-    }
-
-    /// Whether it calls a helper.
-    pub fn calls(&self, helper: u32) -> bool {
-        self.insns
-            .iter()
-            .any(|insn| matches!(insn, Insn::Call(Callee::Helper(id)) if *id == helper))
     }
 }
 

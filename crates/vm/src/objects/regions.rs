@@ -4,10 +4,10 @@
 use std::ptr::NonNull;
 
 use skep_abi::{Errno, flags};
+use skep_maps::Element;
 
 use super::map::MapHandle;
 use crate::memory::value::{Kind, Region};
-use skep_maps::Element;
 
 impl MapHandle {
     /// The value of a key as a region; the vCPU's own in per-CPU maps.

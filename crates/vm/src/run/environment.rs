@@ -59,7 +59,7 @@ impl Environment {
     }
 
     /// A random number (xorshift64*); threads may interleave as they like.
-    pub fn random(&self) -> u32 {
+    pub(crate) fn random(&self) -> u32 {
         let mut word = self.random.load(Relaxed);
         word ^= word >> 12;
         word ^= word << 25;

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use skep_isa::Size;
+use skep_maps::{self as maps, RingBuf};
 
 use crate::memory::value::{Region, Value};
 use crate::objects::map::MapHandle;
 use crate::objects::program::Program;
-use skep_maps::{self as maps, RingBuf};
 
 /// Records, locks and references of a run.
 #[derive(Default)]

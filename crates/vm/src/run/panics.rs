@@ -1,7 +1,7 @@
 //! Panics in what a run calls: a printer, a hook's context, a helper, the compiler. They
 //! become the end of the run, a trap of a kind of its own, and never cross compiled code.
 //!
-//! Who catches: the functions that compiled code enters (`jit::host::entry`), the
+//! Who catches: the functions that compiled code enters (`compiled::entry`), the
 //! interpreter's loop, and around both the run. What a panic leaves half done is the
 //! panicking code's own; the run's part of it (records, locks, frames, the vCPU) is tidied up
 //! as after any other end.

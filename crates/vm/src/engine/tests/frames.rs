@@ -2,8 +2,9 @@
 //! they see, and no others if these are known. That results are the same is compared
 //! by `cargo xtask parity engines`, whose programs call helpers on maps.
 
-use crate::compiled::callees;
 use skep_jit::{Checks, Options, Passes, Source, optimise};
+
+use crate::compiled::callees;
 
 /// Two words on the stack around a call of `bpf_get_current_comm`, which writes as many
 /// bytes as r2 says to where r1 points.

@@ -3,9 +3,9 @@
 
 use skep_isa::arbitrary::Program;
 use skep_isa::{ImmKind, Insn};
+use skep_jit::{Checks, JitError, Source};
 
 use super::{Bed, configurations, generate};
-use skep_jit::{Checks, JitError, Source};
 use crate::run::Outcome;
 
 /// Bytes that the program may use, amid others that it may not.

@@ -2,8 +2,9 @@
 //! look for: that the pass sees it, and that it gives what the interpreter gives, on
 //! random memory, in every configuration.
 
-use super::{Bed, configurations, generate};
 use skep_jit::{Checks, Options, Passes, Source, optimise};
+
+use super::{Bed, configurations, generate};
 use crate::run::Outcome;
 
 /// Random memories that a program runs on.

@@ -4,8 +4,9 @@
 
 use arbitrary::{Result, Unstructured};
 
-use super::{Bed, configurations, generate};
 use skep_jit::{Checks, Options, Passes, Source, optimise};
+
+use super::{Bed, configurations, generate};
 
 /// Bytes of memory; loops begin at `START` and go through at most `SPAN`.
 const MEMORY: usize = 1536;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use skep_isa::vector::{self, Expected};
+use skep_jit::{Checks, JitError, Source};
 
 use super::{Bed, configurations, generate};
-use skep_jit::{Checks, JitError, Source};
 use crate::run::Outcome;
 
 #[test]

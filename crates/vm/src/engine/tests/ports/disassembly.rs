@@ -4,9 +4,9 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use skep_isa::{AluOp, AtomicOp, Callee, Cond, Insn, Operand, Order, Reg, Size, Width};
+use skep_jit::{Checks, MachineCode, Options, Passes};
 
 use super::{PORTS, Port};
-use skep_jit::{Checks, MachineCode, Options, Passes};
 
 /// Code as LLVM's text; `None` where LLVM is missing. Bytes that it cannot read fail.
 fn disassemble(port: &Port, native: &MachineCode) -> Option<String> {

@@ -5,14 +5,14 @@ use std::path::Path;
 use arbitrary::Arbitrary;
 use skep_isa::Insn;
 use skep_isa::vector::{self, Expected};
+use skep_jit::ByteOrder;
+use skep_jit::{Checks, JitError};
 
 use super::super::arbitrary::{MEMORY, POINTERS, Program};
 use super::super::{Bed, configurations};
 use super::machine::{Job, run};
 use super::swapped::swapped;
 use super::{PORTS, Port};
-use skep_jit::ByteOrder;
-use skep_jit::{Checks, JitError};
 use crate::run::Outcome;
 
 const BUDGET: u64 = 1 << 20;

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::Port;
 use skep_jit::ByteOrder;
 use skep_jit::{State, offset};
+
+use super::Port;
 use crate::memory::stack::{FRAME_SIZE, STACK_SIZE};
 
 /// Code, and memory for it to work on.

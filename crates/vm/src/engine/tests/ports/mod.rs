@@ -6,9 +6,9 @@ mod execution;
 mod machine;
 mod swapped;
 
+use skep_isa::Insn;
 use skep_jit::ByteOrder;
 use skep_jit::{JitError, Machine, MachineCode, Options, Passes, Source, assemble};
-use skep_isa::Insn;
 
 /// A machine that code is made for.
 pub struct Port {
