@@ -38,8 +38,6 @@ const CIRCLES: &[(&str, &[&str])] = &[
     ("lang", &["pcap", "pcap/gen"]),
     ("lang", &["pcap", "pcap/lex"]),
     ("load", &["", "parse"]),
-    ("sys", &["", "linux", "table"]),
-    ("verify", &["", "stack_live", "structure"]),
 ];
 
 /// Rooms of `vm` that name one below them, or the one beside them, still.

@@ -8,7 +8,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Command, Errno, Fd, Host, Kernel, Mapping, RawFd};
+use crate::fd::{Fd, RawFd};
+use crate::kernel::{Host, Kernel};
+use crate::mapping::Mapping;
+use crate::table::Command;
+use skep_abi::Errno;
 
 /// What is done with the commands for a kernel.
 pub trait Between: Send + Sync + 'static {

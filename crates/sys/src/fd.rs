@@ -5,7 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Command, Errno, Kernel, Mapping};
+use crate::kernel::Kernel;
+use crate::mapping::Mapping;
+use crate::table::Command;
+use skep_abi::Errno;
 
 /// A file descriptor as a number; it means something to the kernel that gave it.
 pub type RawFd = i32;

@@ -3,23 +3,9 @@
 
 use skep_abi::Errno;
 
-use crate::{Command, Kernel, ObjInfo, Output, RawFd};
-
-/// Memory that an address inside of an info structure means.
-#[derive(Debug)]
-pub struct NestedBuffer<'a> {
-    /// The address, as it stands in the structure.
-    pub address: u64,
-    /// The memory.
-    pub memory: Output<'a>,
-}
-
-impl<'a> NestedBuffer<'a> {
-    pub(crate) fn copy(&self) -> NestedBuffer<'a> {
-        let memory = Output::Owned { address: self.address, bytes: self.memory.to_vec() };
-        NestedBuffer { address: self.address, memory }
-    }
-}
+use crate::fd::RawFd;
+use crate::kernel::Kernel;
+use crate::table::{Command, NestedBuffer, ObjInfo};
 
 /// Size of `struct bpf_map_info` in Linux 6.18.
 pub const MAP_INFO_SIZE: usize = 104;

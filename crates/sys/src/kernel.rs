@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Command, Errno, KernelTypes, Mapping, RawFd};
+use crate::fd::RawFd;
+use crate::host::KernelTypes;
+use crate::mapping::Mapping;
+use crate::table::Command;
+use skep_abi::Errno;
 
 /// A kernel: the machine's own, the embedded one, or something before them.
 ///

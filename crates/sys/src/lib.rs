@@ -33,9 +33,7 @@ mod trace;
 pub use between::{Below, Between, Layer};
 pub use fd::{Fd, RawFd};
 pub use host::KernelTypes;
-pub use info::{
-    BTF_INFO_SIZE, BtfInfo, MAP_INFO_SIZE, MapInfo, NestedBuffer, PROG_INFO_SIZE, ProgInfo,
-};
+pub use info::{BTF_INFO_SIZE, BtfInfo, MAP_INFO_SIZE, MapInfo, PROG_INFO_SIZE, ProgInfo};
 pub use kernel::{Host, Kernel, possible_cpus};
 #[cfg(target_os = "linux")]
 pub use linux::Linux;
@@ -44,8 +42,8 @@ pub use raw::raw_bpf;
 pub use skep_abi::Errno;
 pub use table::{
     ATTR_SIZE, BtfLoad, Command, GetById, Input, MapBatch, MapCreate, MapDelete, MapElem,
-    MapFreeze, MapNextKey, Memory, NextId, ObjGet, ObjInfo, ObjPin, ObjectKind, Output, ProgLoad,
-    TestRun,
+    MapFreeze, MapNextKey, Memory, NestedBuffer, NextId, ObjGet, ObjInfo, ObjPin, ObjectKind,
+    Output, ProgLoad, TestRun,
 };
 pub use tee::{Difference, Tee};
 pub use trace::{Trace, Watch};

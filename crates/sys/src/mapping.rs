@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use crate::Errno;
+use skep_abi::Errno;
 
 /// A shared mapping, unmapped when dropped.
 #[derive(Debug)]

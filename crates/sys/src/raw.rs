@@ -3,8 +3,8 @@
 
 use skep_abi::{Cmd, Errno};
 
-use crate::Kernel;
-use crate::info::NestedBuffer;
+use crate::kernel::Kernel;
+use crate::table::NestedBuffer;
 use crate::table::{ATTR_SIZE, Attr, Command, Memory, Output, Row, each};
 
 /// The largest attribute that Linux looks at.

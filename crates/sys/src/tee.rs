@@ -9,8 +9,12 @@ use std::time::Duration;
 
 use skep_abi::{Cmd, MapType, Values};
 
+use crate::fd::{Fd, RawFd};
+use crate::kernel::{Host, Kernel};
+use crate::mapping::Mapping;
+use crate::table::Command;
 use crate::table::{Holds, Len, Role, Slot};
-use crate::{Command, Errno, Fd, Host, Kernel, Mapping, RawFd};
+use skep_abi::Errno;
 
 /// One answer on which the kernels differ.
 #[derive(Clone, Debug, PartialEq, Eq)]

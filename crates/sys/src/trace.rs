@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::between::{Below, Between, Layer};
-use crate::{Command, Errno, Kernel};
+use crate::kernel::Kernel;
+use crate::table::Command;
+use skep_abi::Errno;
 
 /// Called with each command after it ran, and what it gave.
 type Watcher = dyn Fn(&Command<'_>, Result<u32, Errno>) + Send + Sync;

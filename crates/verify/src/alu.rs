@@ -10,9 +10,10 @@ use crate::disasm::{alu_text, unsigned_text};
 use crate::domain::{Scalar, Scalar64};
 use crate::error::{Check, Fault, fail};
 use crate::log::say;
-use crate::reg::{Flags, ID_PLUS_OFFSET, ID_PLUS_OFFSET32, ID_PLUS_OFFSET64, Kind, Reg};
+use crate::reg::{
+    Flags, ID_PLUS_OFFSET, ID_PLUS_OFFSET32, ID_PLUS_OFFSET64, Kind, MAX_VAR_OFF, Reg,
+};
 use crate::state::MAX_STACK;
-use crate::structure::resolve::MAX_VAR_OFF;
 
 /// How the sanitiser rewrites an addition, so that all paths can agree on it.
 mod sanitized {

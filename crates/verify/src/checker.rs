@@ -22,7 +22,6 @@ use crate::program::{MapDef, Program};
 use crate::record::Record;
 use crate::reg::{BtfId, Flags, KERNEL_BTF, Kind, MapId, PROGRAM_BTF, Reg};
 use crate::state::State;
-use crate::structure::Subprog;
 
 /// What is known of one instruction on all paths.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +54,32 @@ pub(crate) struct Aux {
     /// The kernel variable that its immediate names.
     pub btf_var: Option<(Kind, Flags)>,
     pub loop_inline: Option<(bool, u32)>,
+}
+
+/// One function of the program.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Subprog {
+    pub start: u32,
+    pub stack_depth: i32,
+    pub has_tail_call: bool,
+    pub has_ld_abs: bool,
+    pub is_callback: bool,
+    pub is_async_callback: bool,
+    pub is_exception_callback: bool,
+    pub changes_packet: bool,
+    pub might_sleep: bool,
+    pub is_global: bool,
+    /// Called from code that was followed.
+    pub called: bool,
+    pub verified: bool,
+    /// Its BTF does not describe how it is called.
+    pub unreliable: bool,
+    /// Below this offset only fastcall patterns use the stack.
+    pub fastcall_off: i32,
+    pub keep_fastcall_stack: bool,
+    /// First entry in the postorder.
+    pub postorder: usize,
+    pub args: Option<Vec<crate::global::Arg>>,
 }
 
 /// A map that the program uses.

@@ -10,8 +10,8 @@ use crate::explain::trail::Trail;
 use crate::log::say;
 use crate::memory::{MAX_MEMORY, Share};
 use crate::reg::{Flags, Kind, Reg};
+use crate::shape;
 use crate::state::{Frame, Linked, State, Step};
-use crate::structure::shape;
 
 /// Most instructions that are looked at.
 const MAX_PROCESSED: u32 = 1_000_000;

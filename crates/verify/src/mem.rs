@@ -9,9 +9,8 @@ use crate::domain::Tnum;
 use crate::error::{Check, bug, fail};
 use crate::log::say;
 use crate::record::FieldKind;
-use crate::reg::{Flags, Kind, MapId, Reg};
+use crate::reg::{Flags, Kind, MAX_VAR_OFF, MapId, Reg};
 use crate::stack::RawAccess;
-use crate::structure::resolve::MAX_VAR_OFF;
 
 /// One access as a check sees it.
 #[derive(Clone, Copy, Debug)]

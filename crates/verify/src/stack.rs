@@ -6,9 +6,8 @@ use skep_isa::{Insn, Operand, Reg as R};
 
 use crate::checker::Checker;
 use crate::error::{Check, bug, fail};
-use crate::reg::{Kind, Reg};
+use crate::reg::{Kind, MAX_VAR_OFF, Reg};
 use crate::state::{Byte, MAX_STACK, SLOT, Slot, slot_of};
-use crate::structure::resolve::MAX_VAR_OFF;
 
 /// A helper's buffer that it fills without reading.
 #[derive(Clone, Copy, Debug, Default)]

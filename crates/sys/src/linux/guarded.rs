@@ -21,7 +21,7 @@ use std::ptr::NonNull;
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 
-use crate::Errno;
+use skep_abi::Errno;
 
 /// Bytes behind a buffer that cannot be accessed.
 const GUARD: usize = 64 << 10;

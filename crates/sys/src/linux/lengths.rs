@@ -6,8 +6,9 @@
 
 use std::borrow::Cow;
 
+use crate::table::Output;
 use crate::table::{Command, FieldRow, Len, Role, Slot};
-use crate::{Errno, Output};
+use skep_abi::Errno;
 
 /// Memory that Linux works on a copy of.
 pub(super) enum Bytes<'b> {

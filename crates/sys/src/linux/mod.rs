@@ -17,12 +17,17 @@ use std::time::Duration;
 
 use skep_abi::{Cmd, MapType, ProgType};
 
+use crate::fd::RawFd;
+use crate::info::PROG_INFO_SIZE;
 use crate::kernel::possible_cpus;
+use crate::kernel::{Host, Kernel};
+use crate::mapping::Mapping;
+use crate::table::TestRun;
 use crate::table::{ATTR_SIZE, Attr, Command, Row, each};
-use crate::{Errno, Host, Kernel, Mapping, PROG_INFO_SIZE, RawFd, TestRun};
 use guarded::Guarded;
 use lengths::Bytes;
 use nested::Nested;
+use skep_abi::Errno;
 
 /// The running Linux.
 #[derive(Debug)]

@@ -11,8 +11,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use super::guarded::Guarded;
 use super::last_errno;
-use crate::info::NestedBuffer;
-use crate::{BTF_INFO_SIZE, Errno, MAP_INFO_SIZE, PROG_INFO_SIZE};
+use crate::info::{BTF_INFO_SIZE, MAP_INFO_SIZE, PROG_INFO_SIZE};
+use crate::table::NestedBuffer;
+use skep_abi::Errno;
 
 /// What a kind's structure is.
 struct Layout {

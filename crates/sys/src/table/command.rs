@@ -5,10 +5,9 @@
 
 use skep_abi::{Cmd, Diagnostic};
 
-use super::memory::Memory;
+use super::memory::{Memory, NestedBuffer};
 use super::rows::Row;
 use super::wire::{Attr, Input, Output, Slot, View, attributes};
-use crate::info::NestedBuffer;
 
 attributes! {
     /// MAP_CREATE. Gives an fd.

@@ -1,4 +1,6 @@
-//! The memory that raw attributes point to.
+//! The memory that raw attributes, and addresses inside of structures, point to.
+
+use super::wire::Output;
 
 /// The memory of a caller: the buffers that its raw attributes may point to, each
 /// at the address that it says it has.
@@ -47,5 +49,21 @@ impl Memory {
                 *to = *from;
             }
         }
+    }
+}
+
+/// Memory that an address inside of an info structure means.
+#[derive(Debug)]
+pub struct NestedBuffer<'a> {
+    /// The address, as it stands in the structure.
+    pub address: u64,
+    /// The memory.
+    pub memory: Output<'a>,
+}
+
+impl<'a> NestedBuffer<'a> {
+    pub(crate) fn copy(&self) -> NestedBuffer<'a> {
+        let memory = Output::Owned { address: self.address, bytes: self.memory.to_vec() };
+        NestedBuffer { address: self.address, memory }
     }
 }

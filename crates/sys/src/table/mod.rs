@@ -12,7 +12,7 @@ pub use command::{
     BtfLoad, Command, GetById, MapBatch, MapCreate, MapDelete, MapElem, MapFreeze, MapNextKey,
     NextId, ObjGet, ObjInfo, ObjPin, ObjectKind, ProgLoad, TestRun,
 };
-pub use memory::Memory;
+pub use memory::{Memory, NestedBuffer};
 pub(crate) use rows::{FieldRow, Holds, Len, Role, Row};
 pub use wire::{ATTR_SIZE, Input, Output};
 pub(crate) use wire::{Attr, Slot};

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 
 use super::memory::Memory;
-use crate::Errno;
+use skep_abi::Errno;
 
 /// Size of `union bpf_attr` in Linux 6.18.
 pub const ATTR_SIZE: usize = 168;

@@ -45,7 +45,7 @@ impl Point {
 
 /// An instruction in its function.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
+pub(crate) struct Step {
     /// Its place from the function's start.
     pub at: u32,
     /// Those that may follow it.

@@ -3,22 +3,22 @@
 
 use rustc_hash::FxHashMap;
 
-use super::flow::{Change, Point};
+use super::flow::{Change, Point, Step, solve};
 use crate::state::MAX_FRAMES;
 
 /// A function under a chain of calls.
-pub(super) type InstanceId = usize;
+pub(crate) type InstanceId = usize;
 
 /// All functions that were entered, by their calls.
 #[derive(Default)]
-pub(super) struct Calls {
+pub(crate) struct Calls {
     instances: Vec<Instance>,
     /// By who called from where, and the function's start.
     known: FxHashMap<(Option<(InstanceId, u32)>, u32), InstanceId>,
 }
 
 /// A function under a chain of calls, with what is known of the stack at its instructions.
-pub(super) struct Instance {
+pub(crate) struct Instance {
     caller: Option<(InstanceId, u32)>,
     start: u32,
     len: u32,
@@ -115,12 +115,12 @@ impl Instance {
     }
 
     /// Solves each frame that anything is known of.
-    pub fn solve(&mut self, solve: impl Fn(&mut [Point])) {
+    pub fn solve(&mut self, steps: &[Step]) {
         for points in self.points[..self.frames].iter_mut().flatten() {
             if self.change.fewer {
                 points.iter_mut().for_each(|point| point.done = 0);
             }
-            solve(points);
+            solve(points, steps);
         }
         self.change = Change::default();
     }

@@ -3,9 +3,9 @@
 
 use skep_isa::{Callee, ImmKind, Insn};
 
-use super::shape::{Flow, flow};
 use crate::checker::Checker;
 use crate::error::{Check, fail};
+use crate::shape::{Flow, flow};
 
 /// How far an instruction was looked at.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]

@@ -7,39 +7,12 @@ mod cfg;
 mod depth;
 mod fastcall;
 mod live;
-pub(crate) mod resolve;
+mod resolve;
 mod scc;
-pub(crate) mod shape;
-pub(crate) mod subprogs;
+mod subprogs;
 
 use crate::checker::{Checker, Findings};
 use crate::error::Check;
-
-/// One function of the program.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Subprog {
-    pub start: u32,
-    pub stack_depth: i32,
-    pub has_tail_call: bool,
-    pub has_ld_abs: bool,
-    pub is_callback: bool,
-    pub is_async_callback: bool,
-    pub is_exception_callback: bool,
-    pub changes_packet: bool,
-    pub might_sleep: bool,
-    pub is_global: bool,
-    /// Called from code that was followed.
-    pub called: bool,
-    pub verified: bool,
-    /// Its BTF does not describe how it is called.
-    pub unreliable: bool,
-    /// Below this offset only fastcall patterns use the stack.
-    pub fastcall_off: i32,
-    pub keep_fastcall_stack: bool,
-    /// First entry in the postorder.
-    pub postorder: usize,
-    pub args: Option<Vec<crate::global::Arg>>,
-}
 
 impl Checker<'_> {
     /// All that comes before paths are followed.

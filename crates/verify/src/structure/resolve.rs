@@ -7,18 +7,17 @@ use skep_abi::{MapType, ProgType};
 use skep_btf::{Btf, Kind as BtfKind, Type};
 use skep_isa::{ImmKind, Slot};
 
-use super::shape::is_known;
 use crate::checker::{Checker, MapInfo};
 use crate::error::{Check, ENOTSUPP, Fault, fail};
 use crate::program::MapDef;
 use crate::record::FieldKind;
-use crate::reg::{BtfId, Flags, KERNEL_BTF, Kind, MapId};
+use crate::reg::{BtfId, Flags, KERNEL_BTF, Kind, MAX_VAR_OFF, MapId};
+use crate::shape::is_known;
+
+const LD_IMM64: u8 = 0x18;
 
 /// Most maps that one program may use.
 const MAX_USED_MAPS: usize = 64;
-/// Offsets from here on could overflow.
-pub(crate) const MAX_VAR_OFF: i64 = 1 << 29;
-const LD_IMM64: u8 = 0x18;
 
 impl Checker<'_> {
     pub(super) fn resolve_immediates(&mut self) -> Check {

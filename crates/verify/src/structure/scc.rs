@@ -1,8 +1,8 @@
 //! Postorder, and the loops of each subprogram as strongly connected components.
 //! Counterpart: `compute_postorder`, `compute_scc`.
 
-use super::shape::{Flow, flow};
 use crate::checker::Checker;
+use crate::shape::{Flow, flow};
 
 impl Checker<'_> {
     /// Where control can go next within the subprogram; calls go to the next

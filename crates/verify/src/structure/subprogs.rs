@@ -5,11 +5,10 @@ use skep_abi::helper::id::TAIL_CALL;
 use skep_btf::{Kind, Type};
 use skep_isa::{Callee, ImmKind, Insn};
 
-use super::Subprog;
-use super::shape::{Flow, flow};
-use crate::checker::{Checker, Code};
+use crate::checker::{Checker, Code, Subprog};
 use crate::error::{Check, fail};
 use crate::log::say;
+use crate::shape::{Flow, flow};
 
 /// Most subprograms that a program may have.
 const MAX_SUBPROGS: usize = 256;
