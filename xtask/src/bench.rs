@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::test::succeeds;
-use crate::{cargo, verify};
+use crate::{cargo, packs, verify};
 
 /// What to measure.
 #[derive(Subcommand, Clone)]
@@ -19,6 +19,8 @@ pub enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// One call of `skep verify` for all of Debian's objects beside their verification in it
+    Corpus,
     /// The verifier beside Linux's, on the selftests and on Debian's objects
     Verify,
 }
@@ -29,17 +31,17 @@ pub enum What {
 /// A peer that does not build.
 pub fn execute(what: &What) -> Result<bool> {
     std::fs::create_dir_all("target/bench")?;
-    let bench = cargo::build("skep-bench", "peers")?;
     let name = match what {
         What::Maps => "maps",
         What::Packets => "packets",
         What::Run { .. } => "run",
         What::Verify => "verify",
+        What::Corpus => return packs::bench(),
     };
-    let mut command = std::process::Command::new(bench);
+    let mut command = std::process::Command::new(cargo::build("skep-bench", "peers")?);
     command.arg(name);
     match what {
-        What::Maps | What::Packets => {}
+        What::Maps | What::Packets | What::Corpus => {}
         What::Run { arguments } => {
             command.args(arguments);
         }

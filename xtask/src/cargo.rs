@@ -39,6 +39,14 @@ pub fn build(package: &str, features: &str) -> Result<PathBuf> {
     Ok(target().join("release").join(package))
 }
 
+/// Builds the command in release mode and gives its path.
+///
+/// # Errors
+/// It does not build.
+pub fn skep() -> Result<PathBuf> {
+    Ok(build("skep-cli", "")?.with_file_name("skep"))
+}
+
 /// Whether a program is on the path.
 pub fn has(program: &str) -> bool {
     let mut version = Command::new(program);

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::index::NameIndex;
@@ -30,6 +31,8 @@ pub struct Btf {
     pointer_size: OnceLock<u32>,
     /// Target and id of each declaration tag, sorted.
     decl_tags: OnceLock<Vec<(u32, u32)>>,
+    /// Which of its own types were looked at, where someone wants to know.
+    looked_at: Option<Box<[AtomicBool]>>,
 }
 
 /// What parsing finds.
@@ -95,7 +98,23 @@ impl Btf {
             index: OnceLock::new(),
             pointer_size: OnceLock::new(),
             decl_tags: OnceLock::new(),
+            looked_at: None,
         }
+    }
+
+    /// Remembers from now on which types are looked at: by their ids, by their names, or in
+    /// the course of a walk. [`subset`](crate::subset) makes BTF of those.
+    pub fn watched(mut self) -> Btf {
+        let count = self.body().offsets.len();
+        self.looked_at = Some((0..count).map(|_| AtomicBool::new(false)).collect());
+        self
+    }
+
+    /// Whether a type of its own was looked at; never, where nobody wants to know.
+    pub fn was_looked_at(&self, id: u32) -> bool {
+        let index = id.checked_sub(self.start_id).map(|index| index as usize);
+        let seen = self.looked_at.as_deref().zip(index).and_then(|(all, index)| all.get(index));
+        seen.is_some_and(|seen| seen.load(Ordering::Relaxed))
     }
 
     fn body(&self) -> &Body {
@@ -334,8 +353,16 @@ impl Btf {
         let Some(index) = id.checked_sub(self.start_id) else {
             return self.base.as_ref()?.record(id);
         };
-        let start = *self.body().offsets.get(index as usize)? as usize;
-        self.type_section().get(start..self.record_end(index as usize))
+        if let Some(seen) = self.looked_at.as_deref().and_then(|all| all.get(index as usize)) {
+            seen.store(true, Ordering::Relaxed);
+        }
+        self.own_record(index as usize)
+    }
+
+    /// The bytes of a type of its own, by its place; the same to whoever watches.
+    fn own_record(&self, index: usize) -> Option<&[u8]> {
+        let start = *self.body().offsets.get(index)? as usize;
+        self.type_section().get(start..self.record_end(index))
     }
 
     /// The kind of a type, without decoding it.
@@ -370,14 +397,13 @@ impl Btf {
     /// argument that it is for, -1 for the whole. In the order of their ids.
     pub fn decl_tags(&self, target: u32) -> impl Iterator<Item = (&str, i32)> {
         let all = self.decl_tags.get_or_init(|| {
-            let target_of = |(id, ty)| match ty {
-                Type::DeclTag { target, .. } => Some((target, id)),
-                _ => None,
+            let tagged = |index: usize| {
+                let record = self.own_record(index)?;
+                let is_tag = Info(word(record, 1)).kind() == Some(Kind::DeclTag);
+                is_tag.then(|| (word(record, 2), self.start_id + index as u32))
             };
-            let tagged = (self.start_id..self.len())
-                .filter(|&id| self.kind_of(id) == Some(Kind::DeclTag))
-                .filter_map(|id| Some((id, self.type_by_id(id).ok()?)));
-            let mut all: Vec<(u32, u32)> = tagged.filter_map(target_of).collect();
+            let mut all: Vec<(u32, u32)> =
+                (0..self.body().offsets.len()).filter_map(tagged).collect();
             all.sort_unstable();
             all
         });
@@ -414,7 +440,9 @@ impl Btf {
     }
 
     fn own_name(&self, id: u32) -> Option<&str> {
-        Some(self.checked_string(word(self.record(id)?, 0)))
+        // Whoever only shares its bucket was not looked at.
+        let record = self.own_record(id.checked_sub(self.start_id)? as usize)?;
+        Some(self.checked_string(word(record, 0)))
     }
 }
 

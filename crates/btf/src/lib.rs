@@ -6,7 +6,8 @@
 //! - [`core`] computes what CO-RE relocations ask for ("compile once, run everywhere").
 //! - [`c`] prints types as C, [`dump`] as `bpftool btf dump` does, and [`value`]
 //!   reads and writes bytes by their type.
-//! - [`pack`] makes a kernel's types small enough to be kept and sent.
+//! - [`pack`] makes a kernel's types small enough to be kept and sent, and [`subset`] leaves
+//!   out those that nobody looked at.
 //!
 //! After [`Btf::parse`] every type id and every string offset inside the types
 //! is known to be in range; cycles are not excluded, so each walk is bounded.
@@ -25,6 +26,7 @@ mod kind;
 mod layout;
 pub mod pack;
 mod records;
+pub mod subset;
 mod types;
 pub mod value;
 mod wire;

@@ -41,6 +41,13 @@ impl Target {
         self
     }
 
+    /// Takes these for the kernel's types, as they are: they may be
+    /// [watched](Btf::watched).
+    pub fn with_kernel_btf(mut self, btf: Arc<Btf>) -> Target {
+        self.kernel = OnceLock::from(Ok(btf));
+        self
+    }
+
     /// Prefers these lines (`CONFIG_BPF=y`) to the machine's own configuration.
     pub fn with_kconfig(mut self, lines: impl Into<String>) -> Target {
         self.kconfig = lines.into();

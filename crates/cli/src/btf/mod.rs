@@ -3,6 +3,7 @@
 //! types in a small file, which `--btf` takes wherever it takes types.
 
 mod json;
+mod needed;
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -37,11 +38,18 @@ enum Command {
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   skep btf pack -o vmlinux.btfpack                      of this machine's kernel
-  skep verify prog.bpf.o --btf vmlinux.btfpack          on another one")]
+  skep verify prog.bpf.o --btf vmlinux.btfpack          on another one
+  skep btf pack --for build/ -o small.btfpack           what these objects need of it
+
+With --for, objects get the verdicts that all of the kernel's types would give them; others may
+not. What it holds is what judging them looked at.")]
 struct PackArgs {
     /// An ELF file with a section .BTF, or raw BTF; - is the standard input
     #[arg(default_value = "/sys/kernel/btf/vmlinux")]
     file: PathBuf,
+    /// Only what these objects, and those in these folders, need
+    #[arg(long = "for", value_name = "OBJECTS", num_args = 1..)]
+    objects: Vec<PathBuf>,
     /// The pack; - is the standard output
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -78,12 +86,7 @@ enum Format {
 pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
     let args = match args.command {
         Command::Dump(args) => args,
-        Command::Pack(args) => {
-            let btf = open(&args.file, None)?;
-            let bytes = pack::pack(&btf).map_err(|error| in_file(&args.file, error))?;
-            output::write(&args.output, &[&args.file], &bytes)?;
-            return Ok(Status::Done);
-        }
+        Command::Pack(args) => return pack(&args),
     };
     let btf = open(&args.file, args.base.as_deref())?;
     let mut out = match args.format {
@@ -92,6 +95,18 @@ pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
     };
     write(&btf, &args, &mut out)?;
     out.flush()?;
+    Ok(Status::Done)
+}
+
+fn pack(args: &PackArgs) -> Outcome {
+    let mut btf = open(&args.file, None)?;
+    if !args.objects.is_empty() {
+        btf = needed::of(&args.file, btf, &args.objects)?;
+    }
+    let bytes = pack::pack(&btf).map_err(|error| in_file(&args.file, error))?;
+    let mut inputs = vec![args.file.as_path()];
+    inputs.extend(args.objects.iter().map(PathBuf::as_path));
+    output::write(&args.output, &inputs, &bytes)?;
     Ok(Status::Done)
 }
 
