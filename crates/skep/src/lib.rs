@@ -35,11 +35,13 @@
 //! | set clock, chance and output of programs | [`vm::environment`] |
 //! | read captures | [`load::capture`] |
 //! | ask for Linux's verdict without loading | [`judge`], [`verify`](mod@verify) |
+//! | compare with an earlier verification | [`baseline`] |
 //! | work with instructions and types | [`isa`], [`btf`] |
 //! | read maps by the object's own types, through serde | `ByBtf` (feature `serde`) |
 //! | see each `bpf()` command, or compare two kernels | [`Trace`], [`Tee`] |
 #![forbid(unsafe_code)]
 
+pub mod baseline;
 pub mod judge;
 
 pub use skep_abi as abi;
