@@ -1,7 +1,8 @@
 //! Output files: written beside their place, and renamed into it when they are whole. So
 //! whoever looks finds the old file or the new one, a full disk leaves the old one, and of
-//! two writers the later one wins. What is no regular file (a pipe, a device) is written
-//! as it is, and `-` is the standard output.
+//! two writers the later one wins. Where the file system can, what is not whole yet has no
+//! name, so that not even SIGKILL leaves something behind. What is no regular file (a pipe, a
+//! device) is written as it is, and `-` is the standard output.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -15,8 +16,18 @@ pub struct Output {
     /// The name that the user gave.
     name: PathBuf,
     out: BufWriter<File>,
-    /// The file that is written and the one that it shall be.
-    rename: Option<(PathBuf, PathBuf)>,
+    place: Place,
+}
+
+/// Where an output is until it is whole, and then.
+enum Place {
+    /// Where it stays: a pipe, a device, the standard output.
+    Here,
+    /// Under no name, and then under this one.
+    #[cfg(target_os = "linux")]
+    Nowhere(PathBuf),
+    /// Under a name of its own beside its place, and then there.
+    Beside(PathBuf, PathBuf),
 }
 
 impl Output {
@@ -37,18 +48,15 @@ impl Output {
         // Beside what a link leads to, which stays one.
         let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let metadata = fs::metadata(&place).ok();
-        let (file, rename) = match &metadata {
+        let begun = match &metadata {
             Some(metadata) if !metadata.is_file() => {
-                let file = OpenOptions::new().write(true).open(&place);
-                (file.map_err(|error| written(path, &error))?, None)
+                OpenOptions::new().write(true).open(&place).map(|file| (file, Place::Here))
             }
-            _ => {
-                let (file, beside) = beside(&place).map_err(|error| written(path, &error))?;
-                (file, Some((beside, place)))
-            }
+            _ => begin(place),
         };
-        let output = Output { name: path.into(), out: BufWriter::new(file), rename };
-        if let (Some(metadata), true) = (metadata, output.rename.is_some()) {
+        let (file, place) = begun.map_err(|error| written(path, &error))?;
+        let output = Output { name: path.into(), out: BufWriter::new(file), place };
+        if let (Some(metadata), false) = (metadata, matches!(output.place, Place::Here)) {
             // A file that could not be written must not be replaced either.
             if metadata.permissions().readonly() {
                 let error = io::ErrorKind::PermissionDenied.into();
@@ -66,7 +74,7 @@ impl Output {
             return Err(failure.hint("name a file, or redirect the standard output"));
         }
         let file = standard_output().map_err(|error| written(path, &error))?;
-        Ok(Output { name: path.into(), out: BufWriter::new(file), rename: None })
+        Ok(Output { name: path.into(), out: BufWriter::new(file), place: Place::Here })
     }
 
     /// Ends it: from here on it is what its name means.
@@ -79,11 +87,19 @@ impl Output {
 
     fn finish(&mut self) -> io::Result<()> {
         self.out.flush()?;
-        if let Some((from, to)) = &self.rename {
+        if !matches!(self.place, Place::Here) {
             // Some disks tell only now that they are full.
             self.out.get_ref().sync_data()?;
+        }
+        #[cfg(target_os = "linux")]
+        if let Place::Nowhere(place) = &self.place {
+            let place = place.clone();
+            let Some(beside) = name(self.out.get_ref(), &place)? else { return Ok(()) };
+            self.place = Place::Beside(beside, place);
+        }
+        if let Place::Beside(from, to) = &self.place {
             fs::rename(from, to)?;
-            self.rename = None;
+            self.place = Place::Here;
         }
         Ok(())
     }
@@ -107,7 +123,7 @@ impl Write for Output {
 /// What was not committed leaves nothing behind.
 impl Drop for Output {
     fn drop(&mut self) {
-        if let Some((beside, _)) = &self.rename {
+        if let Place::Beside(beside, _) = &self.place {
             let _ = fs::remove_file(beside);
         }
     }
@@ -123,8 +139,52 @@ pub fn write(path: &Path, inputs: &[&Path], bytes: &[u8]) -> Result<(), Failure>
     output.commit()
 }
 
-/// A fresh file in the same folder, under a name that nobody else has.
-fn beside(place: &Path) -> io::Result<(File, PathBuf)> {
+/// A fresh file in the folder of its place: without a name, or under one that nobody else has.
+fn begin(place: PathBuf) -> io::Result<(File, Place)> {
+    #[cfg(target_os = "linux")]
+    if let Some(file) = nameless(&place) {
+        return Ok((file, Place::Nowhere(place)));
+    }
+    let (file, beside) =
+        fresh(&place, |beside| OpenOptions::new().write(true).create_new(true).open(beside))?;
+    Ok((file, Place::Beside(beside, place)))
+}
+
+/// A file without a name, where the file system has such and a name can be given later.
+#[cfg(target_os = "linux")]
+fn nameless(place: &Path) -> Option<File> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    use std::os::fd::AsRawFd;
+
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o666);
+    let file = File::from(openat(CWD, folder.unwrap_or(Path::new(".")), flags, mode).ok()?);
+    Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())).exists().then_some(file)
+}
+
+/// Gives a file its name: its place, or where something has that name, one beside it.
+#[cfg(target_os = "linux")]
+fn name(file: &File, place: &Path) -> io::Result<Option<PathBuf>> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    use std::os::fd::AsRawFd;
+
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let link =
+        |to: &Path| linkat(CWD, &*own, CWD, to, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from);
+    match link(place) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fresh(place, link).map(|((), beside)| Some(beside))
+        }
+        linked => linked.map(|()| None),
+    }
+}
+
+/// Makes something beside a place, under a name that nobody else has.
+fn fresh<T>(
+    place: &Path,
+    mut make: impl FnMut(&Path) -> io::Result<T>,
+) -> io::Result<(T, PathBuf)> {
     let name = place.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     for attempt in 0..1000 {
         let mut hidden = std::ffi::OsString::from(".");
@@ -132,7 +192,7 @@ fn beside(place: &Path) -> io::Result<(File, PathBuf)> {
         hidden.push(name.to_string_lossy().chars().take(48).collect::<String>());
         hidden.push(format!(".{}.{attempt}.part", std::process::id()));
         let beside = place.with_file_name(hidden);
-        match OpenOptions::new().write(true).create_new(true).open(&beside) {
+        match make(&beside) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => return Ok((made?, beside)),
         }

@@ -52,6 +52,7 @@ impl Trace {
         }
         let tracefs = tracefs()?;
         let thread = rustix::thread::gettid().as_raw_nonzero().to_string();
+        remove_stale(&tracefs, &thread);
         let name = format!("instances/skep-{thread}");
         mkdirat(&tracefs, &name, Mode::from_raw_mode(0o700))
             .map_err(|error| failed("making a trace instance", error.into()))?;
@@ -99,6 +100,30 @@ impl Drop for Trace {
         self.pipe = None;
         let _ = unlinkat(&self.tracefs, &self.name, AtFlags::REMOVEDIR);
     }
+}
+
+/// Removes the instances of runs that could not do so themselves: their threads are gone, or
+/// had the number that this one (`own`) has now.
+fn remove_stale(tracefs: &OwnedFd, own: &str) {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(instances) = openat(tracefs, "instances", flags, Mode::empty()) else { return };
+    let Ok(entries) = rustix::fs::Dir::read_from(&instances) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let lives = |thread: &str| {
+            thread != own && std::path::Path::new(&format!("/proc/{thread}")).exists()
+        };
+        if is_stale(&name.to_string_lossy(), lives) {
+            // Somebody else may have been faster, or may be reading it.
+            let _ = unlinkat(&instances, name, AtFlags::REMOVEDIR);
+        }
+    }
+}
+
+/// Whether an instance is one of ours whose thread does not live any more.
+fn is_stale(name: &str, lives: impl Fn(&str) -> bool) -> bool {
+    let thread = name.strip_prefix("skep-").filter(|thread| thread.parse::<u32>().is_ok());
+    thread.is_some_and(|thread| !lives(thread))
 }
 
 /// Whether this process lives in a pid namespace below the machine's first.
@@ -166,6 +191,15 @@ fn lost_events(line: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_our_own_instances_of_dead_threads_are_stale() {
+        let lives = |thread: &str| thread == "77";
+        assert!(is_stale("skep-78", lives));
+        for name in ["skep-77", "skep-", "skep-x", "other-78", "foo"] {
+            assert!(!is_stale(name, lives), "{name}");
+        }
+    }
 
     #[test]
     fn messages_of_several_lines_stay_together_and_those_of_others_stay_out() {

@@ -1,6 +1,8 @@
 //! What programs print in Linux is read, shown and compared, and nobody else's lines are.
 
-use crate::harness::{CAPTURE, Folder, linux_is_permitted, skep};
+use std::process::{Command, Stdio};
+
+use crate::harness::{CAPTURE, Folder, linux_is_permitted, skep, workspace};
 
 /// Whether lines of Linux's programs can be read; says that a test is skipped where not.
 fn is_heard() -> bool {
@@ -82,4 +84,51 @@ fn lines_are_compared() {
     assert_eq!(ran.status, 1, "{}", ran.err);
     assert!(ran.out.contains("0 packets, 0 records, 3 lines, 0 maps"), "{}", ran.out);
     assert!(ran.out.contains("packet 1: printed: embedded \""), "{}", ran.out);
+}
+
+/// Our trace instances, as tracefs has them in a folder.
+fn instances(tracefs: &Folder) -> Vec<String> {
+    let entries = std::fs::read_dir(tracefs.path("instances")).expect("tracefs");
+    let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("skep-")).collect()
+}
+
+#[test]
+fn the_instance_of_a_run_that_was_killed_goes_with_the_next_run() {
+    if !is_heard() {
+        return;
+    }
+    let tracefs = Folder::new();
+    let folder = tracefs.path("");
+    let mount = Command::new("mount").args(["-t", "tracefs", "tracefs", &folder]).status();
+    if !mount.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: tracefs cannot be mounted here");
+        return;
+    }
+    let run = ["run", "examples/hello.bpf.o", "--kernel", "linux", "--pcap"];
+    let mut child = Command::new(env!("CARGO_BIN_EXE_skep"))
+        .args([&run[..], &["-"]].concat())
+        .current_dir(workspace())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("skep starts");
+    // The thread that runs programs is the process's first.
+    let own = format!("skep-{}", child.id());
+    let started = std::time::Instant::now();
+    while !instances(&tracefs).contains(&own) && started.elapsed().as_secs() < 60 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let was_there = instances(&tracefs).contains(&own);
+    child.kill().expect("it is ours");
+    child.wait().expect("it ends");
+    let stays = instances(&tracefs).contains(&own);
+    let next = skep(&[&run[..], &[CAPTURE, "--limit", "5"]].concat());
+    let left = instances(&tracefs);
+    let unmounted = Command::new("umount").arg(&folder).status();
+    assert!(was_there && stays, "what this test is about has not come about");
+    assert_eq!(next.status, 0, "{}", next.err);
+    assert!(!left.contains(&own), "{left:?}");
+    assert!(unmounted.expect("umount").success());
 }

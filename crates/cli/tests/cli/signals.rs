@@ -47,10 +47,18 @@ fn waiting(folder: &Folder, out: &str) -> (Child, std::process::ChildStdin) {
     let mut child = start(&["run", "examples/hello.bpf.o", "--pcap", "-", "--out", out, "--json"]);
     let mut input = child.stdin.take().expect("a pipe");
     input.write_all(&ten_packets()).expect("skep reads");
-    // The output is begun once the capture's header has been read.
-    until("an output", || files(folder).len() > 1);
+    // The output is begun once the capture's header has been read. It has no name yet, or
+    // one of its own.
+    until("an output", || files(folder).len() > 1 || has_open_in(&child, folder));
     std::thread::sleep(Duration::from_millis(300));
     (child, input)
+}
+
+/// Whether a process has a file of the folder open.
+fn has_open_in(child: &Child, folder: &Folder) -> bool {
+    let Ok(open) = std::fs::read_dir(format!("/proc/{}/fd", child.id())) else { return false };
+    let mut files = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    files.any(|file| file.starts_with(folder.path("")))
 }
 
 /// A pcap of ten packets of 60 bytes.
@@ -88,6 +96,22 @@ fn a_signal_ends_a_run_with_its_report_and_its_output() {
         }
         assert_eq!(count, 10);
     }
+}
+
+#[test]
+fn what_is_killed_leaves_nothing_behind() {
+    let folder = Folder::new();
+    folder.file("marker", "");
+    let (mut child, input) = waiting(&folder, &folder.path("out.pcapng"));
+    if files(&folder) != ["marker"] {
+        eprintln!("skipped: the file system of temporary files has none without names");
+    }
+    child.kill().expect("it is ours");
+    child.wait().expect("it ends");
+    drop(input);
+    let left = files(&folder);
+    assert!(left.len() == 1 || left.iter().any(|name| name.ends_with(".part")), "{left:?}");
+    assert!(!left.contains(&"out.pcapng".into()), "{left:?}");
 }
 
 #[test]
