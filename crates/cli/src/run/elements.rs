@@ -149,6 +149,12 @@ impl Batches<'_> {
         Ok(self.count > 0)
     }
 
+    /// Whether all values in it are zeros.
+    fn are_zeros(&self) -> bool {
+        let (words, rest) = self.values[..self.count * self.map.transfer_size()].as_chunks::<8>();
+        words.iter().all(|word| *word == [0; 8]) && rest.iter().all(|byte| *byte == 0)
+    }
+
     fn elements(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let keys = self.keys.chunks_exact(self.map.def().key_size as usize);
         keys.zip(self.values.chunks_exact(self.map.transfer_size())).take(self.count)
@@ -217,6 +223,12 @@ pub fn is_zero(map: &Map, value: &[u8]) -> bool {
 /// # Errors
 /// What the kernel says.
 pub fn excerpt(map: &Map, most: usize) -> Result<Excerpt, Errno> {
+    if contents::is_array(map) && map.def().origin.section().is_none() {
+        match sparse(map, most) {
+            Err((Errno::EINVAL | Errno::ENOTSUPP | Errno::EOPNOTSUPP, false)) => {}
+            done => return done.map_err(|(errno, _)| errno),
+        }
+    }
     let mut excerpt = Excerpt::default();
     let mut kept: BTreeMap<(Place, Vec<u8>), (Shown, Vec<u8>)> = BTreeMap::new();
     let is_ordered = contents::is_array(map);
@@ -234,5 +246,27 @@ pub fn excerpt(map: &Map, most: usize) -> Result<Excerpt, Errno> {
         Flow::On
     })?;
     excerpt.shown = kept.into_values().collect();
+    Ok(excerpt)
+}
+
+/// The same for an array, most of whose elements are zeros: those are passed over many at a
+/// time. An error says also whether elements were read before.
+fn sparse(map: &Map, most: usize) -> Result<Excerpt, (Errno, bool)> {
+    let mut excerpt = Excerpt::default();
+    let mut batches = Batches::new(map);
+    while batches.advance().map_err(|errno| (errno, excerpt.count > 0))? {
+        excerpt.count += batches.count as u64;
+        if batches.are_zeros() {
+            excerpt.zeros += batches.count as u64;
+            continue;
+        }
+        for (key, value) in batches.elements() {
+            if is_zero(map, value) {
+                excerpt.zeros += 1;
+            } else if excerpt.shown.len() < most {
+                excerpt.shown.push((contents::key(map, key), value.to_vec()));
+            }
+        }
+    }
     Ok(excerpt)
 }

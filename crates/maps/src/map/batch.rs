@@ -6,6 +6,7 @@
 use skep_abi::flags::update;
 use skep_abi::{Errno, MapType};
 
+use super::array::{Array, next_index};
 use super::{Map, Storage, index_of};
 use crate::kinds::batch::Batch;
 
@@ -105,6 +106,11 @@ impl Map {
                 let (next, done, result) = objects.read_batch(start, keys, values, delete);
                 (Some(next.to_ne_bytes().to_vec()), done, result)
             }
+            Storage::Array(array) => {
+                let mut batch = Batch::new(keys, values);
+                let (next, result) = self.lookup_indices(array, cursor, &mut batch, elem_flags);
+                (next, batch.done(), result)
+            }
             _ => {
                 let mut batch = Batch::new(keys, values);
                 let (next, result) = self.lookup_by_keys(cursor, &mut batch, elem_flags);
@@ -112,6 +118,40 @@ impl Map {
             }
         };
         BatchResult { result, count: Some(done), cursor: next }
+    }
+
+    /// The same as [`Map::lookup_by_keys`] where keys are indices, of which there may be
+    /// many millions.
+    fn lookup_indices(
+        &self,
+        array: &Array,
+        cursor: Option<&[u8]>,
+        batch: &mut Batch<'_>,
+        elem_flags: u64,
+    ) -> (Option<Vec<u8>>, Result<(), Errno>) {
+        let locked = match self.wants_lock(elem_flags) {
+            Ok(locked) => locked,
+            Err(errno) => return (None, Err(errno)),
+        };
+        let mut last = cursor.map(index_of);
+        let mut result = Ok(());
+        while batch.room() > 0 {
+            let index = match next_index(last, self.max_entries) {
+                Ok(index) => index,
+                Err(errno) => {
+                    result = Err(errno);
+                    break;
+                }
+            };
+            let (to_key, to_value) = batch.next();
+            to_key.copy_from_slice(&index.to_ne_bytes());
+            if let Err(errno) = array.read(index, to_value, locked) {
+                return (None, Err(errno));
+            }
+            last = Some(index);
+        }
+        let next = last.filter(|_| batch.done() > 0).map(|last| last.to_ne_bytes().to_vec());
+        (next, result)
     }
 
     /// `generic_map_lookup_batch()`: the cursor is the last key handed out.

@@ -159,7 +159,7 @@ impl Map {
     }
 
     /// Whether a look-up is to hold the value's lock, the only thing that it can be told.
-    fn wants_lock(&self, flags: u64) -> Result<bool, Errno> {
+    pub(super) fn wants_lock(&self, flags: u64) -> Result<bool, Errno> {
         if flags & !update::LOCK != 0 {
             return Err(Errno::EINVAL);
         }
