@@ -179,7 +179,11 @@ fn text(object: &Object, sections: &[(String, u64)], out: &mut dyn Write) -> Res
     let others = subprograms(object);
     for &index in &others {
         let function = &object.functions[index];
-        let linkage = if function.global { "global" } else { "static" };
+        let linkage = match (function.global, function.hidden) {
+            (_, true) => "global, hidden: verified as static",
+            (true, false) => "global",
+            (false, false) => "static",
+        };
         table.row([
             Cell::text(clean(&function.name)),
             Cell::text(linkage),
@@ -296,6 +300,7 @@ fn json(object: &Object, sections: &[(String, u64)]) -> Json {
                 "name": function.name,
                 "section": function.section,
                 "global": function.global,
+                "hidden": function.hidden,
                 "instructions": function.insns.len(),
                 "core_records": counts[index],
             })

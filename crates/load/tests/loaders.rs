@@ -84,3 +84,13 @@ fn an_inner_map_can_be_given() {
     let inner = object.map("outer").and_then(|map| map.inner.as_ref()).expect("it is set");
     assert_eq!((inner.key_size, inner.value_size, inner.max_entries), (4, 8, 8));
 }
+
+#[test]
+fn two_sections_of_one_name_have_their_own_programs() {
+    let object = open("twins", Loader::Libbpf).expect("libbpf takes it");
+    let result = |name: &str| {
+        let program = object.programs.iter().find(|of| of.name == name).expect("it is there");
+        object.functions[program.function].insns[0].imm
+    };
+    assert_eq!((result("first_twin"), result("second_twin")), (1, 2));
+}

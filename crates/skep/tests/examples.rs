@@ -50,3 +50,12 @@ fn who_waits_is_woken() {
     let records: u64 = out.strip_suffix(" alerts\n").and_then(|n| n.parse().ok()).expect(&out);
     assert!(records > 0, "{out}");
 }
+
+#[test]
+fn verdicts_need_no_kernel() {
+    let out = run("verdicts", &[]);
+    assert!(out.starts_with("hello: Counts"), "{out}");
+    let mistakes = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/mistakes.bpf.o");
+    let out = run("verdicts", &[mistakes]);
+    assert!(out.contains("null_check: ") && out.contains("invalid mem access"), "{out}");
+}

@@ -26,7 +26,9 @@ pub struct Differences {
     pub printed: u64,
     /// Maps that differ.
     pub maps: u64,
-    /// The first of them.
+    /// Their names, and those of maps that could not be compared.
+    pub unequal: Vec<String>,
+    /// The first of all differences.
     pub described: Vec<String>,
     /// Maps that were not compared, and why.
     pub notes: Vec<String>,
@@ -137,8 +139,10 @@ fn from(bytes: &[u8], at: usize) -> String {
 /// None that a map's own refusal to be read would be: those are not compared.
 pub fn maps(sides: &[Side], differences: &mut Differences) -> Result<(), Failure> {
     let [one, other] = sides else { return Ok(()) };
-    for (left, right) in one.skep().maps().zip(other.skep().maps()) {
+    for left in one.skep().maps() {
         let name = left.name();
+        // Each kernel may have been left without one that no program uses.
+        let Some(right) = other.skep().map(name) else { continue };
         let holds_numbers = !matches!(
             left.def().kind(),
             Some(MapType::ProgArray | MapType::ArrayOfMaps | MapType::HashOfMaps)
@@ -153,6 +157,7 @@ pub fn maps(sides: &[Side], differences: &mut Differences) -> Result<(), Failure
         // Queues are emptied by reading them; the report shows that they were.
         let (Ok(mine), Ok(theirs)) = (contents::read(left), contents::read(right)) else {
             differences.notes.push(format!("map {name} cannot be read, and is not compared"));
+            differences.unequal.push(name.to_owned());
             continue;
         };
         let most = mine.len().max(theirs.len());
@@ -161,10 +166,12 @@ pub fn maps(sides: &[Side], differences: &mut Differences) -> Result<(), Failure
             differences.notes.push(format!(
                 "map {name} is more than half full, where Linux evicts early: not compared"
             ));
+            differences.unequal.push(name.to_owned());
             continue;
         }
         if mine != theirs {
             differences.maps += 1;
+            differences.unequal.push(name.to_owned());
             differences
                 .describe(|| first_difference(left, &mine, &theirs, (one.name(), other.name())));
         }
@@ -194,6 +201,7 @@ fn arrays(
         differences.notes.push(format!("map {name} cannot be read, and is not compared"));
     } else if count > 0 {
         differences.maps += 1;
+        differences.unequal.push(left.name().to_owned());
         differences.describe(|| difference(left, &mine, &theirs, names, count));
     }
 }

@@ -28,7 +28,7 @@ pub struct Run<'a> {
     pub show: usize,
 }
 
-/// Writes it. The maps are those of the first side.
+/// Writes it. Maps that hold the same in both kernels are shown once.
 pub fn write(run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
     let paint = Paint::stdout();
     for side in run.sides {
@@ -52,9 +52,21 @@ pub fn write(run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
     let Some(side) = run.sides.first() else { return Ok(()) };
     printed(side, run.show, out)?;
     records(side, run.show, out)?;
-    for map in side.skep().maps() {
-        if map.name() != clock::MAP && !contents::is_constant(map) && contents::is_listed(map) {
-            contents_of(map, run.show, out)?;
+    let is_told = |map: &&Map| {
+        map.name() != clock::MAP && !contents::is_constant(map) && contents::is_listed(map)
+    };
+    let differs = |map: &Map| {
+        run.differences.is_some_and(|of| of.unequal.iter().any(|name| name == map.name()))
+    };
+    for map in side.skep().maps().filter(is_told) {
+        contents_of(map, differs(map).then(|| side.name()), run.show, out)?;
+    }
+    for other in run.sides.iter().skip(1) {
+        let only_here = |map: &Map| side.skep().map(map.name()).is_none();
+        for map in other.skep().maps().filter(is_told) {
+            if differs(map) || only_here(map) {
+                contents_of(map, Some(other.name()), run.show, out)?;
+            }
         }
     }
     for note in run.notes {
@@ -172,15 +184,22 @@ fn records(side: &Side, show: usize, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn contents_of(map: &Map, show: usize, out: &mut dyn Write) -> io::Result<()> {
+/// A map with its elements; `kernel` is told where the other one's differs.
+fn contents_of(
+    map: &Map,
+    kernel: Option<&str>,
+    show: usize,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let paint = Paint::stdout();
     let kind = map.def().kind().map_or("unknown", |kind| kind.name());
+    let whose = kernel.map_or(String::new(), |kernel| format!(", {kernel}"));
     let section = map.def().origin.section();
     let most = if section.is_some() { 1 } else { show };
     let excerpt = match elements::excerpt(map, most) {
         Ok(excerpt) => excerpt,
         Err(errno) => {
-            title(out, map.name(), &format!("{kind}, cannot be read: {errno}"))?;
+            title(out, map.name(), &format!("{kind}, cannot be read: {errno}{whose}"))?;
             return writeln!(out);
         }
     };
@@ -192,12 +211,12 @@ fn contents_of(map: &Map, show: usize, out: &mut dyn Write) -> io::Result<()> {
         if text.is_empty() {
             return Ok(());
         }
-        title(out, section, "variables")?;
+        title(out, section, &format!("variables{whose}"))?;
         out.write_all(&text)?;
         return writeln!(out);
     }
     let most = map.def().max_entries;
-    title(out, map.name(), &format!("{kind}, {} of {most}", excerpt.count))?;
+    title(out, map.name(), &format!("{kind}, {} of {most}{whose}", excerpt.count))?;
     for (key, bytes) in &excerpt.shown {
         let values: Vec<Shown> =
             map.split_cpus(bytes).iter().map(|bytes| contents::value(map, bytes)).collect();

@@ -45,7 +45,10 @@ pub fn check(map: &MapDef) -> Result<(), Reason> {
                 map.key_size, map.value_size, map.max_entries, map.flags, map.extra
             ),
         },
-        hint: None,
+        hint: (map.max_entries == 0).then(|| {
+            let name = &map.name;
+            format!("--entries {name}=N says how many, as an application does that sets it before it loads")
+        }),
     })?;
     match &map.inner {
         Some(inner) => check(inner),

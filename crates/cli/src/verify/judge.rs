@@ -121,6 +121,13 @@ pub fn open(file: &Path, args: &SubjectArgs) -> Result<Object, Failure> {
             .set_inner(outer, inner)
             .map_err(|reason| files::in_file(file, format!("--inner {outer}={inner}: {reason}")))?;
     }
+    for (name, count) in &args.entries {
+        let map = object.maps.iter_mut().find(|map| map.name == *name);
+        let Some(map) = map.filter(|map| map.origin.section().is_none()) else {
+            return Err(files::in_file(file, format!("--entries: the object has no map {name:?}")));
+        };
+        map.max_entries = *count;
+    }
     if let Some(license) = &args.license {
         object.license = license.clone();
     }

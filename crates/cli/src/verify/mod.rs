@@ -9,8 +9,8 @@
 
 mod baseline;
 mod creatable;
-mod inputs;
-mod judge;
+pub mod inputs;
+pub mod judge;
 mod privilege;
 mod probes;
 mod render;
@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use skep::abi::{Capabilities, SectionDef};
+use skep::baseline::Baseline;
 use skep::load::Target;
 use skep::sys::{Host, possible_cpus};
 use skep::verify::{Env, Log};
@@ -31,7 +32,7 @@ use crate::failure::{Failure, Status};
 use crate::objects::LoaderArgs;
 use crate::terminal::{Guard, Paint, clean};
 use crate::{Outcome, btf, files};
-use baseline::{Baseline, Regression};
+use baseline::Regression;
 use judge::{Judged, Verdict};
 use report::{Run, Unusable};
 
@@ -62,6 +63,9 @@ pub struct SubjectArgs {
     /// Have the maps in a map look like another map of the object
     #[arg(long, value_name = "OUTER=MAP", value_parser = pair)]
     pub inner: Vec<(String, String)>,
+    /// Give a map another number of entries, as an application does before it loads
+    #[arg(long, value_name = "MAP=N", value_parser = entries)]
+    pub entries: Vec<(String, u32)>,
     /// Set a variable of a data section, as before a load
     #[arg(long = "map", value_name = "SECTION=VARIABLE:VALUE")]
     pub map: Vec<String>,
@@ -165,6 +169,11 @@ fn pair(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn entries(text: &str) -> Result<(String, u32), String> {
+    let (map, count) = pair(text).map_err(|_| "expected MAP=N")?;
+    Ok((map, count.parse().map_err(|_| "expected a number of entries")?))
+}
+
 fn percent(text: &str) -> Result<f64, String> {
     let number = text.trim_end_matches('%').trim().parse::<f64>().ok();
     number.filter(|number| number.is_finite() && *number >= 0.0).ok_or("expected a number".into())
@@ -172,35 +181,39 @@ fn percent(text: &str) -> Result<f64, String> {
 
 /// A kernel to judge for.
 pub struct Kernel {
-    target: Target,
-    env: Env,
+    pub target: Target,
+    pub env: Env,
     /// Whose types, for people.
     types: String,
+}
+
+impl Kernel {
+    /// A kernel that programs are relocated for, asked by a process with these capabilities.
+    pub fn new(target: Target, caps: Capabilities, types: String) -> Kernel {
+        let vmlinux = target.kernel_btf().ok().cloned();
+        let env = Env { caps, vmlinux, cpus: possible_cpus(), ..Env::default() };
+        Kernel { target, env, types }
+    }
 }
 
 /// The kernels of the command line: one for each file of types.
 fn kernels(args: &SubjectArgs) -> Result<Vec<Kernel>, Failure> {
     let kconfig = args.kconfig.as_deref().map(files::read_text).transpose()?.unwrap_or_default();
+    let caps = privilege::of(args);
     let kernel = |file: Option<&Path>| {
-        let mut host = Host::default();
+        let mut target = Target::new(Host::default()).with_kconfig(kconfig.clone());
+        // Read here, so that what is wrong with it is told by its name.
         if let Some(file) = file {
-            // Read it once as itself, so that what is wrong with it is told by its name.
-            host.btf = Some(Arc::from(btf::open(file, None)?.raw_bytes()));
+            target = target.with_kernel_btf(Arc::new(btf::open(file, None)?));
         }
-        let release = host.release().unwrap_or_default();
-        let target = Target::new(host).with_kconfig(kconfig.clone());
-        let env = Env {
-            caps: privilege::of(args),
-            vmlinux: target.kernel_btf().ok().cloned(),
-            cpus: possible_cpus(),
-            ..Env::default()
-        };
-        let types = match (file, &env.vmlinux) {
+        let types = match (file, target.kernel_btf()) {
             (Some(file), _) => file.display().to_string(),
-            (None, Some(_)) => format!("this machine's ({release})"),
-            (None, None) => "none".into(),
+            (None, Ok(_)) => {
+                format!("this machine's ({})", Host::default().release().unwrap_or_default())
+            }
+            (None, Err(_)) => "none".into(),
         };
-        Ok(Kernel { target, env, types })
+        Ok(Kernel::new(target, caps, types))
     };
     match args.btf.is_empty() {
         true => Ok(vec![kernel(None)?]),
@@ -266,7 +279,7 @@ fn judge_all(
 /// `skep verify`.
 pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
     let form = if args.json { Form::Json } else { args.output };
-    let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
+    let baseline = args.baseline.as_deref().map(baseline::read).transpose()?;
     let log_level = if args.log { Log::LEVEL2 } else { 0 };
     let mut printer = Printer { form, many: false, last: None, object: String::new() };
     printer.many = args.subject.objects.len() > 1 || args.subject.objects[0].is_dir();
@@ -276,7 +289,7 @@ pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
             printer.object(&caps, kernel, path, programs, failure, out)
         })?;
     let regressions = match &baseline {
-        Some(baseline) => baseline.compare(&judged, args.threshold),
+        Some(baseline) => baseline::compare(baseline, &judged, args.threshold),
         None => Vec::new(),
     };
     let run = Run { judged: &judged, unusable: &unusable, regressions: &regressions };
@@ -397,7 +410,7 @@ fn summary(
         writeln!(out, "{}  {}", paint.red("worse   "), regression(of))?;
     }
     if let Some(baseline) = baseline {
-        let known = baseline.known(run.judged);
+        let known = baseline::known(baseline, run.judged);
         let (worse, fresh) = (run.regressions.len(), run.judged.len() - known);
         writeln!(
             out,

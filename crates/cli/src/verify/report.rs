@@ -194,12 +194,13 @@ fn suite(
         out,
         "  <testsuite id=\"{id}\" package=\"skep\" name=\"{}\" timestamp=\"{timestamp}\" \
          hostname=\"localhost\" tests=\"{}\" failures=\"{}\" errors=\"{}\" time=\"{}\">\n    \
-         <properties/>",
+         <properties><property name=\"skep\" value=\"{}\"/></properties>",
         xml(object),
         judged.len() + unusable.len() + worse.len(),
         refused + worse.len(),
         unknown + unusable.len(),
-        seconds(judged.iter().map(|of| of.time).sum())
+        seconds(judged.iter().map(|of| of.time).sum()),
+        env!("CARGO_PKG_VERSION")
     )?;
     let case = |name: &str, time: &str| {
         format!(

@@ -31,6 +31,15 @@ fn an_unused_map_never_stops_a_program() {
     let out = skep(&["run", &object, "--pcap", CAPTURE, "--memory-limit", "1M"]).done();
     assert!(out.contains("note: map huge is left out, since no program uses it"), "{out}");
     assert!(out.contains("XDP_PASS"), "{out}");
+
+    // Linux creates no map without entries, whoever uses it. libbpf gives up then, and so says
+    // the verdict; a run goes on.
+    let source = ".map empty, type=hash, key=4, value=4, entries=0\n.section xdp\nr0 = 2\nexit\n";
+    let object = folder.object("empty", source);
+    let out = skep(&["run", &object, "--pcap", CAPTURE]).done();
+    assert!(out.contains("note: map empty is left out, since no program uses it"), "{out}");
+    let (error, _) = skep(&["verify", &object]).failed(2);
+    assert!(error.contains("map \"empty\" cannot be created"), "{error}");
 }
 
 #[test]

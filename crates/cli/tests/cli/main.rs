@@ -1,5 +1,6 @@
 //! The built binary, as a user runs it.
 
+mod capabilities;
 mod ci;
 mod embedded;
 mod errors;
@@ -12,6 +13,7 @@ mod raw;
 mod reports;
 mod run;
 mod scale;
+mod schemas;
 mod signals;
 mod tools;
 mod verify;

@@ -289,3 +289,38 @@ fn the_packets_clock_rules_in_linux_too() {
         |kernel: &str| map(&run(&[&args[..], &["--kernel", kernel]].concat()), "traffic").clone();
     assert_eq!(traffic("linux"), traffic("embedded"));
 }
+
+#[test]
+fn a_comparison_shows_every_map_of_both_kernels() {
+    if !linux_is_permitted() {
+        return;
+    }
+    let args = ["run", "examples/syn_guard.bpf.o", "--pcap", CAPTURE, "--kernel", "both"];
+    let report = skep(&[&args[..], &["--json"]].concat()).json();
+    let maps = |side: usize| {
+        let maps = report["runs"][side]["maps"].as_array().expect("maps");
+        maps.iter().map(|map| map["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(maps(0), maps(1));
+    assert!(maps(0).len() > 2, "{:?}", maps(0));
+    // What is the same in both is shown once as text.
+    let text = skep(&args).done();
+    assert_eq!(text.matches("\nverdicts (").count(), 1, "{text}");
+
+    // Two kernels read their clocks at different times.
+    let folder = Folder::new();
+    let source = ".map counts, type=array, key=4, value=8, entries=1\n\
+                  .map same, type=array, key=4, value=8, entries=1\n.section socket\n\
+                  call bpf_ktime_get_ns\nr7 = r0\nr1 = 0\n*(u32 *)(r10 - 4) = r1\n\
+                  r2 = r10\nr2 += -4\nr1 = map[counts] ll\ncall bpf_map_lookup_elem\n\
+                  if r0 == 0 goto out\n*(u64 *)(r0 + 0) = r7\nout:\nr1 = map[same] ll\nr0 = 0\n\
+                  exit\n";
+    let object = folder.object("differs", source);
+    let args = ["run", &object, "--pcap", CAPTURE, "--limit", "3", "--clock", "real"];
+    let ran = skep(&[&args[..], &["--kernel", "both"]].concat());
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    for title in ["counts (array, 1 of 1, embedded)", "counts (array, 1 of 1, linux)"] {
+        assert!(ran.out.contains(title), "{title} in\n{}", ran.out);
+    }
+    assert!(ran.out.contains("same (array, 1 of 1)\n"), "{}", ran.out);
+}

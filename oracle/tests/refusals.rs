@@ -1,0 +1,44 @@
+//! Objects that libbpf does not even open: we refuse them in its words, and take the others.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+use skep_load::{Object, ObjectErrorKind};
+
+/// What libbpf says of a file that it does not open.
+fn judge(path: &PathBuf) -> Option<String> {
+    let ran = Command::new(env!("CARGO_BIN_EXE_skep-oracle")).arg("relocate").arg(path).output();
+    let text = String::from_utf8(ran.expect("the judge starts").stdout).expect("it writes text");
+    let first: Value = serde_json::from_str(text.lines().next()?).expect("JSON");
+    first.get("object").and(first["error"].as_str()).map(str::to_owned)
+}
+
+#[test]
+fn what_libbpf_refuses_is_refused_in_its_words() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/load/tests/objects");
+    let (mut taken, mut refused) = (0, 0);
+    for entry in std::fs::read_dir(folder).expect("the folder of objects") {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|end| end != "o") {
+            continue;
+        }
+        let name = path.display();
+        match (judge(&path), Object::open(&path)) {
+            (None, Ok(_)) => taken += 1,
+            (Some(theirs), Err(error)) => {
+                let ObjectErrorKind::Rule { rule, .. } = error.kind() else {
+                    panic!("{name}: libbpf: {theirs}, we: {error}");
+                };
+                // Ours has no words for where libbpf's own limits lie.
+                let words = rule.split(':').next().unwrap_or_default();
+                assert!(theirs.contains(words), "{name}: libbpf: {theirs}, we: {rule}");
+                refused += 1;
+            }
+            (theirs, ours) => {
+                panic!("{name}: libbpf: {theirs:?}, we: {:?}", ours.err().map(|of| of.to_string()))
+            }
+        }
+    }
+    assert!(taken > 4 && refused > 2, "{taken} taken, {refused} refused");
+}
