@@ -11,10 +11,12 @@ mod elements;
 mod engines;
 mod examples;
 mod filter;
+mod first_hour;
 mod fuzz;
 mod house;
 mod inputs;
 mod packages;
+mod packs;
 mod parity;
 mod prove;
 mod races;
@@ -54,6 +56,8 @@ enum Task {
     },
     /// Have z3 prove the verifier's scalar domain
     Prove(prove::Options),
+    /// Do what the documents tell a newcomer to do, and compare with what they show
+    FirstHour,
     /// Feed random input to the parsers and engines (libFuzzer)
     Fuzz(fuzz::Options),
     /// Make random sequences of safe calls under AddressSanitizer
@@ -83,6 +87,12 @@ fn execute(task: Task) -> Result<bool> {
         Task::Parity { what } => parity::execute(&what),
         Task::Bench { what } => bench::execute(&what),
         Task::Fuzz(options) => fuzz::execute(&options),
+        Task::FirstHour => {
+            let mut skipped = Vec::new();
+            let is_well = first_hour::execute(&mut skipped);
+            skipped.iter().for_each(|what| println!("skipped: {what}"));
+            is_well
+        }
         Task::Prove(options) => prove::execute(&options),
         Task::House(options) => house::execute(&options),
         Task::Boundaries(options) => boundaries::execute(&options),

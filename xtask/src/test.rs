@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::cargo::{self, cargo};
-use crate::{boundaries, examples, fuzz, house, packages, parity, prove, races};
+use crate::{boundaries, examples, first_hour, fuzz, house, packages, parity, prove, races};
 
 /// How to test.
 #[derive(Args)]
@@ -75,6 +75,9 @@ pub fn execute(options: &Options) -> Result<bool> {
     } else {
         tally.skipped.push("examples: clang-19 is missing".into());
     }
+    let mut skipped = Vec::new();
+    tally.step("first hour", || first_hour::execute(&mut skipped));
+    tally.skipped.extend(skipped);
     if !options.quick {
         if std::fs::exists("/sys/fs/bpf").unwrap_or(false) && bpf_is_permitted() {
             for what in parity::What::all() {
@@ -105,7 +108,7 @@ pub fn execute(options: &Options) -> Result<bool> {
 }
 
 /// Whether this process may load programs.
-fn bpf_is_permitted() -> bool {
+pub fn bpf_is_permitted() -> bool {
     use skep_sys::{Command, Errno, Fd, Kernel, Linux, MapCreate};
     let linux: Arc<dyn Kernel> = Arc::new(Linux::new());
     let create = MapCreate {
