@@ -47,7 +47,10 @@ pub fn check(map: &MapDef) -> Result<(), Reason> {
         },
         hint: (map.max_entries == 0).then(|| {
             let name = &map.name;
-            format!("--entries {name}=N says how many, as an application does that sets it before it loads")
+            format!(
+                "--entries {name}=N says how many, as an application does that sets it before it \
+                 loads"
+            )
         }),
     })?;
     match &map.inner {

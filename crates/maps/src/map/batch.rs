@@ -6,8 +6,8 @@
 use skep_abi::flags::update;
 use skep_abi::{Errno, MapType};
 
-use super::array::{Array, next_index};
 use super::{Map, Storage, index_of};
+use crate::kinds::array::{Array, next_index};
 use crate::kinds::batch::Batch;
 
 /// How a batch command ended. Linux writes count and cursor back even with some errors.
