@@ -8,8 +8,9 @@ use anyhow::Result;
 use skep_isa::classic::{Packet, Program, listing, parse};
 use skep_lang::pcap::{Libpcap, Options as Compile, compile};
 
-use super::packets::{Random, start, steer};
+use super::packets::{start, steer};
 use super::{Offline, Options, expressions};
+use crate::inputs::Random;
 
 /// What tcpdump makes of an expression; `None` where it refuses it.
 fn theirs(expr: &str, optimize: bool) -> Result<Option<Program>> {
@@ -56,8 +57,8 @@ pub(super) fn execute(options: &Options) -> Result<bool> {
         let (mut same, mut fault) = (true, false);
         for _ in 0..options.inputs {
             let mut data = start(&[], &mut random);
-            data.resize(data.len().max(random.below(120)), 0);
-            for _ in 0..random.below(3) {
+            data.resize(data.len().max(random.index(120)), 0);
+            for _ in 0..random.index(3) {
                 steer(&wanted, &mut data, &mut random);
             }
             let packet = Packet::of(&data);
