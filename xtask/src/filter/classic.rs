@@ -15,7 +15,7 @@ use skep_isa::classic::{
     translate,
 };
 use skep_isa::{Size, Slot, encode};
-use skep_sys::{Command, Kernel, ProgLoad};
+use skep_sys::{Command, Kernel, Output, ProgLoad};
 use skep_vm::Vm;
 use skep_vm::hooks::PacketHook;
 
@@ -102,7 +102,7 @@ fn compiled(vm: &Arc<Vm>, filters: &[Filter]) -> Result<PacketHook> {
         license: Some(b"MIT\0"[..].into()),
         log_level: 1,
         log_size,
-        log_buf: Some(log[..].as_mut().into()),
+        log_buf: Output::Slice(&mut log),
         ..ProgLoad::default()
     };
     match vm.bpf(&mut Command::ProgLoad(Box::new(load))) {

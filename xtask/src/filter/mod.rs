@@ -113,6 +113,7 @@ fn settings<'a>(case: &Value, link: Link, names: &'a dyn Names) -> Compile<'a> {
         netmask: netmask.map(u32::from).filter(|&netmask| netmask != u32::MAX),
         live: !case["linuxext"].is_null(),
         file: !case["generate_offline_filter"].is_null(),
+        any_encap: false,
         optimize: true,
         libpcap: Libpcap::V1_11,
         names,

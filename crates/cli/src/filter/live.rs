@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use skep::isa::classic::Packet;
-use skep::sys::host::packet::{CaptureOptions, Captured, FilterInsn, PacketRing};
+use skep::sys::host::packet::{self, CaptureOptions, Captured, FilterInsn, PacketRing, interfaces};
 use skep_lang::pcap::{Filter, Link, Options};
 
 use super::print::Printer;
@@ -19,14 +19,11 @@ use crate::terminal::clean;
 /// Between two looks at the signals.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// Where the interfaces are.
-const INTERFACES: &str = "/sys/class/net";
-
 /// Kinds of interfaces (`ARPHRD_*`) that begin packets with an Ethernet header.
-const ETHERNET: [u32; 2] = [1, 772];
+const ETHERNET: [u16; 2] = [1, 772];
 
 /// Kinds without a header.
-const BARE: [u32; 5] = [512, 768, 769, 776, 65534];
+const BARE: [u16; 5] = [512, 768, 769, 776, 65534];
 
 /// An interface.
 struct Interface {
@@ -36,36 +33,26 @@ struct Interface {
 }
 
 impl Interface {
-    fn read(name: &str) -> io::Result<Interface> {
-        let number = |what: &str| {
-            let text = std::fs::read_to_string(format!("{INTERFACES}/{name}/{what}"))?;
-            text.trim().parse::<u32>().map_err(io::Error::other)
-        };
-        let kind = number("type")?;
-        let link = match kind {
-            _ if ETHERNET.contains(&kind) => Some(Link::ETHERNET),
-            _ if BARE.contains(&kind) => Link::of_name("RAW"),
-            _ => None,
-        };
-        Ok(Interface { name: name.into(), index: number("ifindex")?, link })
-    }
-
     /// All of them, by their index.
-    fn all() -> io::Result<Vec<Interface>> {
-        let mut all = Vec::new();
-        for entry in std::fs::read_dir(INTERFACES)? {
-            let name = entry?.file_name();
-            all.extend(name.to_str().and_then(|name| Interface::read(name).ok()));
-        }
-        all.sort_by_key(|interface| interface.index);
-        Ok(all)
+    fn all() -> Result<Vec<Interface>, Failure> {
+        let all = interfaces().map_err(|error| {
+            Failure::unusable(format!("the machine's interfaces cannot be listed: {error}"))
+        })?;
+        let of = |it: packet::Interface| Interface {
+            link: match it.hardware {
+                kind if ETHERNET.contains(&kind) => Some(Link::ETHERNET),
+                kind if BARE.contains(&kind) => Link::of_name("RAW"),
+                _ => None,
+            },
+            name: it.name,
+            index: it.index,
+        };
+        Ok(all.into_iter().map(of).collect())
     }
 
     /// One by its name or its number.
     fn find(wanted: &str) -> Result<Interface, Failure> {
-        let all = Interface::all().map_err(|error| {
-            Failure::unusable(format!("the machine's interfaces cannot be read: {error}"))
-        })?;
+        let all = Interface::all()?;
         let names: Vec<String> = all.iter().map(|interface| interface.name.clone()).collect();
         let number = wanted.parse().ok();
         let is = |it: &Interface| it.name == wanted || Some(it.index) == number;
@@ -78,8 +65,7 @@ impl Interface {
 
 /// `-D`: the interfaces, with their numbers.
 pub fn list(out: &mut dyn Write) -> Outcome {
-    let all = Interface::all().map_err(Failure::unusable)?;
-    for interface in all {
+    for interface in Interface::all()? {
         let link = interface.link.map_or("not known", |link| link.description);
         writeln!(out, "{}.{} [{link}]", interface.index, clean(&interface.name))?;
     }
@@ -143,31 +129,24 @@ pub fn run(args: &Args, text: &str, wanted: &str, out: &mut dyn Write) -> Outcom
         packet: Vec::new(),
         out,
     };
-    let mut captured = 0u64;
-    while args.limit.is_none_or(|limit| captured < limit) && stop.signal().is_none() {
-        match ring.next(WAIT) {
-            Ok(Some(packet)) => {
-                let Some(goes_on) = session.take(&packet)? else { continue };
-                captured += 1;
-                if !goes_on {
-                    break;
-                }
-            }
-            Ok(None) => session.out.flush()?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(refused(&interface.name, &error)),
-        }
-    }
+    let captured = session.capture(&mut ring, args.limit, &stop, &interface.name)?;
     let counts = ring.counts().unwrap_or_default();
     if let Some(files) = session.files {
         files.finish()?;
     }
-    session.out.flush()?;
     let plural = |count: u64| if count == 1 { "" } else { "s" };
-    let (received, dropped): (u64, u64) = (counts.received.into(), counts.dropped.into());
-    eprintln!("{captured} packet{} captured", plural(captured));
-    eprintln!("{received} packet{} received by filter", plural(received));
-    eprintln!("{dropped} packet{} dropped by kernel", plural(dropped));
+    if args.count {
+        writeln!(session.out, "{captured} packet{}", plural(captured))?;
+    }
+    session.out.flush()?;
+    let told = [
+        (captured, "captured"),
+        (counts.received.into(), "received by filter"),
+        (counts.dropped.into(), "dropped by kernel"),
+    ];
+    for (count, what) in told {
+        eprintln!("{count} packet{} {what}", plural(count));
+    }
     match stop.signal() {
         Some(signal) => Ok(Status::Stopped(signal)),
         None => Ok(Status::Done),
@@ -197,6 +176,32 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
+    /// Takes packets until a signal comes or there are enough; gives how many.
+    fn capture(
+        &mut self,
+        ring: &mut PacketRing,
+        limit: Option<u64>,
+        stop: &Stop,
+        name: &str,
+    ) -> Result<u64, Failure> {
+        let mut captured = 0;
+        while limit.is_none_or(|limit| captured < limit) && stop.signal().is_none() {
+            match ring.next(WAIT) {
+                Ok(Some(packet)) => {
+                    let Some(goes_on) = self.take(&packet)? else { continue };
+                    captured += 1;
+                    if !goes_on {
+                        break;
+                    }
+                }
+                Ok(None) => self.out.flush()?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(refused(name, &error)),
+            }
+        }
+        Ok(captured)
+    }
+
     /// A packet of the ring; `None` where it does not match, false where it is the last one
     /// that there is a file for.
     fn take(&mut self, captured: &Captured<'_>) -> Result<Option<bool>, Failure> {

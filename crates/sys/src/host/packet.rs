@@ -42,6 +42,61 @@ fn set<T>(socket: BorrowedFd<'_>, level: i32, option: i32, value: &T) -> io::Res
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// An interface of the network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// The kind of its hardware (`ARPHRD_*`).
+    pub hardware: u16,
+}
+
+/// The interfaces, by their index.
+///
+/// # Errors
+/// The kernel does not list them.
+pub fn interfaces() -> io::Result<Vec<Interface>> {
+    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0));
+    let mut found = Vec::new();
+    // SAFETY: the list ends with an entry of index 0, is read only, and freed once; its names
+    // are zero-terminated.
+    unsafe {
+        let list = libc::if_nameindex();
+        if list.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        let mut entry = list;
+        while (*entry).if_index != 0 {
+            let name = std::ffi::CStr::from_ptr((*entry).if_name);
+            let hardware = socket.as_ref().ok().and_then(|socket| hardware(socket.as_fd(), name));
+            if let (Ok(name), Some(hardware)) = (name.to_str(), hardware) {
+                found.push(Interface { name: name.into(), index: (*entry).if_index, hardware });
+            }
+            entry = entry.add(1);
+        }
+        libc::if_freenameindex(list);
+    }
+    found.sort_by_key(|interface| interface.index);
+    Ok(found)
+}
+
+/// The kind of an interface's hardware.
+fn hardware(socket: BorrowedFd<'_>, name: &std::ffi::CStr) -> Option<u16> {
+    // SAFETY: all zeros is a valid request; the name is shorter than its field, so that a zero
+    // stays behind it. The call reads the name and writes the address, which is plain bytes.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        let field = request.ifr_name.iter_mut().rev().skip(1).rev();
+        for (to, from) in field.zip(name.to_bytes()) {
+            *to = *from as libc::c_char;
+        }
+        let result = libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &raw mut request);
+        (result == 0).then(|| request.ifr_ifru.ifru_hwaddr.sa_family)
+    }
+}
+
 /// How packets are captured.
 #[derive(Clone, Copy, Debug)]
 pub struct CaptureOptions {

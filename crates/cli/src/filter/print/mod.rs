@@ -172,7 +172,7 @@ macro_rules! put {
         let _ = std::fmt::Write::write_fmt(&mut *$text.out, format_args!($($arguments)*));
     }};
 }
-pub(self) use put;
+use put;
 
 impl Text<'_> {
     /// Goes into a protocol within another; false where that is too deep.
