@@ -33,8 +33,12 @@ pub struct Reason {
     pub asked: Vec<Asked>,
     /// The condition that could not be asked, with the bytes that the packet does not have;
     /// none where metadata or a division ended the run.
-    pub missing: Option<(Range<usize>, Option<(i64, u32)>)>,
+    pub missing: Option<Missing>,
 }
+
+/// A condition that could not be asked: its place, and the bytes (offset and number) that the
+/// packet does not have.
+pub type Missing = (Range<usize>, Option<(i64, u32)>);
 
 impl Reason {
     /// The condition of the expression that decided; `None` for the empty one.

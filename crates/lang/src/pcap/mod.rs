@@ -33,7 +33,7 @@ mod optimize;
 mod parse;
 
 pub use error::Error;
-pub use explain::{Asked, Explainer, Reason};
+pub use explain::{Asked, Explainer, Missing, Reason};
 pub use link::{Kind, LINKS, Link, Radio};
 pub use names::{Names, NoNames, System};
 pub use optimize::equal::{Equality, Witness};

@@ -113,10 +113,10 @@ impl Knowledge {
                     }
                 }
             }
-            Value::Alu(_, _, right) => {
-                if self.learn_bound(values, right, Cond::Eq, 0, true).is_empty() {
-                    return false;
-                }
+            Value::Alu(_, _, right)
+                if self.learn_bound(values, right, Cond::Eq, 0, true).is_empty() =>
+            {
+                return false;
             }
             _ => {}
         }
