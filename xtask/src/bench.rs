@@ -43,7 +43,7 @@ pub fn execute(what: &What) -> Result<bool> {
     command.arg(name);
     match what {
         What::Filter => {
-            cargo::build("skep-cli")?;
+            cargo::build("skep-cli", "")?;
             command.arg(cargo::target().join("release/skep"));
         }
         What::Maps | What::Packets => {}

@@ -93,7 +93,7 @@ fn hardware(socket: BorrowedFd<'_>, name: &std::ffi::CStr) -> Option<u16> {
             *to = *from as libc::c_char;
         }
         let result = libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &raw mut request);
-        (result == 0).then(|| request.ifr_ifru.ifru_hwaddr.sa_family)
+        (result == 0).then_some(request.ifr_ifru.ifru_hwaddr.sa_family)
     }
 }
 
@@ -155,7 +155,7 @@ mod block {
 
 /// Where they stand in a packet's header (`struct tpacket3_hdr`), and behind it the address
 /// (`struct sockaddr_ll`).
-mod packet {
+mod header {
     pub const NEXT: usize = 0;
     pub const SECONDS: usize = 4;
     pub const NANOSECONDS: usize = 8;
@@ -296,35 +296,35 @@ impl PacketRing {
             std::slice::from_raw_parts(start, BLOCK)
         };
         self.left -= 1;
-        let header = block.get(self.next..).unwrap_or_default();
-        if header.len() < packet::END {
+        let found = block.get(self.next..).unwrap_or_default();
+        if found.len() < header::END {
             self.left = 0;
             return Err(io::Error::other("a packet's header lies beyond its block"));
         }
         let word = |at: usize| {
-            let bytes = header.get(at..).and_then(|rest| rest.first_chunk()).copied();
+            let bytes = found.get(at..).and_then(|rest| rest.first_chunk()).copied();
             u32::from_ne_bytes(bytes.unwrap_or_default())
         };
         let half = |at: usize| {
-            let bytes = header.get(at..).and_then(|rest| rest.first_chunk()).copied();
+            let bytes = found.get(at..).and_then(|rest| rest.first_chunk()).copied();
             u16::from_ne_bytes(bytes.unwrap_or_default())
         };
-        self.next += word(packet::NEXT) as usize;
-        let start = usize::from(half(packet::DATA));
-        let data = header.get(start..).and_then(|rest| rest.get(..word(packet::CAPTURED) as usize));
-        let status = word(packet::STATUS);
+        self.next += word(header::NEXT) as usize;
+        let start = usize::from(half(header::DATA));
+        let data = found.get(start..).and_then(|rest| rest.get(..word(header::CAPTURED) as usize));
+        let status = word(header::STATUS);
         let kind = match status & TAG_TYPE_VALID {
             0 => ORDINARY_TAG,
-            _ => half(packet::TAG_TYPE),
+            _ => half(header::TAG_TYPE),
         };
         Ok(Some(Captured {
             data: data.unwrap_or_default(),
-            len: word(packet::LEN),
-            time: u64::from(word(packet::SECONDS)) * 1_000_000_000
-                + u64::from(word(packet::NANOSECONDS)),
-            tag: (status & TAG_VALID != 0).then(|| (word(packet::TAG) as u16, kind)),
-            interface: word(packet::INTERFACE),
-            packet_type: header[packet::PACKET_TYPE],
+            len: word(header::LEN),
+            time: u64::from(word(header::SECONDS)) * 1_000_000_000
+                + u64::from(word(header::NANOSECONDS)),
+            tag: (status & TAG_VALID != 0).then(|| (word(header::TAG) as u16, kind)),
+            interface: word(header::INTERFACE),
+            packet_type: found[header::PACKET_TYPE],
         }))
     }
 

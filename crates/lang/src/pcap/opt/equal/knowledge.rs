@@ -280,6 +280,16 @@ impl Knowledge {
         fact
     }
 
+    /// Whether a number is made of one of some bytes.
+    fn reads_any(&self, values: &Values, id: V, read: &FxHashSet<Place>) -> bool {
+        let own = match values.get(id) {
+            Value::Load { size, base, offset } => (0..bytes(size))
+                .any(|index| read.contains(&self.place(values, base, offset.wrapping_add(index)))),
+            _ => false,
+        };
+        own || values.parts(id).into_iter().flatten().any(|id| self.reads_any(values, id, read))
+    }
+
     /// Hashes what matters to the numbers of a set, and to the bytes that they read.
     pub fn hash(&self, values: &Values, matter: &dyn Fn(V) -> bool, hasher: &mut impl Hasher) {
         fn sorted<T: Ord + Hash>(list: impl Iterator<Item = T>, hasher: &mut impl Hasher) {
@@ -287,10 +297,6 @@ impl Knowledge {
             list.sort_unstable();
             list.hash(hasher);
         }
-        let known = self.facts.known().iter().filter(|(id, _)| matter(**id));
-        let mut known: Vec<_> = known.collect();
-        known.sort_unstable_by_key(|(id, _)| **id);
-        known.hash(hasher);
         let read: FxHashSet<Place> = values
             .loads()
             .filter(|&(id, ..)| matter(id))
@@ -299,8 +305,13 @@ impl Knowledge {
                 (0..bytes(size)).map(place)
             })
             .collect();
+        // What is known of other numbers says something of the bytes that they share.
+        let shares = |id: V| matter(id) || self.reads_any(values, id, &read);
+        let mut known: Vec<_> = self.facts.known().iter().filter(|(id, _)| shares(**id)).collect();
+        known.sort_unstable_by_key(|(id, _)| **id);
+        known.hash(hasher);
         sorted(self.bits.iter().filter(|(place, _)| read.contains(place)), hasher);
-        let both = |(_, left, right): &Test| matter(*left) && matter(*right);
+        let both = |(_, left, right): &Test| shares(*left) && shares(*right);
         let pairs = self.facts.pairs().iter().filter(|(test, _)| both(test));
         sorted(pairs.map(|((cond, left, right), held)| (*cond as u8, left, right, held)), hasher);
         let (least, behind) = self.facts.reached();
