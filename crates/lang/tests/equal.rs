@@ -222,3 +222,13 @@ fn explanations_name_the_condition_that_decided() {
     let (span, bytes) = reason.missing.unwrap();
     assert_eq!((&text[span], bytes), ("tcp dst port 80", Some((36, 2))));
 }
+
+#[test]
+fn a_computation_that_is_too_long_is_refused() {
+    let text = format!("ip[0]{} = 3", "+ip[1]".repeat(20_000));
+    let error = compile(&text, &options()).unwrap_err();
+    assert!(error.text.starts_with("the computation has more than"), "{error}");
+    // The longest that is taken.
+    let text = format!("ip[0]{} = 3", "+ip[1]".repeat(500));
+    assert_eq!(prove(&text, &options()).unwrap(), Equality::Equal);
+}

@@ -2,7 +2,7 @@
 //! be the index of another load.
 
 use skep_isa::Size;
-use skep_isa::classic::{Cond, Insn, Op, Operand, Reg};
+use skep_isa::classic::{Cond, Insn, MAX_INSNS, Op, Operand, Reg};
 
 use super::load::Place;
 use super::proto::ip_number;
@@ -38,6 +38,11 @@ impl Generator<'_> {
         let mut code = left.code;
         code.extend(right.code);
         code.extend([Insn::LoadMem(Reg::X, right.cell), Insn::LoadMem(Reg::A, left.cell)]);
+        // The optimiser goes as deep as a computation is long.
+        if code.len() > MAX_INSNS {
+            let text = format!("the computation has more than {MAX_INSNS} instructions");
+            return Err(self.error(text).hint("compare parts of it by themselves"));
+        }
         let mut found = self.code.test(code, cond, Operand::X);
         if opposite {
             found = self.code.not(found);
