@@ -4,6 +4,7 @@
 //! of the repetitions' quotients. The results go to `target/bench/NAME.json`; the
 //! last lines say how they stand to their goals. Exit status 1 when short of one.
 
+mod filter;
 mod linux;
 mod maps;
 mod ours;
@@ -17,12 +18,13 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
     match name.as_str() {
+        "filter" => filter::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         "maps" => maps::run(),
         "packets" => packets::run(),
         "run" => run::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         "verify" => verify::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         _ => {
-            eprintln!("usage: skep-bench maps|packets|run|verify");
+            eprintln!("usage: skep-bench filter|maps|packets|run|verify");
             ExitCode::from(2)
         }
     }

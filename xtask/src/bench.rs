@@ -9,6 +9,8 @@ use crate::{cargo, packs, verify};
 /// What to measure.
 #[derive(Subcommand, Clone)]
 pub enum What {
+    /// `skep filter` beside tcpdump, and filters in cache beside libpcap's
+    Filter,
     /// The embedded maps beside Linux's
     Maps,
     /// What a packet costs besides its program, by program type, and TEST_RUN beside Linux's
@@ -32,6 +34,7 @@ pub enum What {
 pub fn execute(what: &What) -> Result<bool> {
     std::fs::create_dir_all("target/bench")?;
     let name = match what {
+        What::Filter => "filter",
         What::Maps => "maps",
         What::Packets => "packets",
         What::Run { .. } => "run",
@@ -41,6 +44,10 @@ pub fn execute(what: &What) -> Result<bool> {
     let mut command = std::process::Command::new(cargo::build("skep-bench", "peers")?);
     command.arg(name);
     match what {
+        What::Filter => {
+            cargo::build("skep-cli", "")?;
+            command.arg(cargo::target().join("release/skep"));
+        }
         What::Maps | What::Packets | What::Corpus => {}
         What::Run { arguments } => {
             command.args(arguments);

@@ -22,6 +22,21 @@ impl Random {
         self.next() % limit.max(1)
     }
 
+    /// A number below a bound, which is not 0.
+    pub fn index(&mut self, bound: usize) -> usize {
+        self.below(bound as u64) as usize
+    }
+
+    /// True once in so many times.
+    pub fn chance(&mut self, one_in: u64) -> bool {
+        self.below(one_in) == 0
+    }
+
+    /// One of a list, which is not empty.
+    pub fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
+        &list[self.index(list.len())]
+    }
+
     /// Bytes, among them many zeros, small numbers and extremes.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
         let mut byte = || match self.below(8) {

@@ -18,7 +18,7 @@ const fn package(name: &'static str, reason: &'static str) -> Package {
 }
 
 /// What the tests compare with and build with.
-pub const NEEDED: [Package; 19] = [
+pub const NEEDED: [Package; 20] = [
     package("gcc", "links Rust programs and builds libbpf, the loader's judge"),
     package("g++", "builds libFuzzer"),
     package("make", "builds libbpf"),
@@ -32,6 +32,7 @@ pub const NEEDED: [Package; 19] = [
     package("qemu-user", "runs code of other machines"),
     package("bpftool", "its dumps of types judge ours"),
     package("tcpdump", "its filters and captures judge ours"),
+    package("iproute2", "makes the interfaces that packets are captured from"),
     package("z3", "proves the verifier's scalar domain"),
     package("libxdp1", "its XDP objects are run and relocated"),
     package("xdp-tools", "its objects are relocated"),

@@ -62,7 +62,7 @@ enum Command {
     Asm(asm::Args),
     Inspect(inspect::Args),
     Btf(btf::Args),
-    Filter(filter::Args),
+    Filter(Box<filter::Args>),
     Doctor(doctor::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),

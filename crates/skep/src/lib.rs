@@ -33,6 +33,7 @@
 //! | read ring buffers, or wait for them | [`Skep::ring_buffer`], [`RingBuffer::event`] |
 //! | run programs on frames without TEST_RUN's limits | [`vm::hooks::PacketHook`] |
 //! | set clock, chance and output of programs | [`vm::environment`] |
+//! | ask which packets an expression takes | [`filter()`], [`lang`] |
 //! | read captures | [`load::capture`] |
 //! | ask for Linux's verdict without loading | [`judge`], [`verify`](mod@verify) |
 //! | compare with an earlier verification | [`baseline`] |
@@ -42,16 +43,19 @@
 #![forbid(unsafe_code)]
 
 pub mod baseline;
+mod filter;
 pub mod judge;
 
 pub use skep_abi as abi;
 pub use skep_btf as btf;
 pub use skep_isa as isa;
+pub use skep_lang as lang;
 pub use skep_load as load;
 pub use skep_sys as sys;
 pub use skep_verify as verify;
 pub use skep_vm as vm;
 
+pub use filter::{FilterError, FilterOptions, PacketFilter, filter};
 pub use skep_abi::Errno;
 #[cfg(feature = "serde")]
 pub use skep_load::ByBtf;

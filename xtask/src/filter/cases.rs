@@ -7,8 +7,9 @@ use serde_json::Value;
 use skep_isa::classic::{Metadata, Packet, Program, listing, parse};
 use skep_lang::pcap::{Kind, Link, Radio, compile};
 
-use super::packets::{Random, frames, start, steer};
+use super::packets::{frames, start, steer};
 use super::{Offline, Options, lines, link, settings};
+use crate::inputs::Random;
 
 pub(super) fn execute(folder: &Path, options: &Options) -> Result<bool> {
     let frames = frames(&folder.join("merged-en10mb.pcap"))?;
@@ -107,15 +108,15 @@ fn judge(
     let mut taken = 0;
     for _ in 0..options.packets {
         let mut data = start(&pool, random);
-        for _ in 0..random.below(3) {
+        for _ in 0..random.index(3) {
             steer(&theirs, &mut data, random);
         }
         if random.chance(8) {
-            data.truncate(random.below(data.len() + 1));
+            data.truncate(random.index(data.len() + 1));
         }
         let metadata = Metadata {
-            packet_type: random.below(5) as u8,
-            interface: 1 + random.below(3) as u32,
+            packet_type: random.index(5) as u8,
+            interface: 1 + random.index(3) as u32,
             vlan: random.chance(2).then(|| (*random.pick(&[10, 500, 2061, 2014]), 0x8100)),
             ..Metadata::default()
         };

@@ -1,6 +1,6 @@
 //! Random expressions: conditions of all kinds, joined and negated, in parentheses.
 
-use super::packets::Random;
+use crate::inputs::Random;
 
 /// Conditions; `#` is a small number, `@` an address, `P` a port, `%` a number of 32 bits.
 const CONDITIONS: [&str; 64] = [
@@ -97,7 +97,7 @@ pub fn expression(random: &mut Random) -> String {
 }
 
 fn condition(random: &mut Random, depth: usize) -> String {
-    match random.below(8) {
+    match random.index(8) {
         0..=2 if depth > 0 => {
             let joined = if random.chance(2) { "and" } else { "or" };
             format!("{} {joined} {}", condition(random, depth - 1), condition(random, depth - 1))
@@ -123,7 +123,7 @@ fn number(random: &mut Random, depth: usize) -> String {
     let op = random.pick(&OPERATORS);
     // A constant on the right is seldom one that is refused.
     let right = match *op {
-        "<<" | ">>" => (1 + random.below(8)).to_string(),
+        "<<" | ">>" => (1 + random.index(8)).to_string(),
         _ => number(random, depth - 1),
     };
     format!("({} {op} {right})", number(random, depth - 1))
@@ -134,7 +134,7 @@ fn fill(template: &str, random: &mut Random) -> String {
     for letter in template.chars() {
         match letter {
             '#' => {
-                out += &[0, 1, 2, 6, 12, 14, 17, 20, 40, 60, 64, 100][random.below(12)].to_string()
+                out += &[0, 1, 2, 6, 12, 14, 17, 20, 40, 60, 64, 100][random.index(12)].to_string()
             }
             '@' => out += *random.pick::<&str>(&["10.0.0.1", "10.0.0.2", "192.168.0.1"]),
             'P' => out += *random.pick::<&str>(&["80", "443", "53", "22"]),

@@ -7,8 +7,9 @@ use serde_json::Value;
 use skep_isa::classic::Packet;
 use skep_lang::pcap::{Filter, Libpcap, Options as Compile, compile};
 
-use super::packets::frames;
+use super::packets::{frames, start, steer};
 use super::{Offline, Options, lines};
+use crate::inputs::Random;
 
 /// The part of libpcap's instructions that ours may be.
 const GOAL: f64 = 0.97;
@@ -36,6 +37,13 @@ pub(super) fn execute(folder: &Path, options: &Options) -> Result<bool> {
             let expr = row["expr"].as_str().unwrap_or_default();
             let wanted = &row[format!("{name}_unopt").as_str()];
             let Some(wanted) = wanted["hash"].as_str() else { continue };
+            // libpcap says that it takes nothing, since it reads IPv4's transport bytes of
+            // IPv6; here those are IPv6's.
+            let rejected = row[format!("{name}_opt").as_str()].is_null();
+            if rejected && expr.contains("ip6") && expr.contains("tcp[") {
+                println!("left out: {expr}");
+                continue;
+            }
             all += 1;
             match judge(expr, version, wanted, &frames) {
                 Ok(()) => agree += 1,
@@ -48,7 +56,7 @@ pub(super) fn execute(folder: &Path, options: &Options) -> Result<bool> {
         println!("parity filter-golden-{name}: agree {agree} of {all}");
         good &= agree == all;
     }
-    good &= sizes(&expressions, options);
+    good &= sizes(&expressions, &frames, options)?;
     Ok(good)
 }
 
@@ -70,8 +78,8 @@ fn judge(expr: &str, version: Libpcap, wanted: &str, frames: &[(Vec<u8>, u32)]) 
 }
 
 /// The programs' lengths beside the shorter of libpcap's.
-fn sizes(expressions: &[Value], options: &Options) -> bool {
-    let (mut ours, mut theirs, mut longer) = (0, 0, 0);
+fn sizes(expressions: &[Value], frames: &[(Vec<u8>, u32)], options: &Options) -> Result<bool> {
+    let (mut ours, mut theirs, mut longer, mut excused) = (0, 0, 0, 0);
     for row in expressions {
         let expr = row["expr"].as_str().unwrap_or_default();
         let lengths = ["1.11_opt", "1.10.3_opt"].map(|name| row[name]["insns"].as_u64());
@@ -81,19 +89,50 @@ fn sizes(expressions: &[Value], options: &Options) -> bool {
         let filter = versions.iter().find_map(|&version| compile(expr, &settings(version)).ok());
         let Some(filter) = filter else {
             println!("{expr:?} is refused, and is not by libpcap");
-            return false;
+            return Ok(false);
         };
         let found = filter.filters().len() as u64;
         ours += found;
         theirs += least;
         if found > least {
             longer += 1;
+            let wrong = decides_otherwise(expr, least, frames)?;
+            excused += u32::from(wrong);
             if options.verbose {
-                println!("longer: {found} instead of {least}: {expr}");
+                let why = if wrong { ", which decides otherwise" } else { "" };
+                println!("longer: {found} instead of {least}{why}: {expr}");
             }
         }
     }
     let part = ours as f64 / theirs as f64;
-    println!("parity filter-size: {ours} instructions of {theirs}: {part:.4}; {longer} longer");
-    part <= GOAL
+    println!(
+        "parity filter-size: {ours} instructions of {theirs}: {part:.4}; {longer} longer, {excused} \
+         of them than a program that decides otherwise"
+    );
+    Ok(part <= GOAL)
+}
+
+/// Whether the installed tcpdump's program, where it has that length, decides some packet
+/// otherwise than the expression says.
+fn decides_otherwise(expr: &str, least: u64, frames: &[(Vec<u8>, u32)]) -> Result<bool> {
+    let Ok(Some(theirs)) = super::peer::theirs(expr, true) else { return Ok(false) };
+    if theirs.insns().len() as u64 != least {
+        return Ok(false);
+    }
+    let plain = Compile { optimize: false, ..settings(Libpcap::V1_11) };
+    let plain = compile(expr, &plain)?;
+    let mut random = Random::new(1);
+    let pool: Vec<Vec<u8>> = frames.iter().step_by(50).map(|frame| frame.0.clone()).collect();
+    for _ in 0..20_000 {
+        let mut data = start(&pool, &mut random);
+        steer(plain.program(), &mut data, &mut random);
+        if random.chance(2) {
+            data.truncate(random.index(data.len() + 1));
+        }
+        let packet = Packet::of(&data);
+        if plain.program().run(&packet) != theirs.run(&packet) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -4,14 +4,18 @@
 //!   packets that are steered to where the listing looks.
 //! - *golden*: expressions with their matches in a capture, by two versions of libpcap.
 //! - *rejects*: expressions that must be refused, and with which words.
+//! - *classic*: classic programs on interpreter, compiled code and Linux.
+//! - *equal*: pairs of random expressions, compared by proof and by packets.
 //! - *random*: random expressions beside the installed tcpdump.
 //!
 //! The data is not part of the repository; without it a line says so.
 
 mod cases;
+mod classic;
 mod expressions;
 mod golden;
 mod packets;
+mod pairs;
 mod peer;
 mod rejects;
 
@@ -33,6 +37,12 @@ pub struct Options {
     /// Packets for each random expression
     #[arg(long, default_value_t = 40)]
     inputs: u32,
+    /// Pairs of random expressions that are compared
+    #[arg(long, default_value_t = 10_000)]
+    pairs: u32,
+    /// Random classic programs on interpreter, compiled code and Linux
+    #[arg(long, default_value_t = 100_000)]
+    programs: u64,
     /// The first seed
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -44,7 +54,15 @@ pub struct Options {
 impl Options {
     /// What continuous integration runs.
     pub fn short() -> Options {
-        Options { packets: 200, count: 300, inputs: 40, seed: 1, verbose: false }
+        Options {
+            packets: 200,
+            count: 300,
+            inputs: 40,
+            pairs: 300,
+            programs: 1_000,
+            seed: 1,
+            verbose: false,
+        }
     }
 }
 
@@ -59,6 +77,8 @@ pub fn execute(options: &Options) -> Result<bool> {
         }
         None => println!("skipped: parity filter: libpcap's cases are not there (SKEP_DATA)"),
     }
+    good &= classic::execute(options.programs, options.seed)?;
+    good &= pairs::execute(options)?;
     good &= peer::execute(options)?;
     Ok(good)
 }
@@ -93,6 +113,7 @@ fn settings<'a>(case: &Value, link: Link, names: &'a dyn Names) -> Compile<'a> {
         netmask: netmask.map(u32::from).filter(|&netmask| netmask != u32::MAX),
         live: !case["linuxext"].is_null(),
         file: !case["generate_offline_filter"].is_null(),
+        any_encap: false,
         optimize: true,
         libpcap: Libpcap::V1_11,
         names,

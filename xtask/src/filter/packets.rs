@@ -4,53 +4,26 @@
 use skep_isa::Size;
 use skep_isa::classic::{Cond, Insn, Op, Operand, Program, Reg, alu, holds};
 
-/// A source of numbers, the same for the same seed.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 >> 11
-    }
-
-    /// Below a bound, which is not 0.
-    pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    pub fn chance(&mut self, one_in: usize) -> bool {
-        self.below(one_in) == 0
-    }
-
-    pub fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        &list[self.below(list.len())]
-    }
-}
+use crate::inputs::Random;
 
 /// Some bytes to start from: a frame of the pool or noise, of a random length.
 pub fn start(pool: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     let mut packet = match pool.is_empty() || random.chance(3) {
         true => {
-            let len = random.below(160);
+            let len = random.index(160);
             let zeros = random.chance(2);
             (0..len).map(|_| if zeros { 0 } else { random.next() as u8 }).collect()
         }
         false => random.pick(pool).clone(),
     };
-    for _ in 0..random.below(4) {
+    for _ in 0..random.index(4) {
         if !packet.is_empty() {
-            let at = random.below(packet.len().min(80));
+            let at = random.index(packet.len().min(80));
             packet[at] = random.next() as u8;
         }
     }
     if random.chance(3) {
-        packet.resize(random.below(150), 0);
+        packet.resize(random.index(150), 0);
     }
     packet
 }
@@ -117,7 +90,7 @@ pub fn steer(program: &Program, packet: &mut [u8], random: &mut Random) {
                 if let Some(from) = origin.filter(|_| !random.chance(3)) {
                     let wanted = match cond {
                         Cond::Eq | Cond::Ge => right,
-                        Cond::Gt => right.wrapping_add(random.below(3) as u32).wrapping_sub(1),
+                        Cond::Gt => right.wrapping_add(random.index(3) as u32).wrapping_sub(1),
                         Cond::Set => a & !right | if random.chance(2) { right } else { 0 },
                     };
                     a = patch(packet, from, wanted);

@@ -48,6 +48,8 @@ pub struct Packet<'a> {
     pub len: u32,
     /// The number of its link type.
     pub link: u16,
+    /// When it was captured, in nanoseconds since 1970; 0 where the file does not say.
+    pub time: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,9 +81,64 @@ impl Order {
 #[derive(Debug)]
 enum Format {
     /// Records of one link type; before them a header that is still to be given.
-    Pcap { link: u16, header: bool },
-    /// Blocks, with the link type and the snapshot length of each interface so far.
-    Pcapng { interfaces: Vec<(u16, u32)> },
+    Pcap { link: u16, nanoseconds: bool, header: bool },
+    /// Blocks, with the interfaces so far.
+    Pcapng { interfaces: Vec<Interface> },
+}
+
+/// An interface of a section.
+#[derive(Clone, Copy, Debug)]
+struct Interface {
+    link: u16,
+    snaplen: u32,
+    /// Parts of a second that time stamps count.
+    ticks: u64,
+    /// Seconds that are added to them.
+    since: i64,
+}
+
+/// Options of interfaces: the unit of time stamps, and what is added to them.
+const RESOLUTION: u16 = 9;
+const SINCE: u16 = 14;
+
+impl Interface {
+    fn read(body: &[u8], order: Order) -> Interface {
+        let mut interface = Interface {
+            link: order.u16(body, 0),
+            snaplen: order.u32(body, 4),
+            ticks: 1_000_000,
+            since: 0,
+        };
+        let mut rest = body.get(8..).unwrap_or_default();
+        while rest.len() >= 4 {
+            let (code, len) = (order.u16(rest, 0), usize::from(order.u16(rest, 2)));
+            let Some(value) = rest.get(4..4 + len).filter(|_| code != 0) else { break };
+            match (code, value) {
+                (RESOLUTION, &[unit, ..]) => {
+                    let base = if unit & 0x80 == 0 { 10u64 } else { 2 };
+                    interface.ticks = base.checked_pow((unit & 0x7f).into()).unwrap_or(u64::MAX);
+                }
+                (SINCE, value) if len == 8 => {
+                    let (one, other) = (order.u32(value, 0), order.u32(value, 4));
+                    interface.since = match order {
+                        Order::Big => i64::from(one as i32) << 32 | i64::from(other),
+                        Order::Little => i64::from(other as i32) << 32 | i64::from(one),
+                    };
+                }
+                _ => {}
+            }
+            rest = rest.get(4 + len.next_multiple_of(4)..).unwrap_or_default();
+        }
+        interface
+    }
+
+    /// Nanoseconds since 1970 of a time stamp.
+    fn time(&self, stamp: u64) -> u64 {
+        let second = 1_000_000_000;
+        let part = u128::from(stamp % self.ticks) * second / u128::from(self.ticks);
+        let seconds = (stamp / self.ticks).saturating_add_signed(self.since);
+        seconds.saturating_mul(second as u64).saturating_add(part as u64)
+    }
 }
 
 /// A file that is read.
@@ -143,7 +200,8 @@ impl<R: Read> Capture<R> {
         capture.order = order;
         // The upper bits say how long a checksum is behind each packet.
         let link = order.u32(&capture.window, 20) as u16;
-        capture.format = Format::Pcap { link, header: true };
+        let nanoseconds = matches!(magic, 0xa1b2_3c4d | 0x4d3c_b2a1);
+        capture.format = Format::Pcap { link, nanoseconds, header: true };
         Ok(capture)
     }
 
@@ -206,14 +264,21 @@ impl<R: Read> Capture<R> {
     /// The file is damaged, or cut within a piece.
     pub fn next(&mut self) -> Result<Option<Piece<'_>>, Broken> {
         match self.format {
-            Format::Pcap { link, header } => self.next_record(link, header),
+            Format::Pcap { link, nanoseconds, header } => {
+                self.next_record(link, nanoseconds, header)
+            }
             Format::Pcapng { .. } => self.next_block(),
         }
     }
 
-    fn next_record(&mut self, link: u16, header: bool) -> Result<Option<Piece<'_>>, Broken> {
+    fn next_record(
+        &mut self,
+        link: u16,
+        nanoseconds: bool,
+        header: bool,
+    ) -> Result<Option<Piece<'_>>, Broken> {
         if header {
-            self.format = Format::Pcap { link, header: false };
+            self.format = Format::Pcap { link, nanoseconds, header: false };
             let range = self.take(PCAP_HEADER);
             return Ok(Some(Piece { raw: &self.window[range], packet: None }));
         }
@@ -226,6 +291,8 @@ impl<R: Read> Capture<R> {
         let fields = &self.window[self.start..];
         let captured = self.order.u32(fields, 8) as usize;
         let len = self.order.u32(fields, 12);
+        let part = u64::from(self.order.u32(fields, 4)) * if nanoseconds { 1 } else { 1000 };
+        let time = u64::from(self.order.u32(fields, 0)) * 1_000_000_000 + part;
         if captured > MAX_PIECE {
             let reason = format!("offset {}: a packet of {captured} bytes", self.offset);
             return Err(Broken::new(reason));
@@ -235,7 +302,7 @@ impl<R: Read> Capture<R> {
         }
         let range = self.take(PCAP_RECORD + captured);
         let raw = &self.window[range];
-        let packet = Packet { data: &raw[PCAP_RECORD..], len, link };
+        let packet = Packet { data: &raw[PCAP_RECORD..], len, link, time };
         Ok(Some(Piece { raw, packet: Some(packet) }))
     }
 
@@ -276,7 +343,7 @@ impl<R: Read> Capture<R> {
         };
         let body = &raw[8..len - 4];
         if kind == INTERFACE && interfaces.len() < MAX_INTERFACES {
-            interfaces.push((order.u16(body, 0), order.u32(body, 4)));
+            interfaces.push(Interface::read(body, order));
         }
         // Where the packet starts, which interface it is of, captured and whole lengths.
         let (start, interface, captured, len) = match kind {
@@ -284,13 +351,13 @@ impl<R: Read> Capture<R> {
             OLD_PACKET => (20, order.u16(body, 0).into(), order.u32(body, 12), order.u32(body, 16)),
             SIMPLE_PACKET => {
                 let len = order.u32(body, 0);
-                let most = interfaces.first().map_or(0, |interface| interface.1);
+                let most = interfaces.first().map_or(0, |interface| interface.snaplen);
                 let captured = if most == 0 { len } else { len.min(most) };
                 (4, 0, captured, len)
             }
             _ => return Ok(Some(Piece { raw, packet: None })),
         };
-        let Some(&(link, _)) = interfaces.get(interface) else {
+        let Some(&known) = interfaces.get(interface) else {
             let reason = format!(
                 "offset {offset}: a packet of interface {interface}, which the \
                                   section does not have"
@@ -305,7 +372,14 @@ impl<R: Read> Capture<R> {
             );
             return Err(Broken::new(reason));
         };
-        Ok(Some(Piece { raw, packet: Some(Packet { data, len, link }) }))
+        let time = match kind {
+            SIMPLE_PACKET => 0,
+            _ => {
+                let (high, low) = (order.u32(body, 4), order.u32(body, 8));
+                known.time(u64::from(high) << 32 | u64::from(low))
+            }
+        };
+        Ok(Some(Piece { raw, packet: Some(Packet { data, len, link: known.link, time }) }))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use skep_lang::pcap::{Error, Filter, Options, compile as compile_text};
+use skep_lang::pcap::{Error, Explainer, Filter, Options, compile as compile_text};
 
 use crate::failure::Failure;
 use crate::files;
@@ -23,8 +23,13 @@ pub fn compile(text: &str, options: &Options<'_>) -> Result<Filter, Failure> {
     compile_text(text, options).map_err(|error| failure(text, &error))
 }
 
+/// What says why packets match.
+pub fn explainer(text: &str, options: &Options<'_>) -> Result<Explainer, Failure> {
+    Explainer::new(text, options).map_err(|error| failure(text, &error))
+}
+
 /// The expression with carets below what is wrong, then libpcap's words for it.
-fn failure(text: &str, error: &Error) -> Failure {
+pub fn failure(text: &str, error: &Error) -> Failure {
     let mut failure = Failure::unusable(&error.text);
     if let Some(detail) = carets(text, error) {
         failure = failure.detail(detail);

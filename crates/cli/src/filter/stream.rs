@@ -5,9 +5,11 @@ use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use skep::isa::classic;
-use skep_lang::pcap::{Filter, Kind, Link};
+use skep_lang::pcap::{Explainer, Filter, Kind, Link};
 
 use super::capture::{Broken, Capture};
+use super::print::Printer;
+use super::why::Why;
 use super::{Args, expression};
 use crate::Outcome;
 use crate::failure::{Failure, Status};
@@ -25,20 +27,32 @@ const STRIDE: u64 = 4096;
 struct Programs<'a> {
     args: &'a Args,
     text: &'a str,
-    made: Vec<(u16, Filter)>,
+    made: Vec<Made>,
+}
+
+/// A program, and what says why it decides.
+struct Made {
+    link: u16,
+    filter: Filter,
+    explainer: Option<Explainer>,
 }
 
 impl Programs<'_> {
-    fn of(&mut self, number: u16) -> Result<&Filter, Failure> {
-        let index = match self.made.iter().position(|made| made.0 == number) {
+    fn of(&mut self, number: u16) -> Result<&Made, Failure> {
+        let index = match self.made.iter().position(|made| made.link == number) {
             Some(index) => index,
             None => {
-                let filter = expression::compile(self.text, &self.args.settings(link(number)))?;
-                self.made.push((number, filter));
+                let settings = self.args.settings(link(number));
+                let filter = expression::compile(self.text, &settings)?;
+                let explainer = match self.args.why {
+                    true => Some(expression::explainer(self.text, &settings)?),
+                    false => None,
+                };
+                self.made.push(Made { link: number, filter, explainer });
                 self.made.len() - 1
             }
         };
-        Ok(&self.made[index].1)
+        Ok(&self.made[index])
     }
 }
 
@@ -56,15 +70,11 @@ pub fn run(args: &Args, text: &str, file: &Path, out: &mut dyn Write) -> Outcome
     let mut programs = Programs { args, text, made: Vec::new() };
     // Mistakes are told before anything is written.
     let first = capture.link().map_or(Link::ETHERNET, link);
-    if args.show > 0 {
+    if args.shows() {
         return args.show(text, first, out);
     }
     if capture.link().is_some() {
         programs.of(first.number)?;
-    }
-    if args.write.is_none() && !args.count {
-        let hint = "--count counts packets that match, -w FILE writes them";
-        return Err(Failure::unusable("nothing to do with the packets").hint(hint));
     }
     let mut sink = match &args.write {
         Some(path) => Some(Sink::new(path, file)?),
@@ -72,7 +82,17 @@ pub fn run(args: &Args, text: &str, file: &Path, out: &mut dyn Write) -> Outcome
     };
     let bar = bar(len);
     let ends = Ends { limit: args.limit, stop: &stop };
-    let (matches, end) = filter(capture, &mut programs, sink.as_mut(), &ends, bar.as_ref())?;
+    let prints = args.lines.print || args.write.is_none() && !args.count;
+    let tell = match () {
+        () if args.why => Tell::Why(Why::new(args.json, text, out)),
+        () if prints => {
+            let printer = Printer::new(args.lines.style());
+            Tell::Lines { printer, out, at_once: args.lines.by_line }
+        }
+        () => Tell::Nothing,
+    };
+    let each = Each { sink: sink.as_mut(), tell };
+    let (matches, end) = filter(capture, &mut programs, each, &ends, bar.as_ref())?;
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
@@ -97,11 +117,24 @@ struct Ends<'a> {
     stop: &'a Stop,
 }
 
+/// Where packets go.
+struct Each<'a> {
+    sink: Option<&'a mut Sink>,
+    tell: Tell<'a>,
+}
+
+/// What is said of each packet.
+enum Tell<'a> {
+    Nothing,
+    Why(Why<'a>),
+    Lines { printer: Printer, out: &'a mut dyn Write, at_once: bool },
+}
+
 /// Gives how many match, and why the file ended early where it did.
 fn filter<R: Read>(
     mut capture: Capture<R>,
     programs: &mut Programs<'_>,
-    mut sink: Option<&mut Sink>,
+    mut each: Each<'_>,
     ends: &Ends<'_>,
     bar: Option<&ProgressBar>,
 ) -> Result<(u64, Option<Broken>), Failure> {
@@ -120,14 +153,24 @@ fn filter<R: Read>(
             // What is no packet belongs to all of them: headers, interfaces, names.
             None => true,
             Some(packet) => {
-                let filter = programs.of(packet.link)?;
+                let made = programs.of(packet.link)?;
                 let seen = classic::Packet { data: packet.data, len: packet.len, metadata: None };
-                let wanted = filter.program().run(&seen) != 0;
+                let wanted = made.filter.program().run(&seen) != 0;
                 matches += u64::from(wanted);
+                match (&mut each.tell, &made.explainer) {
+                    (Tell::Why(why), Some(explainer)) => why.tell(explainer, &seen, wanted)?,
+                    (Tell::Lines { printer, out, at_once }, _) if wanted => {
+                        out.write_all(printer.packet(packet).as_bytes())?;
+                        if *at_once {
+                            out.flush()?;
+                        }
+                    }
+                    _ => {}
+                }
                 wanted
             }
         };
-        if let Some(sink) = sink.as_mut().filter(|_| wanted) {
+        if let Some(sink) = each.sink.as_mut().filter(|_| wanted) {
             sink.write(piece.raw)?;
         }
     }

@@ -1,5 +1,7 @@
 //! `skep filter`: programs shown, captures filtered, mistakes told.
 
+use std::process::Command;
+
 use crate::harness::{Folder, skep, skep_with, workspace};
 
 /// Packets of 14 bytes, with their Ethernet types, as a pcap file.
@@ -109,4 +111,234 @@ fn a_mistake_is_pointed_at() {
     assert!(hint.contains("-d"), "{hint}");
     let (error, _) = skep(&["filter", "-r", "no such file", "--count"]).failed(2);
     assert!(error.starts_with("no such file: cannot be read"), "{error}");
+}
+
+#[test]
+fn why_names_the_condition_and_its_bytes() {
+    let folder = Folder::new();
+    let input = folder.path("in.pcap");
+    std::fs::write(&input, pcap(&[0x800, 0x806, 0x9999])).unwrap();
+    let out = skep(&["filter", "-r", &input, "--why", "ip and udp or arp"]).done();
+    let expected = "\
+1\trefused\tudp\tbyte 23 not in the packet's 14 bytes
+2\ttaken\tarp\tbytes 12-13 = 08 06: 0x806 = 0x806
+3\trefused\tarp\tbytes 12-13 = 99 99: 0x9999 != 0x806
+";
+    assert_eq!(out, expected);
+    let out = skep(&["filter", "-r", &input, "--why", "--json", "len > 59 and ip"]).done();
+    let lines: Vec<serde_json::Value> =
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!(lines[0]["taken"], true);
+    assert_eq!(lines[0]["condition"], "ip");
+    assert_eq!(lines[0]["tests"][0]["left"], 60);
+    assert_eq!(lines[1]["tests"][1]["read"][0]["bytes"], "0806");
+}
+
+/// Every packet of a capture has a reason that agrees with the filter.
+#[test]
+fn why_agrees_with_the_filter_on_a_capture() {
+    for text in ["tcp port 80 or udp", "ip6 or vlan", "not (host 10.0.0.1 and port 53)"] {
+        let file = "examples/mixed.pcapng";
+        let told = skep(&["filter", "-r", file, "--why", text]).done();
+        let count = skep(&["filter", "-r", file, "--count", text]).done();
+        let taken = told.lines().filter(|line| line.split('\t').nth(1) == Some("taken")).count();
+        assert_eq!(count.split(' ').next(), Some(taken.to_string().as_str()), "{text}");
+        assert!(told.lines().all(|line| line.split('\t').all(|part| !part.is_empty())), "{told}");
+    }
+}
+
+#[test]
+fn equal_gives_a_packet_that_tells_expressions_apart() {
+    let same = skep(&["filter", "--equal", "port 80", "src port 80 or dst port 80"]).done();
+    assert_eq!(same, "equal: they take the same packets\n");
+    let ran = skep(&["filter", "--equal", "port 80", "tcp port 80", "--json"]);
+    assert_eq!(ran.status, 1, "{}", ran.err);
+    let found: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(found["equal"], false);
+    assert_eq!(found["taken_by"], 1);
+    let ran = skep(&["filter", "--equal", "port 80", "udp"]);
+    assert_eq!(ran.status, 1);
+    assert!(ran.out.starts_with("different: this packet of "), "{}", ran.out);
+    let (error, _) = skep(&["filter", "--equal", "port", "udp"]).failed(2);
+    assert!(error.contains("syntax error"), "{error}");
+}
+
+#[test]
+fn a_program_is_shown_as_ebpf() {
+    let out = skep(&["filter", "--ebpf", "ip"]).done();
+    assert!(out.contains("skb[0xc]") && out.ends_with("exit\n"), "{out}");
+}
+
+/// Lines beside the installed tcpdump's, where they are of protocols that are printed.
+#[test]
+fn lines_are_tcpdumps() {
+    let workspace = workspace();
+    let shared = workspace.ancestors().skip(1).map(|folder| folder.join("shared/data"));
+    let shared = shared.map(|folder| folder.join("merged-en10mb.pcap")).find(|file| file.is_file());
+    let mixed = workspace.join("examples/mixed.pcapng");
+    let Some(files) = has_tcpdump().then(|| [Some(mixed), shared].into_iter().flatten()) else {
+        println!("skipped: tcpdump is not installed");
+        return;
+    };
+    for file in files {
+        let file = file.to_str().unwrap();
+        let tcpdump =
+            Command::new("tcpdump").args(["-#", "-t", "-nn", "-r", file]).output().unwrap();
+        let theirs = frames(&String::from_utf8_lossy(&tcpdump.stdout));
+        let ours = frames(&skep(&["filter", "-#", "-t", "-nn", "-r", file]).done());
+        assert_eq!(ours.len(), theirs.len(), "{file}");
+        let named: Vec<_> =
+            theirs.iter().zip(&ours).filter(|(theirs, _)| is_of_named_protocols(theirs)).collect();
+        let same = named.iter().filter(|(theirs, ours)| theirs == ours).count();
+        let differ = named.iter().find(|(theirs, ours)| theirs != ours);
+        println!("{same} of {} lines of {file}", named.len());
+        assert!(same * 100 >= named.len() * 95, "{same} of {}: {differ:#?}", named.len());
+    }
+}
+
+fn has_tcpdump() -> bool {
+    Command::new("tcpdump").arg("--version").output().is_ok()
+}
+
+/// The lines of each packet, without its number.
+fn frames(text: &str) -> Vec<String> {
+    let mut frames: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let number = line.get(..5).is_some_and(|number| number.trim().parse::<u32>().is_ok());
+        match (number && !line.starts_with('\t'), frames.last_mut()) {
+            (true, _) => frames.push(line.get(7..).unwrap_or_default().trim_end().to_owned()),
+            (false, Some(last)) => *last += line.trim_end(),
+            (false, None) => {}
+        }
+    }
+    frames
+}
+
+/// Whether tcpdump prints a packet as one of those protocols, with nothing of others within.
+fn is_of_named_protocols(line: &str) -> bool {
+    const NAMED: [&str; 14] = [
+        "ARP, ",
+        "STP 802",
+        "LLDP, ",
+        ": Flags [",
+        ": UDP, ",
+        "ICMP",
+        ": igmp ",
+        "BOOTP/DHCP",
+        ": NTPv",
+        "GREv",
+        "VXLAN, ",
+        "? ",
+        "/0/",
+        "bad-len",
+    ];
+    const OTHERS: [&str; 24] = [
+        "Geneve",
+        "AH(",
+        "MPLS",
+        "gre-proto",
+        "PIM",
+        "OSPF",
+        "VRRP",
+        "EIGRP",
+        "RT6",
+        "NSH",
+        "BCM",
+        "PPP",
+        "LCP",
+        "sFlow",
+        "PGM",
+        "babel",
+        "RPL",
+        "LWAPP",
+        "lwres",
+        "dvmrp",
+        "pimv1",
+        "RPKI",
+        "DCCP",
+        ":  ",
+    ];
+    let within = line.split_once("Flags [").and_then(|(_, rest)| rest.rsplit_once(", length "));
+    let payload =
+        within.map_or("", |(_, rest)| rest.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let known = ["", ": HTTP", ": BGP"].iter().any(|known| match *known {
+        "" => payload.is_empty(),
+        known => payload.starts_with(known),
+    });
+    NAMED.iter().any(|name| line.contains(name))
+        && !OTHERS.iter().any(|name| line.contains(name))
+        && known
+}
+
+/// A capture without its time stamps, which the kernel takes for each socket anew.
+fn untimed(mut file: Vec<u8>) -> Vec<u8> {
+    let mut at = 24;
+    while let Some(record) = file.get_mut(at..at + 16) {
+        record[..8].fill(0);
+        at += 16 + u32::from_ne_bytes([record[8], record[9], record[10], record[11]]) as usize;
+    }
+    file
+}
+
+/// Both on one end of a pair of interfaces in a network namespace of their own: the same
+/// packets, the same files.
+#[test]
+fn a_live_capture_is_tcpdumps() {
+    const SCRIPT: &str = r#"
+set -e
+ip link add veth0 type veth peer name veth1
+ip address add 10.9.9.1/24 dev veth0
+ip link set veth0 up
+ip link set veth1 up
+ip neighbour replace 10.9.9.2 lladdr 02:00:00:00:00:09 dev veth0 nud permanent
+cd "$1"
+start() { "$@" & }
+start tcpdump -i veth1 -n -w theirs.pcap 'udp port 9' 2> theirs.err; theirs=$!
+start "$2" filter -i veth1 -w ours.pcap 'udp port 9' 2> ours.err; ours=$!
+start "$2" filter -i veth1 --user -w user.pcap 'udp port 9' 2> user.err; user=$!
+start "$2" filter -i veth1 -w small.pcap -C 1 -W 3 'udp port 9' 2> small.err; small=$!
+start "$2" filter -i veth1 -c 3 -t 'udp port 9' > lines 2> lines.err
+start tcpdump -i veth1 -c 3 -t -n 'udp port 9' > wanted 2> wanted.err
+for wait in $(seq 100); do
+    [ "$(cat *.err | grep -c '^listening on')" = 6 ] && break
+    sleep 0.1
+done
+for packet in $(seq 40); do
+    echo "packet $packet" > /dev/udp/10.9.9.2/9
+    echo "packet $packet" > /dev/udp/10.9.9.2/10
+done
+sleep 2
+kill -INT $theirs $ours $user $small
+wait
+"#;
+    let mut tried = Command::new("unshare");
+    tried.args(["-n", "ip", "link", "add", "veth0", "type", "veth", "peer", "name", "veth1"]);
+    let allowed = tried.output().is_ok_and(|ran| ran.status.success());
+    if !has_tcpdump() || !allowed {
+        println!("skipped: no network namespace of one's own, or no tcpdump");
+        return;
+    }
+    let folder = Folder::new();
+    let skep = env!("CARGO_BIN_EXE_skep");
+    let ran = Command::new("unshare")
+        .args(["-n", "bash", "-c", SCRIPT, "bash", &folder.path(""), skep])
+        .output()
+        .unwrap();
+    let read = |name: &str| std::fs::read(folder.path(name)).unwrap_or_default();
+    let text = |name: &str| String::from_utf8_lossy(&read(name)).into_owned();
+    let theirs = untimed(read("theirs.pcap"));
+    assert!(
+        theirs.len() > 24 + 40 * 50,
+        "{}\n{}",
+        text("theirs.err"),
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    for name in ["ours.pcap", "user.pcap", "small.pcap0"] {
+        assert!(untimed(read(name)) == theirs, "{name}: {}", text("ours.err"));
+    }
+    assert_eq!(text("lines"), text("wanted"));
+    assert!(
+        text("ours.err").contains("40 packets captured\n40 packets received by filter\n0 packets")
+    );
 }

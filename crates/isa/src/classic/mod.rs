@@ -15,7 +15,7 @@ use crate::Size;
 
 pub use build::{BuildError, Builder, Label};
 pub use check::{ClassicError, ClassicErrorKind, check};
-pub use run::{Metadata, Packet, Program, alu, holds};
+pub use run::{Machine, Metadata, Packet, Program, alu, holds};
 pub use text::{TextError, c_source, decimal, listing, parse};
 pub use translate::translate;
 

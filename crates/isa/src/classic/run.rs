@@ -189,33 +189,12 @@ impl Program {
 
     /// `None` where a load, a division or the budget ends the run.
     fn steps(&self, packet: &Packet<'_>) -> Option<u32> {
-        let (mut a, mut x) = (0u32, 0u32);
-        let mut cells = [0u32; MEM_WORDS as usize];
+        let mut machine = Machine::default();
         let (mut pc, mut backward) = (0usize, 0);
         loop {
             let insn = self.insns.get(pc)?;
             pc += 1;
             match *insn {
-                Insn::LoadAbs { size, offset } => a = packet.load(size, packet.absolute(offset))?,
-                Insn::LoadInd { size, offset } => a = packet.load(size, packet.index(x, offset))?,
-                Insn::LoadAncillary { what, .. } => a = packet.ancillary(what, a, x)?,
-                Insn::LoadLen(Reg::A) => a = packet.len,
-                Insn::LoadLen(Reg::X) => x = packet.len,
-                Insn::LoadImm(Reg::A, k) => a = k,
-                Insn::LoadImm(Reg::X, k) => x = k,
-                Insn::LoadMem(Reg::A, cell) => a = *cells.get(cell as usize)?,
-                Insn::LoadMem(Reg::X, cell) => x = *cells.get(cell as usize)?,
-                Insn::LoadHeaderLen { offset } => {
-                    x = 4 * (packet.load(Size::B, packet.absolute(offset))? & 0xf);
-                }
-                Insn::Store(reg, cell) => {
-                    *cells.get_mut(cell as usize)? = if reg == Reg::A { a } else { x };
-                }
-                Insn::Alu(op, src) => {
-                    let right = if let Operand::K(k) = src { k } else { x };
-                    a = alu(op, a, right, packet.metadata.is_some())?;
-                }
-                Insn::Neg => a = a.wrapping_neg(),
                 Insn::Ja(off) => {
                     pc = pc.wrapping_add_signed(off as i32 as isize);
                     backward += u32::from((off as i32) < 0);
@@ -224,15 +203,88 @@ impl Program {
                     }
                 }
                 Insn::Branch { cond, src, jt, jf } => {
-                    let right = if let Operand::K(k) = src { k } else { x };
-                    pc += usize::from(if holds(cond, a, right) { jt } else { jf });
+                    pc += usize::from(if machine.holds(cond, src) { jt } else { jf });
                 }
-                Insn::Tax => x = a,
-                Insn::Txa => a = x,
                 Insn::RetK(k) => return Some(k),
-                Insn::RetA => return Some(a),
+                Insn::RetA => return Some(machine.a),
+                insn => machine.step(insn, packet)?,
             }
         }
+    }
+}
+
+/// Registers and cells.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    /// The accumulator.
+    pub a: u32,
+    /// The index.
+    pub x: u32,
+    cells: [u32; MEM_WORDS as usize],
+}
+
+impl Machine {
+    /// Whether a condition on A holds.
+    #[inline]
+    pub fn holds(&self, cond: Cond, src: Operand) -> bool {
+        holds(cond, self.a, self.operand(src))
+    }
+
+    /// The right side of an operation.
+    #[inline]
+    pub fn operand(&self, src: Operand) -> u32 {
+        if let Operand::K(k) = src { k } else { self.x }
+    }
+
+    /// The bytes that an instruction reads, by their offset and number; `None` for those
+    /// that read none.
+    pub fn reads(&self, insn: Insn, packet: &Packet<'_>) -> Option<(i64, u32)> {
+        let bytes = |size| match size {
+            Size::B => 1,
+            Size::H => 2,
+            Size::W | Size::DW => 4,
+        };
+        match insn {
+            Insn::LoadAbs { size, offset } => Some((packet.absolute(offset), bytes(size))),
+            Insn::LoadInd { size, offset } => Some((packet.index(self.x, offset), bytes(size))),
+            Insn::LoadHeaderLen { offset } => Some((packet.absolute(offset), 1)),
+            _ => None,
+        }
+    }
+
+    /// Executes an instruction that is no jump and no return; `None` where it ends the run
+    /// with 0.
+    #[inline(always)]
+    pub fn step(&mut self, insn: Insn, packet: &Packet<'_>) -> Option<()> {
+        match insn {
+            Insn::LoadAbs { size, offset } => {
+                self.a = packet.load(size, packet.absolute(offset))?;
+            }
+            Insn::LoadInd { size, offset } => {
+                self.a = packet.load(size, packet.index(self.x, offset))?;
+            }
+            Insn::LoadAncillary { what, .. } => self.a = packet.ancillary(what, self.a, self.x)?,
+            Insn::LoadLen(Reg::A) => self.a = packet.len,
+            Insn::LoadLen(Reg::X) => self.x = packet.len,
+            Insn::LoadImm(Reg::A, k) => self.a = k,
+            Insn::LoadImm(Reg::X, k) => self.x = k,
+            Insn::LoadMem(Reg::A, cell) => self.a = *self.cells.get(cell as usize)?,
+            Insn::LoadMem(Reg::X, cell) => self.x = *self.cells.get(cell as usize)?,
+            Insn::LoadHeaderLen { offset } => {
+                self.x = 4 * (packet.load(Size::B, packet.absolute(offset))? & 0xf);
+            }
+            Insn::Store(reg, cell) => {
+                *self.cells.get_mut(cell as usize)? = if reg == Reg::A { self.a } else { self.x };
+            }
+            Insn::Alu(op, src) => {
+                self.a = alu(op, self.a, self.operand(src), packet.metadata.is_some())?;
+            }
+            Insn::Neg => self.a = self.a.wrapping_neg(),
+            Insn::Tax => self.x = self.a,
+            Insn::Txa => self.a = self.x,
+            Insn::Ja(_) | Insn::Branch { .. } | Insn::RetK(_) | Insn::RetA => {}
+        }
+        Some(())
     }
 }
 

@@ -174,6 +174,8 @@ pub enum Step {
     Len,
     /// Replaces an index by what stands there in the header of a protocol: so many bytes.
     Load(Protocol, u32),
+    /// The same for a transport protocol behind IPv6's header.
+    LoadBehindIp6(Protocol, u32),
     /// Replaces the two on top.
     Op(Op),
     /// Replaces the one on top.
@@ -267,11 +269,20 @@ pub enum Llc {
     },
 }
 
+/// Where a condition stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// What is wrong where it is wrong: behind qualifiers only the name.
+    pub span: Range<usize>,
+    /// Where it starts, its own qualifiers included.
+    pub start: usize,
+}
+
 /// An expression. Conjunctions bind equally, from the left.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Expr {
     /// A condition, with its place.
-    Primitive(Box<Primitive>, Range<usize>),
+    Primitive(Box<Primitive>, Place),
     /// The opposite.
     Not(Box<Expr>),
     /// The first, then each with what joins it to all before.

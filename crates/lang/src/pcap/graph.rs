@@ -1,6 +1,8 @@
 //! A program as a graph without loops: nodes of straight code, each of which ends by a
 //! test or by an answer.
 
+use std::ops::Range;
+
 use skep_isa::classic::{BuildError, Builder, Cond, Filter, Insn, Label, Operand, Reg};
 
 use super::generate::{Block, Formula};
@@ -47,30 +49,53 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// Whether it says no at once.
+    pub fn rejects_all(&self) -> bool {
+        self.nodes[self.root as usize].end == End::Return(0)
+    }
+}
+
+/// The program of an expression as it was written, and where each node comes from.
+#[derive(Clone, Debug)]
+pub struct Plain {
+    /// The program.
+    pub graph: Graph,
+    /// For each node the condition of the expression that it belongs to.
+    pub spans: Vec<Range<usize>>,
+}
+
+impl Plain {
     /// A program that takes every packet.
-    pub fn accept(snaplen: u32) -> Graph {
-        Graph { nodes: vec![Node { code: Vec::new(), end: End::Return(snaplen) }], root: 0 }
+    pub fn accept(snaplen: u32) -> Plain {
+        let mut plain = Plain::new();
+        plain.push(Vec::new(), End::Return(snaplen), 0..0);
+        plain
     }
 
-    fn push(&mut self, code: Vec<Insn>, end: End) -> NodeId {
-        self.nodes.push(Node { code, end });
-        self.nodes.len() as NodeId - 1
+    fn new() -> Plain {
+        Plain { graph: Graph { nodes: Vec::new(), root: 0 }, spans: Vec::new() }
+    }
+
+    fn push(&mut self, code: Vec<Insn>, end: End, span: Range<usize>) -> NodeId {
+        self.graph.nodes.push(Node { code, end });
+        self.spans.push(span);
+        self.spans.len() as NodeId - 1
     }
 }
 
 /// The graph of a formula.
-pub(super) fn lower(blocks: &[Block], formulas: &[Formula], whole: u32, snaplen: u32) -> Graph {
-    let mut graph = Graph { nodes: Vec::new(), root: 0 };
-    let no = graph.push(Vec::new(), End::Return(0));
-    let yes = graph.push(Vec::new(), End::Return(snaplen));
-    graph.root = formula(&mut graph, blocks, formulas, whole, yes, no);
-    graph
+pub(super) fn lower(blocks: &[Block], formulas: &[Formula], whole: u32, snaplen: u32) -> Plain {
+    let mut plain = Plain::new();
+    let no = plain.push(Vec::new(), End::Return(0), 0..0);
+    let yes = plain.push(Vec::new(), End::Return(snaplen), 0..0);
+    plain.graph.root = formula(&mut plain, blocks, formulas, whole, yes, no);
+    plain
 }
 
 /// The right sides of chains are lowered deeper, the left sides in the loop: chains are as
 /// long as an expression, parentheses only as deep as the parser lets them be.
 fn formula(
-    graph: &mut Graph,
+    graph: &mut Plain,
     blocks: &[Block],
     formulas: &[Formula],
     mut id: u32,
@@ -97,7 +122,7 @@ fn formula(
 }
 
 /// Cuts a block at its jumps.
-fn block(graph: &mut Graph, block: &Block, yes: NodeId, no: NodeId) -> NodeId {
+fn block(graph: &mut Plain, block: &Block, yes: NodeId, no: NodeId) -> NodeId {
     let code = &block.code;
     // Where jumps go to: there a node starts.
     let mut starts = vec![false; code.len() + 1];
@@ -114,9 +139,9 @@ fn block(graph: &mut Graph, block: &Block, yes: NodeId, no: NodeId) -> NodeId {
     let mut nodes: Vec<NodeId> = vec![0; code.len() + 1];
     let mut end = End::Branch { cond: block.cond, src: block.src, yes, no };
     let mut straight: Vec<Insn> = Vec::new();
-    let flush = |graph: &mut Graph, straight: &mut Vec<Insn>, end: End| {
+    let flush = |graph: &mut Plain, straight: &mut Vec<Insn>, end: End| {
         let code: Vec<Insn> = straight.drain(..).rev().collect();
-        graph.push(code, end)
+        graph.push(code, end, block.span.clone())
     };
     // From the end: `straight` is what stands between here and `end`.
     if starts[code.len()] {
@@ -143,7 +168,7 @@ fn block(graph: &mut Graph, block: &Block, yes: NodeId, no: NodeId) -> NodeId {
     }
     match code.is_empty() {
         true if starts[0] => nodes[0],
-        true => graph.push(Vec::new(), end),
+        true => graph.push(Vec::new(), end, block.span.clone()),
         false => nodes[0],
     }
 }

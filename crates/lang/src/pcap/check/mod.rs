@@ -3,6 +3,7 @@
 //! have: the generator knows at which header it stands.
 
 mod address;
+pub mod family;
 mod port;
 
 use std::net::{IpAddr, Ipv6Addr};

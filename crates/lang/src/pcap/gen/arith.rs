@@ -2,7 +2,7 @@
 //! be the index of another load.
 
 use skep_isa::Size;
-use skep_isa::classic::{Cond, Insn, Op, Operand, Reg};
+use skep_isa::classic::{Cond, Insn, MAX_INSNS, Op, Operand, Reg};
 
 use super::load::Place;
 use super::proto::ip_number;
@@ -21,6 +21,10 @@ struct Value {
     checks: Option<Term>,
 }
 
+/// Where a header is: what loads the variable part into X, the constant part, and what must
+/// hold.
+type Header = (Vec<Insn>, u32, Option<Term>);
+
 impl Generator<'_> {
     pub(super) fn relation(
         &mut self,
@@ -34,6 +38,11 @@ impl Generator<'_> {
         let mut code = left.code;
         code.extend(right.code);
         code.extend([Insn::LoadMem(Reg::X, right.cell), Insn::LoadMem(Reg::A, left.cell)]);
+        // The optimiser goes as deep as a computation is long.
+        if code.len() > MAX_INSNS {
+            let text = format!("the computation has more than {MAX_INSNS} instructions");
+            return Err(self.error(text).hint("compare parts of it by themselves"));
+        }
         let mut found = self.code.test(code, cond, Operand::X);
         if opposite {
             found = self.code.not(found);
@@ -62,7 +71,11 @@ impl Generator<'_> {
                 Step::Len => self.constant(Insn::LoadLen(Reg::A))?,
                 Step::Load(protocol, size) => {
                     let index = self.pop(&mut stack)?;
-                    self.header_bytes(protocol, index, size)?
+                    self.header_bytes(|it| it.header(protocol), index, size)?
+                }
+                Step::LoadBehindIp6(protocol, size) => {
+                    let index = self.pop(&mut stack)?;
+                    self.header_bytes(|it| it.header_behind_ip6(protocol), index, size)?
                 }
                 Step::Negate => {
                     let mut value = self.pop(&mut stack)?;
@@ -124,7 +137,7 @@ impl Generator<'_> {
 
     fn header_bytes(
         &mut self,
-        protocol: Protocol,
+        header: impl FnOnce(&mut Self) -> Result<Header, Error>,
         index: Value,
         size: u32,
     ) -> Result<Value, Error> {
@@ -136,7 +149,7 @@ impl Generator<'_> {
             4 => Size::W,
             _ => return Err(self.error("data size must be 1, 2, or 4")),
         };
-        let (variable, constant, checks) = self.header(protocol)?;
+        let (variable, constant, checks) = header(self)?;
         let mut code = index.code;
         code.extend(match variable.is_empty() {
             true => vec![Insn::LoadMem(Reg::X, index.cell)],
@@ -159,9 +172,17 @@ impl Generator<'_> {
         Ok(Value { code, cell, checks })
     }
 
-    /// Where the header of a protocol is: what loads the variable part into X, the constant
-    /// part, and what must hold.
-    fn header(&mut self, protocol: Protocol) -> Result<(Vec<Insn>, u32, Option<Term>), Error> {
+    /// Where a transport header is behind an IPv6 header without extensions, as for ports.
+    fn header_behind_ip6(&mut self, protocol: Protocol) -> Result<Header, Error> {
+        let network = self.state.payload.constant.wrapping_add(self.state.network);
+        let variable = self.variable(Place::Payload)?;
+        let ip6 = self.abbreviation(Protocol::Ip6)?;
+        let number = self.ip6_protocol(ip_number(protocol).unwrap_or_default())?;
+        Ok((variable, network.wrapping_add(IP6_HEADER), Some(self.code.and(ip6, number))))
+    }
+
+    /// Where the header of a protocol is.
+    fn header(&mut self, protocol: Protocol) -> Result<Header, Error> {
         let network = self.state.payload.constant.wrapping_add(self.state.network);
         Ok(match protocol {
             Protocol::Link => (self.variable(Place::Header)?, self.state.header.constant, None),

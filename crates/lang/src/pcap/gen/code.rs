@@ -4,6 +4,8 @@
 //! in a classic program; behind the last one comes the test. A block stands in exactly one
 //! formula.
 
+use std::ops::Range;
+
 use skep_isa::classic::{Cond, Insn, Operand};
 
 /// Code, and what is asked of A at its end.
@@ -15,6 +17,8 @@ pub struct Block {
     pub cond: Cond,
     /// Its right side.
     pub src: Operand,
+    /// The condition of the expression that it belongs to.
+    pub span: Range<usize>,
 }
 
 /// A condition over blocks.
@@ -48,6 +52,8 @@ pub struct Code {
     pub blocks: Vec<Block>,
     /// Formulas, the parts before the whole.
     pub formulas: Vec<Formula>,
+    /// The condition of the expression that is being written.
+    pub span: Range<usize>,
     /// Whether constants vanish from formulas, as they do since libpcap 1.11.
     pub folds: bool,
 }
@@ -55,7 +61,7 @@ pub struct Code {
 impl Code {
     /// A test after some code.
     pub fn test(&mut self, code: Vec<Insn>, cond: Cond, src: Operand) -> Term {
-        self.blocks.push(Block { code, cond, src });
+        self.blocks.push(Block { code, cond, src, span: self.span.clone() });
         let head = self.blocks.len() as u32 - 1;
         let formula = self.formula(Formula::Test(head));
         Term { formula, head, known: None }

@@ -19,12 +19,12 @@ const MPLS: u32 = 0x8847;
 const PPP_MPLS: u32 = 0x0281;
 const PPPOE_SESSION: u32 = 0x8864;
 /// Ethernet in GENEVE.
-const BRIDGING: u32 = 0x6558;
+pub(super) const BRIDGING: u32 = 0x6558;
 
 const GENEVE_PORT: u16 = 6081;
 const VXLAN_PORT: u16 = 4789;
 
-fn k(op: Op, value: u32) -> Insn {
+pub(super) fn k(op: Op, value: u32) -> Insn {
     Insn::Alu(op, Operand::K(value))
 }
 
@@ -65,7 +65,7 @@ impl Generator<'_> {
         self.masked(Base::Network, 0, Size::H, tag, 0x0fff)
     }
 
-    fn vlan_in_packet(&mut self, tag: Option<u32>) -> Made {
+    pub(super) fn vlan_in_packet(&mut self, tag: Option<u32>) -> Made {
         let mut found = self.is_tag()?;
         if let Some(tag) = tag {
             let tag = self.has_tag(tag)?;
@@ -175,6 +175,12 @@ impl Generator<'_> {
             let network = self.masked(base, 12, Size::W, network << 8, 0xffff_ff00)?;
             found = self.code.and(found, network);
         }
+        self.behind_ip(is_ip6, found)
+    }
+
+    /// Leaves in A and X what is between the network header and what IP carries, after a
+    /// test that it does.
+    pub(super) fn behind_ip(&mut self, is_ip6: bool, found: Term) -> Result<Term, Error> {
         let mut code = match is_ip6 {
             false => self.ip_header_len()?,
             true => {
@@ -202,7 +208,7 @@ impl Generator<'_> {
     }
 
     /// Code that finds the inner headers, after a test that they are there.
-    fn behind(&mut self, outer: Term, code: Vec<Insn>) -> Term {
+    pub(super) fn behind(&mut self, outer: Term, code: Vec<Insn>) -> Term {
         let mut inner = self.code.constant(true);
         self.code.prepend(code, &mut inner);
         self.state.encapsulated = true;
@@ -210,7 +216,7 @@ impl Generator<'_> {
         self.code.and(outer, inner)
     }
 
-    fn variable_offset(&mut self) -> Result<Offset, Error> {
+    pub(super) fn variable_offset(&mut self) -> Result<Offset, Error> {
         Ok(Offset { constant: 0, variable: true, cell: Some(self.take_cell()?) })
     }
 
@@ -261,6 +267,10 @@ impl Generator<'_> {
                 .error("can't parse filter expression: syntax error")
                 .hint("`vxlan` came with libpcap 1.11"));
         }
+        self.vxlan_header(network)
+    }
+
+    pub(super) fn vxlan_header(&mut self, network: Option<u32>) -> Made {
         if let Some(network) = network {
             self.at_most("VXLAN VNI", network, 0xff_ffff)?;
         }

@@ -2,6 +2,7 @@
 //! what libpcap's unoptimised code does: the same bytes are read in the same order, so
 //! that a packet that ends too early is refused by both.
 
+mod any;
 mod arith;
 mod code;
 mod encap;
@@ -21,7 +22,7 @@ use skep_isa::classic::{Ancillary, Cond, Insn, Op, Operand, Reg};
 
 use super::ast::{ByteOp, Conjunction, Expr, Llc, Primitive, Protocol};
 use super::check::{self, Meaning, at_most};
-use super::graph::{self, Graph};
+use super::graph::{self, Plain};
 use super::link::Kind;
 use super::{Error, Libpcap, Options};
 use code::{Code, Term};
@@ -36,15 +37,18 @@ type Made = Result<Term, Error>;
 ///
 /// # Errors
 /// What the link type does not have, numbers that are too large, names that nobody knows.
-pub fn generate(expr: Option<&Expr>, options: &Options<'_>) -> Result<Graph, Error> {
-    let Some(expr) = expr else { return Ok(Graph::accept(options.snaplen)) };
+pub fn generate(expr: Option<&Expr>, options: &Options<'_>) -> Result<Plain, Error> {
+    let Some(expr) = expr else { return Ok(Plain::accept(options.snaplen)) };
     let mut generator = Generator {
         code: Code { folds: options.libpcap == Libpcap::V1_11, ..Code::default() },
         state: State::new(options.link),
         options,
         span: 0..0,
     };
-    let term = generator.expr(expr)?;
+    let term = match options.any_encap {
+        true => generator.any_encap(expr)?,
+        false => generator.expr(expr)?,
+    };
     let term = generator.prefix(term)?;
     Ok(graph::lower(
         &generator.code.blocks,
@@ -82,8 +86,9 @@ impl Generator<'_> {
 
     fn expr(&mut self, expr: &Expr) -> Made {
         match expr {
-            Expr::Primitive(primitive, span) => {
-                self.span = span.clone();
+            Expr::Primitive(primitive, place) => {
+                self.span = place.span.clone();
+                self.code.span = place.start..place.span.end;
                 self.primitive(primitive)
             }
             Expr::Not(inner) => {

@@ -21,6 +21,7 @@ const LONGEST: usize = 2_000;
 /// Sorts every chain.
 pub fn sort(dag: &Dag, values: &Values) -> Dag {
     let arrivals = dag.arrivals();
+    let before = before(dag, &arrivals);
     let facts = facts(dag, values);
     // The order of the links of each chain, by its first node.
     let mut orders: Vec<Option<Vec<Link>>> = vec![None; dag.nodes.len()];
@@ -29,11 +30,27 @@ pub fn sort(dag: &Dag, values: &Values) -> Dag {
         let Some(here) = facts[id as usize].as_ref().filter(|_| !inside[id as usize]) else {
             continue;
         };
-        let Some((chain, out)) = chain(dag, &arrivals, id) else { continue };
+        let before = before[id as usize];
+        let shortest = if before.is_some() { 2 } else { 3 };
+        let found = chain(dag, &arrivals, id).filter(|(chain, _)| chain.len() >= shortest);
+        let Some((chain, out)) = found else { continue };
         chain.iter().for_each(|link| inside[link.node as usize] = true);
-        orders[id as usize] = Some(order(dag, values, here, chain, dag.is_reject(out)));
+        orders[id as usize] = Some(order(dag, values, here, chain, (before, dag.is_reject(out))));
     }
     rebuild(dag, &orders)
+}
+
+/// For each node the number that the only test before it asks for.
+fn before(dag: &Dag, arrivals: &[u32]) -> Vec<Option<V>> {
+    let mut before = vec![None; dag.nodes.len()];
+    for id in (0..=dag.root).filter(|&id| arrivals[id as usize] > 0) {
+        if let Node::Test { left, yes, no, .. } = dag.get(id) {
+            for next in [yes, no].into_iter().filter(|&next| arrivals[next as usize] == 1) {
+                before[next as usize] = Some(left);
+            }
+        }
+    }
+    before
 }
 
 /// The longest chain from a node, and where it leaves to.
@@ -57,7 +74,7 @@ fn chain(dag: &Dag, arrivals: &[u32], id: Id) -> Option<(Vec<Link>, Id)> {
     };
     let (one, other) = (along(true), along(false));
     let longer = if one.0.len() >= other.0.len() { one } else { other };
-    (longer.0.len() > 2).then_some(longer)
+    Some(longer)
 }
 
 /// The numbers of a link.
@@ -73,12 +90,12 @@ fn order(
     values: &Values,
     here: &Facts,
     mut rest: Vec<Link>,
-    any_order: bool,
+    (before, any_order): (Option<V>, bool),
 ) -> Vec<Link> {
     let mut here = here.clone();
     let mut sorted: Vec<Link> = Vec::with_capacity(rest.len());
     while !rest.is_empty() {
-        let last = sorted.last().map(|&link| numbers(dag, link).0);
+        let last = sorted.last().map(|&link| numbers(dag, link).0).or(before);
         let mut choice = 0;
         for (index, &link) in rest.iter().enumerate() {
             if Some(numbers(dag, link).0) == last {

@@ -11,7 +11,7 @@ use super::value::{V, Value, Values, bytes};
 const MOST: usize = 300;
 
 /// What is known of a number.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Fact {
     low: u32,
     high: u32,
@@ -42,8 +42,44 @@ impl Fact {
         }
     }
 
+    /// Whether nothing is left that it can be.
+    pub fn is_empty(&self) -> bool {
+        self.low > self.high
+            || self.ones & self.zeros != 0
+            || self.ones > self.high
+            || self.left().is_some_and(|left| left.is_empty())
+            || self.value().is_some_and(|value| !self.can_be(value))
+    }
+
+    /// Bits that are known to be ones, and to be zeros.
+    pub fn bits(&self) -> (u32, u32) {
+        (self.ones, self.zeros)
+    }
+
+    /// More bits of it.
+    pub fn know_bits(&mut self, ones: u32, zeros: u32) {
+        self.ones |= ones;
+        self.zeros |= zeros;
+    }
+
+    /// The least and the most that it can be.
+    pub fn range(&self) -> (u32, u32) {
+        (self.low, self.high)
+    }
+
+    /// Few values of what it can be, those at the ends of its range first.
+    pub fn examples(&self, chance: u32) -> Vec<u32> {
+        let free = !self.zeros & (chance | self.ones);
+        let more = self.among.iter().flatten().copied();
+        let near = (0..4).flat_map(|by| [self.low.wrapping_add(by), self.high.wrapping_sub(by)]);
+        let shaped = [self.ones, free, !self.zeros, self.low | free];
+        let chosen = self.low.wrapping_add(chance % (self.high - self.low).max(1));
+        let all = more.chain(near).chain(shaped).chain([chosen, chosen & !self.zeros | self.ones]);
+        all.filter(|&value| self.can_be(value)).collect()
+    }
+
     /// The only value, where there is one.
-    fn value(&self) -> Option<u32> {
+    pub fn value(&self) -> Option<u32> {
         if self.low == self.high {
             return Some(self.low);
         }
@@ -60,7 +96,7 @@ impl Fact {
         Some(among.iter().copied().filter(|&value| self.can_be(value)).collect())
     }
 
-    fn can_be(&self, value: u32) -> bool {
+    pub fn can_be(&self, value: u32) -> bool {
         (self.low..=self.high).contains(&value)
             && value & self.zeros == 0
             && value & self.ones == self.ones
@@ -106,7 +142,7 @@ impl Fact {
         }
     }
 
-    fn decide(&self, cond: Cond, k: u32) -> Option<bool> {
+    pub fn decide(&self, cond: Cond, k: u32) -> Option<bool> {
         if let Some(left) = self.left().filter(|left| !left.is_empty()) {
             let held = holds(cond, left[0], k);
             if left.iter().all(|&value| holds(cond, value, k) == held) {
@@ -128,7 +164,8 @@ impl Fact {
         }
     }
 
-    fn learn(&mut self, cond: Cond, k: u32, holds: bool) {
+    /// It was compared with a constant.
+    pub fn learn(&mut self, cond: Cond, k: u32, holds: bool) {
         match (cond, holds) {
             (Cond::Eq, true) => *self = Fact::exact(k),
             (Cond::Eq, false) => self.exclude(k),
@@ -183,8 +220,28 @@ impl Facts {
         self.done.retain(|value| other.done.contains(value));
     }
 
+    /// The numbers of which something is known, with what.
+    pub fn known(&self) -> &FxHashMap<V, Fact> {
+        &self.known
+    }
+
+    /// Tests of two numbers, with how they ended.
+    pub fn pairs(&self) -> &FxHashMap<Test, bool> {
+        &self.pairs
+    }
+
+    /// How long the packet is at least, and from which numbers on.
+    pub fn reached(&self) -> (u64, &FxHashMap<V, u64>) {
+        (self.len, &self.behind)
+    }
+
+    /// What else did not fail.
+    pub fn done(&self) -> &[V] {
+        &self.done
+    }
+
     /// What is known of a number, by itself and by what it is made of.
-    fn of(&self, values: &Values, id: V) -> Fact {
+    pub fn of(&self, values: &Values, id: V) -> Fact {
         let own = self.known.get(&id);
         let mut fact = own.cloned().unwrap_or_else(|| Fact::any(values.max(id)));
         match values.get(id) {

@@ -11,6 +11,7 @@
 
 mod chains;
 mod dag;
+pub mod equal;
 mod facts;
 mod lower;
 mod share;
@@ -39,7 +40,11 @@ pub fn optimize(graph: &Graph) -> Graph {
         }
     }
     match lower::lower(&dag, &values) {
-        Some(lowered) => share::share(lowered),
+        Some(lowered) => {
+            let shared = share::share(lowered);
+            // Where a cell holds a place, each way to it is a program of its own.
+            if share::size(&shared) <= share::size(graph) { shared } else { graph.clone() }
+        }
         None => graph.clone(),
     }
 }

@@ -26,7 +26,7 @@ pub fn share(graph: Graph) -> Graph {
 }
 
 /// Instructions of what is reached.
-fn size(graph: &Graph) -> usize {
+pub fn size(graph: &Graph) -> usize {
     let arrivals = arrivals(graph);
     let reached = graph.nodes.iter().zip(&arrivals).filter(|(_, arrivals)| !arrivals.is_empty());
     reached.map(|(node, _)| node.code.len() + usize::from(!matches!(node.end, End::Goto(_)))).sum()

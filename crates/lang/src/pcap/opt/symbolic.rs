@@ -17,7 +17,7 @@ const X: usize = 17;
 type State = [V; REGISTERS];
 
 /// Runs of nodes, for each node of the program, before it is left as it is.
-const MOST_RUNS: usize = 3;
+const MOST_RUNS: usize = 16;
 
 /// What a run of a node gives.
 struct Run {

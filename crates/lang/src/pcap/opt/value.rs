@@ -46,6 +46,28 @@ impl Values {
         self.list[id as usize]
     }
 
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Every load, with its size, base and offset.
+    pub fn loads(&self) -> impl Iterator<Item = (V, Size, Option<V>, u32)> {
+        self.list.iter().zip(0..).filter_map(|(value, id)| match *value {
+            Value::Load { size, base, offset } => Some((id, size, base, offset)),
+            _ => None,
+        })
+    }
+
+    /// The numbers that one is made of.
+    pub fn parts(&self, id: V) -> [Option<V>; 2] {
+        match self.get(id) {
+            Value::Const(_) | Value::Len | Value::Ancillary(..) => [None, None],
+            Value::Load { base, .. } => [base, None],
+            Value::Neg(inner) => [Some(inner), None],
+            Value::Alu(_, left, right) => [Some(left), Some(right)],
+        }
+    }
+
     pub fn constant(&mut self, k: u32) -> V {
         self.make(Value::Const(k))
     }

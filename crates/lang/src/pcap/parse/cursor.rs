@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::pcap::Error;
+use crate::pcap::ast::Place;
 use crate::pcap::lex::{Keyword, Lexeme, Token, nearest};
 
 /// Parentheses, brackets and signs within each other. libpcap gives up at some thousands;
@@ -37,6 +38,11 @@ impl<'a> Cursor<'a> {
 
     pub fn span(&self) -> Range<usize> {
         self.lexeme(0).span.clone()
+    }
+
+    /// The place of a condition that started there and ends here.
+    pub(super) fn place(&self, start: usize) -> Place {
+        Place { span: self.since(start), start }
     }
 
     /// From the byte `start` to the last token that was taken.

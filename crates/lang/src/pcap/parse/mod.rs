@@ -12,8 +12,8 @@ use skep_isa::classic::Cond;
 
 use super::Error;
 use super::ast::{
-    Arithmetic, ByteOp, Conjunction, Direction, Expr, Id, Primitive, Protocol, Qualifiers, Step,
-    Type,
+    Arithmetic, ByteOp, Conjunction, Direction, Expr, Id, Place, Primitive, Protocol, Qualifiers,
+    Step, Type,
 };
 use super::lex::{Keyword, Lexeme, Token};
 use cursor::Cursor;
@@ -102,7 +102,8 @@ fn id(inherited: Inherited, id: Id, span: Range<usize>) -> Expr {
         Some(qualifiers) => Primitive::Id(qualifiers, id),
         None => Primitive::Unqualified,
     };
-    Expr::Primitive(Box::new(primitive), span)
+    let start = span.start;
+    Expr::Primitive(Box::new(primitive), Place { span, start })
 }
 
 /// One piece: up to `and`, `or`, a closing parenthesis or the end.
@@ -230,7 +231,15 @@ fn computed(cursor: &mut Cursor<'_>, mut left: Arithmetic, start: usize) -> Resu
     cursor.next();
     let right = cursor.arithmetic()?;
     let primitive = Primitive::Relation { left, cond, opposite, right };
-    Ok(Item::Condition(Expr::Primitive(Box::new(primitive), cursor.since(start)), None))
+    Ok(Item::Condition(Expr::Primitive(Box::new(primitive), cursor.place(start)), None))
+}
+
+/// The condition with its qualifiers.
+fn starting(mut expr: Expr, start: usize) -> Expr {
+    if let Expr::Primitive(_, place) = &mut expr {
+        place.start = start;
+    }
+    expr
 }
 
 /// A condition that starts with a word; a protocol before it was already taken.
@@ -243,10 +252,11 @@ fn primitive(
         let place = cursor.span();
         return match item(cursor, Some(qualifiers))? {
             // The place is that of the name: what is before it may be far away.
-            Item::Ids(expr, next) => Ok(Item::Condition(expr, next)),
+            Item::Ids(expr, next) => Ok(Item::Condition(starting(expr, start), next)),
             Item::Number(number, span) => {
                 let inherited = Some(qualifiers);
-                Ok(Item::Condition(id(inherited, Id::Number(number), span), inherited))
+                let expr = id(inherited, Id::Number(number), span);
+                Ok(Item::Condition(starting(expr, start), inherited))
             }
             Item::Condition(..) | Item::Arithmetic(_) => {
                 Err(Error::syntax(place, "here should come a name, a number or an address"))
@@ -254,7 +264,7 @@ fn primitive(
         };
     }
     let found = alone(cursor, protocol)?;
-    Ok(Item::Condition(Expr::Primitive(Box::new(found), cursor.since(start)), None))
+    Ok(Item::Condition(Expr::Primitive(Box::new(found), cursor.place(start)), None))
 }
 
 /// The qualifiers that come next, if there are any beside a protocol.

@@ -1,8 +1,12 @@
-//! Files of the kernel's that are mapped rather than read.
+//! The machine that this runs on, beside `bpf(2)`: files of the kernel's that are mapped
+//! rather than read, and packets of its interfaces ([`packet`]).
 //!
 //! A mapping is handed out as a slice only where nobody can change or cut what is mapped:
 //! the types of the running kernel are part of its own image. It is made once, and stays.
 #![allow(unsafe_code)]
+
+#[cfg(target_os = "linux")]
+pub mod packet;
 
 use std::fs::File;
 use std::ops::Deref;

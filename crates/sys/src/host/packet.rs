@@ -1,0 +1,388 @@
+//! Packets of the machine's interfaces: a packet socket whose packets the kernel writes into
+//! a ring of blocks that both map (`PACKET_RX_RING` of version 3, packet(7)), and a classic
+//! filter that it runs before (`SO_ATTACH_FILTER`).
+//!
+//! A block belongs to the kernel until its status says otherwise, and is given back when the
+//! next packet is asked for after its last one. What is handed out is borrowed until then.
+
+use std::ffi::c_void;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// An instruction of a filter, as the kernel reads it (`struct sock_filter`).
+pub type FilterInsn = [u8; 8];
+
+/// Has the kernel drop what arrives at a socket unless a filter takes it.
+///
+/// # Errors
+/// The kernel refuses the program (`EINVAL`), or the socket takes none.
+pub fn attach_filter(socket: BorrowedFd<'_>, program: &[FilterInsn]) -> io::Result<()> {
+    #[repr(C)]
+    struct Program {
+        len: u16,
+        insns: *const FilterInsn,
+    }
+    let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = Program { len, insns: program.as_ptr() };
+    set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
+}
+
+/// Sets an option whose value is a plain structure.
+fn set<T>(socket: BorrowedFd<'_>, level: i32, option: i32, value: &T) -> io::Result<()> {
+    let len = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the value is readable for `len` bytes, and pointers in it (a filter's
+    // instructions) are, too, for the length that stands beside them; the call keeps none.
+    let result = unsafe {
+        let value = std::ptr::from_ref(value).cast::<c_void>();
+        libc::setsockopt(socket.as_raw_fd(), level, option, value, len)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// An interface of the network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// The kind of its hardware (`ARPHRD_*`).
+    pub hardware: u16,
+}
+
+/// The interfaces, by their index.
+///
+/// # Errors
+/// The kernel does not list them.
+pub fn interfaces() -> io::Result<Vec<Interface>> {
+    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0));
+    let mut found = Vec::new();
+    // SAFETY: the list ends with an entry of index 0, is read only, and freed once; its names
+    // are zero-terminated.
+    unsafe {
+        let list = libc::if_nameindex();
+        if list.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        let mut entry = list;
+        while (*entry).if_index != 0 {
+            let name = std::ffi::CStr::from_ptr((*entry).if_name);
+            let hardware = socket.as_ref().ok().and_then(|socket| hardware(socket.as_fd(), name));
+            if let (Ok(name), Some(hardware)) = (name.to_str(), hardware) {
+                found.push(Interface { name: name.into(), index: (*entry).if_index, hardware });
+            }
+            entry = entry.add(1);
+        }
+        libc::if_freenameindex(list);
+    }
+    found.sort_by_key(|interface| interface.index);
+    Ok(found)
+}
+
+/// The kind of an interface's hardware.
+fn hardware(socket: BorrowedFd<'_>, name: &std::ffi::CStr) -> Option<u16> {
+    // SAFETY: all zeros is a valid request; the name is shorter than its field, so that a zero
+    // stays behind it. The call reads the name and writes the address, which is plain bytes.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        let field = request.ifr_name.iter_mut().rev().skip(1).rev();
+        for (to, from) in field.zip(name.to_bytes()) {
+            *to = *from as libc::c_char;
+        }
+        let result = libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &raw mut request);
+        (result == 0).then_some(request.ifr_ifru.ifru_hwaddr.sa_family)
+    }
+}
+
+/// How packets are captured.
+#[derive(Clone, Copy, Debug)]
+pub struct CaptureOptions {
+    /// Bytes of the ring.
+    pub buffer: usize,
+    /// Whether the interface gives what is not meant for this machine, too.
+    pub promiscuous: bool,
+}
+
+impl Default for CaptureOptions {
+    fn default() -> CaptureOptions {
+        CaptureOptions { buffer: 4 << 20, promiscuous: true }
+    }
+}
+
+/// A packet in the ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Captured<'a> {
+    /// What was captured of it.
+    pub data: &'a [u8],
+    /// Its length on the wire.
+    pub len: u32,
+    /// When it came, in nanoseconds since 1970.
+    pub time: u64,
+    /// The VLAN tag that the kernel took out, with its Ethernet type.
+    pub tag: Option<(u16, u16)>,
+    /// The interface's index.
+    pub interface: u32,
+    /// To us, to others, broadcast, outgoing (`PACKET_*`).
+    pub packet_type: u8,
+}
+
+/// What a socket's filter let through since the last question.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets that the filter took, those that were dropped included.
+    pub received: u32,
+    /// Packets for which the ring had no room.
+    pub dropped: u32,
+}
+
+/// `TPACKET_V3`.
+const VERSION: i32 = 2;
+
+const BLOCK: usize = 1 << 18;
+
+/// Milliseconds after which a block is handed over although it is not full.
+const RETIRE: u32 = 50;
+
+/// Where fields stand in a block (`struct tpacket_block_desc`).
+mod block {
+    pub const STATUS: usize = 8;
+    pub const PACKETS: usize = 12;
+    pub const FIRST: usize = 16;
+}
+
+/// Where they stand in a packet's header (`struct tpacket3_hdr`), and behind it the address
+/// (`struct sockaddr_ll`).
+mod header {
+    pub const NEXT: usize = 0;
+    pub const SECONDS: usize = 4;
+    pub const NANOSECONDS: usize = 8;
+    pub const CAPTURED: usize = 12;
+    pub const LEN: usize = 16;
+    pub const STATUS: usize = 20;
+    pub const DATA: usize = 24;
+    pub const TAG: usize = 32;
+    pub const TAG_TYPE: usize = 36;
+    pub const ADDRESS: usize = 48;
+    pub const INTERFACE: usize = ADDRESS + 4;
+    pub const PACKET_TYPE: usize = ADDRESS + 10;
+    pub const END: usize = ADDRESS + 20;
+}
+
+const TAG_VALID: u32 = 1 << 4;
+const TAG_TYPE_VALID: u32 = 1 << 6;
+const OF_USER: u32 = 1;
+
+/// Ethernet's tag, where the kernel does not say which.
+const ORDINARY_TAG: u16 = 0x8100;
+
+/// A socket on an interface, with its ring.
+#[derive(Debug)]
+pub struct PacketRing {
+    socket: OwnedFd,
+    ring: NonNull<u8>,
+    blocks: usize,
+    /// The block that is read, how many of its packets are left and where the next one is.
+    at: usize,
+    left: u32,
+    next: usize,
+    /// Whether the block is ours until it is given back.
+    held: bool,
+}
+
+// SAFETY: the mapping is this value's alone, and every access to it goes through `&mut self`
+// but for the drop.
+unsafe impl Send for PacketRing {}
+
+impl PacketRing {
+    /// Opens a socket on an interface, by its index; the filter is there before the first
+    /// packet is.
+    ///
+    /// # Errors
+    /// `EPERM` without CAP_NET_RAW; `EINVAL` for a filter that the kernel refuses; what
+    /// `ENODEV` and others say of the interface.
+    pub fn open(
+        interface: u32,
+        filter: &[FilterInsn],
+        options: CaptureOptions,
+    ) -> io::Result<PacketRing> {
+        // No protocol yet: packets come once the socket is bound.
+        // SAFETY: the call takes numbers; the fd that it gives is nobody else's.
+        let socket = unsafe {
+            let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+            let fd = libc::socket(libc::AF_PACKET, kind, 0);
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            OwnedFd::from_raw_fd(fd)
+        };
+        let fd = socket.as_fd();
+        set(fd, libc::SOL_PACKET, libc::PACKET_VERSION, &VERSION)?;
+        let blocks = (options.buffer / BLOCK).clamp(2, 1 << 12);
+        let request = libc::tpacket_req3 {
+            tp_block_size: BLOCK as u32,
+            tp_block_nr: blocks as u32,
+            tp_frame_size: BLOCK as u32,
+            tp_frame_nr: blocks as u32,
+            tp_retire_blk_tov: RETIRE,
+            tp_sizeof_priv: 0,
+            tp_feature_req_word: 0,
+        };
+        set(fd, libc::SOL_PACKET, libc::PACKET_RX_RING, &request)?;
+        if !filter.is_empty() {
+            attach_filter(fd, filter)?;
+        }
+        if options.promiscuous {
+            let member = libc::packet_mreq {
+                mr_ifindex: interface as i32,
+                mr_type: libc::PACKET_MR_PROMISC as u16,
+                mr_alen: 0,
+                mr_address: [0; 8],
+            };
+            set(fd, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &member)?;
+        }
+        // SAFETY: a new mapping of the ring that was just made, of its length; it is unmapped
+        // when this value is dropped, and nobody else learns its address.
+        let ring = unsafe {
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            let (len, fd) = (blocks * BLOCK, socket.as_raw_fd());
+            let ring = libc::mmap(std::ptr::null_mut(), len, access, libc::MAP_SHARED, fd, 0);
+            if ring == libc::MAP_FAILED {
+                return Err(io::Error::last_os_error());
+            }
+            NonNull::new_unchecked(ring.cast::<u8>())
+        };
+        let ring = PacketRing { socket, ring, blocks, at: 0, left: 0, next: 0, held: false };
+        ring.bind(interface)?;
+        Ok(ring)
+    }
+
+    fn bind(&self, interface: u32) -> io::Result<()> {
+        // SAFETY: all zeros is a valid address of this family; the call reads as many bytes.
+        let result = unsafe {
+            let mut address: libc::sockaddr_ll = std::mem::zeroed();
+            address.sll_family = libc::AF_PACKET as u16;
+            address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+            address.sll_ifindex = interface as i32;
+            let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+            libc::bind(self.socket.as_raw_fd(), (&raw const address).cast(), len)
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// The status word of the current block, which the kernel writes, too.
+    fn status(&self) -> &AtomicU32 {
+        // SAFETY: the block lies in the mapping, its status at a multiple of four; both sides
+        // only access it as one word.
+        unsafe {
+            AtomicU32::from_ptr(self.ring.as_ptr().add(self.at * BLOCK + block::STATUS).cast())
+        }
+    }
+
+    /// The next packet; `None` where none came within that time.
+    ///
+    /// # Errors
+    /// The interface went away, or a signal came (`EINTR`).
+    pub fn next(&mut self, wait: Duration) -> io::Result<Option<Captured<'_>>> {
+        if self.left == 0 && !self.turn(wait)? {
+            return Ok(None);
+        }
+        // SAFETY: the block is ours: the kernel does not write to it until it is given back,
+        // which `turn` does, and that needs this value as a whole again.
+        let block = unsafe {
+            let start = self.ring.as_ptr().add(self.at * BLOCK);
+            std::slice::from_raw_parts(start, BLOCK)
+        };
+        self.left -= 1;
+        let found = block.get(self.next..).unwrap_or_default();
+        if found.len() < header::END {
+            self.left = 0;
+            return Err(io::Error::other("a packet's header lies beyond its block"));
+        }
+        let word = |at: usize| {
+            let bytes = found.get(at..).and_then(|rest| rest.first_chunk()).copied();
+            u32::from_ne_bytes(bytes.unwrap_or_default())
+        };
+        let half = |at: usize| {
+            let bytes = found.get(at..).and_then(|rest| rest.first_chunk()).copied();
+            u16::from_ne_bytes(bytes.unwrap_or_default())
+        };
+        self.next += word(header::NEXT) as usize;
+        let start = usize::from(half(header::DATA));
+        let data = found.get(start..).and_then(|rest| rest.get(..word(header::CAPTURED) as usize));
+        let status = word(header::STATUS);
+        let kind = match status & TAG_TYPE_VALID {
+            0 => ORDINARY_TAG,
+            _ => half(header::TAG_TYPE),
+        };
+        Ok(Some(Captured {
+            data: data.unwrap_or_default(),
+            len: word(header::LEN),
+            time: u64::from(word(header::SECONDS)) * 1_000_000_000
+                + u64::from(word(header::NANOSECONDS)),
+            tag: (status & TAG_VALID != 0).then(|| (word(header::TAG) as u16, kind)),
+            interface: word(header::INTERFACE),
+            packet_type: found[header::PACKET_TYPE],
+        }))
+    }
+
+    /// Gives the block back that is read, and waits for the next one.
+    fn turn(&mut self, wait: Duration) -> io::Result<bool> {
+        if std::mem::take(&mut self.held) {
+            self.status().store(0, Ordering::Release);
+            self.at = (self.at + 1) % self.blocks;
+        }
+        if self.status().load(Ordering::Acquire) & OF_USER == 0 {
+            let mut poll =
+                libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            let milliseconds = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+            // SAFETY: one structure, which the call writes to.
+            let ready = unsafe { libc::poll(&raw mut poll, 1, milliseconds) };
+            if ready < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            if poll.revents & (libc::POLLERR | libc::POLLNVAL) != 0 {
+                return Err(io::Error::from_raw_os_error(libc::ENETDOWN));
+            }
+            if self.status().load(Ordering::Acquire) & OF_USER == 0 {
+                return Ok(false);
+            }
+        }
+        self.held = true;
+        // SAFETY: as in `next`; these words lie in the block's first bytes.
+        let word = |at: usize| unsafe {
+            self.ring.as_ptr().add(self.at * BLOCK + at).cast::<u32>().read()
+        };
+        (self.left, self.next) = (word(block::PACKETS), word(block::FIRST) as usize);
+        Ok(self.left > 0)
+    }
+
+    /// What the kernel counted since it was asked last.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn counts(&self) -> io::Result<Counts> {
+        let mut counts = [0u32; 3];
+        let mut len = size_of_val(&counts) as libc::socklen_t;
+        // SAFETY: three words, of which the kernel writes at most as many as `len` says.
+        let result = unsafe {
+            let (fd, to) = (self.socket.as_raw_fd(), counts.as_mut_ptr().cast::<c_void>());
+            libc::getsockopt(fd, libc::SOL_PACKET, libc::PACKET_STATISTICS, to, &raw mut len)
+        };
+        match result {
+            0 => Ok(Counts { received: counts[0], dropped: counts[1] }),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+}
+
+impl Drop for PacketRing {
+    fn drop(&mut self) {
+        // SAFETY: the mapping of `open`, with its length; nothing borrows from it any more.
+        unsafe {
+            libc::munmap(self.ring.as_ptr().cast(), self.blocks * BLOCK);
+        }
+    }
+}
