@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::test::succeeds;
-use crate::{cargo, verify};
+use crate::{cargo, seccomp, verify};
 
 /// What to measure.
 #[derive(Subcommand, Clone)]
@@ -21,6 +21,8 @@ pub enum What {
     },
     /// The verifier beside Linux's, on the selftests and on Debian's objects
     Verify,
+    /// The program of Debian's container profile: its length, and what is executed of it
+    Seccomp,
 }
 
 /// Measures. Gives whether the goals are met.
@@ -28,6 +30,9 @@ pub enum What {
 /// # Errors
 /// A peer that does not build.
 pub fn execute(what: &What) -> Result<bool> {
+    if matches!(what, What::Seccomp) {
+        return seccomp::bench();
+    }
     std::fs::create_dir_all("target/bench")?;
     let bench = cargo::build("skep-bench", "peers")?;
     let name = match what {
@@ -35,11 +40,12 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Packets => "packets",
         What::Run { .. } => "run",
         What::Verify => "verify",
+        What::Seccomp => "seccomp",
     };
     let mut command = std::process::Command::new(bench);
     command.arg(name);
     match what {
-        What::Maps | What::Packets => {}
+        What::Maps | What::Packets | What::Seccomp => {}
         What::Run { arguments } => {
             command.args(arguments);
         }

@@ -21,6 +21,7 @@ mod races;
 mod random;
 mod relocate;
 mod run;
+mod seccomp;
 mod sound;
 mod test;
 mod verify;
@@ -54,6 +55,8 @@ enum Task {
     },
     /// Have z3 prove the verifier's scalar domain
     Prove(prove::Options),
+    /// Write the table of system calls from Linux's own tables
+    Calls(seccomp::tables::Options),
     /// Feed random input to the parsers and engines (libFuzzer)
     Fuzz(fuzz::Options),
     /// Make random sequences of safe calls under AddressSanitizer
@@ -82,6 +85,7 @@ fn execute(task: Task) -> Result<bool> {
         Task::Test(options) => test::execute(&options),
         Task::Parity { what } => parity::execute(&what),
         Task::Bench { what } => bench::execute(&what),
+        Task::Calls(options) => seccomp::tables::execute(&options),
         Task::Fuzz(options) => fuzz::execute(&options),
         Task::Prove(options) => prove::execute(&options),
         Task::House(options) => house::execute(&options),

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{engines, filter, random, relocate, run, sound, verify};
+use crate::{engines, filter, random, relocate, run, seccomp, sound, verify};
 
 /// Calls of the kernel's functions in the tests.
 const KFUNC_CALLS: usize = 10_000;
@@ -31,11 +31,13 @@ pub enum What {
     Random(random::Options),
     /// Filter expressions: libpcap's own cases, its matches on a capture, and tcpdump
     Filter(filter::Options),
+    /// Seccomp policies: shared cases, Debian's profile, random ones; each program is proved
+    Seccomp(seccomp::Options),
 }
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 9] {
+    pub fn all() -> [What; 10] {
         let (verify, sound) = (verify::Options::short(), sound::Options::short());
         let (engines, random) = (engines::Options::short(), random::Options::short());
         [
@@ -48,6 +50,7 @@ impl What {
             What::Engines(engines),
             What::Random(random),
             What::Filter(filter::Options::short()),
+            What::Seccomp(seccomp::Options::short()),
         ]
     }
 
@@ -63,6 +66,7 @@ impl What {
             What::Engines(_) => "engines",
             What::Random(_) => "random",
             What::Filter(_) => "filter",
+            What::Seccomp(_) => "seccomp",
         }
     }
 }
@@ -83,5 +87,6 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Engines(options) => engines::execute(options),
         What::Random(options) => random::execute(options),
         What::Filter(options) => filter::execute(options),
+        What::Seccomp(options) => seccomp::execute(options),
     }
 }

@@ -35,7 +35,8 @@
 //! | set clock, chance and output of programs | [`vm::environment`] |
 //! | read captures | [`load::capture`] |
 //! | ask for Linux's verdict without loading | [`judge`], [`verify`](mod@verify) |
-//! | work with instructions and types | [`isa`], [`btf`] |
+//! | decide system calls by a policy, prove its filter | [`seccomp::Policy`] |
+| work with instructions and types | [`isa`], [`btf`] |
 //! | read maps by the object's own types, through serde | `ByBtf` (feature `serde`) |
 //! | see each `bpf()` command, or compare two kernels | [`Trace`], [`Tee`] |
 #![forbid(unsafe_code)]
@@ -45,6 +46,7 @@ pub mod judge;
 pub use skep_abi as abi;
 pub use skep_btf as btf;
 pub use skep_isa as isa;
+pub use skep_lang::seccomp;
 pub use skep_load as load;
 pub use skep_sys as sys;
 pub use skep_verify as verify;

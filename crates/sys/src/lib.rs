@@ -19,7 +19,7 @@
 
 mod between;
 mod fd;
-mod host;
+pub mod host;
 mod info;
 mod kernel;
 #[cfg(target_os = "linux")]

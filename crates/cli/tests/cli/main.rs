@@ -12,6 +12,8 @@ mod raw;
 mod reports;
 mod run;
 mod scale;
+#[cfg(target_os = "linux")]
+mod seccomp;
 mod signals;
 mod tools;
 mod verify;

@@ -1,8 +1,12 @@
-//! Files of the kernel's that are mapped rather than read.
+//! What else the machine's kernel offers: files of its own, mapped rather than read
+//! (below), and filters of system calls ([`seccomp`]).
 //!
 //! A mapping is handed out as a slice only where nobody can change or cut what is mapped:
 //! the types of the running kernel are part of its own image. It is made once, and stays.
 #![allow(unsafe_code)]
+
+#[cfg(target_os = "linux")]
+pub mod seccomp;
 
 use std::fs::File;
 use std::ops::Deref;
