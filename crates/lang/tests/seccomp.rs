@@ -2,8 +2,8 @@
 //! where it should. The wide comparison is `cargo xtask parity seccomp`.
 
 use skep_lang::seccomp::{
-    Action, Arch, Data, Environment, Filter, Format, Machine, Policy, ProveError, Reason,
-    convert, diff, export, parse,
+    Action, Arch, Data, Environment, Filter, Format, Machine, Policy, ProveError, Reason, convert,
+    diff, export, parse,
 };
 
 fn environment() -> Environment {
@@ -222,7 +222,8 @@ fn forms_are_read_back_as_what_they_were() {
     }
     let error = convert::to_systemd(&policy).unwrap_err();
     assert_eq!(error.to_string(), "syscalls[1]: systemd does not look at arguments of socket");
-    let plain = self::policy("default errno(EPERM) arch x86_64 allow { read, @process } log { sync }");
+    let plain =
+        self::policy("default errno(EPERM) arch x86_64 allow { read, @process } log { sync }");
     let lines = convert::to_systemd(&plain).unwrap();
     let (one, other) = (Filter::new(&plain).unwrap(), filter(&lines));
     assert_eq!(diff(one.plan(), other.plan()), Ok(Vec::new()), "{lines}");
@@ -235,7 +236,10 @@ fn raw_programs_have_the_byte_order_of_their_machine() {
     assert_eq!(export::raw(&little)[..8], [0x20, 0, 0, 0, 4, 0, 0, 0]);
     assert_eq!(export::raw(&big)[..8], [0, 0x20, 0, 0, 0, 0, 0, 4]);
     let code = export::pseudo_code(little.plan());
-    assert!(code.contains("# filter for syscall \"reboot\" (169)\n  if ($syscall == 169)"), "{code}");
+    assert!(
+        code.contains("# filter for syscall \"reboot\" (169)\n  if ($syscall == 169)"),
+        "{code}"
+    );
 }
 
 #[test]

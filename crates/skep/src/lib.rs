@@ -36,7 +36,7 @@
 //! | read captures | [`load::capture`] |
 //! | ask for Linux's verdict without loading | [`judge`], [`verify`](mod@verify) |
 //! | decide system calls by a policy, prove its filter | [`seccomp::Policy`] |
-| work with instructions and types | [`isa`], [`btf`] |
+//! | work with instructions and types | [`isa`], [`btf`] |
 //! | read maps by the object's own types, through serde | `ByBtf` (feature `serde`) |
 //! | see each `bpf()` command, or compare two kernels | [`Trace`], [`Tee`] |
 #![forbid(unsafe_code)]

@@ -6,6 +6,11 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use skep_lang::seccomp::{Action, Arch, Call, Condition, Data, Filter, Op, Policy, Rule, behind};
 
+/// The number of the standard output where the cases were recorded, which had it redirected.
+/// Policies have it for `STDOUT_FILENO`; calls have the usual 1.
+const RECORDED_STDOUT: u64 = 3;
+const STDOUT: u64 = 1;
+
 /// Compares. Gives whether all agree.
 pub(super) fn execute(folder: &Path) -> Result<bool> {
     let path = folder.join("seccomp-cases.jsonl");
@@ -196,6 +201,8 @@ fn rule(step: &Value) -> Result<Rule> {
             other => bail!("no comparison {other}"),
         };
         let arg = comparison[0].as_u64().context("no argument")? as u8;
+        let is_stdout = (&call, arg, value) == (&Call::Name("write".into()), 0, RECORDED_STDOUT);
+        let value = if is_stdout { STDOUT } else { value };
         conditions.push(Condition { arg, op, value });
     }
     let action = action(step[2].as_str().context("no action")?)?;

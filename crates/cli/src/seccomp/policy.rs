@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use skep_lang::seccomp::{
-    Arch, Environment, Filter, Format, ParseError, Policy, parse,
-};
+use skep_lang::seccomp::{Arch, Environment, Filter, Format, ParseError, Policy, parse};
 
 use crate::failure::Failure;
 use crate::files::{self, in_file};

@@ -66,7 +66,8 @@ socket(0x2, 0x0, 0x0, 0x0, 0x0, 0x0) on x86_64: errno(EPERM) by line 1, column 4
 fn two_policies_are_compared() {
     let folder = Folder::new();
     let old = write(&folder, "old", "default allow arch x86_64 errno(EPERM) { ptrace }");
-    let new = write(&folder, "new", "default allow arch x86_64 errno(EPERM) { ptrace { arg0 == 0 } }");
+    let new =
+        write(&folder, "new", "default allow arch x86_64 errno(EPERM) { ptrace { arg0 == 0 } }");
     assert_eq!(seccomp(&["diff", &old, &old]).done(), "");
     let ran = seccomp(&["diff", &old, &new]);
     assert_eq!(ran.status, 1);
@@ -96,7 +97,10 @@ fn calls_are_resolved() {
     assert_eq!(out.lines().next(), Some("x86_64       openat 257"), "{out}");
     assert!(out.contains("aarch64      openat 56"), "{out}");
     let out = seccomp(&["resolve", "--arch", "x86", "socket", "accept"]).done();
-    assert_eq!(out, "x86          socket 359  also socketcall(1)\nx86          accept by socketcall(5)\n");
+    assert_eq!(
+        out,
+        "x86          socket 359  also socketcall(1)\nx86          accept by socketcall(5)\n"
+    );
     seccomp(&["resolve", "no_such_call"]).failed(1);
 }
 
@@ -254,7 +258,9 @@ fn a_path_that_is_written_over_opens_nothing_else() {
     let answers = write(
         &folder,
         "answers.toml",
-        &format!("[[answer]]\ncall = \"openat\"\nopen = [\"{public}\", \"/lib\", \"/usr/lib\", \"/lib64\", \"/etc\"]\n"),
+        &format!(
+            "[[answer]]\ncall = \"openat\"\nopen = [\"{public}\", \"/lib\", \"/usr/lib\", \"/lib64\", \"/etc\"]\n"
+        ),
     );
     let run = |tries: &str, bad: &str| {
         let good = format!("{public}/file");

@@ -159,7 +159,10 @@ pub fn to_systemd(policy: &Policy) -> Result<String, ConvertError> {
             return Err(error(&rule.place, format!("systemd has no call {}", rule.call)));
         };
         if !rule.conditions.is_empty() {
-            return Err(error(&rule.place, format!("systemd does not look at arguments of {name}")));
+            return Err(error(
+                &rule.place,
+                format!("systemd does not look at arguments of {name}"),
+            ));
         }
         let (list, word) = match rule.action {
             Action::Allow if allows => ("SystemCallFilter=", name.clone()),

@@ -114,7 +114,10 @@ impl<'a> Comparison<'a> {
             };
             let ((one, of_old), (other, of_new)) = (target(old, self.old), target(new, self.new));
             let conditions = |target: Option<&'a Target>| {
-                target.into_iter().flat_map(|target| &target.rules).flat_map(|rule| &rule.conditions)
+                target
+                    .into_iter()
+                    .flat_map(|target| &target.rules)
+                    .flat_map(|rule| &rule.conditions)
             };
             let mut asked: Vec<Condition> =
                 conditions(of_old).chain(conditions(of_new)).copied().collect();

@@ -3,10 +3,10 @@
 
 use std::fmt::Write;
 
+use super::Filter;
 use super::arch::Arch;
 use super::plan::{Bound, Plan};
 use super::policy::{Action, Condition, Op};
-use super::Filter;
 
 /// The bytes of the program, in the byte order of its architectures.
 pub fn raw(filter: &Filter) -> Vec<u8> {
@@ -79,10 +79,7 @@ fn alternatives(condition: &Condition) -> Vec<Vec<String>> {
     let name = |half: &str| format!("$a{}.{half}32", condition.arg);
     let test = |half: &str, op: &str, value: u32| format!("{} {op} {value}", name(half));
     let ordered = |strict: &str, last: &str| {
-        vec![
-            vec![test("hi", strict, high)],
-            vec![test("hi", "==", high), test("lo", last, low)],
-        ]
+        vec![vec![test("hi", strict, high)], vec![test("hi", "==", high), test("lo", last, low)]]
     };
     match condition.op {
         Op::Eq => vec![vec![test("hi", "==", high), test("lo", "==", low)]],

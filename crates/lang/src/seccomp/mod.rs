@@ -157,7 +157,8 @@ impl Plan {
         let target = section.target(nr);
         let mut texts = Vec::new();
         for rule in &target.rules {
-            let conditions: Vec<String> = rule.conditions.iter().map(Condition::to_string).collect();
+            let conditions: Vec<String> =
+                rule.conditions.iter().map(Condition::to_string).collect();
             if conditions.is_empty() {
                 texts.push(rule.action.to_string());
                 return texts;

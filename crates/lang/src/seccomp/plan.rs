@@ -313,10 +313,8 @@ fn narrow_first(class: &[Bound]) -> Vec<Bound> {
     let mut before: Vec<usize> =
         class.iter().map(|wide| class.iter().filter(|one| narrower(one, wide)).count()).collect();
     let free = |before: &[usize], index: usize| before[index] == 0;
-    let mut ready: BinaryHeap<_> = (0..class.len())
-        .filter(|&index| free(&before, index))
-        .map(std::cmp::Reverse)
-        .collect();
+    let mut ready: BinaryHeap<_> =
+        (0..class.len()).filter(|&index| free(&before, index)).map(std::cmp::Reverse).collect();
     let mut ordered = Vec::with_capacity(class.len());
     while let Some(std::cmp::Reverse(index)) = ready.pop() {
         ordered.push(class[index].clone());

@@ -249,10 +249,8 @@ impl Listener {
         let until = Instant::now() + timeout;
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            let wait = Timespec {
-                tv_sec: left.as_secs() as _,
-                tv_nsec: left.subsec_nanos().into(),
-            };
+            let wait =
+                Timespec { tv_sec: left.as_secs() as _, tv_nsec: left.subsec_nanos().into() };
             let mut files = [PollFd::new(&self.fd, PollFlags::IN)];
             match poll(&mut files, Some(&wait)) {
                 Ok(0) => return Ok(None),
@@ -263,8 +261,7 @@ impl Listener {
             }
             match self.read() {
                 // Its thread was ended, or a signal came.
-                Err(error)
-                    if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => {}
+                Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINTR)) => {}
                 other => return other.map(Some),
             }
         }

@@ -108,7 +108,9 @@ impl Record {
             }
         }
         // Calls without conditions stand together.
-        policy.rules.sort_by(|one, other| one.conditions.is_empty().cmp(&other.conditions.is_empty()).reverse());
+        policy.rules.sort_by(|one, other| {
+            one.conditions.is_empty().cmp(&other.conditions.is_empty()).reverse()
+        });
         policy.arches = arches;
         policy
     }

@@ -114,11 +114,10 @@ pub fn learn(args: &LearnArgs, out: &mut dyn Write) -> Outcome {
     let filter = super::policy::compile("what watches", &policy)?;
     let mut record = learn::Record::new(!args.calls_only);
     let command = command(&args.command);
-    let outcome =
-        supervised(command, &args.command, &policy, &filter, &mut |listener, call| {
-            record.add(&data(call));
-            listener.answer(call.id, Answer::Continue)
-        })?;
+    let outcome = supervised(command, &args.command, &policy, &filter, &mut |listener, call| {
+        record.add(&data(call));
+        listener.answer(call.id, Answer::Continue)
+    })?;
     let text = skep_lang::seccomp::convert::to_toml(&record.policy());
     match args.output.as_os_str() == "-" {
         true => out.write_all(text.as_bytes())?,

@@ -12,7 +12,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, fcntl_getfl, fcntl_setfl, openat, openat2, readlinkat};
+use rustix::fs::{
+    Mode, OFlags, ResolveFlags, fcntl_getfl, fcntl_setfl, openat, openat2, readlinkat,
+};
 use rustix::io::Errno;
 use skep::sys::host::seccomp::{Answer, Listener, Notification};
 
@@ -106,9 +108,7 @@ fn asked(call: &Notification, name: &str, memory: &File) -> Result<Asked, Errno>
     let args = call.args;
     let flags = |bits: u64| OFlags::from_bits_retain(bits as u32);
     Ok(match name {
-        "open" => {
-            Asked { folder: CWD, path: args[0], flags: flags(args[1]), mode: args[2] as u32 }
-        }
+        "open" => Asked { folder: CWD, path: args[0], flags: flags(args[1]), mode: args[2] as u32 },
         "openat" => Asked {
             folder: args[0] as i32,
             path: args[1],

@@ -120,11 +120,7 @@ impl Default for Environment {
 ///
 /// # Errors
 /// What is wrong with it, and where.
-pub fn parse(
-    text: &str,
-    format: Format,
-    environment: &Environment,
-) -> Result<Policy, ParseError> {
+pub fn parse(text: &str, format: Format, environment: &Environment) -> Result<Policy, ParseError> {
     if text.len() > MAX_TEXT {
         return Err(ParseError::new("", format!("the policy is longer than {MAX_TEXT} bytes")));
     }

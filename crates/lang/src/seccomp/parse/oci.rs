@@ -85,7 +85,12 @@ fn arches(profile: &Object, environment: &Environment) -> Result<Vec<Arch>, Pars
         arches.push(arch(name, &format!("architectures[{index}]"))?);
     }
     let mut seen = Vec::new();
-    arches.retain(|arch| !seen.contains(arch) && { seen.push(*arch); true });
+    arches.retain(|arch| {
+        !seen.contains(arch) && {
+            seen.push(*arch);
+            true
+        }
+    });
     if arches.is_empty() {
         arches.push(environment.arch);
     }
@@ -145,18 +150,19 @@ fn action(
         )
     })?;
     let named = text_of(object, errno_name, &place)?.filter(|name| !name.is_empty());
-    let data = match (named, object.get(errno_number)) {
-        (Some(name), _) => Some(number(name).ok_or_else(|| {
-            ParseError::new(&place, format!("no error has the name {name:?}"))
-        })?),
-        (None, Some(value)) if !value.is_null() => {
-            let number = value.as_u64().and_then(|value| u16::try_from(value).ok());
-            Some(number.ok_or_else(|| {
-                ParseError::new(&place, format!("{errno_number} is no number up to 65535"))
-            })?)
-        }
-        _ => None,
-    };
+    let data =
+        match (named, object.get(errno_number)) {
+            (Some(name), _) => Some(number(name).ok_or_else(|| {
+                ParseError::new(&place, format!("no error has the name {name:?}"))
+            })?),
+            (None, Some(value)) if !value.is_null() => {
+                let number = value.as_u64().and_then(|value| u16::try_from(value).ok());
+                Some(number.ok_or_else(|| {
+                    ParseError::new(&place, format!("{errno_number} is no number up to 65535"))
+                })?)
+            }
+            _ => None,
+        };
     match (plain, data) {
         // Others have it without meaning.
         (Action::Errno(_) | Action::Trace(_), Some(data)) => plain.with(data).ok_or_else(|| {
@@ -179,8 +185,7 @@ fn conditions(entry: &Object, place: &str) -> Result<Vec<Condition>, ParseError>
                 ParseError::new(join(&place, key), format!("{value} is no number of 64 bits"))
             }),
         };
-        let (number, first, second) =
-            (integer("index")?, integer("value")?, integer("valueTwo")?);
+        let (number, first, second) = (integer("index")?, integer("value")?, integer("valueTwo")?);
         let op = text_of(arg, "op", &place)?.unwrap_or_default();
         let plain = match op.strip_prefix("SCMP_CMP_").unwrap_or(op) {
             "NE" => Op::Ne,
@@ -231,11 +236,7 @@ fn strings<'a>(object: &'a Object, key: &str, place: &str) -> Result<Vec<&'a str
     values.map(text).collect()
 }
 
-fn text_of<'a>(
-    object: &'a Object,
-    key: &str,
-    place: &str,
-) -> Result<Option<&'a str>, ParseError> {
+fn text_of<'a>(object: &'a Object, key: &str, place: &str) -> Result<Option<&'a str>, ParseError> {
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),

@@ -50,9 +50,10 @@ fn error(text: &str, line: usize) -> Result<Option<Action>, ParseError> {
     match text {
         "" => Ok(None),
         "kill" => Ok(Some(Action::KillProcess)),
-        text => number(text).filter(|&data| data <= MAX_ERRNO).map(|data| Some(Action::Errno(data))).ok_or_else(
-            || ParseError::new(format!("line {line}"), format!("no error {text:?}")),
-        ),
+        text => number(text)
+            .filter(|&data| data <= MAX_ERRNO)
+            .map(|data| Some(Action::Errno(data)))
+            .ok_or_else(|| ParseError::new(format!("line {line}"), format!("no error {text:?}"))),
     }
 }
 

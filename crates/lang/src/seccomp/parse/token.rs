@@ -30,9 +30,8 @@ impl<'a> Tokens<'a> {
         while !rest.is_empty() {
             let at = text.len() - rest.len();
             let column = (text[start..at].chars().count() + 1) as u32;
-            let error = |text: String| {
-                Err(ParseError::new(format!("line {line}, column {column}"), text))
-            };
+            let error =
+                |text: String| Err(ParseError::new(format!("line {line}, column {column}"), text));
             let len = if rest.starts_with('\n') {
                 (line, start) = (line + 1, at + 1);
                 1
@@ -83,7 +82,8 @@ impl<'a> Tokens<'a> {
 
     /// Takes a sign, if it is the next.
     pub fn take(&mut self, sign: &str) -> bool {
-        let is = self.peek() == Some(Token::Sign(SIGNS.iter().find(|of| **of == sign).unwrap_or(&"")));
+        let is =
+            self.peek() == Some(Token::Sign(SIGNS.iter().find(|of| **of == sign).unwrap_or(&"")));
         self.at += usize::from(is);
         is
     }

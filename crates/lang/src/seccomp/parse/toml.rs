@@ -117,7 +117,12 @@ fn rules_of(table: &Table, place: &str, rules: &mut Vec<Rule>) -> Result<(), Par
                 }
             }
             Value::String(name) => push(Call::Name(name.clone()), name)?,
-            _ => return Err(ParseError::new(format!("{place}.calls"), "a call is a name or a number")),
+            _ => {
+                return Err(ParseError::new(
+                    format!("{place}.calls"),
+                    "a call is a name or a number",
+                ));
+            }
         }
     }
     Ok(())
@@ -125,9 +130,8 @@ fn rules_of(table: &Table, place: &str, rules: &mut Vec<Rule>) -> Result<(), Par
 
 fn action(text: &str, place: &str) -> Result<Action, ParseError> {
     Action::of_text(text).ok_or_else(|| {
-        ParseError::new(place, format!("no action {text:?}")).hint(
-            "allow, log, errno(NAME), kill_process, kill_thread, trap, trace(N) or notify",
-        )
+        ParseError::new(place, format!("no action {text:?}"))
+            .hint("allow, log, errno(NAME), kill_process, kill_thread, trap, trace(N) or notify")
     })
 }
 

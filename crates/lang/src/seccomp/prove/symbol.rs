@@ -33,7 +33,12 @@ pub(super) enum Next {
     /// Over so many instructions.
     Behind(usize),
     /// Over so many, by the outcome of a test.
-    Ask { word: u8, test: Test, yes: usize, no: usize },
+    Ask {
+        word: u8,
+        test: Test,
+        yes: usize,
+        no: usize,
+    },
     Return(u32),
 }
 
