@@ -255,7 +255,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         ("default allow kill { raed }", "line 1, column 22: no architecture has a call raed"),
         ("default allow kill { read { fdd == 1 } }", "line 1, column 29: `fdd` is no argument"),
-        ("default allow kill { read { fd == 1 ", "line 1, column 36: expected `}`, found the end"),
+        ("default allow kill { read { fd == 1 ", "line 1, column 35: expected `}`, found the end"),
         ("kill { read }", "the policy has no default"),
         ("default = 3", "`default` is no text"),
         ("default = \"allow\"\nrules = 3", "there is no key `rules`"),

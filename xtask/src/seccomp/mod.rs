@@ -39,7 +39,7 @@ pub struct Options {
 impl Options {
     /// What continuous integration runs.
     pub fn short() -> Options {
-        Options { count: 300, inputs: 200, seed: 1, step: 10 }
+        Options { count: 2000, inputs: 200, seed: 1, step: 10 }
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use skep_lang::seccomp::{ARGS, Arch, Data, Reason, arch, behind};
 
 use super::policy::PolicyArgs;
+use super::print_json;
 use super::shown::arch_name;
 use crate::Outcome;
 use crate::failure::{Failure, Status};
@@ -144,7 +145,7 @@ pub fn why(args: &WhyArgs, out: &mut dyn Write) -> Outcome {
             .hint("skep seccomp resolve NAME shows who has it; numbers are taken, too"));
     }
     if args.json {
-        writeln!(out, "{:#}", Value::from(decisions))?;
+        print_json(out, &Value::from(decisions))?;
     }
     Ok(Status::Done)
 }
@@ -195,7 +196,7 @@ pub fn resolve(args: &ResolveArgs, out: &mut dyn Write) -> Outcome {
         }
     }
     if args.json {
-        writeln!(out, "{:#}", Value::from(rows))?;
+        print_json(out, &Value::from(rows))?;
     }
     Ok(Status::Done)
 }

@@ -8,6 +8,7 @@ use skep_lang::seccomp::{Difference, diff};
 
 use super::call::{data_json, data_text};
 use super::policy::{PlaceArgs, compile};
+use super::print_json;
 use super::shown::arch_name;
 use crate::Outcome;
 use crate::failure::{Failure, Status};
@@ -42,7 +43,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         .map_err(|error| Failure::unusable(error).hint("--arch ARCH compares for one"))?;
     if args.json {
         let rows: Vec<Value> = found.iter().map(row).collect();
-        writeln!(out, "{:#}", Value::from(rows))?;
+        print_json(out, &Value::from(rows))?;
     } else {
         for difference in &found {
             writeln!(out, "{}", text(difference))?;

@@ -10,6 +10,7 @@ use skep_lang::seccomp::{
 
 use super::call::{data_json, data_text};
 use super::policy::PolicyArgs;
+use super::print_json;
 use crate::Outcome;
 use crate::failure::{Failure, Status};
 use crate::files;
@@ -69,7 +70,7 @@ pub fn check(args: &CheckArgs, out: &mut dyn Write) -> Outcome {
             "proved": proof.is_ok(), "cases": proof.as_ref().map_or(0, |proof| proof.cases),
             "notes": notes,
         });
-        writeln!(out, "{value:#}")?;
+        print_json(out, &value)?;
     } else {
         for note in &notes {
             writeln!(out, "note: {}", clean(note))?;
@@ -188,7 +189,7 @@ pub fn show(args: &ShowArgs, out: &mut dyn Write) -> Outcome {
             "default": policy.default.to_string(), "bad_arch": policy.bad_arch.to_string(),
             "instructions": filters.len(), "arches": arches,
         });
-        writeln!(out, "{value:#}")?;
+        print_json(out, &value)?;
     }
     Ok(Status::Done)
 }
@@ -218,7 +219,7 @@ pub fn prove(args: &ProveArgs, out: &mut dyn Write) -> Outcome {
             "cases": proof.as_ref().map_or(0, |proof| proof.cases),
             "counterexample": counterexample,
         });
-        writeln!(out, "{value:#}")?;
+        print_json(out, &value)?;
     }
     match proof {
         Ok(proof) => {

@@ -9,6 +9,7 @@ use skep_lang::seccomp::{convert as forms, export as programs};
 
 use super::policy::PolicyArgs;
 use crate::failure::{Failure, Status};
+use crate::terminal::Guard;
 use crate::{Outcome, output};
 
 /// Write a policy's filter for others
@@ -91,7 +92,7 @@ pub fn convert(args: &ConvertArgs, out: &mut dyn Write) -> Outcome {
 
 fn write(file: &std::path::Path, policy: &PolicyArgs, text: &str, out: &mut dyn Write) -> Outcome {
     match file.as_os_str() == "-" {
-        true => out.write_all(text.as_bytes())?,
+        true => Guard::new(out).write_all(text.as_bytes())?,
         false => output::write(file, &[policy.path()], text.as_bytes())?,
     }
     Ok(Status::Done)

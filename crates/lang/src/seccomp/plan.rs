@@ -327,5 +327,7 @@ fn narrow_first(class: &[Bound]) -> Vec<Bound> {
             }
         }
     }
+    // "Narrower" is an order: nothing waits for itself.
+    debug_assert_eq!(ordered.len(), class.len());
     ordered
 }

@@ -4,8 +4,11 @@
 //! A filter is put in front of a command that is yet to be executed, never of this process:
 //! one that makes calls fail in strange ways could break what safe code relies on.
 //!
-//! A supervisor gets the listener out of the child's table of files (`pidfd_getfd`), since a
-//! filter may leave the child no call by which to hand it over.
+//! A filter may leave the child no call by which to hand the listener over, and the child's
+//! own copy is closed when it executes the command. So before it installs, the child makes a
+//! keeper: a process that shares its table of files, stays outside of the filter and only
+//! waits. The command gets a table of its own; the supervisor takes the listener out of the
+//! keeper's (`pidfd_getfd`), and ends the keeper.
 #![allow(unsafe_code)]
 
 use std::io::{self, PipeWriter, Read};
@@ -13,6 +16,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -110,6 +114,7 @@ pub fn supervise(
     let (mut from_child, to_parent) = io::pipe()?;
     let program = program.to_vec();
     let bits = flags.bits(true);
+    let (taken, is_taken) = channel::<()>();
     let started = std::thread::spawn(move || {
         // SAFETY: between fork and exec only system calls are made, on memory that was
         // allocated before.
@@ -117,29 +122,57 @@ pub fn supervise(
         let child = command.spawn();
         // With it goes this process's end of the pipe.
         drop(command);
+        // The keeper dies with this thread: not before the listener is taken.
+        if child.is_ok() {
+            let _ = is_taken.recv();
+        }
         child
     });
-    let mut words = [0; 8];
+    let mut words = [0; 12];
     let listener = match from_child.read_exact(&mut words) {
         Ok(()) => {
-            let [a, b, c, d, rest @ ..] = words;
-            take(i32::from_ne_bytes([a, b, c, d]), i32::from_ne_bytes(rest), &started)
+            let number = |at: usize| {
+                let bytes = words.get(at..).and_then(|rest| rest.first_chunk());
+                bytes.copied().map_or(0, i32::from_ne_bytes)
+            };
+            let keeper = Keeper(number(4));
+            keeper.listener(number(0), number(8), &started)
         }
         Err(error) => Err(error),
     };
+    drop(taken);
     match listener {
         Ok(listener) => Ok((listener, started)),
         // Why it did not start says more.
-        Err(error) if started.is_finished() => match started.join() {
+        Err(error) => match started.join() {
             Ok(Err(reason)) => Err(reason),
             _ => Err(error),
         },
-        Err(error) => Err(error),
     }
 }
 
-/// In the child: says who it is and which number the listener gets, then installs.
+/// In the child: makes the keeper, says who both are and which number the listener gets,
+/// then installs.
 fn announce(to_parent: &PipeWriter, program: &[[u8; 8]], bits: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: the call has no arguments.
+    let pid = unsafe { libc::getpid() };
+    // SAFETY: as a fork: the new process has a copy of this one's memory, and makes system
+    // calls only. It is the supervisor's child, and says nothing to it when it ends.
+    let keeper = unsafe {
+        let flags = (libc::CLONE_FILES | libc::CLONE_PARENT) as libc::c_ulong;
+        libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0)
+    };
+    match keeper {
+        ..0 => return Err(io::Error::last_os_error()),
+        0 => loop {
+            // SAFETY: the calls take numbers.
+            unsafe {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                libc::pause();
+            }
+        },
+        1.. => {}
+    }
     // New files get the lowest free number.
     // SAFETY: the file is open; the copy is closed at once.
     let next = unsafe { libc::dup(to_parent.as_raw_fd()) };
@@ -148,11 +181,10 @@ fn announce(to_parent: &PipeWriter, program: &[[u8; 8]], bits: libc::c_ulong) ->
     }
     // SAFETY: it was just made, and nothing else knows of it.
     unsafe { libc::close(next) };
-    // SAFETY: the call has no arguments.
-    let pid = unsafe { libc::getpid() };
-    let mut words = [0; 8];
+    let mut words = [0; 12];
     words[..4].copy_from_slice(&pid.to_ne_bytes());
-    words[4..].copy_from_slice(&next.to_ne_bytes());
+    words[4..8].copy_from_slice(&(keeper as i32).to_ne_bytes());
+    words[8..].copy_from_slice(&next.to_ne_bytes());
     rustix::io::write(to_parent, &words)?;
     set_filter(program, bits).map(drop)
 }
@@ -177,22 +209,45 @@ fn set_filter(program: &[[u8; 8]], bits: libc::c_ulong) -> io::Result<libc::c_lo
     if given < 0 { Err(io::Error::last_os_error()) } else { Ok(given) }
 }
 
-/// Copies the listener out of the child.
-fn take(pid: i32, fd: i32, started: &JoinHandle<io::Result<Child>>) -> io::Result<Listener> {
-    const PATIENCE: Duration = Duration::from_secs(10);
-    let pid = Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
-    let process = pidfd_open(pid, PidfdFlags::empty())?;
-    let since = Instant::now();
-    loop {
-        match pidfd_getfd(&process, fd, PidfdGetfdFlags::empty()) {
-            Ok(fd) if is_listener(&fd) => return Ok(Listener { fd, pid: process }),
-            Ok(_) | Err(rustix::io::Errno::BADF) => {}
-            Err(error) => return Err(error.into()),
+/// The process that holds the listener until it is taken; it ends with this.
+struct Keeper(i32);
+
+impl Keeper {
+    fn listener(
+        &self,
+        child: i32,
+        fd: i32,
+        started: &JoinHandle<io::Result<Child>>,
+    ) -> io::Result<Listener> {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let open = |pid| {
+            let pid = Pid::from_raw(pid).ok_or(rustix::io::Errno::SRCH)?;
+            pidfd_open(pid, PidfdFlags::empty())
+        };
+        let (pid, keeper) = (open(child)?, open(self.0)?);
+        let since = Instant::now();
+        loop {
+            match pidfd_getfd(&keeper, fd, PidfdGetfdFlags::empty()) {
+                Ok(fd) if is_listener(&fd) => return Ok(Listener { fd, pid }),
+                Ok(_) | Err(rustix::io::Errno::BADF) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if started.is_finished() || since.elapsed() > PATIENCE {
+                return Err(io::Error::other("the child did not install its filter"));
+            }
+            std::thread::sleep(Duration::from_micros(200));
         }
-        if started.is_finished() || since.elapsed() > PATIENCE {
-            return Err(io::Error::other("the child did not install its filter"));
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // SAFETY: the calls take numbers. The keeper is a child of this process that nothing
+        // else waits for, so that its number is its own until it is waited for here.
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            libc::waitpid(self.0, std::ptr::null_mut(), libc::__WALL);
         }
-        std::thread::sleep(Duration::from_micros(200));
     }
 }
 

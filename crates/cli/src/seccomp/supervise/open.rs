@@ -37,6 +37,8 @@ struct Asked {
     path: u64,
     flags: OFlags,
     mode: u32,
+    /// What it forbids by itself.
+    resolve: ResolveFlags,
 }
 
 /// Answers a call that opens a file.
@@ -89,13 +91,17 @@ fn opened(
     let start = openat2(&root, chosen.as_path(), folder, Mode::empty(), within_root)?;
     let rest = path.strip_prefix(chosen).unwrap_or(Path::new(""));
     let rest = if rest.as_os_str().is_empty() { Path::new(".") } else { rest };
-    let mode = match asked.flags.intersects(OFlags::CREATE) {
+    let new = OFlags::CREATE | OFlags::TMPFILE.difference(OFlags::DIRECTORY);
+    let mode = match asked.flags.intersects(new) {
         true => Mode::from_raw_mode(asked.mode & 0o777),
         false => Mode::empty(),
     };
     // A pipe without another end must not keep the supervisor.
-    let flags = asked.flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let flags = match asked.flags.contains(OFlags::PATH) {
+        true => asked.flags | OFlags::CLOEXEC,
+        false => asked.flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY,
+    };
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | asked.resolve;
     let file = openat2(&start, rest, flags, mode, resolve)?;
     if !asked.flags.intersects(OFlags::NONBLOCK | OFlags::PATH) {
         fcntl_setfl(&file, fcntl_getfl(&file)?.difference(OFlags::NONBLOCK))?;
@@ -106,17 +112,12 @@ fn opened(
 /// The arguments of the call, by its kind.
 fn asked(call: &Notification, name: &str, memory: &File) -> Result<Asked, Errno> {
     let args = call.args;
-    let flags = |bits: u64| OFlags::from_bits_retain(bits as u32);
-    Ok(match name {
-        "open" => Asked { folder: CWD, path: args[0], flags: flags(args[1]), mode: args[2] as u32 },
-        "openat" => Asked {
-            folder: args[0] as i32,
-            path: args[1],
-            flags: flags(args[2]),
-            mode: args[3] as u32,
-        },
+    let none = ResolveFlags::empty();
+    let (folder, path, flags, mode, resolve) = match name {
+        "open" => (CWD, args[0], args[1], args[2], none),
+        "openat" => (args[0] as i32, args[1], args[2], args[3], none),
         _ => {
-            // `struct open_how`, copied once; how it shall be resolved is stricter here.
+            // `struct open_how`, copied once.
             let mut how = [0; 24];
             if args[3] != how.len() as u64 {
                 return Err(Errno::INVAL);
@@ -126,10 +127,14 @@ fn asked(call: &Notification, name: &str, memory: &File) -> Result<Asked, Errno>
                 let bytes = how.get(at..).and_then(|rest| rest.first_chunk());
                 bytes.copied().map_or(0, u64::from_ne_bytes)
             };
-            let (bits, mode) = (number(0), number(8));
-            Asked { folder: args[0] as i32, path: args[1], flags: flags(bits), mode: mode as u32 }
+            // Where names may lead is narrower here in any case.
+            let kept = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+            let resolve = ResolveFlags::from_bits_retain(number(16)) & kept;
+            (args[0] as i32, args[1], number(0), number(8), resolve)
         }
-    })
+    };
+    let flags = OFlags::from_bits_retain(flags as u32);
+    Ok(Asked { folder, path, flags, mode: mode as u32, resolve })
 }
 
 /// A copy of the path that stands in the caller's memory.

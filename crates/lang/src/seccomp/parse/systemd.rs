@@ -68,6 +68,11 @@ impl Lines {
             Some(list) => (true, list),
             None => (false, value),
         };
+        if self.allows.is_none() && !inverted {
+            // Without these nothing runs; a later line may take them out again.
+            let always = sets::calls(ALWAYS).unwrap_or_default();
+            self.calls.extend(always.into_iter().map(|call| (call.to_owned(), (None, line))));
+        }
         let allows = *self.allows.get_or_insert(!inverted);
         for word in list.split_whitespace() {
             let (name, own) = match word.split_once(':') {
@@ -143,13 +148,6 @@ impl Lines {
                 place: format!("line {line}"),
             });
         };
-        if allows {
-            for call in sets::calls(ALWAYS).unwrap_or_default() {
-                if !self.calls.contains_key(call) {
-                    push(call, Action::Allow, 0);
-                }
-            }
-        }
         for (call, (own, line)) in &self.calls {
             push(call, own.unwrap_or(if allows { Action::Allow } else { stop }), *line);
         }
