@@ -11,7 +11,7 @@ mod table;
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -86,6 +86,10 @@ pub struct LearnArgs {
 pub fn run(args: &RunArgs) -> Outcome {
     let (policy, filter) = args.policy.compile()?;
     is_for_this_machine(&policy)?;
+    // Under the filter it may be too late to say so.
+    if !exists(&args.command) {
+        return Err(not_started(&args.command, &ErrorKind::NotFound.into()));
+    }
     let command = command(&args.command);
     if !policy.notifies() {
         let error = exec(command, &bytes(&filter), flags(&policy));
@@ -174,6 +178,16 @@ fn command(words: &[OsString]) -> Command {
     let mut command = Command::new(words.first().map_or("".as_ref(), OsString::as_os_str));
     command.args(words.iter().skip(1));
     command
+}
+
+/// Whether there is such a file, by its path or in the folders of `PATH`.
+fn exists(words: &[OsString]) -> bool {
+    let Some(name) = words.first() else { return false };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    match Path::new(name).components().count() {
+        1 => std::env::split_paths(&path).any(|folder| folder.join(name).is_file()),
+        _ => Path::new(name).is_file(),
+    }
 }
 
 fn not_started(words: &[OsString], error: &std::io::Error) -> Failure {
