@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::test::succeeds;
-use crate::{cargo, packs, verify};
+use crate::{cargo, packs, seccomp, verify};
 
 /// What to measure.
 #[derive(Subcommand, Clone)]
@@ -25,6 +25,8 @@ pub enum What {
     Corpus,
     /// The verifier beside Linux's, on the selftests and on Debian's objects
     Verify,
+    /// The program of Debian's container profile: its length, and what is executed of it
+    Seccomp,
 }
 
 /// Measures. Gives whether the goals are met.
@@ -32,6 +34,9 @@ pub enum What {
 /// # Errors
 /// A peer that does not build.
 pub fn execute(what: &What) -> Result<bool> {
+    if matches!(what, What::Seccomp) {
+        return seccomp::bench();
+    }
     std::fs::create_dir_all("target/bench")?;
     let name = match what {
         What::Filter => "filter",
@@ -40,6 +45,7 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Run { .. } => "run",
         What::Verify => "verify",
         What::Corpus => return packs::bench(),
+        What::Seccomp => "seccomp",
     };
     let mut command = std::process::Command::new(cargo::build("skep-bench", "peers")?);
     command.arg(name);
@@ -48,7 +54,7 @@ pub fn execute(what: &What) -> Result<bool> {
             cargo::build("skep-cli", "")?;
             command.arg(cargo::target().join("release/skep"));
         }
-        What::Maps | What::Packets | What::Corpus => {}
+        What::Maps | What::Packets | What::Corpus | What::Seccomp => {}
         What::Run { arguments } => {
             command.args(arguments);
         }

@@ -23,6 +23,7 @@ mod races;
 mod random;
 mod relocate;
 mod run;
+mod seccomp;
 mod sound;
 mod test;
 mod verify;
@@ -58,6 +59,8 @@ enum Task {
     Prove(prove::Options),
     /// Do what the documents tell a newcomer to do, and compare with what they show
     FirstHour,
+    /// Write the table of system calls from Linux's own tables
+    Calls(seccomp::tables::Options),
     /// Feed random input to the parsers and engines (libFuzzer)
     Fuzz(fuzz::Options),
     /// Make random sequences of safe calls under AddressSanitizer
@@ -86,6 +89,7 @@ fn execute(task: Task) -> Result<bool> {
         Task::Test(options) => test::execute(&options),
         Task::Parity { what } => parity::execute(&what),
         Task::Bench { what } => bench::execute(&what),
+        Task::Calls(options) => seccomp::tables::execute(&options),
         Task::Fuzz(options) => fuzz::execute(&options),
         Task::FirstHour => {
             let mut skipped = Vec::new();

@@ -18,7 +18,7 @@ const fn package(name: &'static str, reason: &'static str) -> Package {
 }
 
 /// What the tests compare with and build with.
-pub const NEEDED: [Package; 20] = [
+pub const NEEDED: [Package; 22] = [
     package("gcc", "links Rust programs and builds libbpf, the loader's judge"),
     package("g++", "builds libFuzzer"),
     package("make", "builds libbpf"),
@@ -39,6 +39,8 @@ pub const NEEDED: [Package; 20] = [
     package("libbpf-tools", "its objects are relocated"),
     package("linux-source-6.12", "its BPF selftests judge the verifier"),
     package("xz-utils", "unpacks them"),
+    package("seccomp", "its numbers of system calls judge ours"),
+    package("golang-github-containers-common", "its container profile is compiled and proved"),
 ];
 
 /// Packages that may be missing from a distribution without harm.

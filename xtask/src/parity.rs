@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{engines, filter, packs, random, relocate, run, sound, verify};
+use crate::{engines, filter, packs, random, relocate, run, seccomp, sound, verify};
 
 /// Calls of the kernel's functions in the tests.
 const KFUNC_CALLS: usize = 10_000;
@@ -33,11 +33,13 @@ pub enum What {
     Filter(filter::Options),
     /// Verdicts by packs of the kernel's types, on Debian's objects
     Packs,
+    /// Seccomp policies: shared cases, Debian's profile, random ones; each program is proved
+    Seccomp(seccomp::Options),
 }
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 10] {
+    pub fn all() -> [What; 11] {
         let (verify, sound) = (verify::Options::short(), sound::Options::short());
         let (engines, random) = (engines::Options::short(), random::Options::short());
         [
@@ -51,6 +53,7 @@ impl What {
             What::Random(random),
             What::Filter(filter::Options::short()),
             What::Packs,
+            What::Seccomp(seccomp::Options::short()),
         ]
     }
 
@@ -67,6 +70,7 @@ impl What {
             What::Random(_) => "random",
             What::Filter(_) => "filter",
             What::Packs => "packs",
+            What::Seccomp(_) => "seccomp",
         }
     }
 }
@@ -88,5 +92,6 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Random(options) => random::execute(options),
         What::Filter(options) => filter::execute(options),
         What::Packs => packs::execute(),
+        What::Seccomp(options) => seccomp::execute(options),
     }
 }

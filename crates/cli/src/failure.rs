@@ -24,6 +24,8 @@ pub enum Status {
     Unusable,
     /// A signal ended it before its input did; it has reported what was done.
     Stopped(Signal),
+    /// A command that was run ended with this status.
+    Command(u8),
 }
 
 impl From<Status> for ExitCode {
@@ -33,6 +35,7 @@ impl From<Status> for ExitCode {
             Status::Refused => ExitCode::from(1),
             Status::Unusable => ExitCode::from(2),
             Status::Stopped(signal) => ExitCode::from(signal.status()),
+            Status::Command(status) => ExitCode::from(status),
         }
     }
 }

@@ -20,6 +20,7 @@ mod kernels;
 mod objects;
 mod output;
 mod run;
+mod seccomp;
 mod shell;
 mod signal;
 mod table;
@@ -48,6 +49,7 @@ Examples:
   skep run prog.bpf.o --pcap traffic.pcapng --kernel both  and in Linux, compared
   skep dis prog.bpf.o                                     its instructions
   skep filter -r in.pcapng --count 'tcp port 80'          packets that match an expression
+  skep seccomp run policy.toml -- ./server                a command under a policy
   skep doctor                                             what this machine allows
 
 Exit status: 0 done; 1 a program was rejected, trapped or differed; 2 the input or
@@ -63,6 +65,7 @@ enum Command {
     Inspect(inspect::Args),
     Btf(btf::Args),
     Filter(Box<filter::Args>),
+    Seccomp(seccomp::Args),
     Doctor(doctor::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(args, &mut out),
         Command::Btf(args) => btf::run(args, &mut out),
         Command::Filter(args) => filter::run(&args, &mut out),
+        Command::Seccomp(args) => seccomp::run(&args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
         Command::Completions(args) => shell::completions(args, &mut out),
         Command::Man(args) => shell::man(args),

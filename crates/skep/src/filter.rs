@@ -271,9 +271,9 @@ mod tests {
         for text in
             ["tcp port 80", "ip[8] < 2 or arp", "len > 50 and not udp", "portrange 50-90", ""]
         {
-            let mut compiled = crate::filter(text).unwrap();
+            let mut compiled = filter(text).unwrap();
             assert!(compiled.compile(), "{text}");
-            let plain = crate::filter(text).unwrap();
+            let plain = filter(text).unwrap();
             for frame in frames() {
                 let expected = plain.interpret(&frame, frame.len() as u32);
                 assert_eq!(
@@ -288,11 +288,11 @@ mod tests {
     #[test]
     fn what_linux_would_decide_otherwise_is_interpreted() {
         for text in ["ether[ip[0:4]] = 1", "1 << ip[0] = 2", "ip[4294967200] = 3"] {
-            let mut filter = crate::filter(text).unwrap();
+            let mut filter = filter(text).unwrap();
             assert!(!filter.compile(), "{text}");
             filter.matches(&[0; 60]);
         }
-        let mut filter = crate::filter("ip").unwrap();
+        let mut filter = filter("ip").unwrap();
         for _ in 0..2 * BEFORE {
             assert!(!filter.matches(&[0; 60]));
         }

@@ -37,6 +37,7 @@
 //! | read captures | [`load::capture`] |
 //! | ask for Linux's verdict without loading | [`judge`], [`verify`](mod@verify) |
 //! | compare with an earlier verification | [`baseline`] |
+//! | decide system calls by a policy, prove its filter | [`seccomp::Policy`] |
 //! | work with instructions and types | [`isa`], [`btf`] |
 //! | read maps by the object's own types, through serde | `ByBtf` (feature `serde`) |
 //! | see each `bpf()` command, or compare two kernels | [`Trace`], [`Tee`] |
@@ -50,6 +51,7 @@ pub use skep_abi as abi;
 pub use skep_btf as btf;
 pub use skep_isa as isa;
 pub use skep_lang as lang;
+pub use skep_lang::seccomp;
 pub use skep_load as load;
 pub use skep_sys as sys;
 pub use skep_verify as verify;

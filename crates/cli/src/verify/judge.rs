@@ -76,7 +76,7 @@ impl Judged {
         match self.status() {
             Status::Done => "accept",
             Status::Refused => "reject",
-            Status::Unusable | Status::Stopped(_) => "error",
+            Status::Unusable | Status::Stopped(_) | Status::Command(_) => "error",
         }
     }
 

@@ -226,7 +226,7 @@ fn suite(
                 continue;
             }
             Status::Refused => "failure",
-            Status::Unusable | Status::Stopped(_) => "error",
+            Status::Unusable | Status::Stopped(_) | Status::Command(_) => "error",
         };
         let errno = of.errno().and_then(|errno| errno.name()).unwrap_or("unknown");
         let mut detail = Vec::new();

@@ -14,6 +14,8 @@ mod reports;
 mod run;
 mod scale;
 mod schemas;
+#[cfg(target_os = "linux")]
+mod seccomp;
 mod signals;
 mod tools;
 mod verify;

@@ -184,15 +184,21 @@ impl Program {
 
     /// Runs it: how many bytes of the packet to take, 0 for none.
     pub fn run(&self, packet: &Packet<'_>) -> u32 {
-        self.steps(packet).unwrap_or(0)
+        self.steps(packet, |_| {}).unwrap_or(0)
+    }
+
+    /// The same, and shows the index of each instruction before it is executed.
+    pub fn trace(&self, packet: &Packet<'_>, visit: impl FnMut(usize)) -> u32 {
+        self.steps(packet, visit).unwrap_or(0)
     }
 
     /// `None` where a load, a division or the budget ends the run.
-    fn steps(&self, packet: &Packet<'_>) -> Option<u32> {
+    fn steps(&self, packet: &Packet<'_>, mut visit: impl FnMut(usize)) -> Option<u32> {
         let mut machine = Machine::default();
         let (mut pc, mut backward) = (0usize, 0);
         loop {
             let insn = self.insns.get(pc)?;
+            visit(pc);
             pc += 1;
             match *insn {
                 Insn::Ja(off) => {
