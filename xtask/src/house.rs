@@ -34,7 +34,21 @@ const ROOMS: &[&[&str]] = &[
 /// Folders of a crate that lean on each other still; the first is the crate's root.
 const CIRCLES: &[(&str, &[&str])] = &[
     ("btf", &["", "core"]),
-    ("cli", &["", "asm", "btf", "dis", "doctor", "filter", "run", "verify"]),
+    (
+        "cli",
+        &[
+            "",
+            "asm",
+            "btf",
+            "dis",
+            "doctor",
+            "filter",
+            "run",
+            "seccomp",
+            "seccomp/supervise",
+            "verify",
+        ],
+    ),
     ("lang", &["pcap", "pcap/gen"]),
     ("lang", &["pcap", "pcap/lex"]),
     ("load", &["", "parse"]),
