@@ -263,3 +263,35 @@ fn targets_are_replaced_while_programs_run() {
         assert_eq!(bed.run(&first, 1, &[]), 2, "{}", bed.name);
     }
 }
+
+/// Unverified programs give it any map: one whose keys are longer than an index, too.
+#[test]
+fn other_maps_are_no_program_arrays() {
+    for engine in [Engine::Interpreter, Engine::Guarded, Engine::Auto] {
+        let kernel: Arc<dyn Kernel> = Arc::new(Vm::new().unverified().with_engine(engine));
+        let inner = create(&kernel, MapType::Array, 4, 4).unwrap();
+        let outer = MapCreate {
+            map_type: MapType::HashOfMaps as u32,
+            key_size: 12,
+            value_size: 4,
+            max_entries: 8,
+            inner_map_fd: inner.raw() as u32,
+            ..MapCreate::default()
+        };
+        let array = Fd::open(&kernel, &mut Command::MapCreate(outer)).unwrap();
+        let bed = Bed { kernel, name: format!("{engine:?}"), array };
+        let program = bed.load(&call(1));
+        let packet = [0; 64];
+        let run = TestRun {
+            prog_fd: program.raw() as u32,
+            data_size_in: 64,
+            data_in: Some((&packet[..]).into()),
+            ..TestRun::default()
+        };
+        let mut command = Command::TestRun(Box::new(run));
+        assert!(bed.kernel.bpf(&mut command).is_err(), "{}", bed.name);
+        let Command::TestRun(run) = command else { panic!("a test run stays one") };
+        let said = format!("{:?}", run.diagnostic);
+        assert!(said.contains("is no program array"), "{}: {said}", bed.name);
+    }
+}

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use skep_abi::MapType;
+
 use super::{Run, Stop};
 use crate::memory::value::{Kind, Value};
 use crate::objects::map::MapHandle;
@@ -26,6 +28,10 @@ impl Run<'_> {
         };
         if self.tail_calls >= MAX_TAIL_CALLS {
             return Ok(None);
+        }
+        // Other maps may have keys of another size.
+        if map.map.map_type() != MapType::ProgArray {
+            return Err(self.bad_argument("bpf_tail_call", 2, "is no program array"));
         }
         let target = map.program(index);
         self.tail_calls += u32::from(target.is_some());
