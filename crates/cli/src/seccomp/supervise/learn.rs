@@ -44,10 +44,13 @@ pub fn watching() -> Policy {
     policy
 }
 
+/// Arguments that choose, by their places.
+type Choice = Vec<(u8, u64)>;
+
 /// Calls with the arguments that choose.
 pub struct Record {
     with_args: bool,
-    calls: BTreeMap<(Arch, u32), BTreeSet<Vec<(u8, u64)>>>,
+    calls: BTreeMap<(Arch, u32), BTreeSet<Choice>>,
     /// Other architectures than are known.
     others: usize,
 }
