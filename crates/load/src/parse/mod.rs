@@ -231,7 +231,7 @@ fn collect_maps(
     }
     if let Some(index) = sections.first(Role::LegacyMaps) {
         if object.loader == Loader::Libbpf {
-            let rule = "map definitions in section 'maps' are not supported since version 1.0";
+            let rule = "legacy map definitions in 'maps' section are not supported by libbpf v1.0+";
             let takers = [Loader::Cilium, Loader::Aya];
             return Err(Kind::rule(Loader::Libbpf, rule.into(), &takers).into());
         }
