@@ -132,7 +132,12 @@ fn selected(text: &str, policy: &Policy) -> Result<Vec<Arch>> {
             "all_be" => of_policy(|arch| !arch.is_little()),
             "all_64" => of_policy(|arch| arch.audit() >> 31 == 1),
             "all_32" => of_policy(|arch| arch.audit() >> 31 == 0),
-            name => vec![Arch::of_name(name).with_context(|| format!("no architecture {name}"))?],
+            name => {
+                let arch =
+                    Arch::of_name(name).with_context(|| format!("no architecture {name}"))?;
+                // A case of an architecture that the policy does not have is none of its.
+                policy.arches.iter().copied().filter(|of| *of == arch).collect()
+            }
         };
         match added {
             true => arches.extend(named),
