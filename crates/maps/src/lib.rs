@@ -17,7 +17,7 @@ pub mod grace;
 #[cfg(not(loom))]
 mod kinds;
 #[cfg(loom)]
-#[allow(dead_code, reason = "who uses it is not here")]
+#[allow(dead_code, reason = "under loom the models alone use it")]
 pub mod kinds {
     //! The bucket of hash maps alone.
     pub mod hash {
@@ -31,7 +31,7 @@ mod map;
 pub mod mem;
 #[cfg(not(loom))]
 mod notify;
-#[cfg_attr(loom, allow(dead_code, reason = "who uses it is not here"))]
+#[cfg_attr(loom, allow(dead_code, reason = "under loom the models alone use it"))]
 mod spin;
 mod sync;
 #[cfg(all(test, target_os = "linux", not(loom)))]
