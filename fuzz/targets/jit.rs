@@ -47,7 +47,9 @@ impl<'a> Arbitrary<'a> for Input {
                     imm.hi %= 72;
                 }
                 Insn::Call(Callee::Helper(id)) => *id %= 212,
-                Insn::Call(callee @ Callee::Register(_)) => *callee = Callee::Helper(id::MAP_LOOKUP_ELEM),
+                Insn::Call(callee @ Callee::Register(_)) => {
+                    *callee = Callee::Helper(id::MAP_LOOKUP_ELEM)
+                }
                 _ => {}
             }
         }

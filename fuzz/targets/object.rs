@@ -15,7 +15,11 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(object) = Object::parse("fuzz.o", bytes) else { return };
     let Ok(linked) = relocate(&object, &TARGET) else { return };
     // Maps may ask for gigabytes, which is their right.
-    if linked.maps.iter().any(|map| u64::from(map.max_entries) * u64::from(map.value_size) > 1 << 20) {
+    if linked
+        .maps
+        .iter()
+        .any(|map| u64::from(map.max_entries) * u64::from(map.value_size) > 1 << 20)
+    {
         return;
     }
     let vm: Arc<dyn Kernel> = Arc::new(Vm::with_cpus(1));

@@ -2,22 +2,19 @@
 //! (`tests/boundaries/generator`).
 //!
 //! The compiler at hand has the sanitizer's runtime; that it lets a stable compiler use it
-//! is what `RUSTC_BOOTSTRAP=1` is for. `std` comes as it is built: it is not instrumented,
-//! and needs no flags (AddressSanitizer changes no ABI; `-Zbuild-std` would need std's
-//! source). Its allocations are watched all the same, since the allocator is replaced. An
-//! explicit `--target` keeps the flags away from build scripts and macros.
+//! is what `RUSTC_BOOTSTRAP=1` is for. `std` and the libraries come as they are built: they
+//! are not instrumented, and need no flags (AddressSanitizer changes no ABI; `-Zbuild-std`
+//! would need std's source). Their allocations are watched all the same, since the allocator
+//! is replaced.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::cargo::{cargo, target};
-
-/// The machine that is built for; the sanitizer needs it said.
-pub const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+use crate::cargo::{self, Instrumented, target};
 
 /// What to run.
 #[derive(Args)]
@@ -94,18 +91,10 @@ fn start(program: &Path, first: u64, count: u64, progress: &Path, calls: &str) -
 
 /// Builds the generator with the sanitizer; gives its path.
 fn build() -> Result<PathBuf> {
-    let folder = target().join("sanitized/address");
-    let status = cargo()
-        .args(["build", "--quiet", "--package", "boundaries", "--bin", "generator"])
-        .args(["--target", TRIPLE])
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("RUSTFLAGS", "-Zsanitizer=address")
-        .env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
-        .env("CARGO_TARGET_DIR", &folder)
-        .status()
-        .context("cargo build")?;
-    if !status.success() {
-        bail!("the generator does not build");
-    }
-    Ok(folder.join(TRIPLE).join("debug/generator"))
+    const ADDRESS: Instrumented = Instrumented { name: "address", flags: &["-Zsanitizer=address"] };
+    let built = cargo::programs(&["generator"], Some(&ADDRESS))?.join("generator");
+    // Under a name of its own: the next build without the sanitizer takes the other.
+    let program = built.with_file_name("generator-address");
+    std::fs::copy(&built, &program).context("generator")?;
+    Ok(program)
 }

@@ -1,13 +1,12 @@
 //! libFuzzer on the targets of `fuzz/`, with the toolchain at hand: the coverage that
 //! `cargo fuzz` asks of a nightly compiler is a matter of code generation flags.
 
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::cargo::{cargo, target, workspace};
+use crate::cargo::{self, Instrumented, workspace};
 
 /// What to fuzz, and for how long.
 #[derive(Args)]
@@ -60,7 +59,8 @@ pub fn execute(options: &Options) -> Result<bool> {
         bail!("no fuzz target {unknown}; there are: {}", all.join(", "));
     }
     let wanted = if options.targets.is_empty() { all } else { options.targets.clone() };
-    let folder = build()?;
+    let programs: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    let folder = cargo::programs(&programs, Some(&COVERAGE))?;
     let mut clean = true;
     for group in wanted.chunks(PARALLEL) {
         let mut running = Vec::new();
@@ -82,35 +82,20 @@ pub fn execute(options: &Options) -> Result<bool> {
     Ok(clean)
 }
 
-/// Builds all targets; gives the folder of the programs.
-fn build() -> Result<PathBuf> {
-    const FLAGS: &str = "-Cpasses=sancov-module \
-        -Cllvm-args=-sanitizer-coverage-level=4 \
-        -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
-        -Cllvm-args=-sanitizer-coverage-pc-table \
-        -Cllvm-args=-sanitizer-coverage-trace-compares \
-        -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks --cfg fuzzing";
-    const TRIPLE: &str = "x86_64-unknown-linux-gnu";
-    let folder = target().join("fuzz");
-    let status = cargo()
-        .args([
-            "build",
-            "--release",
-            "--quiet",
-            "--target",
-            TRIPLE,
-            "--manifest-path",
-            "fuzz/Cargo.toml",
-        ])
-        .env("RUSTFLAGS", FLAGS)
-        .env("CARGO_TARGET_DIR", &folder)
-        .status()
-        .context("cargo build")?;
-    if !status.success() {
-        bail!("the fuzz targets do not build");
-    }
-    Ok(folder.join(TRIPLE).join("release"))
-}
+/// How `cargo fuzz` has the compiler note what runs. Libraries are not looked into, which
+/// leaves libFuzzer with what is ours to find.
+const COVERAGE: Instrumented = Instrumented {
+    name: "coverage",
+    flags: &[
+        "-Cpasses=sancov-module",
+        "-Cllvm-args=-sanitizer-coverage-level=4",
+        "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+        "-Cllvm-args=-sanitizer-coverage-pc-table",
+        "-Cllvm-args=-sanitizer-coverage-trace-compares",
+        "-Ccodegen-units=1",
+        "--cfg=fuzzing",
+    ],
+};
 
 fn start(program: &std::path::Path, name: &str, seconds: u32) -> Result<Child> {
     let corpus = workspace().join("fuzz/corpus").join(name);

@@ -93,7 +93,7 @@ fn execute(task: Task) -> Result<bool> {
         Task::Fuzz(options) => fuzz::execute(&options),
         Task::FirstHour => {
             let mut skipped = Vec::new();
-            let is_well = first_hour::execute(&mut skipped);
+            let is_well = first_hour::execute(true, &mut skipped);
             skipped.iter().for_each(|what| println!("skipped: {what}"));
             is_well
         }

@@ -14,6 +14,7 @@ use skep_isa::Slot;
 use skep_load::{Linked, LinkedProgram, MapDef, MapOrigin, Object, Target, relocate};
 use skep_sys::Host;
 
+use crate::cargo;
 use crate::corpus;
 
 /// What became of it.
@@ -33,17 +34,18 @@ struct Tally {
 /// # Errors
 /// A missing package, or a judge that cannot be built or understood.
 pub fn run() -> Result<bool> {
-    build_oracle()?;
+    let oracle = build_oracle()?;
     let target = Target::new(Host::default());
     let mut own = Tally::default();
     for path in own_objects()? {
         let name = path.display().to_string();
-        compare_object(&name, &path, &target, &mut own).with_context(|| name.clone())?;
+        compare_object(&name, &path, &target, &oracle, &mut own).with_context(|| name.clone())?;
     }
     let mut tally = Tally::default();
     for object in corpus::objects()? {
         let name = format!("{}/{}", object.package, object.name);
-        compare_object(&name, &object.path, &target, &mut tally).with_context(|| name.clone())?;
+        compare_object(&name, &object.path, &target, &oracle, &mut tally)
+            .with_context(|| name.clone())?;
     }
     std::fs::write("target/parity/relocate.txt", tally.report.clone() + &own.report)?;
     println!(
@@ -78,18 +80,13 @@ fn own_objects() -> Result<Vec<PathBuf>> {
     Ok(objects)
 }
 
-fn build_oracle() -> Result<()> {
-    let status = Command::new("cargo").args(["build", "-q", "-p", "skep-oracle"]).status()?;
-    if !status.success() {
-        bail!("skep-oracle does not build: apt-get install libelf-dev zlib1g-dev pkg-config");
-    }
-    Ok(())
+fn build_oracle() -> Result<PathBuf> {
+    let built = cargo::programs(&["skep-oracle"], None);
+    Ok(built.context("apt-get install libelf-dev zlib1g-dev pkg-config")?.join("skep-oracle"))
 }
 
-fn oracle(path: &Path) -> Result<Vec<Value>> {
-    let folder = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
-    let program = Path::new(&folder).join("debug/skep-oracle");
-    let output = Command::new(program).arg("relocate").arg(path).output()?;
+fn libbpf_links(oracle: &Path, path: &Path) -> Result<Vec<Value>> {
+    let output = Command::new(oracle).arg("relocate").arg(path).output()?;
     if !output.status.success() {
         bail!("skep-oracle: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -97,11 +94,17 @@ fn oracle(path: &Path) -> Result<Vec<Value>> {
     text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-fn compare_object(name: &str, path: &Path, target: &Target, tally: &mut Tally) -> Result<()> {
+fn compare_object(
+    name: &str,
+    path: &Path,
+    target: &Target,
+    oracle: &Path,
+    tally: &mut Tally,
+) -> Result<()> {
     let object = Object::open(path).map_err(|error| error.to_string());
     let all = object.clone().and_then(|mut object| link(&mut object, target, |_| true));
     let mut programs = 0;
-    for line in oracle(path)? {
+    for line in libbpf_links(oracle, path)? {
         if let Some(map) = line["map"].as_str() {
             tally.maps += 1;
             let ours = object.as_ref().ok().and_then(|object| object.map(map));

@@ -76,7 +76,7 @@ pub fn execute(options: &Options) -> Result<bool> {
         tally.skipped.push("examples: clang-19 is missing".into());
     }
     let mut skipped = Vec::new();
-    tally.step("first hour", || first_hour::execute(&mut skipped));
+    tally.step("first hour", || first_hour::execute(false, &mut skipped));
     tally.skipped.extend(skipped);
     if !options.quick {
         if std::fs::exists("/sys/fs/bpf").unwrap_or(false) && bpf_is_permitted() {

@@ -27,8 +27,8 @@ const DOCUMENTS: [&str; 3] = ["README.md", "docs/cli.md", "docs/verify.md"];
 const INPUTS: [&str; 4] = ["examples", "crates", "docs", "tests"];
 /// What runs this, and cannot be one of its steps.
 const OURSELVES: &str = "cargo xtask test";
-/// In the environment: a skep that is built already. Steps that build one are left out then.
-const GIVEN: &str = "SKEP";
+/// What runs a skep of its own build.
+const RUNS: &str = "cargo run --release -- ";
 
 /// Where steps run.
 struct Place {
@@ -36,17 +36,17 @@ struct Place {
     path: std::ffi::OsString,
     /// Why programs cannot be loaded into Linux.
     no_linux: Option<String>,
-    /// Whether skep was built already.
-    is_given: bool,
+    builds: bool,
 }
 
 /// Runs all steps. Gives whether each did what its document says; `skipped` gets those that
-/// cannot run here.
+/// cannot run here. Without `builds`, what steps would build in release mode is the skep that
+/// was built for the tests.
 ///
 /// # Errors
 /// skep does not build, or a document cannot be read.
-pub fn execute(skipped: &mut Vec<String>) -> Result<bool> {
-    let place = Place::new()?;
+pub fn execute(builds: bool, skipped: &mut Vec<String>) -> Result<bool> {
+    let place = Place::new(builds)?;
     let (mut done, mut wrong) = (0, 0);
     for name in DOCUMENTS {
         let text = std::fs::read_to_string(workspace().join(name)).context(name)?;
@@ -98,10 +98,9 @@ struct Ran {
 }
 
 impl Place {
-    fn new() -> Result<Place> {
+    fn new(builds: bool) -> Result<Place> {
         let root = workspace();
-        let given = std::env::var_os(GIVEN).map(PathBuf::from);
-        let skep = given.clone().map_or_else(cargo::skep, Ok)?;
+        let skep = cargo::skep()?;
         let folder = std::env::temp_dir().join(format!("skep-first-hour-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         for input in INPUTS {
@@ -114,14 +113,13 @@ impl Place {
             std::env::join_paths([programs].into_iter().chain(std::env::split_paths(&paths)))?;
         let no_linux = (!crate::test::bpf_is_permitted())
             .then(|| "Linux does not let us load programs".to_owned());
-        Ok(Place { folder, path, no_linux, is_given: given.is_some() })
+        Ok(Place { folder, path, no_linux, builds })
     }
 
     /// Why a step cannot run here.
     fn cannot(&self, step: &Step) -> Option<String> {
-        let builds = ["cargo run ", "cargo install "].iter().any(|of| step.command.starts_with(of));
-        if self.is_given && builds {
-            return Some(format!("{GIVEN} is built already"));
+        if !self.builds && step.command.starts_with("cargo install ") {
+            return Some("cargo xtask first-hour does".into());
         }
         let wants_types =
             step.command.contains("/sys/kernel/btf") || step.command.contains("btfpack");
@@ -140,11 +138,15 @@ impl Place {
                 std::fs::write(file, step.shown.join("\n") + "\n").context(name.to_owned())?;
             }
         }
+        let command = match step.command.strip_prefix(RUNS) {
+            Some(arguments) if !self.builds => format!("skep {arguments}"),
+            _ => step.command.clone(),
+        };
         // Cargo knows packages by where they are.
-        let is_cargo = step.command.starts_with("cargo ");
+        let is_cargo = command.starts_with("cargo ");
         let folder = if is_cargo { workspace() } else { self.folder.clone() };
         let ran = Command::new("bash")
-            .args(["-o", "pipefail", "-c", &format!("exec 2>&1; {}", step.command)])
+            .args(["-o", "pipefail", "-c", &format!("exec 2>&1; {command}")])
             .current_dir(folder)
             .env("PATH", &self.path)
             .env("CARGO_INSTALL_ROOT", self.folder.join("installed"))
