@@ -53,7 +53,7 @@ pub fn execute(options: &Options) -> Result<bool> {
     for job in 0..options.jobs.max(1) {
         let first = (options.seed + job * share).min(end);
         let count = share.min(end - first);
-        let progress = target().join("sanitized").join(format!("progress-{job}"));
+        let progress = target().join("instrumented").join(format!("progress-{job}"));
         running.push((start(&program, first, count, &progress, &options.calls)?, progress));
     }
     let mut clean = true;
