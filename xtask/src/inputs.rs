@@ -1,30 +1,38 @@
 //! Random inputs for programs: frames, keys and values.
 
-/// Numbers that depend on a seed alone (SplitMix64).
-pub struct Random(u64);
+/// Numbers that depend on a seed alone.
+#[derive(Clone, Debug)]
+pub struct Random(fastrand::Rng);
 
 impl Random {
     /// The numbers of this seed.
     pub fn new(seed: u64) -> Random {
-        Random(seed)
+        Random(fastrand::Rng::with_seed(seed))
     }
 
     /// 64 random bits.
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
+        self.0.u64(..)
     }
 
     /// A number below `limit`.
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
+        self.0.u64(..limit.max(1))
     }
 
     /// A number below a bound, which is not 0.
     pub fn index(&mut self, bound: usize) -> usize {
         self.below(bound as u64) as usize
+    }
+
+    /// A number from `low` to `high`, both included.
+    pub fn range(&mut self, low: i64, high: i64) -> i64 {
+        self.0.i64(low..=high)
+    }
+
+    /// Whether something of this many in a hundred happens.
+    pub fn percent(&mut self, share: u64) -> bool {
+        self.below(100) < share
     }
 
     /// True once in so many times.
@@ -35,6 +43,11 @@ impl Random {
     /// One of a list, which is not empty.
     pub fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
         &list[self.index(list.len())]
+    }
+
+    /// A copy of one of a list, which is not empty.
+    pub fn choose<T: Copy>(&mut self, list: &[T]) -> T {
+        *self.pick(list)
     }
 
     /// Bytes, among them many zeros, small numbers and extremes.

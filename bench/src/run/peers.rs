@@ -73,14 +73,8 @@ impl LowMemory {
 
     /// The packet as every run starts with it.
     pub fn packet(&self) -> Vec<u8> {
-        let mut state = 0x1234_5678_9abc_def1u64;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 32) as u8
-        };
-        (0..PACKET).map(|_| next()).collect()
+        let mut numbers = fastrand::Rng::with_seed(1);
+        (0..PACKET).map(|_| numbers.u8(..)).collect()
     }
 
     fn context(&self) -> u64 {

@@ -201,13 +201,8 @@ fn changed_bytes_are_errors_or_other_types_and_nothing_else() {
     let Some((btf, ext)) = sample() else { return };
     let kernel = Arc::new(Btf::parse(btf.clone()).expect("parses"));
     // A fixed sequence, so that a failure comes again.
-    let mut state: u64 = 0x2545_f491_4f6c_dd1d;
-    let mut random = |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state % below as u64) as usize
-    };
+    let mut numbers = fastrand::Rng::with_seed(1);
+    let mut random = |below: usize| numbers.usize(..below);
     let mut parsed = 0;
     for _ in 0..400 {
         let (mut bad, mut bad_ext) = (btf.clone(), ext.clone());

@@ -231,14 +231,8 @@ fn the_interpreter_returns_what_linux_returns_for_the_filter() {
 
 /// Bytes that look random and are always the same.
 fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15 ^ seed;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 24) as u8
-    };
-    (0..len).map(|_| next()).collect()
+    let mut numbers = fastrand::Rng::with_seed(seed);
+    (0..len).map(|_| numbers.u8(..)).collect()
 }
 
 /// A program of a few random instructions before a return.

@@ -87,15 +87,8 @@ fn printable(u: &mut Unstructured<'_>, to_start: i32) -> Result<Insn> {
 fn instructions_print_as_linux_logs_them() {
     let before = assemble(BEFORE).unwrap();
     let after = assemble(AFTER).unwrap();
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let bytes: Vec<u8> = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 24) as u8
-    })
-    .take(1 << 18)
-    .collect();
+    let mut numbers = fastrand::Rng::with_seed(1);
+    let bytes: Vec<u8> = std::iter::repeat_with(|| numbers.u8(..)).take(1 << 18).collect();
     let mut source = Unstructured::new(&bytes);
     let mut seen = BTreeSet::new();
     for _ in 0..3_000 {

@@ -77,15 +77,8 @@ fn llvm_loses(insn: &Insn) -> bool {
 }
 
 fn random_insns(count: usize) -> Vec<Insn> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let bytes: Vec<u8> = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 24) as u8
-    })
-    .take(count * 64)
-    .collect();
+    let mut numbers = fastrand::Rng::with_seed(1);
+    let bytes: Vec<u8> = std::iter::repeat_with(|| numbers.u8(..)).take(count * 64).collect();
     let mut source = Unstructured::new(&bytes);
     let mut insns = Vec::new();
     while insns.len() < count {

@@ -14,14 +14,11 @@ use skep_sys::{Kernel, Memory, raw_bpf};
 use skep_vm::Vm;
 
 /// xorshift64*.
-struct Random(u64);
+struct Random(fastrand::Rng);
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        self.0.u64(..)
     }
 
     fn below(&mut self, bound: u64) -> u64 {
@@ -298,7 +295,7 @@ impl Run {
     /// Makes the objects that both kernels hold; `None` where Linux refuses.
     fn new(seed: u64) -> Option<Run> {
         let mut run = Run {
-            random: Random(seed | 1),
+            random: Random(fastrand::Rng::with_seed(seed)),
             vm: Vm::new(),
             buffers: vec![Buffer::new(16), Buffer::new(64), Buffer::new(1)],
             types: (0, 0),

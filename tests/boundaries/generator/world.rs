@@ -12,20 +12,16 @@ const MOST: usize = 24;
 static LINUX: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
 
 /// A stream of chance.
-pub struct Dice(u64);
+pub struct Dice(fastrand::Rng);
 
 impl Dice {
     pub fn new(seed: u64) -> Dice {
-        Dice(seed.wrapping_add(0x9e37_79b9_7f4a_7c15))
+        Dice(fastrand::Rng::with_seed(seed))
     }
 
-    /// The next number (splitmix64).
+    /// The next number.
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
+        self.0.u64(..)
     }
 
     /// A number below `end`.

@@ -5,12 +5,13 @@ use anyhow::{Result, bail};
 use skep_lang::seccomp::{Action, Arch, Call, Condition, Data, Filter, Op, Policy, Rule};
 
 use super::Options;
+use crate::inputs::Random;
 
 /// Compares. Gives whether all agree.
 pub(super) fn execute(options: &Options) -> Result<bool> {
     let (mut cases, mut instructions) = (0, 0);
     for seed in options.seed..options.seed + u64::from(options.count) {
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut random = Random::new(seed);
         let policy = policy(&mut random);
         let filter = Filter::new(&policy)?;
         cases += match filter.prove() {
@@ -29,26 +30,6 @@ pub(super) fn execute(options: &Options) -> Result<bool> {
     println!("{cases} cases, {instructions} instructions");
     println!("parity seccomp-random: agree {} of {}", options.count, options.count);
     Ok(true)
-}
-
-/// A xorshift generator.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        (self.next() >> 16) % end
-    }
-
-    fn pick<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len() as u64) as usize]
-    }
 }
 
 const ACTIONS: [Action; 9] = [
@@ -78,15 +59,15 @@ fn condition(random: &mut Random, args: u64) -> Condition {
     let mask = match random.below(3) {
         0 => 1 << random.below(64),
         1 => value(random),
-        _ => random.pick(&[0x7e02_0000, 0xff, 0xffff_ffff, 3, u64::MAX]),
+        _ => random.choose(&[0x7e02_0000, 0xff, 0xffff_ffff, 3, u64::MAX]),
     };
     let ops = [Op::Ne, Op::Lt, Op::Le, Op::Eq, Op::Eq, Op::Ge, Op::Gt, Op::MaskedEq(mask)];
-    Condition { arg: random.below(args) as u8, op: random.pick(&ops), value: value(random) }
+    Condition { arg: random.below(args) as u8, op: random.choose(&ops), value: value(random) }
 }
 
 /// Rules for up to three calls, 1 to 6 for each.
 fn policy(random: &mut Random) -> Policy {
-    let mut policy = Policy::new(random.pick(&ACTIONS));
+    let mut policy = Policy::new(random.choose(&ACTIONS));
     policy.arches = match random.below(4) {
         0 => vec![Arch::X86_64, Arch::X86],
         1 => vec![Arch::S390x],
@@ -94,13 +75,13 @@ fn policy(random: &mut Random) -> Policy {
         _ => vec![Arch::X86_64],
     };
     for _ in 0..=random.below(3) {
-        let call = random.pick(&["read", "socket", "clone", "mmap", "openat", "ioctl"]);
+        let call = random.choose(&["read", "socket", "clone", "mmap", "openat", "ioctl"]);
         let args = 1 + random.below(6);
         for _ in 0..=random.below(6) {
             let conditions = (0..random.below(4)).map(|_| condition(random, args)).collect();
             policy.rules.push(Rule {
                 call: Call::Name(call.into()),
-                action: random.pick(&ACTIONS),
+                action: random.choose(&ACTIONS),
                 conditions,
                 place: String::new(),
             });
@@ -111,7 +92,7 @@ fn policy(random: &mut Random) -> Policy {
 
 /// A call near what the policy asks for.
 fn call(policy: &Policy, random: &mut Random) -> Data {
-    let arch = random.pick(&policy.arches);
+    let arch = random.choose(&policy.arches);
     let rule = &policy.rules[random.below(policy.rules.len() as u64) as usize];
     let nr = match &rule.call {
         Call::Name(name) => arch.number(name).unwrap_or(0),

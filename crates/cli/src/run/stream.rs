@@ -49,7 +49,7 @@ pub fn run(
     let compares = sides.len() > 1;
     sides.iter_mut().for_each(|side| side.drain(compares));
     let mut progress = Progress::new(options);
-    let mut random = Random(options.seed.unwrap_or(1) | 1);
+    let mut random = fastrand::Rng::with_seed(options.seed.unwrap_or(1));
     // Where a pass starts on the clock: each goes on where the one before ended.
     let mut start = 0;
     for pass in 0..options.repeat {
@@ -77,7 +77,7 @@ pub fn run(
             let (first, last) = times.unwrap_or((packet.time, packet.time));
             times = Some((first, last.max(packet.time)));
             if options.clock == Clock::Packet {
-                let (now, random) = (packet.time.saturating_add(start), random.next());
+                let (now, random) = (packet.time.saturating_add(start), random.u32(..));
                 for side in sides.iter_mut() {
                     side.set_clock(now, random)?;
                 }
@@ -191,18 +191,6 @@ impl Written {
 
     fn finish(self, path: &Path) -> Result<(), Failure> {
         self.writer.finish().map_err(|error| written(path, &error))?.commit()
-    }
-}
-
-/// Random numbers for programs (xorshift64*).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u32 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
     }
 }
 

@@ -73,7 +73,7 @@ fn system_calls_read_whole_values_of_their_own_key() {
         let writer = |cpu: u32| {
             let map = &map;
             let work = move || {
-                let mut random = Random(u64::from(cpu));
+                let mut random = Random::new(u64::from(cpu));
                 for serial in 0..ROUNDS / 2 {
                     let number = random.below(keys);
                     let key = key_of(number, key_size);
@@ -87,7 +87,7 @@ fn system_calls_read_whole_values_of_their_own_key() {
             };
             Box::new(work) as Box<dyn FnOnce() + Send>
         };
-        let mut random = Random(99);
+        let mut random = Random::new(99);
         let mut found = 0;
         while_writing(vec![writer(0), writer(1)], || {
             let number = random.below(keys);
@@ -112,7 +112,7 @@ fn keys_that_stay_are_always_found() {
         let writer = |cpu: u32| {
             let map = &map;
             let work = move || {
-                let mut random = Random(u64::from(cpu));
+                let mut random = Random::new(u64::from(cpu));
                 for _ in 0..ROUNDS {
                     let number = random.below(100);
                     let key = key_of(number, 16);
@@ -141,7 +141,7 @@ fn each_key_has_the_value_of_its_last_update() {
         let map = create(map_type, 4, 8, 400);
         // Each thread has keys of its own, so it knows what they must be.
         let work = |cpu: u32| {
-            let mut random = Random(u64::from(cpu) + 7);
+            let mut random = Random::new(u64::from(cpu) + 7);
             let mut expected = [None; 90];
             for serial in 0..ROUNDS {
                 let slot = random.below(90);
@@ -225,7 +225,7 @@ fn lru_maps_never_hold_more_than_they_may_and_are_full_when_churned() {
         let writer = |cpu: u32| {
             let map = &map;
             let work = move || {
-                let mut random = Random(u64::from(cpu));
+                let mut random = Random::new(u64::from(cpu));
                 for _ in 0..ROUNDS / 4 {
                     let key = random.below(1000).to_ne_bytes();
                     map.update(&key, &[1; 8], 0, cpu).unwrap();
@@ -282,7 +282,7 @@ fn tries_give_a_stored_value_of_a_matching_prefix() {
     let writer = |cpu: u32| {
         let (map, key, value) = (&map, &key, &value);
         let work = move || {
-            let mut random = Random(u64::from(cpu));
+            let mut random = Random::new(u64::from(cpu));
             for _ in 0..ROUNDS / 2 {
                 let len = 9 + random.below(24) as u32;
                 let address = 10 << 24 | (random.below(16) as u32) << 20;
@@ -296,7 +296,7 @@ fn tries_give_a_stored_value_of_a_matching_prefix() {
         };
         Box::new(work) as Box<dyn FnOnce() + Send>
     };
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     while_writing(vec![writer(0), writer(1)], || {
         let address = 10 << 24 | (random.below(16) as u32) << 20;
         let mut out = [0; 8];

@@ -63,7 +63,7 @@ fn attributes_are_refused_as_by_linux() {
     if !permitted() {
         return;
     }
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let inner = Inner::new();
     let sizes = [0, 1, 3, 4, 5, 8, 12, 16, 260, 261, 512];
     let counts = [0, 1, 2, 3, 7, 64, 4096, 8192];

@@ -70,7 +70,7 @@ fn elements_with_locks_are_those_of_linux() {
             let attr = locked(map_type, lock.clone(), flags);
             let map = Map::create(&attr, 2).unwrap();
             let linux = LinuxMap::with_lock(&attr, lock.start).expect("Linux has such maps");
-            let mut random = Random(u64::from(lock.start) << 8 | map_type as u64);
+            let mut random = Random::new(u64::from(lock.start) << 8 | map_type as u64);
             for step in 0..4000 {
                 let (key, value) = (random.below(8) as u32, random.bytes(VALUE as usize));
                 let key = key.to_ne_bytes();

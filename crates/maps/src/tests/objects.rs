@@ -106,7 +106,7 @@ fn maps_of_maps_answer_as_linux() {
         attr.inner = Some(inners.ours[0].clone());
         let ours = Map::create(&attr, 2).unwrap();
         let mut linux = LinuxMap::create(&attr, 4, inners.linux[0].fd()).unwrap();
-        let mut random = Random(5);
+        let mut random = Random::new(5);
         let number = |ids: &[u32], id: &[u8]| {
             let id = u32::from_ne_bytes([id[0], id[1], id[2], id[3]]);
             ids.iter().position(|other| *other == id)
@@ -192,7 +192,7 @@ fn device_and_cpu_maps_answer_as_linux() {
             let attr = MapAttr::new(map_type, 4, value_size, 4);
             let ours = Map::create(&attr, cpus).unwrap();
             let mut linux = LinuxMap::create(&attr, value_size as usize, -1).unwrap();
-            let mut random = Random(3);
+            let mut random = Random::new(3);
             let steps = if map_type == MapType::Cpumap { 150 } else { 2000 };
             for step in 0..steps {
                 let key = (random.below(7) as u32).to_ne_bytes();

@@ -40,7 +40,7 @@ fn run(
     ordered: bool,
     mut key: impl FnMut(&mut Random) -> Vec<u8>,
 ) {
-    let mut random = Random(u64::from(attr.max_entries) << 8 | attr.map_type as u64);
+    let mut random = Random::new(u64::from(attr.max_entries) << 8 | attr.map_type as u64);
     let bound = attr.max_entries as usize * 2 + 16;
     for step in 0..steps {
         let choice = random.below(100);
@@ -86,7 +86,7 @@ fn run(
 
 /// Emptying the map at each chance would keep it empty.
 fn random_bit(step: usize) -> bool {
-    Random(step as u64).below(4) == 0
+    Random::new(step as u64).below(4) == 0
 }
 
 #[test]

@@ -19,9 +19,9 @@ use skep_sys::{Kernel, Layer, Linux};
 
 use super::judge::{Case, Judge};
 use super::privilege::Privilege;
-use super::random::Dice;
 use super::report::Report;
 use super::{Corpus, finish};
+use crate::inputs::Random;
 use scene::Scene;
 
 /// How many, and which.
@@ -162,7 +162,7 @@ fn choose(all: usize, options: &Options) -> Vec<usize> {
     let Some(count) = options.count.filter(|count| *count < all) else {
         return (0..all).collect();
     };
-    let mut dice = Dice::new(options.seed);
+    let mut dice = Random::new(options.seed);
     let mut drawn = BTreeSet::new();
     while drawn.len() < count {
         drawn.insert(dice.range(0, all as i64 - 1) as usize);

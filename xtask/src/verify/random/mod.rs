@@ -1,7 +1,6 @@
 //! Corpus C: random programs, most of them nearly valid. Each is a function of its
 //! seed alone: what the list names can be judged again with `--seed` and `--count 1`.
 
-mod dice;
 mod mutate;
 mod program;
 mod statement;
@@ -18,7 +17,6 @@ use skep_sys::{Command, Kernel, MapCreate};
 use super::judge::Judge;
 use super::report::Report;
 use super::{Corpus, Options};
-pub use dice::Dice;
 pub use program::{RandomProgram, careful_program, program};
 use writer::Features;
 pub use writer::MapPlace;

@@ -2,10 +2,10 @@
 
 use skep_isa::{Cond, Insn, Operand, Reg, Size, Width};
 
-use super::dice::Dice;
+use crate::inputs::Random;
 
 /// Changes one thing about one instruction. Lengths and jumps stay as they are.
-pub fn mutate(dice: &mut Dice, insns: &mut [Insn]) {
+pub fn mutate(dice: &mut Random, insns: &mut [Insn]) {
     for _ in 0..20 {
         let at = dice.range(0, insns.len() as i64 - 1) as usize;
         // Most loops without an end take a million steps to be refused.
@@ -21,8 +21,8 @@ pub fn mutate(dice: &mut Dice, insns: &mut [Insn]) {
     }
 }
 
-fn changed(dice: &mut Dice, insn: Insn) -> Option<Insn> {
-    let step = dice.pick(&[1, -1, 2, -2, 4, -4, 8, -8, 16, 0x10000]);
+fn changed(dice: &mut Random, insn: Insn) -> Option<Insn> {
+    let step = dice.choose(&[1, -1, 2, -2, 4, -4, 8, -8, 16, 0x10000]);
     Some(match insn {
         Insn::Alu { op, width, dst, src } => match dice.range(0, 4) {
             0 => Insn::Alu { op, width: other_width(width), dst, src },
@@ -58,20 +58,20 @@ fn changed(dice: &mut Dice, insn: Insn) -> Option<Insn> {
     })
 }
 
-fn register(dice: &mut Dice) -> Reg {
-    dice.pick(&Reg::ALL)
+fn register(dice: &mut Random) -> Reg {
+    dice.choose(&Reg::ALL)
 }
 
 fn other_width(width: Width) -> Width {
     if width == Width::W64 { Width::W32 } else { Width::W64 }
 }
 
-fn other_size(dice: &mut Dice) -> Size {
-    dice.pick(&[Size::B, Size::H, Size::W, Size::DW])
+fn other_size(dice: &mut Random) -> Size {
+    dice.choose(&[Size::B, Size::H, Size::W, Size::DW])
 }
 
-fn other_cond(dice: &mut Dice) -> Cond {
-    dice.pick(&[
+fn other_cond(dice: &mut Random) -> Cond {
+    dice.choose(&[
         Cond::Eq,
         Cond::Ne,
         Cond::Gt,
@@ -86,7 +86,7 @@ fn other_cond(dice: &mut Dice) -> Cond {
     ])
 }
 
-fn operand(dice: &mut Dice, src: Operand, step: i32) -> Operand {
+fn operand(dice: &mut Random, src: Operand, step: i32) -> Operand {
     match src {
         Operand::Reg(_) => Operand::Reg(register(dice)),
         Operand::Imm(imm) => Operand::Imm(imm.wrapping_add(step)),

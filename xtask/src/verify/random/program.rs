@@ -6,9 +6,9 @@ use skep_abi::{ProgType, flags};
 use skep_isa::{AluOp, Callee, Insn, Operand, Reg, Slot, encode};
 use skep_sys::{Command, Errno, Fd, Kernel, ProgLoad};
 
-use super::dice::Dice;
 use super::mutate::mutate;
 use super::writer::{Features, Held, MapPlace, Writer};
+use crate::inputs::Random;
 
 /// A program to judge.
 #[derive(Clone, Debug)]
@@ -54,10 +54,10 @@ pub fn careful_program(seed: u64, maps: &[MapPlace]) -> RandomProgram {
 }
 
 fn written(seed: u64, maps: &[MapPlace], careful: bool) -> RandomProgram {
-    let dice = &mut Dice::new(seed);
+    let dice = &mut Random::new(seed);
     let kind =
-        dice.pick(&[ProgType::SchedCls, ProgType::SchedCls, ProgType::Xdp, ProgType::CgroupSkb]);
-    let count = dice.pick(&[0, 1, 1, 2, 2]);
+        dice.choose(&[ProgType::SchedCls, ProgType::SchedCls, ProgType::Xdp, ProgType::CgroupSkb]);
+    let count = dice.choose(&[0, 1, 1, 2, 2]);
     let mut features = Features::default();
     // Functions that are called are written first, and stand behind.
     let mut callees: Vec<(usize, Vec<Held>)> = Vec::new();
@@ -121,8 +121,8 @@ fn written(seed: u64, maps: &[MapPlace], careful: bool) -> RandomProgram {
 }
 
 /// What a function takes.
-fn arguments(dice: &mut Dice) -> Vec<Held> {
-    let first = dice.pick(&[Held::Ctx, Held::Number, Held::Value(64), Held::Stack(16)]);
+fn arguments(dice: &mut Random) -> Vec<Held> {
+    let first = dice.choose(&[Held::Ctx, Held::Number, Held::Value(64), Held::Stack(16)]);
     let mut arguments = vec![first];
     for _ in 0..dice.range(0, 2) {
         arguments.push(Held::Number);

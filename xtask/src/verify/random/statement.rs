@@ -70,17 +70,17 @@ impl Writer<'_> {
         match self.dice.range(0, 11) {
             0 => {
                 let src = self.number();
-                let from = self.dice.pick(&[Size::B, Size::H]);
+                let from = self.dice.choose(&[Size::B, Size::H]);
                 self.put(Insn::MovSx { width, from, dst, src });
             }
             1 => self.put(Insn::Neg { width, dst }),
             2 => {
-                let order = self.dice.pick(&[Order::Le, Order::Be, Order::Swap]);
-                let size = self.dice.pick(&[Size::H, Size::W, Size::DW]);
+                let order = self.dice.choose(&[Order::Le, Order::Be, Order::Swap]);
+                let size = self.dice.choose(&[Size::H, Size::W, Size::DW]);
                 self.put(Insn::ByteSwap { order, size, dst });
             }
             _ => {
-                let op = self.dice.pick(&AluOp::ALL);
+                let op = self.dice.choose(&AluOp::ALL);
                 let shifts = matches!(op, AluOp::Lsh | AluOp::Rsh | AluOp::Arsh);
                 let divides = matches!(op, AluOp::Div | AluOp::SDiv | AluOp::Mod | AluOp::SMod);
                 let src = if self.dice.percent(40) {
@@ -99,7 +99,7 @@ impl Writer<'_> {
 
     /// A number that the verifier knows little of.
     pub fn source(&mut self) {
-        let dst = self.dice.pick(&[Reg::R7, Reg::R8, Reg::R9]);
+        let dst = self.dice.choose(&[Reg::R7, Reg::R8, Reg::R9]);
         if self.is_loop_counter(dst) {
             return;
         }
@@ -107,7 +107,7 @@ impl Writer<'_> {
         match choice {
             0 | 1 if self.held(Reg::R6) == Held::Ctx && self.kind != ProgType::Xdp => {
                 // len, mark, protocol, ifindex, hash, all of 4 bytes.
-                let off = self.dice.pick(&[0, 8, 16, 40, 44]);
+                let off = self.dice.choose(&[0, 8, 16, 40, 44]);
                 self.load(Size::W, dst, Reg::R6, off);
             }
             2 => {
@@ -176,7 +176,7 @@ impl Writer<'_> {
             8 => {
                 // Against a register.
                 self.set(Reg::R4, most as i32);
-                let cond = self.dice.pick(&[Cond::Gt, Cond::Gt, Cond::Ne, Cond::Sgt]);
+                let cond = self.dice.choose(&[Cond::Gt, Cond::Gt, Cond::Ne, Cond::Sgt]);
                 self.branch(cond, width, idx, Operand::Reg(Reg::R4), out);
                 if cond == Cond::Sgt {
                     self.branch(Cond::Slt, width, idx, Operand::Imm(0), out);
@@ -218,7 +218,7 @@ impl Writer<'_> {
             0 => {
                 let off = self.spill_slot();
                 self.store(Size::DW, Reg::R10, off, Operand::Reg(idx));
-                let back = self.dice.pick(&[Reg::R3, Reg::R4]);
+                let back = self.dice.choose(&[Reg::R3, Reg::R4]);
                 if self.dice.percent(50) {
                     self.set(idx, 0);
                 }
@@ -231,7 +231,7 @@ impl Writer<'_> {
                 Reg::R4
             }
             2 => {
-                let imm = self.dice.pick(&[1, 2]);
+                let imm = self.dice.choose(&[1, 2]);
                 self.alu(AluOp::Lsh, idx, Operand::Imm(imm));
                 self.alu(AluOp::Rsh, idx, Operand::Imm(imm));
                 idx
@@ -239,7 +239,7 @@ impl Writer<'_> {
             3 => {
                 let other = self.label();
                 let value = self.imm();
-                let cond = self.dice.pick(&CONDS);
+                let cond = self.dice.choose(&CONDS);
                 let number = self.number();
                 self.branch(cond, Width::W64, number, Operand::Imm(value), other);
                 if !self.is_loop_counter(number) {
@@ -347,7 +347,7 @@ impl Writer<'_> {
         let (regs, slots) = (self.regs, self.slots);
         let Some((value, room)) = self.value(out) else { return };
         self.mov(Reg::R2, value);
-        let bytes = self.dice.pick(&[2, 4, 8]);
+        let bytes = self.dice.choose(&[2, 4, 8]);
         let at = self.dice.range(0, i64::from(room) - bytes);
         let (big, width) = (self.dice.percent(50), self.width());
         let number = self.number();
@@ -360,7 +360,7 @@ impl Writer<'_> {
             if reads {
                 self.load(Size::B, Reg::R3, Reg::R2, off);
                 self.put(Insn::Alu { op: AluOp::Lsh, width: Width::W64, dst: Reg::R3, src: shift });
-                let op = self.dice.pick(&[AluOp::Or, AluOp::Or, AluOp::Or, AluOp::Add]);
+                let op = self.dice.choose(&[AluOp::Or, AluOp::Or, AluOp::Or, AluOp::Add]);
                 self.put(Insn::Alu { op, width, dst: Reg::R5, src: Operand::Reg(Reg::R3) });
             } else {
                 self.mov(Reg::R3, Reg::R4);
@@ -396,9 +396,9 @@ impl Writer<'_> {
             }
         }
         let (otherwise, join) = (self.label(), self.label());
-        let (cond, number, imm) = (self.dice.pick(&CONDS), self.number(), self.imm());
+        let (cond, number, imm) = (self.dice.choose(&CONDS), self.number(), self.imm());
         self.branch(cond, Width::W64, number, Operand::Imm(imm), otherwise);
-        let delta = self.dice.pick(&[0, 1, 1, 2, 4]);
+        let delta = self.dice.choose(&[0, 1, 1, 2, 4]);
         self.link(Reg::R3, delta);
         self.jump(join);
         self.place(otherwise);
@@ -411,14 +411,14 @@ impl Writer<'_> {
         self.place(join);
         for reg in [Reg::R0, Reg::R1, Reg::R2].into_iter().filter(|reg| *reg != value) {
             if self.dice.percent(30) {
-                let from = self.dice.pick(&numbers);
+                let from = self.dice.choose(&numbers);
                 self.mov(reg, from);
             }
         }
-        let asked = self.dice.pick(&[Reg::R3, Reg::R3, Reg::R4, Reg::R5]);
+        let asked = self.dice.choose(&[Reg::R3, Reg::R3, Reg::R4, Reg::R5]);
         let most = room - i64::from(delta) + self.slack();
         self.guard(asked, most.max(0), out);
-        let index = self.dice.pick(&[Reg::R3, Reg::R4, Reg::R4]);
+        let index = self.dice.choose(&[Reg::R3, Reg::R4, Reg::R4]);
         self.mov(Reg::R2, value);
         self.alu(AluOp::Add, Reg::R2, Operand::Reg(index));
         self.access(size, Reg::R2, 0);
@@ -431,7 +431,7 @@ impl Writer<'_> {
     fn link(&mut self, from: Reg, delta: i32) {
         self.mov(Reg::R4, from);
         if self.dice.percent(25) {
-            let twin = self.dice.pick(&[from, Reg::R4]);
+            let twin = self.dice.choose(&[from, Reg::R4]);
             self.mov(Reg::R5, twin);
         }
         let width = self.width();
@@ -461,7 +461,7 @@ impl Writer<'_> {
                 self.store(size, base, off, Operand::Imm(imm));
             }
             _ => {
-                let dst = self.dice.pick(&[Reg::R0, Reg::R5]);
+                let dst = self.dice.choose(&[Reg::R0, Reg::R5]);
                 let signed = size != Size::DW && self.dice.percent(20);
                 self.put(Insn::Load { size, signed, dst, base, off });
                 self.hold(dst, Held::Number);
@@ -501,7 +501,7 @@ impl Writer<'_> {
     }
 
     fn any_map(&mut self) -> MapPlace {
-        self.dice.pick(self.maps)
+        self.dice.choose(self.maps)
     }
 
     /// `r0 = bpf_map_lookup_elem(map, key)`, with the key on the stack.
@@ -619,13 +619,13 @@ impl Writer<'_> {
     /// A register goes through the stack.
     fn spill(&mut self) {
         let off = self.spill_slot();
-        let reg = self.dice.pick(&[Reg::R7, Reg::R8, Reg::R6]);
+        let reg = self.dice.choose(&[Reg::R7, Reg::R8, Reg::R6]);
         let held = self.held(reg);
         if held == Held::Nothing {
             return;
         }
         let size = match held {
-            Held::Number => self.dice.pick(&[Size::DW, Size::DW, Size::W]),
+            Held::Number => self.dice.choose(&[Size::DW, Size::DW, Size::W]),
             _ => Size::DW,
         };
         self.store(size, Reg::R10, off, Operand::Reg(reg));
@@ -636,12 +636,12 @@ impl Writer<'_> {
             self.set(reg, imm);
         }
         let back = if held == Held::Number && self.dice.percent(30) {
-            self.dice.pick(&[Reg::R7, Reg::R8])
+            self.dice.choose(&[Reg::R7, Reg::R8])
         } else {
             reg
         };
         let smaller = held == Held::Number && self.dice.percent(15);
-        let size = if smaller { self.dice.pick(&[Size::B, Size::H, Size::W]) } else { size };
+        let size = if smaller { self.dice.choose(&[Size::B, Size::H, Size::W]) } else { size };
         self.load(size, back, Reg::R10, off);
         self.hold(back, held);
         self.features.spill = true;
@@ -660,7 +660,7 @@ impl Writer<'_> {
         self.set(Reg::R9, 0);
         if by_number {
             // As often as a number says, which a branch bounds.
-            let number = self.dice.pick(&[Reg::R7, Reg::R8]);
+            let number = self.dice.choose(&[Reg::R7, Reg::R8]);
             if self.held(number) != Held::Number {
                 self.set(number, 5);
             }
@@ -684,7 +684,7 @@ impl Writer<'_> {
             self.load(Size::DW, Reg::R3, Reg::R10, -96);
             self.branch(Cond::Lt, Width::W64, Reg::R9, Operand::Reg(Reg::R3), top);
         } else {
-            let cond = self.dice.pick(&[Cond::Lt, Cond::Lt, Cond::Ne, Cond::Slt]);
+            let cond = self.dice.choose(&[Cond::Lt, Cond::Lt, Cond::Ne, Cond::Slt]);
             let width = self.width();
             self.branch(cond, width, Reg::R9, Operand::Imm(most as i32), top);
         }
@@ -755,7 +755,7 @@ impl Writer<'_> {
     fn choice(&mut self) {
         let (other, out) = (self.label(), self.label());
         let dst = self.number();
-        let (cond, width) = (self.dice.pick(&CONDS), self.width());
+        let (cond, width) = (self.dice.choose(&CONDS), self.width());
         let src = if self.dice.percent(30) {
             Operand::Reg(self.number())
         } else {
@@ -837,7 +837,7 @@ impl Writer<'_> {
 
     /// An atomic on the stack or on an array.
     fn atomic(&mut self) {
-        let op = self.dice.pick(&[
+        let op = self.dice.choose(&[
             AtomicOp::Add { fetch: false },
             AtomicOp::Add { fetch: true },
             AtomicOp::Or { fetch: true },
@@ -846,7 +846,7 @@ impl Writer<'_> {
             AtomicOp::Xchg,
             AtomicOp::Cmpxchg,
         ]);
-        let size = self.dice.pick(&[Size::W, Size::DW]);
+        let size = self.dice.choose(&[Size::W, Size::DW]);
         let number = self.number();
         self.mov(Reg::R3, number);
         self.set(Reg::R0, 0);
@@ -868,7 +868,7 @@ impl Writer<'_> {
     fn early_exit(&mut self) {
         let on = self.label();
         let number = self.number();
-        let cond = self.dice.pick(&CONDS);
+        let cond = self.dice.choose(&CONDS);
         let imm = self.imm();
         self.branch(cond, Width::W64, number, Operand::Imm(imm), on);
         self.alu(AluOp::Mov, Reg::R0, Operand::Imm(1));
@@ -903,7 +903,7 @@ impl Writer<'_> {
             }
             _ => {
                 self.alu(AluOp::Mov, Reg::R1, Operand::Reg(Reg::R10));
-                let op = self.dice.pick(&AluOp::ALL);
+                let op = self.dice.choose(&AluOp::ALL);
                 self.alu(op, Reg::R1, Operand::Imm(8));
             }
         }

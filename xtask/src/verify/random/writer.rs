@@ -7,8 +7,8 @@
 use skep_abi::ProgType;
 use skep_isa::{AluOp, Callee, Cond, Imm64, ImmKind, Insn, Operand, Reg, Size, Width};
 
-use super::dice::Dice;
 use crate::elements::Map;
+use crate::inputs::Random;
 
 /// What a register holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +66,7 @@ pub struct Label(usize);
 /// A function, being written.
 pub struct Writer<'a> {
     /// Where choices come from.
-    pub dice: &'a mut Dice,
+    pub dice: &'a mut Random,
     /// The maps.
     pub maps: &'a [MapPlace],
     /// The program's type.
@@ -96,7 +96,7 @@ pub struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// A function that holds nothing yet but its frame.
     pub fn new(
-        dice: &'a mut Dice,
+        dice: &'a mut Random,
         maps: &'a [MapPlace],
         kind: ProgType,
         careful: bool,
@@ -226,7 +226,7 @@ impl<'a> Writer<'a> {
             self.set(Reg::R8, imm);
             return Reg::R8;
         }
-        self.dice.pick(&some)
+        self.dice.choose(&some)
     }
 
     /// An immediate: often small, often at an edge.
@@ -234,7 +234,7 @@ impl<'a> Writer<'a> {
         match self.dice.range(0, 9) {
             0..=4 => self.dice.range(0, 64) as i32,
             5 | 6 => self.dice.range(-64, 255) as i32,
-            7 | 8 => self.dice.pick(&[
+            7 | 8 => self.dice.choose(&[
                 i32::MIN,
                 i32::MAX,
                 -1,
@@ -248,18 +248,18 @@ impl<'a> Writer<'a> {
                 -4096,
                 0x10000,
             ]),
-            _ => self.dice.bits() as i32,
+            _ => self.dice.next() as i32,
         }
     }
 
     /// 32 or 64 bits.
     pub fn width(&mut self) -> Width {
-        self.dice.pick(&[Width::W64, Width::W64, Width::W32])
+        self.dice.choose(&[Width::W64, Width::W64, Width::W32])
     }
 
     /// Any size.
     pub fn size(&mut self) -> Size {
-        self.dice.pick(&[Size::B, Size::H, Size::W, Size::DW])
+        self.dice.choose(&[Size::B, Size::H, Size::W, Size::DW])
     }
 
     /// Fills in the distances of all jumps. Gives the instructions, and the calls of

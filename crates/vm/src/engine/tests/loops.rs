@@ -159,13 +159,9 @@ fn operation(u: &mut Unstructured<'_>, lines: &mut Vec<String>) -> Result<()> {
 }
 
 /// Bytes with many signs and equal ones among them.
-fn memory(mut state: u64) -> Vec<u8> {
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state >> 24
-    };
+fn memory(seed: u64) -> Vec<u8> {
+    let mut numbers = fastrand::Rng::with_seed(seed);
+    let mut next = || numbers.u64(..);
     let byte = |random: u64| match random & 7 {
         0 => 0,
         1 => 0xff,
