@@ -31,6 +31,25 @@ impl Recording {
     }
 }
 
+/// Numbers that only look random (SplitMix64). Elsewhere they are `fastrand`'s, whose next
+/// version may draw others: the committed capture has to stay what this makes.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
 /// The capture file.
 pub fn mixed() -> Vec<u8> {
     let mut recording = Recording::default();

@@ -7,12 +7,11 @@ use super::packet::{
     ACK, BROADCAST, ETH_ARP, FIN, Host, IGMP, Mac, PSH, Path, QINQ, SYN, Segment, Tag, VLAN,
     checksum, ethernet, mac,
 };
-use super::{MS, Recording, US};
-use crate::inputs::Random;
+use super::{MS, Random, Recording, US};
 
 /// A day at the office, in ten seconds.
 pub fn record(recording: &mut Recording) {
-    let random = &mut Random::new(1);
+    let random = &mut Random(1);
     arp(recording);
     neighbours(recording);
     dns(recording, random);

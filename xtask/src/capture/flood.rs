@@ -4,8 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::conversation::web;
 use super::packet::{ACK, Host, Path, RST, SYN, Segment, Tag, VLAN};
-use super::{MS, Recording, US};
-use crate::inputs::Random;
+use super::{MS, Random, Recording, US};
 
 /// SYNs from one source, evenly spaced.
 struct Burst {
@@ -41,7 +40,7 @@ fn attacker(n: u8) -> Host {
 
 /// All floods, and what is none.
 pub fn record(recording: &mut Recording) {
-    let random = &mut Random::new(2);
+    let random = &mut Random(2);
     let victim = Host::local(80);
     let victim6 = Host::local6(80);
     let attacker6 = Host::remote(Ipv6Addr::new(0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 1));
