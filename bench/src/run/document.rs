@@ -37,7 +37,7 @@ const PASSES: &str = "
 The figure is the geometric mean over the headline programs of the time without the pass
 by the time with all; a pass that does nothing for most programs is near 1.00 and does much
 for a few. What each does stands at the top of its file in `crates/jit/src/passes`.
-`latches` and `unroll` pay with code size, the others do not.
+`tail-duplication` and `unroll` pay with code size, the others do not.
 ";
 
 /// What stands before compile times by size.

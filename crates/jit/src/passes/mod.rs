@@ -2,13 +2,14 @@
 
 mod bits;
 mod clean;
+mod congruence;
 mod constants;
 mod halves;
 mod idioms;
 mod if_convert;
 mod inline;
+mod jump_threading;
 mod lanes;
-mod latches;
 mod load_cse;
 mod loops;
 mod promote;
@@ -20,8 +21,7 @@ mod settled;
 mod simplify;
 mod steps;
 mod switches;
-mod threads;
-mod twins;
+mod tail_duplication;
 mod unroll;
 mod vectorise;
 mod wide_loads;
@@ -51,12 +51,12 @@ const NAMES: [&str; 18] = [
     "reassociate",
     "steps",
     "if-convert",
-    "twins",
-    "latches",
+    "congruence",
+    "tail-duplication",
     "unroll",
     "constants",
     "vectorise",
-    "threads",
+    "jump-threading",
 ];
 
 const CLEAN: Passes = Passes(1);
@@ -71,12 +71,12 @@ const SWITCHES: Passes = Passes(1 << 8);
 const REASSOCIATE: Passes = Passes(1 << 9);
 const STEPS: Passes = Passes(1 << 10);
 const IF_CONVERT: Passes = Passes(1 << 11);
-const TWINS: Passes = Passes(1 << 12);
-const LATCHES: Passes = Passes(1 << 13);
+const CONGRUENCE: Passes = Passes(1 << 12);
+const TAIL_DUPLICATION: Passes = Passes(1 << 13);
 const UNROLL: Passes = Passes(1 << 14);
 const CONSTANTS: Passes = Passes(1 << 15);
 const VECTORISE: Passes = Passes(1 << 16);
-const THREADS: Passes = Passes(1 << 17);
+const JUMP_THREADING: Passes = Passes(1 << 17);
 
 impl Passes {
     /// None but what the rest cannot do without.
@@ -150,7 +150,7 @@ pub fn run(module: &mut Module, passes: Passes, checks: Checks) -> Result<(), Ji
     };
     apply(module, PROMOTE, promote::run)?;
     apply(module, CLEAN, clean::run)?;
-    apply(module, TWINS, twins::run)?;
+    apply(module, CONGRUENCE, congruence::run)?;
     if passes.contains(UNROLL) && module.funcs.iter().any(keeps_frame) {
         // Arrays on the stack become values once their loops are written out.
         apply(module, SIMPLIFY, simplify::run)?;
@@ -166,13 +166,13 @@ pub fn run(module: &mut Module, passes: Passes, checks: Checks) -> Result<(), Ji
     for _ in 0..2 {
         apply(module, SIMPLIFY, simplify::run)?;
         apply(module, RANGES, ranges::run)?;
-        apply(module, THREADS, threads::run)?;
+        apply(module, JUMP_THREADING, jump_threading::run)?;
         apply(module, LOAD_CSE, load_cse::run)?;
         apply(module, WIDE_LOADS, wide_loads::run)?;
         apply(module, WIDE_STORES, wide_stores::run)?;
         apply(module, CLEAN, clean::run)?;
     }
-    apply(module, TWINS, twins::run)?;
+    apply(module, CONGRUENCE, congruence::run)?;
     apply(module, IF_CONVERT, if_convert::run)?;
     apply(module, CLEAN, clean::run)?;
     apply(module, SIMPLIFY, simplify::run)?;
@@ -205,7 +205,7 @@ pub fn run(module: &mut Module, passes: Passes, checks: Checks) -> Result<(), Ji
     // From here on the form is the machine's: a switch's edges carry no arguments.
     once(module, SWITCHES, switches::run)?;
     once(module, REASSOCIATE, reassociate::run)?;
-    once(module, LATCHES, latches::run)?;
+    once(module, TAIL_DUPLICATION, tail_duplication::run)?;
     once(module, STEPS, steps::run)?;
     once(module, CLEAN, clean::dead)?;
     once(module, CONSTANTS, constants::run)?;

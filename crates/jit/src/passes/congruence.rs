@@ -1,4 +1,4 @@
-//! Parameters of a block that always get equal values become one: a counter that the
+//! Congruent parameters: those of a block that always get equal values become one, a counter that the
 //! bytecode keeps twice, a number that the compiler split into two registers. Values
 //! are numbered as if parameters of a block were equal until an edge shows that they
 //! are not (Simpson's optimistic numbering in reverse post-order), so that counters
@@ -26,9 +26,9 @@ pub fn run(func: &mut Func) {
         let params = &func.blocks[blk.at()].params;
         for (index, &param) in params.iter().enumerate() {
             let number = numbers[param.at()];
-            let twin = params[..index].iter().find(|other| numbers[other.at()] == number);
-            if let Some(&twin) = twin {
-                forward.set(param, twin);
+            let equal = params[..index].iter().find(|other| numbers[other.at()] == number);
+            if let Some(&equal) = equal {
+                forward.set(param, equal);
                 any = true;
             }
         }

@@ -1,4 +1,4 @@
-//! The end of a loop, a few operations and the branch that goes round, is copied to
+//! Tail duplication: the end of a loop, a few operations and the branch that goes round, is copied to
 //! each place that jumps to it: a way through the loop then takes one jump instead of
 //! two, and each copy has a branch of its own to predict.
 
