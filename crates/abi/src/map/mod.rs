@@ -3,7 +3,7 @@
 
 mod rows;
 
-use crate::MapType;
+use crate::{Capabilities, MapType};
 
 bitflags::bitflags! {
     /// Special fields that values of maps of a type may have (`map_check_btf`).
@@ -52,6 +52,8 @@ pub struct MapRow {
     pub kind: MapType,
     /// The kernel's structure for it.
     pub structure: &'static str,
+    /// Without these nobody creates one (`map_create`).
+    pub needs: Capabilities,
     /// What its values are.
     pub values: Values,
     /// Whether each CPU has a value of its own.

@@ -13,12 +13,14 @@ use crate::run::vcpus::Vcpus;
 /// Instructions that a run may execute unless told otherwise.
 pub const DEFAULT_BUDGET: u64 = 1 << 32;
 
-/// vCPUs and the world that programs see, with the engine that runs them.
+/// vCPUs and the world that programs see, which all processes of a kernel share, and how one
+/// of them has its programs run.
+#[derive(Clone)]
 pub(crate) struct Machine {
     /// Time, chance and output.
     pub env: Arc<Environment>,
-    pub vcpus: Vcpus,
-    pub workspaces: Workspaces,
+    pub vcpus: Arc<Vcpus>,
+    pub workspaces: Arc<Workspaces>,
     /// Instructions that a run may execute.
     pub budget: u64,
     /// Whether runs compare what they do with what the verifier was sure of.
@@ -32,8 +34,8 @@ impl Machine {
     pub fn new(cpus: u32) -> Machine {
         Machine {
             env: Arc::new(Environment::new(cpus)),
-            vcpus: Vcpus::new(cpus),
-            workspaces: Workspaces::default(),
+            vcpus: Arc::new(Vcpus::new(cpus)),
+            workspaces: Arc::default(),
             budget: DEFAULT_BUDGET,
             asserts: false,
             engine: Engine::Auto,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use skep_abi::Capabilities;
 use skep_sys::{BtfLoad, Errno};
 
 use super::vm::Vm;
@@ -19,11 +20,12 @@ pub(super) fn load(vm: &Vm, attr: &mut BtfLoad<'_>) -> Result<u32, Errno> {
     }
     if attr.btf_flags & TOKEN_FD != 0 {
         // There are no tokens here: no fd can be one.
-        return match vm.objects().get(attr.btf_token_fd as u32) {
+        return match vm.files().get(attr.btf_token_fd as u32) {
             Ok(_) => Err(Errno::EINVAL),
             Err(errno) => Err(errno),
         };
     }
+    vm.needs(Capabilities::BPF)?;
     if attr.btf_size > MAX_SIZE {
         return Err(Errno::E2BIG);
     }
@@ -39,9 +41,7 @@ pub(super) fn load(vm: &Vm, attr: &mut BtfLoad<'_>) -> Result<u32, Errno> {
             return Err(Errno::EINVAL);
         }
     };
-    let mut objects = vm.objects();
-    let id = objects.btfs().reserve();
-    let btf = Arc::new(BtfObject { id, bytes: bytes.into(), types });
-    objects.btfs().insert(id, &btf);
-    Ok(objects.open(Object::Btf(btf)) as u32)
+    let make = |id| Ok(BtfObject { id, bytes: bytes.into(), types });
+    let btf = vm.objects().btfs.enter(make)?;
+    Ok(vm.files().open(Object::Btf(btf)) as u32)
 }

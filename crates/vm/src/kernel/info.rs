@@ -1,5 +1,6 @@
 //! OBJ_GET_INFO_BY_FD.
 
+use skep_abi::Capabilities;
 use skep_sys::{BTF_INFO_SIZE, Errno, MAP_INFO_SIZE, MapInfo, ObjInfo, PROG_INFO_SIZE};
 
 use super::vm::Vm;
@@ -12,10 +13,10 @@ use crate::objects::table::Object;
 const PROG_INFO_END: usize = 228;
 
 pub(super) fn info(vm: &Vm, attr: &mut ObjInfo<'_>) -> Result<u32, Errno> {
-    let object = vm.objects().get(attr.bpf_fd).cloned().map_err(|_| Errno::EBADFD)?;
+    let object = vm.files().get(attr.bpf_fd).cloned().map_err(|_| Errno::EBADFD)?;
     match object {
         Object::Map(fd) => map_info(attr, &fd.map),
-        Object::Prog(prog) => prog_info(attr, &prog),
+        Object::Prog(prog) => prog_info(attr, &prog, vm.needs(Capabilities::BPF).is_ok()),
         Object::Btf(btf) => btf_info(attr, &btf),
         Object::Foreign => Err(Errno::EINVAL),
     }
@@ -99,7 +100,11 @@ fn copy_out(attr: &mut ObjInfo<'_>, address: u64, bytes: &[u8]) -> Result<(), Er
     Err(Errno::EFAULT)
 }
 
-fn prog_info(attr: &mut ObjInfo<'_>, prog: &Program) -> Result<u32, Errno> {
+/// What of a program only who holds CAP_BPF is told: lengths and counts, which are 0 to others.
+const GUARDED: [usize; 8] = [16, 20, 104, 108, 144, 148, 168, 180];
+
+/// `shows_code`: whether the caller may see instructions.
+fn prog_info(attr: &mut ObjInfo<'_>, prog: &Program, shows_code: bool) -> Result<u32, Errno> {
     check_tail(attr, PROG_INFO_END)?;
     let mut info = Request::<PROG_INFO_SIZE>::read(attr)?;
 
@@ -110,6 +115,29 @@ fn prog_info(attr: &mut ObjInfo<'_>, prog: &Program) -> Result<u32, Errno> {
         copy_out(attr, at, &ids[..wanted])?;
     }
     check_record_sizes(&info)?;
+    if shows_code {
+        code_info(attr, &mut info, prog)?;
+    } else {
+        GUARDED.iter().for_each(|&count| info.put(count, &0u32.to_ne_bytes()));
+    }
+    info.put(0, &(prog.prog_type as u32).to_ne_bytes());
+    info.put(4, &prog.id.to_ne_bytes());
+    info.put(8, &prog.tag);
+    info.put(52, &(prog.maps.len() as u32).to_ne_bytes());
+    info.put(132, &8u32.to_ne_bytes());
+    info.put(172, &16u32.to_ne_bytes());
+    info.put(176, &8u32.to_ne_bytes());
+    info.put(64, &prog.name);
+    info.put(128, &prog.btf_id.to_ne_bytes());
+    finish(attr, &info.0)
+}
+
+/// Instructions, and what goes with machine code.
+fn code_info(
+    attr: &mut ObjInfo<'_>,
+    info: &mut Request<PROG_INFO_SIZE>,
+    prog: &Program,
+) -> Result<(), Errno> {
     let xlated = prog.dump();
     let (wanted, at) = ((info.u32(20) as usize).min(xlated.len()), info.u64(32));
     if wanted > 0 {
@@ -126,21 +154,12 @@ fn prog_info(attr: &mut ObjInfo<'_>, prog: &Program) -> Result<u32, Errno> {
         }
     }
 
-    info.put(0, &(prog.prog_type as u32).to_ne_bytes());
-    info.put(4, &prog.id.to_ne_bytes());
-    info.put(8, &prog.tag);
     info.put(16, &0u32.to_ne_bytes());
     info.put(20, &(xlated.len() as u32).to_ne_bytes());
-    info.put(52, &(prog.maps.len() as u32).to_ne_bytes());
     for one in [104, 108, 180] {
         info.put(one, &1u32.to_ne_bytes());
     }
-    info.put(132, &8u32.to_ne_bytes());
-    info.put(172, &16u32.to_ne_bytes());
-    info.put(176, &8u32.to_ne_bytes());
-    info.put(64, &prog.name);
-    info.put(128, &prog.btf_id.to_ne_bytes());
-    finish(attr, &info.0)
+    Ok(())
 }
 
 /// A record size is Linux's own, or zero with a count of zero.

@@ -39,9 +39,10 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
     shape.check()?;
     if wants_token {
         // There are no tokens here: no fd can be one.
-        vm.objects().get(attr.map_token_fd as u32)?;
+        vm.files().get(attr.map_token_fd as u32)?;
         return Err(Errno::EINVAL);
     }
+    vm.needs(map_type.row().needs)?;
     check_offload(map_type, attr.map_ifindex)?;
     let mut inner = None;
     if matches!(map_type, MapType::ArrayOfMaps | MapType::HashOfMaps) {
@@ -57,21 +58,20 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
     let (btf, _) = types?;
     check_exclusive(attr)?;
 
-    let mut objects = vm.objects();
-    let id = objects.maps().reserve();
-    map.set_id(id);
-    let map = Arc::new(MapHandle {
-        map,
-        id,
-        name: attr.map_name,
-        btf,
-        btf_key_type_id: attr.btf_key_type_id,
-        btf_value_type_id: attr.btf_value_type_id,
-        inner,
-        owner: OnceLock::new(),
-    });
-    objects.maps().insert(id, &map);
-    Ok(objects.open(Object::Map(MapFd { map, readable, writable })) as u32)
+    let map = vm.objects().maps.enter(|id| {
+        map.set_id(id);
+        Ok(MapHandle {
+            map,
+            id,
+            name: attr.map_name,
+            btf,
+            btf_key_type_id: attr.btf_key_type_id,
+            btf_value_type_id: attr.btf_value_type_id,
+            inner,
+            owner: OnceLock::new(),
+        })
+    })?;
+    Ok(vm.files().open(Object::Map(MapFd { map, readable, writable })) as u32)
 }
 
 /// The BTF of keys and values, if they have one, and the special fields of values.
@@ -84,7 +84,7 @@ fn types(
     if ids == (0, 0) {
         return Ok((None, Fields::default()));
     }
-    let btf = vm.objects().btf(attr.btf_fd)?;
+    let btf = vm.files().btf(attr.btf_fd)?;
     let fields = value_types::check(shape, &btf.types, ids, vm.capabilities())?;
     Ok((Some(btf), fields))
 }
@@ -110,7 +110,7 @@ fn check_exclusive(attr: &MapCreate<'_>) -> Result<(), Errno> {
 
 /// `bpf_map_meta_alloc`: the template of inner maps.
 fn inner_map(vm: &Vm, fd: u32) -> Result<Arc<MapHandle>, Errno> {
-    let inner = vm.objects().map(fd)?;
+    let inner = vm.files().map(fd)?;
     match inner.map.map_type() {
         MapType::ArrayOfMaps | MapType::HashOfMaps => Err(Errno::EINVAL),
         MapType::ProgArray
@@ -149,7 +149,7 @@ impl Opened {
     /// `EBADF` and `EINVAL` for an fd that is no map's; `EPERM` where it lacks a right, or
     /// the map is frozen.
     fn new(vm: &Vm, fd: u32, access: Access) -> Result<Opened, Errno> {
-        let MapFd { map, readable, writable } = vm.objects().map_fd(fd)?;
+        let MapFd { map, readable, writable } = vm.files().map_fd(fd)?;
         if (access.reads && !readable) || (access.writes && !writable) {
             return Err(Errno::EPERM);
         }
@@ -223,15 +223,15 @@ fn update_element(
 
 /// What an fd is to a map that holds objects.
 fn object(vm: &Vm, map: &MapHandle, fd: u32) -> Result<Arc<dyn MapObject>, Errno> {
-    let objects = vm.objects();
+    let files = vm.files();
     match map.map.map_type() {
-        MapType::ProgArray => match objects.prog(fd)? {
+        MapType::ProgArray => match files.prog(fd)? {
             prog if prog.prog_type == ProgType::Ext || !map.admits(&prog) => Err(Errno::EINVAL),
             prog => Ok(prog),
         },
-        MapType::ArrayOfMaps | MapType::HashOfMaps => Ok(objects.map(fd)?),
+        MapType::ArrayOfMaps | MapType::HashOfMaps => Ok(files.map(fd)?),
         // No fd here is a socket, a perf event or a cgroup.
-        MapType::Xskmap => objects.get(fd).and(Err(Errno::ENOTSOCK)),
+        MapType::Xskmap => files.get(fd).and(Err(Errno::ENOTSOCK)),
         _ => Err(Errno::EBADF),
     }
 }
@@ -370,7 +370,7 @@ pub(super) fn delete_batch(vm: &Vm, attr: &mut MapBatch<'_>) -> Result<u32, Errn
 }
 
 pub(super) fn freeze(vm: &Vm, attr: &MapFreeze<'_>) -> Result<u32, Errno> {
-    let MapFd { map, writable, .. } = vm.objects().map_fd(attr.map_fd)?;
+    let MapFd { map, writable, .. } = vm.files().map_fd(attr.map_fd)?;
     map.map.check_freezable()?;
     if !writable || map.map.frozen() {
         return Err(Errno::EPERM);
@@ -398,7 +398,7 @@ pub(crate) fn mmap(
     if !offset.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
-    let object = vm.objects().get(fd as u32)?.clone();
+    let object = vm.files().get(fd as u32)?.clone();
     if len == 0 {
         return Err(Errno::EINVAL);
     }

@@ -1,5 +1,8 @@
 //! Pins and ids.
 
+use std::collections::hash_map::Entry;
+
+use skep_abi::Capabilities;
 use skep_abi::flags::map as map_flags;
 use skep_sys::{Errno, GetById, Input, NextId, ObjGet, ObjPin, ObjectKind};
 
@@ -28,18 +31,18 @@ pub(super) fn pin(vm: &Vm, attr: &ObjPin<'_>) -> Result<u32, Errno> {
     if attr.file_flags & !PATH_FD != 0 || (attr.file_flags & PATH_FD == 0 && attr.path_fd != 0) {
         return Err(Errno::EINVAL);
     }
-    let mut objects = vm.objects();
-    let object = match objects.get(attr.bpf_fd)? {
+    let object = match vm.files().get(attr.bpf_fd)? {
         Object::Map(fd) => Object::Map(MapFd { readable: true, writable: true, ..fd.clone() }),
         Object::Prog(prog) => Object::Prog(prog.clone()),
         Object::Btf(_) | Object::Foreign => return Err(Errno::EINVAL),
     };
-    let path = path(&attr.pathname)?;
-    if objects.pins().contains_key(&path) {
-        return Err(Errno::EEXIST);
+    match vm.objects().pins.entry(path(&attr.pathname)?) {
+        Entry::Occupied(_) => Err(Errno::EEXIST),
+        Entry::Vacant(entry) => {
+            entry.insert(object);
+            Ok(0)
+        }
     }
-    objects.pins().insert(path, object);
-    Ok(0)
 }
 
 /// OBJ_GET.
@@ -52,13 +55,12 @@ pub(super) fn get(vm: &Vm, attr: &ObjGet<'_>) -> Result<u32, Errno> {
     }
     let (readable, writable) = rights(attr.file_flags)?;
     let path = path(&attr.pathname)?;
-    let mut objects = vm.objects();
-    let object = objects.pins().get(&path).cloned().ok_or(Errno::ENOENT)?;
+    let object = vm.objects().pins.get(&path).cloned().ok_or(Errno::ENOENT)?;
     let object = match object {
         Object::Map(fd) => Object::Map(MapFd { readable, writable, ..fd }),
         other => other,
     };
-    Ok(objects.open(object) as u32)
+    Ok(vm.files().open(object) as u32)
 }
 
 /// What the fd of a map may do by these flags.
@@ -73,25 +75,26 @@ pub(super) fn rights(flags: u32) -> Result<(bool, bool), Errno> {
 
 /// PROG_GET_FD_BY_ID and its siblings.
 pub(super) fn by_id(vm: &Vm, kind: ObjectKind, attr: &GetById<'_>) -> Result<u32, Errno> {
-    let mut objects = vm.objects();
+    let known = match kind {
+        // The command has no flags.
+        ObjectKind::Prog => u32::MAX,
+        ObjectKind::Btf => map_flags::TOKEN_FD,
+        ObjectKind::Map => RIGHTS,
+    };
+    if attr.open_flags & !known != 0 {
+        return Err(Errno::EINVAL);
+    }
+    vm.needs(Capabilities::SYS_ADMIN)?;
     let object = match kind {
-        ObjectKind::Prog => Object::Prog(objects.progs().get(attr.id).ok_or(Errno::ENOENT)?),
-        ObjectKind::Btf => {
-            if attr.open_flags & !map_flags::TOKEN_FD != 0 {
-                return Err(Errno::EINVAL);
-            }
-            Object::Btf(objects.btfs().get(attr.id).ok_or(Errno::ENOENT)?)
-        }
+        ObjectKind::Prog => Object::Prog(vm.objects().progs.get(attr.id).ok_or(Errno::ENOENT)?),
+        ObjectKind::Btf => Object::Btf(vm.objects().btfs.get(attr.id).ok_or(Errno::ENOENT)?),
         ObjectKind::Map => {
-            if attr.open_flags & !RIGHTS != 0 {
-                return Err(Errno::EINVAL);
-            }
             let (readable, writable) = rights(attr.open_flags)?;
-            let map = objects.maps().get(attr.id).ok_or(Errno::ENOENT)?;
+            let map = vm.objects().maps.get(attr.id).ok_or(Errno::ENOENT)?;
             Object::Map(MapFd { map, readable, writable })
         }
     };
-    Ok(objects.open(object) as u32)
+    Ok(vm.files().open(object) as u32)
 }
 
 /// PROG_GET_NEXT_ID and its siblings.
@@ -99,11 +102,12 @@ pub(super) fn next_id(vm: &Vm, kind: ObjectKind, attr: &mut NextId<'_>) -> Resul
     if attr.start_id >= i32::MAX as u32 {
         return Err(Errno::EINVAL);
     }
-    let mut objects = vm.objects();
+    vm.needs(Capabilities::SYS_ADMIN)?;
+    let objects = vm.objects();
     let next = match kind {
-        ObjectKind::Prog => objects.progs().after(attr.start_id),
-        ObjectKind::Map => objects.maps().after(attr.start_id),
-        ObjectKind::Btf => objects.btfs().after(attr.start_id),
+        ObjectKind::Prog => objects.progs.after(attr.start_id),
+        ObjectKind::Map => objects.maps.after(attr.start_id),
+        ObjectKind::Btf => objects.btfs.after(attr.start_id),
     };
     attr.next_id = next.ok_or(Errno::ENOENT)?;
     Ok(0)

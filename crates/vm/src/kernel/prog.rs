@@ -31,16 +31,16 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
     }
     if attr.prog_flags & prog_flags::TOKEN_FD != 0 {
         // There are no tokens here: no fd can be one.
-        vm.objects().get(attr.prog_token_fd as u32)?;
+        vm.files().get(attr.prog_token_fd as u32)?;
         return Err(Errno::EINVAL);
     }
     if attr.insn_cnt == 0 || attr.insn_cnt > MAX_INSNS {
         return Err(Errno::E2BIG);
     }
     if attr.attach_prog_fd != 0 {
-        let objects = vm.objects();
-        if objects.prog(attr.attach_prog_fd).is_err() {
-            return Err(match objects.btf(attr.attach_prog_fd) {
+        let files = vm.files();
+        if files.prog(attr.attach_prog_fd).is_err() {
+            return Err(match files.btf(attr.attach_prog_fd) {
                 Ok(_) => Errno::ENOTSUPP,
                 Err(_) => Errno::EINVAL,
             });
@@ -82,7 +82,7 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
     let map = |fd: i32| match judged.iter().find(|(known, _)| *known == fd) {
         Some((_, map)) => Ok(Arc::clone(map)),
         None if proof.is_some() => Err(Errno::EBADF),
-        None => vm.objects().map(fd as u32),
+        None => vm.files().map(fd as u32),
     };
     let map_at = |index: i32| {
         let fd = usize::try_from(index).ok().and_then(|index| fd_array.get(index));
@@ -102,7 +102,7 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
     // Without records to check, Linux does not look at the BTF.
     let btf_id = match attr.func_info_cnt | attr.line_info_cnt {
         0 => 0,
-        _ => vm.objects().btf(attr.prog_btf_fd)?.id,
+        _ => vm.files().btf(attr.prog_btf_fd)?.id,
     };
     let tag = skep_verify::tag(&slots);
     publish(vm, attr, prog_type, linked, btf_id, proof, tag)
@@ -117,26 +117,24 @@ fn publish(
     proof: Option<Arc<Proof>>,
     tag: [u8; 8],
 ) -> Result<u32, Errno> {
-    let mut objects = vm.objects();
-    let id = objects.progs().reserve();
-    let program = Arc::new(Program {
-        prog_type,
-        expected_attach_type: attr.expected_attach_type,
-        flags: attr.prog_flags,
-        insns,
-        maps,
-        name: attr.prog_name,
-        tag,
-        id,
-        btf_id,
-        proof,
-        code: OnceLock::new(),
-    });
-    if !program.maps.iter().all(|map| map.admits(&program)) {
-        return Err(Errno::EINVAL);
-    }
-    objects.progs().insert(id, &program);
-    Ok(objects.open(Object::Prog(program)) as u32)
+    let program = vm.objects().progs.enter(|id| {
+        let program = Program {
+            prog_type,
+            expected_attach_type: attr.expected_attach_type,
+            flags: attr.prog_flags,
+            insns,
+            maps,
+            name: attr.prog_name,
+            tag,
+            id,
+            btf_id,
+            proof,
+            code: OnceLock::new(),
+        };
+        let admitted = program.maps.iter().all(|map| map.admits(&program));
+        if admitted { Ok(program) } else { Err(Errno::EINVAL) }
+    })?;
+    Ok(vm.files().open(Object::Prog(program)) as u32)
 }
 
 /// `bpf_prog_load_check_attach`: which attach types a program type may expect. Gives

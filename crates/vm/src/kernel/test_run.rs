@@ -38,7 +38,7 @@ pub(super) fn run(vm: &Vm, attr: &mut TestRun<'_>) -> Result<u32, Errno> {
     {
         return Err(Errno::EINVAL);
     }
-    let program = vm.objects().prog(attr.prog_fd)?;
+    let program = vm.files().prog(attr.prog_fd)?;
     match program.prog_type {
         ProgType::Xdp => run_xdp(vm, &program, attr),
         ProgType::SocketFilter | ProgType::SchedCls | ProgType::SchedAct => {

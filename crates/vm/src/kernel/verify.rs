@@ -61,7 +61,7 @@ fn program(
     // Without records to check, Linux does not look at the BTF.
     let btf = match attr.func_info_cnt | attr.line_info_cnt {
         0 => None,
-        _ => Some(vm.objects().btf(attr.prog_btf_fd)?.types.clone()),
+        _ => Some(vm.files().btf(attr.prog_btf_fd)?.types.clone()),
     };
     let func_info = records(&attr.func_info, attr.func_info_rec_size, attr.func_info_cnt)
         .map(|record| FuncInfo { pc: word_at(record, 0), type_id: word_at(record, 4) })
@@ -107,7 +107,7 @@ fn maps(vm: &Vm, slots: &[Slot], fd_array: &[i32]) -> (Vec<MapRef>, Vec<Arc<MapH
             _ => None,
         };
         let Some(fd) = fd.filter(|&fd| maps.iter().all(|known| known.fd != fd)) else { continue };
-        let Ok(handle) = vm.objects().map(fd as u32) else { continue };
+        let Ok(handle) = vm.files().map(fd as u32) else { continue };
         // Two fds of one map are one map.
         let same = handles.iter().position(|known| Arc::ptr_eq(known, &handle));
         let map = match same {

@@ -13,16 +13,19 @@ use crate::compiled::plan;
 use crate::engine::Engine;
 use crate::engine::machine::Machine;
 use crate::objects::program::Program;
-use crate::objects::table::{Object, Objects};
+use crate::objects::table::{Files, Object, Objects};
 use crate::run::environment::Environment;
 
 /// The types of the machine's kernel.
 static OWN_TYPES: OnceLock<Option<Arc<Btf>>> = OnceLock::new();
 
-/// A kernel for eBPF in user space.
+/// A process of a kernel for eBPF in user space: the first one of a new kernel, or
+/// [another](Vm::process) of one that there is.
 pub struct Vm {
     pub(crate) machine: Machine,
-    objects: Mutex<Objects>,
+    /// Locked before `objects` by who needs both.
+    files: Mutex<Files>,
+    objects: Arc<Mutex<Objects>>,
     host: Host,
     memory_limit: u64,
     caps: Capabilities,
@@ -48,7 +51,8 @@ impl Vm {
         let cpus = cpus.clamp(1, MOST_CPUS);
         Vm {
             machine: Machine::new(cpus),
-            objects: Mutex::default(),
+            files: Mutex::default(),
+            objects: Arc::default(),
             host: Host::default(),
             memory_limit: quarter_of_memory(),
             caps: Capabilities::all(),
@@ -57,11 +61,34 @@ impl Vm {
         }
     }
 
-    /// Judges programs as Linux does for a process that holds these capabilities; all
-    /// of them unless said.
+    /// Another process of the same kernel, which holds these capabilities. It starts without
+    /// fds, and sees the kernel's ids, pins, clock and vCPUs; the rest it has as this one.
+    pub fn process(&self, caps: Capabilities) -> Vm {
+        Vm {
+            machine: self.machine.clone(),
+            files: Mutex::default(),
+            objects: self.objects.clone(),
+            host: self.host.clone(),
+            memory_limit: self.memory_limit,
+            caps,
+            verifies: self.verifies,
+            types: self.types.clone(),
+        }
+    }
+
+    /// Judges programs and commands as Linux does for a process that holds these
+    /// capabilities; all of them unless said.
     pub fn with_capabilities(mut self, caps: Capabilities) -> Vm {
         self.caps = caps;
         self
+    }
+
+    /// Whether the caller holds these capabilities.
+    ///
+    /// # Errors
+    /// `EPERM`.
+    pub(super) fn needs(&self, needed: Capabilities) -> Result<(), Errno> {
+        if self.caps.allow(needed) { Ok(()) } else { Err(Errno::EPERM) }
     }
 
     /// The capabilities of who makes system calls.
@@ -174,17 +201,23 @@ impl Vm {
     /// # Errors
     /// `EBADF`; `EINVAL` where it is something else.
     pub fn program(&self, fd: RawFd) -> Result<Arc<Program>, Errno> {
-        self.objects().prog(fd as u32)
+        self.files().prog(fd as u32)
     }
 
     /// Enters an fd that is none of bpf's, as a process has for its files.
     pub fn open_foreign(&self) -> RawFd {
-        self.objects().open(Object::Foreign)
+        self.files().open(Object::Foreign)
     }
 
-    pub(crate) fn objects(&self) -> MutexGuard<'_, Objects> {
-        // Each method of the tables leaves them whole, so a panic elsewhere while
-        // they were locked does no harm.
+    // Each method of the tables leaves them whole, so a panic elsewhere while they were
+    // locked does no harm.
+
+    pub(crate) fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ids and pins.
+    pub(super) fn objects(&self) -> MutexGuard<'_, Objects> {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -210,7 +243,7 @@ unsafe impl Kernel for Vm {
     }
 
     unsafe fn close(&self, fd: RawFd) {
-        self.objects().close(fd);
+        self.files().close(fd);
     }
 
     unsafe fn mmap(
@@ -224,14 +257,14 @@ unsafe impl Kernel for Vm {
     }
 
     unsafe fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
-        let map = self.objects().map(fd as u32)?;
+        let map = self.files().map(fd as u32)?;
         let ring = map.map.ring().ok_or(Errno::EINVAL)?;
         Ok(ring.notifier().wait(timeout, || ring.available() > 0))
     }
 
     #[cfg(target_os = "linux")]
     unsafe fn event(&self, fd: RawFd) -> Result<std::os::fd::OwnedFd, Errno> {
-        let map = self.objects().map(fd as u32)?;
+        let map = self.files().map(fd as u32)?;
         let ring = map.map.ring().ok_or(Errno::EINVAL)?;
         let event = ring
             .notifier()

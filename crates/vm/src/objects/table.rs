@@ -1,4 +1,4 @@
-//! What fds and ids of the embedded kernel mean, and pins.
+//! What fds of a process mean, and ids and pins of the embedded kernel.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -34,15 +34,20 @@ pub(crate) enum Object {
     Foreign,
 }
 
-/// The tables of fds, ids and pins.
+/// The fds of one process.
+#[derive(Default)]
+pub(crate) struct Files {
+    fds: BTreeMap<RawFd, Object>,
+    next: RawFd,
+}
+
+/// The ids and pins of a kernel, which all of its processes see.
 #[derive(Default)]
 pub(crate) struct Objects {
-    fds: BTreeMap<RawFd, Object>,
-    pins: HashMap<Vec<u8>, Object>,
-    maps: Ids<MapHandle>,
-    progs: Ids<Program>,
-    btfs: Ids<BtfObject>,
-    next_fd: RawFd,
+    pub pins: HashMap<Vec<u8>, Object>,
+    pub maps: Ids<MapHandle>,
+    pub progs: Ids<Program>,
+    pub btfs: Ids<BtfObject>,
 }
 
 /// Objects by id. Ids go up and are not given twice; what nobody holds is gone.
@@ -58,17 +63,17 @@ impl<T> Default for Ids<T> {
 }
 
 impl<T> Ids<T> {
-    /// An id for an object that is about to be made.
-    pub fn reserve(&mut self) -> u32 {
+    /// Makes an object and enters it under the id that it is made with.
+    ///
+    /// # Errors
+    /// What making it says.
+    pub fn enter(&mut self, make: impl FnOnce(u32) -> Result<T, Errno>) -> Result<Arc<T>, Errno> {
         self.table.retain(|_, object| object.strong_count() > 0);
         let id = self.next;
         self.next += 1;
-        id
-    }
-
-    /// Enters an object under its id.
-    pub fn insert(&mut self, id: u32, object: &Arc<T>) {
-        self.table.insert(id, Arc::downgrade(object));
+        let object = Arc::new(make(id)?);
+        self.table.insert(id, Arc::downgrade(&object));
+        Ok(object)
     }
 
     /// The object with this id.
@@ -86,22 +91,22 @@ impl<T> Ids<T> {
 /// The first fd that is given out: the first three are open in every process.
 const FIRST_FD: RawFd = 3;
 
-impl Objects {
+impl Files {
     /// Gives an fd to an object: the lowest free number, as Linux does.
     pub fn open(&mut self, object: Object) -> RawFd {
-        let mut fd = self.next_fd.max(FIRST_FD);
+        let mut fd = self.next.max(FIRST_FD);
         while self.fds.contains_key(&fd) {
             fd += 1;
         }
         self.fds.insert(fd, object);
-        self.next_fd = fd + 1;
+        self.next = fd + 1;
         fd
     }
 
     /// Closes an fd.
     pub fn close(&mut self, fd: RawFd) {
         if self.fds.remove(&fd).is_some() {
-            self.next_fd = self.next_fd.min(fd);
+            self.next = self.next.min(fd);
         }
     }
 
@@ -157,25 +162,5 @@ impl Objects {
             Object::Btf(btf) => Ok(btf.clone()),
             _ => Err(Errno::EINVAL),
         }
-    }
-
-    /// Maps by id.
-    pub fn maps(&mut self) -> &mut Ids<MapHandle> {
-        &mut self.maps
-    }
-
-    /// Programs by id.
-    pub fn progs(&mut self) -> &mut Ids<Program> {
-        &mut self.progs
-    }
-
-    /// BTF by id.
-    pub fn btfs(&mut self) -> &mut Ids<BtfObject> {
-        &mut self.btfs
-    }
-
-    /// Objects by the path they are pinned to.
-    pub fn pins(&mut self) -> &mut HashMap<Vec<u8>, Object> {
-        &mut self.pins
     }
 }
