@@ -53,6 +53,19 @@ struct Exits {
     no: u16,
 }
 
+impl Exits {
+    /// A branch, and no selection: what comes next does not wait for the packet's bytes,
+    /// where the processor guesses right.
+    #[inline(always)]
+    fn of(self, holds: bool) -> u16 {
+        if holds {
+            return self.yes;
+        }
+        std::hint::cold_path();
+        self.no
+    }
+}
+
 /// Whether what is read, under a mask, has a number in a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Test {
@@ -70,10 +83,7 @@ struct Test {
 impl Test {
     #[inline(always)]
     fn next(&self, a: u32) -> u16 {
-        match (a & self.seen).wrapping_sub(self.from) <= self.span {
-            true => self.exits.yes,
-            false => self.exits.no,
-        }
+        self.exits.of((a & self.seen).wrapping_sub(self.from) <= self.span)
     }
 
     /// A comparison of A with a constant.
@@ -174,10 +184,10 @@ impl Fused {
                 Step::Compare(test) => test.next(machine.a),
                 Step::Wide(wide) => {
                     match data.get(wide.offset as usize..).and_then(<[u8]>::first_chunk) {
-                        Some(bytes) if u128::from_le_bytes(*bytes) & wide.mask == wide.value => {
-                            wide.exits.yes
+                        Some(bytes) => {
+                            let found = u128::from_le_bytes(*bytes) & wide.mask;
+                            wide.exits.of(found == wide.value)
                         }
-                        Some(_) => wide.exits.no,
                         None => wide.short,
                     }
                 }
@@ -188,7 +198,7 @@ impl Fused {
                 Step::Return(bytes) => return Some(*bytes),
                 Step::ReturnA => return Some(machine.a),
                 Step::Plain(Insn::Branch { cond, src, .. }, exits) => {
-                    if machine.holds(*cond, *src) { exits.yes } else { exits.no }
+                    exits.of(machine.holds(*cond, *src))
                 }
                 Step::Plain(insn, exits) => {
                     machine.step(*insn, packet)?;

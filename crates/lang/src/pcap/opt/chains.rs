@@ -22,7 +22,7 @@ const LONGEST: usize = 2_000;
 pub fn sort(dag: &Dag, values: &Values) -> Dag {
     let arrivals = dag.arrivals();
     let before = before(dag, &arrivals);
-    let facts = facts(dag, values);
+    let facts = facts(dag, values, |_, _| {});
     // The order of the links of each chain, by its first node.
     let mut orders: Vec<Option<Vec<Link>>> = vec![None; dag.nodes.len()];
     let mut inside = vec![false; dag.nodes.len()];
