@@ -55,7 +55,7 @@ fn changed(old: &Policy, random: &mut Random) -> Policy {
     for _ in 0..=random.below(3) {
         let at = random.below(new.rules.len() as u64 + 1) as usize;
         match random.below(6) {
-            0 if at < new.rules.len() => drop(new.rules.remove(at)),
+            0 if at < new.rules.len() && new.rules.len() > 1 => drop(new.rules.remove(at)),
             1 if at < new.rules.len() => new.rules[at].action = random.pick(&ACTIONS),
             2 if at < new.rules.len() => drop(new.rules[at].conditions.pop()),
             3 => new.default = other.default,

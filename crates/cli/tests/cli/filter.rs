@@ -416,7 +416,7 @@ wait
     assert_eq!((text("in"), text("nobody")), ("0 packets\n".into(), "40 packets\n".into()));
     // Real, effective, saved and of files.
     let uid: Vec<String> = text("uid").split_whitespace().skip(1).map(str::to_owned).collect();
-    assert!(uid.len() == 4 && uid.iter().all(|uid| *uid == uid[0] && uid != "0"), "{uid:?}");
+    assert!(uid.len() == 4 && uid.iter().all(|one| *one == uid[0] && one != "0"), "{uid:?}");
     assert!(
         text("ours.err").contains("40 packets captured\n40 packets received by filter\n0 packets")
     );
