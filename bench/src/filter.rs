@@ -110,12 +110,11 @@ fn measure(skep: &Path) -> Result<bool> {
 }
 
 /// Numbers that depend on a seed alone.
-struct Numbers(u64);
+struct Numbers(fastrand::Rng);
 
 impl Numbers {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (self.0 >> 33) % bound
+        self.0.u64(..bound)
     }
 }
 
@@ -150,7 +149,7 @@ fn capture(size: u64) -> Result<PathBuf> {
     for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 262_144, 1] {
         out.write_all(&word.to_le_bytes())?;
     }
-    let mut numbers = Numbers(size);
+    let mut numbers = Numbers(fastrand::Rng::with_seed(size));
     let (mut written, mut second) = (24, 0u32);
     while written < LARGE {
         let len = if size <= 64 { size } else { 64 + numbers.below(2 * (size - 64)) };
@@ -282,7 +281,7 @@ impl Libpcap {
 }
 
 fn frames() -> Vec<Vec<u8>> {
-    let mut numbers = Numbers(5);
+    let mut numbers = Numbers(fastrand::Rng::with_seed(5));
     (0..256).map(|_| frame(&mut numbers, 60)).collect()
 }
 

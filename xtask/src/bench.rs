@@ -47,14 +47,16 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Corpus => return packs::bench(),
         What::Seccomp => "seccomp",
     };
+    if matches!(what, What::Filter) {
+        // Its peers are programs.
+        let folder = cargo::release(&["skep-bench", "skep-cli"], "")?;
+        let mut command = std::process::Command::new(folder.join("skep-bench"));
+        return succeeds(command.arg(name).arg(folder.join("skep")));
+    }
     let mut command = std::process::Command::new(cargo::build("skep-bench", "peers")?);
     command.arg(name);
     match what {
-        What::Filter => {
-            cargo::build("skep-cli", "")?;
-            command.arg(cargo::target().join("release/skep"));
-        }
-        What::Maps | What::Packets | What::Corpus | What::Seccomp => {}
+        What::Filter | What::Maps | What::Packets | What::Corpus | What::Seccomp => {}
         What::Run { arguments } => {
             command.args(arguments);
         }

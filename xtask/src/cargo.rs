@@ -30,16 +30,28 @@ pub fn target() -> PathBuf {
 /// # Errors
 /// It does not build.
 pub fn build(package: &str, features: &str) -> Result<PathBuf> {
+    Ok(release(&[package], features)?.join(package))
+}
+
+/// Builds packages in release mode, together, so that their libraries are built once, and
+/// gives the folder that their programs are in.
+///
+/// # Errors
+/// They do not build.
+pub fn release(packages: &[&str], features: &str) -> Result<PathBuf> {
     let mut build = cargo();
-    build.args(["build", "--release", "--quiet", "--package", package]);
+    build.args(["build", "--release", "--quiet"]);
+    for package in packages {
+        build.args(["--package", package]);
+    }
     if !features.is_empty() {
         build.args(["--features", features]);
     }
     let status = build.status().context("cargo build")?;
     if !status.success() {
-        bail!("{package} does not build");
+        bail!("{} does not build", packages.join(", "));
     }
-    Ok(target().join("release").join(package))
+    Ok(target().join("release"))
 }
 
 /// Builds programs of the workspace as the tests are built, and gives the folder that they

@@ -2,7 +2,7 @@
 //! has for them. Counterparts: `llvm-objdump -dS`, `bpftool prog dump xlated linum`.
 //! What they are compiled to is [`native`]'s.
 
-mod machine;
+pub(crate) mod machine;
 mod native;
 
 use std::collections::HashMap;

@@ -71,6 +71,9 @@ fn optimised_programs_are_proved() {
         "1/2=1/3&&1>4/5&&1>6/7",
         "geneve and tcp port 80",
         "link[0:1] & 0xffffffff != 0",
+        // What a read is compared with is read itself, and must not move either.
+        "byte 64 > 2 and not ether[64] > tcp[60]",
+        "atalk and byte 64 > 2 or icmp[14] = (ether[64] & 64) and not ether[64] > tcp[60]",
     ] {
         for any_encap in [false, true] {
             let options = Options { any_encap: any_encap && text.len() < 20, ..options() };

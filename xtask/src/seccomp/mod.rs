@@ -2,12 +2,14 @@
 //!
 //! - *cases*: policies as data, with what they shall decide (`cases.rs`).
 //! - *random*: random policies; the program is proved, and run beside the rules.
+//! - *diff*: pairs of random policies; what `diff` and `why` say beside the rules.
 //! - *profile*: Debian's container profile, proved and counted.
 //! - *numbers*: calls of every architecture as `scmp_sys_resolver` has them.
 //!
 //! The data is not part of the repository; without it a line says so.
 
 mod cases;
+mod differences;
 mod numbers;
 mod profile;
 mod random;
@@ -57,6 +59,7 @@ pub fn execute(options: &Options) -> Result<bool> {
     good &= numbers::execute(options.step)?;
     good &= numbers::sets()?;
     good &= random::execute(options)?;
+    good &= differences::execute(options)?;
     Ok(good)
 }
 

@@ -32,7 +32,7 @@ pub(super) fn execute(options: &Options) -> Result<bool> {
     Ok(true)
 }
 
-const ACTIONS: [Action; 9] = [
+pub(super) const ACTIONS: [Action; 9] = [
     Action::Allow,
     Action::Allow,
     Action::Errno(1),
@@ -66,7 +66,7 @@ fn condition(random: &mut Random, args: u64) -> Condition {
 }
 
 /// Rules for up to three calls, 1 to 6 for each.
-fn policy(random: &mut Random) -> Policy {
+pub(super) fn policy(random: &mut Random) -> Policy {
     let mut policy = Policy::new(random.choose(&ACTIONS));
     policy.arches = match random.below(4) {
         0 => vec![Arch::X86_64, Arch::X86],
@@ -91,7 +91,7 @@ fn policy(random: &mut Random) -> Policy {
 }
 
 /// A call near what the policy asks for.
-fn call(policy: &Policy, random: &mut Random) -> Data {
+pub(super) fn call(policy: &Policy, random: &mut Random) -> Data {
     let arch = random.choose(&policy.arches);
     let rule = &policy.rules[random.below(policy.rules.len() as u64) as usize];
     let nr = match &rule.call {
@@ -109,21 +109,58 @@ fn call(policy: &Policy, random: &mut Random) -> Data {
             _ => *arg ^= 1 << random.below(64),
         }
     }
-    let nr = if random.below(20) == 0 { random.below(500) as u32 } else { nr };
+    let nr = match random.below(20) {
+        0 => random.below(500) as u32,
+        1 => {
+            args[0] = random.below(3) | random.below(2) << 40;
+            SOCKETCALL.0
+        }
+        _ => nr,
+    };
     Data { nr, arch: arch.audit(), ip: random.next(), args }
+}
+
+/// Which of the policy's architectures a call is of.
+fn arch(policy: &Policy, data: &Data) -> Option<Arch> {
+    let is_own = |arch: &&Arch| arch.audit() == data.arch && arch.is_own(data.nr);
+    policy.arches.iter().find(is_own).copied()
+}
+
+/// The number of socketcall(2) where there is one, and what it calls `socket`.
+const SOCKETCALL: (u32, u64) = (102, 1);
+
+/// What a rule asks of this call; `None` where it is for another. Behind socketcall(2) no filter
+/// sees arguments: a rule that asks for some is passed over there, or stops all.
+pub(super) fn conditions(policy: &Policy, data: &Data, rule: &Rule) -> Option<Vec<Condition>> {
+    let arch = arch(policy, data)?;
+    let name = match &rule.call {
+        Call::Number(number) => {
+            return (*number == data.nr).then(|| rule.conditions.clone());
+        }
+        Call::Name(name) => name,
+    };
+    if arch.number(name) == Some(data.nr) {
+        return Some(rule.conditions.clone());
+    }
+    let (number, value) = SOCKETCALL;
+    let has_one = matches!(arch, Arch::X86 | Arch::S390x) && name == "socket";
+    let is_kept = rule.conditions.is_empty() || rule.action < policy.default;
+    (has_one && is_kept && data.nr == number)
+        .then(|| vec![Condition { arg: 0, op: Op::MaskedEq(u64::from(u32::MAX)), value }])
 }
 
 /// The strictest of the rules that hold; of those with the same action one that no other
 /// that holds is narrower than, and which comes first where rules are put so that narrower
 /// ones come before wider ones.
-fn by_hand(policy: &Policy, data: &Data) -> Action {
-    let arch = policy.arches.iter().find(|arch| arch.audit() == data.arch && arch.is_own(data.nr));
-    let Some(arch) = arch else { return policy.bad_arch };
-    let is_meant = |rule: &&Rule| match &rule.call {
-        Call::Name(name) => arch.number(name) == Some(data.nr),
-        Call::Number(number) => *number == data.nr,
+pub(super) fn by_hand(policy: &Policy, data: &Data) -> Action {
+    if arch(policy, data).is_none() {
+        return policy.bad_arch;
+    }
+    let asked = |rule: &Rule| {
+        let conditions = conditions(policy, data, rule)?;
+        Some(Rule { conditions, ..rule.clone() })
     };
-    let mut left: Vec<&Rule> = policy.rules.iter().filter(is_meant).collect();
+    let mut left: Vec<Rule> = policy.rules.iter().filter_map(asked).collect();
     left.sort_by_key(|rule| rule.action.parts().0);
     // The order: again and again the first one that no other one left is narrower than.
     let implies = |one: &Rule, other: &Rule| {
@@ -136,8 +173,8 @@ fn by_hand(policy: &Policy, data: &Data) -> Action {
     while !left.is_empty() {
         let free = left.iter().position(|rule| {
             let narrower =
-                |one: &&&Rule| same(one, rule) && implies(one, rule) && !implies(rule, one);
-            left.iter().find(narrower).is_none() && same(rule, left[0])
+                |one: &&Rule| same(one, rule) && implies(one, rule) && !implies(rule, one);
+            left.iter().find(narrower).is_none() && same(rule, &left[0])
         });
         let rule = left.remove(free.unwrap_or(0));
         if rule.conditions.iter().all(|condition| condition.holds(&data.args)) {

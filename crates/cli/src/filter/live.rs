@@ -5,12 +5,13 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use skep::isa::classic::Packet;
+use skep::sys::host::become_user as become_user_of;
 use skep::sys::host::packet::{self, CaptureOptions, Captured, FilterInsn, PacketRing, interfaces};
-use skep_lang::pcap::{Filter, Link, Options};
+use skep_lang::pcap::{Filter, Kind, Link, Options};
 
 use super::print::Printer;
 use super::rotate::Files;
-use super::{Args, capture, expression};
+use super::{Args, Direction, capture, expression};
 use crate::Outcome;
 use crate::failure::{Failure, Status};
 use crate::signal::Stop;
@@ -24,6 +25,9 @@ const ETHERNET: [u16; 2] = [1, 772];
 
 /// Kinds without a header.
 const BARE: [u16; 5] = [512, 768, 769, 776, 65534];
+
+/// All interfaces.
+const ANY: &str = "any";
 
 /// An interface.
 struct Interface {
@@ -50,8 +54,12 @@ impl Interface {
         Ok(all.into_iter().map(of).collect())
     }
 
-    /// One by its name or its number.
+    /// One by its name or its number; `any` is all of them.
     fn find(wanted: &str) -> Result<Interface, Failure> {
+        if wanted == ANY {
+            let link = Link::of_name("LINUX_SLL2");
+            return Ok(Interface { name: ANY.into(), index: 0, link });
+        }
         let all = Interface::all()?;
         let names: Vec<String> = all.iter().map(|interface| interface.name.clone()).collect();
         let number = wanted.parse().ok();
@@ -69,6 +77,7 @@ pub fn list(out: &mut dyn Write) -> Outcome {
         let link = interface.link.map_or("not known", |link| link.description);
         writeln!(out, "{}.{} [{link}]", interface.index, clean(&interface.name))?;
     }
+    writeln!(out, "{ANY} [all of them, with Linux cooked v2 headers]")?;
     Ok(Status::Done)
 }
 
@@ -91,23 +100,32 @@ pub fn run(args: &Args, text: &str, wanted: &str, out: &mut dyn Write) -> Outcom
             format!("{}: packets of this kind of interface are not known", interface.name);
         Failure::unusable(message).hint("Ethernet, loopback, tun and tunnels are")
     })?;
-    let options = Options { live: !args.live.user, ..args.settings(link) };
+    // Of a cooked packet the kernel's filter does not see the header that is put before it.
+    let cooked = interface.index == 0;
+    let user = args.live.user || cooked;
+    let options = Options { live: !user, ..args.settings(link) };
     let filter = expression::compile(text, &options)?;
     if args.shows() {
         return args.show_as(text, &options, out);
     }
-    let program: Vec<FilterInsn> = match args.live.user {
+    let program: Vec<FilterInsn> = match user {
         true => Vec::new(),
         false => filter.filters().iter().map(|insn| insn.to_bytes()).collect(),
     };
-    let mut settings =
-        CaptureOptions { promiscuous: !args.live.no_promiscuous, ..CaptureOptions::default() };
+    let mut settings = CaptureOptions {
+        promiscuous: !args.live.no_promiscuous,
+        cooked,
+        ..CaptureOptions::default()
+    };
     if let Some(kibibytes) = args.live.buffer {
         settings.buffer = kibibytes as usize * 1024;
     }
     let stop = Stop::on_signals();
     let mut ring = PacketRing::open(interface.index, &program, settings)
         .map_err(|error| refused(&interface.name, &error))?;
+    if let Some(user) = &args.live.relinquish_privileges {
+        become_user(user)?;
+    }
     let snaplen = options.snaplen;
     eprintln!(
         "listening on {}, link-type {} ({}), snapshot length {snaplen} bytes",
@@ -116,7 +134,8 @@ pub fn run(args: &Args, text: &str, wanted: &str, out: &mut dyn Write) -> Outcom
         link.description
     );
     let mut session = Session {
-        filter: args.live.user.then_some(&filter),
+        filter: user.then_some(&filter),
+        direction: args.live.direction,
         link,
         snaplen,
         files: match &args.write {
@@ -153,6 +172,22 @@ pub fn run(args: &Args, text: &str, wanted: &str, out: &mut dyn Write) -> Outcom
     }
 }
 
+/// Goes on as another user, for whom the socket stays open.
+fn become_user(name: &str) -> Result<(), Failure> {
+    let unusable = |why: String| Failure::unusable(format!("-Z {name}: {why}"));
+    let text = std::fs::read_to_string("/etc/passwd");
+    let text = text.map_err(|error| unusable(format!("/etc/passwd cannot be read: {error}")))?;
+    // Name, password, user, group.
+    let found = text.lines().map(|line| line.split(':').collect::<Vec<_>>()).find_map(|fields| {
+        let [found, _, user, group, ..] = fields[..] else { return None };
+        Some((user.parse().ok()?, group.parse().ok()?)).filter(|_| found == name)
+    });
+    let (user, group) = found.ok_or_else(|| {
+        unusable("no such user".into()).hint("users of this machine are those of /etc/passwd")
+    })?;
+    become_user_of(user, group).map_err(|error| unusable(error.to_string()))
+}
+
 fn refused(name: &str, error: &io::Error) -> Failure {
     let failure = Failure::unusable(format!("{name}: packets cannot be captured: {error}"));
     match error.raw_os_error() {
@@ -166,6 +201,7 @@ fn refused(name: &str, error: &io::Error) -> Failure {
 struct Session<'a> {
     /// The filter, where it is not the kernel that runs it.
     filter: Option<&'a Filter>,
+    direction: Direction,
     link: Link,
     snaplen: u32,
     files: Option<Files>,
@@ -206,8 +242,19 @@ impl Session<'_> {
     /// that there is a file for.
     fn take(&mut self, captured: &Captured<'_>) -> Result<Option<bool>, Failure> {
         const TYPE_AT: usize = 12;
+        let is_outgoing = captured.packet_type == packet::OUTGOING;
+        match self.direction {
+            Direction::In if is_outgoing => return Ok(None),
+            Direction::Out if !is_outgoing => return Ok(None),
+            _ => {}
+        }
         self.packet.clear();
         let mut len = captured.len;
+        if self.link.kind == Kind::Cooked2 {
+            let header = cooked_header(captured);
+            self.packet.extend(header);
+            len += header.len() as u32;
+        }
         match captured.tag.filter(|_| self.link == Link::ETHERNET) {
             // The tag goes back to where it was on the wire.
             Some((tag, kind)) if captured.data.len() >= TYPE_AT => {
@@ -242,4 +289,17 @@ impl Session<'_> {
         }
         Ok(Some(true))
     }
+}
+
+/// What stands before a packet of all interfaces (LINKTYPE_LINUX_SLL2).
+fn cooked_header(captured: &Captured<'_>) -> [u8; 20] {
+    let mut header = [0; 20];
+    header[..2].copy_from_slice(&captured.protocol.to_be_bytes());
+    header[4..8].copy_from_slice(&captured.interface.to_be_bytes());
+    header[8..10].copy_from_slice(&captured.hardware.to_be_bytes());
+    header[10] = captured.packet_type;
+    let (address, len) = captured.sender;
+    header[11] = len;
+    header[12..].copy_from_slice(&address);
+    header
 }

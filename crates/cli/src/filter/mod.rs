@@ -8,6 +8,7 @@ mod equal;
 mod expression;
 #[cfg(target_os = "linux")]
 mod live;
+mod native;
 mod print;
 #[cfg(target_os = "linux")]
 mod rotate;
@@ -49,7 +50,8 @@ pub struct Args {
     /// Read packets from a capture (pcap or pcapng; - is the standard input)
     #[arg(short = 'r', value_name = "FILE", group = "source")]
     read: Option<PathBuf>,
-    /// Read packets from an interface, by its name or number (root, or CAP_NET_RAW)
+    /// Read packets from an interface, by its name or number (root, or CAP_NET_RAW); any is
+    /// all of them, filtered here
     #[arg(short = 'i', long, value_name = "INTERFACE", group = "source")]
     interface: Option<String>,
     /// Write packets that match to a file, as they were read (- is the standard output)
@@ -78,6 +80,9 @@ pub struct Args {
     /// Show the program as eBPF, which Linux and skep run
     #[arg(long, conflicts_with = "show")]
     ebpf: bool,
+    /// Show the machine code of that
+    #[arg(long, conflicts_with_all = ["show", "ebpf"])]
+    native: bool,
     /// Results of --why and --equal as JSON, one object a line
     #[arg(long)]
     json: bool,
@@ -105,6 +110,15 @@ struct Live {
     /// Only packets that are meant for this machine
     #[arg(short = 'p', long, requires = "interface")]
     no_promiscuous: bool,
+    /// Only packets that go this way
+    #[arg(short = 'Q', long, value_name = "WAY", default_value = "inout", requires = "interface")]
+    direction: Direction,
+    /// Whose clock stamps packets: only the machine's does
+    #[arg(short = 'j', long, value_name = "CLOCK", requires = "interface")]
+    time_stamp_type: Option<Clock>,
+    /// Go on as this user once the interface is open
+    #[arg(short = 'Z', long, value_name = "USER", requires = "interface")]
+    relinquish_privileges: Option<String>,
     /// KiB of the ring into which the kernel puts packets
     #[arg(short = 'B', long = "buffer-size", value_name = "KIB", requires = "interface")]
     buffer: Option<u32>,
@@ -123,6 +137,20 @@ struct Live {
     /// Run this program on each file that is complete
     #[arg(short = 'z', value_name = "COMMAND", requires_all = ["interface", "write"])]
     postrotate: Option<String>,
+}
+
+/// Which way packets go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Direction {
+    In,
+    Out,
+    Inout,
+}
+
+/// Clocks for time stamps.
+#[derive(Clone, Copy, ValueEnum)]
+enum Clock {
+    Host,
 }
 
 /// How packets are printed: as tcpdump prints them.
@@ -291,7 +319,7 @@ impl Args {
 
     /// Whether the program is to be shown.
     fn shows(&self) -> bool {
-        self.show > 0 || self.ebpf
+        self.show > 0 || self.ebpf || self.native
     }
 
     /// Prints the program for a link type.
@@ -304,6 +332,7 @@ impl Args {
         let filter = expression::compile(text, options)?;
         let filters = filter.filters();
         let shown = match self.show {
+            0 if self.native => native::listing(filters)?,
             0 => ebpf(filters)?,
             1 => listing(filters),
             2 => c_source(filters),

@@ -170,6 +170,14 @@ fn a_program_is_shown_as_ebpf() {
     assert!(out.contains("skb[0xc]") && out.ends_with("exit\n"), "{out}");
 }
 
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn machine_code_stands_behind_what_it_is_made_of() {
+    let shown = skep(&["filter", "--native", "ip and tcp"]).done();
+    assert!(shown.contains("skb[0xc]\n"), "{shown}");
+    assert!(shown.lines().any(|line| line.ends_with(":  ret")), "{shown}");
+}
+
 /// Lines beside the installed tcpdump's, where they are of protocols that are printed.
 #[test]
 fn lines_are_tcpdumps() {
@@ -281,11 +289,8 @@ fn untimed(mut file: Vec<u8>) -> Vec<u8> {
     file
 }
 
-/// Both on one end of a pair of interfaces in a network namespace of their own: the same
-/// packets, the same files.
-#[test]
-fn a_live_capture_is_tcpdumps() {
-    const SCRIPT: &str = r#"
+/// A pair of interfaces in a network namespace.
+const PAIR: &str = r#"
 set -e
 ip link add veth0 type veth peer name veth1
 ip address add 10.9.9.1/24 dev veth0
@@ -294,51 +299,161 @@ ip link set veth1 up
 ip neighbour replace 10.9.9.2 lladdr 02:00:00:00:00:09 dev veth0 nud permanent
 cd "$1"
 start() { "$@" & }
+"#;
+
+/// Runs a script behind [`PAIR`], in a network namespace of its own; `None` where there is
+/// none, or no tcpdump.
+fn on_a_pair(script: &str) -> Option<(Folder, String)> {
+    let mut tried = Command::new("unshare");
+    tried.args(["-n", "ip", "link", "add", "veth0", "type", "veth", "peer", "name", "veth1"]);
+    let allowed = tried.output().is_ok_and(|ran| ran.status.success());
+    if !has_tcpdump() || !allowed {
+        println!("skipped: no network namespace of one's own, or no tcpdump");
+        return None;
+    }
+    let folder = Folder::new();
+    let skep = env!("CARGO_BIN_EXE_skep");
+    let script = [PAIR, script].concat();
+    let ran = Command::new("unshare")
+        .args(["-n", "bash", "-c", &script, "bash", &folder.path(""), skep])
+        .output()
+        .unwrap();
+    Some((folder, String::from_utf8_lossy(&ran.stderr).into_owned()))
+}
+
+/// Files that begin anew by their size have the same packets as tcpdump's; those that begin
+/// anew by time have them together.
+#[test]
+fn files_are_rotated_as_tcpdumps() {
+    const SCRIPT: &str = r#"
+start tcpdump -i veth1 -B 16384 -Z root -n -w theirs.size -C 1 -W 3 'udp port 9' 2> 1.err; a=$!
+start "$2" filter -i veth1 -B 16384 -w ours.size -C 1 -W 3 'udp port 9' 2> 2.err; b=$!
+start tcpdump -i veth1 -B 16384 -Z root -n -w theirs.time%s -G 1 'udp port 9' 2> 3.err; c=$!
+start "$2" filter -i veth1 -B 16384 -w ours.time%s -G 1 'udp port 9' 2> 4.err; d=$!
+for wait in $(seq 100); do
+    [ "$(cat *.err | grep -c '^listening on')" = 4 ] && break
+    sleep 0.1
+done
+for part in 1 2 3 4; do
+    dd if=/dev/zero bs=1400 count=500 > /dev/udp/10.9.9.2/9 2> /dev/null
+    sleep 0.8
+done
+sleep 2
+kill -INT $a $b $c $d
+wait
+"#;
+    let Some((folder, errors)) = on_a_pair(SCRIPT) else { return };
+    // All that begins so, one behind the other, without the header of each file.
+    let all = |start: &str| {
+        let mut names: Vec<String> = std::fs::read_dir(folder.path(""))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .filter(|name| name.starts_with(start))
+            .collect();
+        names.sort();
+        let files = names.iter().map(|name| untimed(std::fs::read(folder.path(name)).unwrap()));
+        let packets: Vec<u8> = files.flat_map(|file| file[24..].to_vec()).collect();
+        (names.len(), packets)
+    };
+    for number in 0..3 {
+        let [theirs, ours] = ["theirs", "ours"].map(|whose| {
+            let name = folder.path(&format!("{whose}.size{number}"));
+            untimed(std::fs::read(&name).unwrap_or_else(|error| panic!("{name}: {error} {errors}")))
+        });
+        assert!(theirs.len() > 24 && theirs == ours, "file {number}");
+    }
+    let (theirs, ours) = (all("theirs.time"), all("ours.time"));
+    assert!(theirs.0 > 1 && ours.0 > 1, "{errors}");
+    assert_eq!(theirs.1.len(), 2000 * (16 + 14 + 20 + 8 + 1400), "{errors}");
+    assert!(theirs.1 == ours.1);
+}
+
+/// Both on one end of a pair of interfaces in a network namespace of their own: the same
+/// packets, the same files.
+#[test]
+fn a_live_capture_is_tcpdumps() {
+    const SCRIPT: &str = r#"
 start tcpdump -i veth1 -n -w theirs.pcap 'udp port 9' 2> theirs.err; theirs=$!
 start "$2" filter -i veth1 -w ours.pcap 'udp port 9' 2> ours.err; ours=$!
 start "$2" filter -i veth1 --user -w user.pcap 'udp port 9' 2> user.err; user=$!
 start "$2" filter -i veth1 -w small.pcap -C 1 -W 3 'udp port 9' 2> small.err; small=$!
 start "$2" filter -i veth1 -c 3 -t 'udp port 9' > lines 2> lines.err
 start tcpdump -i veth1 -c 3 -t -n 'udp port 9' > wanted 2> wanted.err
+start tcpdump -i any -c 6 -t -n 'udp port 9' > any.wanted 2> any2.err
+start "$2" filter -i any -c 6 -t 'udp port 9' > any 2> any.err
+start tcpdump -i veth0 -Q out -c 3 -t -n 'udp port 9' > out.wanted 2> out2.err
+start "$2" filter -i veth0 -Q out -j host -c 3 -t 'udp port 9' > out 2> out.err
+start "$2" filter -i veth0 -Q in --count 'udp port 9' > in 2> in.err; in=$!
+start "$2" filter -i veth1 -Z nobody --count 'udp port 9' > nobody 2> nobody.err; nobody=$!
 for wait in $(seq 100); do
-    [ "$(cat *.err | grep -c '^listening on')" = 6 ] && break
+    [ "$(cat *.err | grep -c '^listening on')" = 12 ] && break
     sleep 0.1
 done
+grep Uid /proc/$nobody/status > uid
 for packet in $(seq 40); do
     echo "packet $packet" > /dev/udp/10.9.9.2/9
     echo "packet $packet" > /dev/udp/10.9.9.2/10
 done
 sleep 2
-kill -INT $theirs $ours $user $small
+kill -INT $theirs $ours $user $small $in $nobody
 wait
 "#;
-    let mut tried = Command::new("unshare");
-    tried.args(["-n", "ip", "link", "add", "veth0", "type", "veth", "peer", "name", "veth1"]);
-    let allowed = tried.output().is_ok_and(|ran| ran.status.success());
-    if !has_tcpdump() || !allowed {
-        println!("skipped: no network namespace of one's own, or no tcpdump");
-        return;
-    }
-    let folder = Folder::new();
-    let skep = env!("CARGO_BIN_EXE_skep");
-    let ran = Command::new("unshare")
-        .args(["-n", "bash", "-c", SCRIPT, "bash", &folder.path(""), skep])
-        .output()
-        .unwrap();
+    let Some((folder, errors)) = on_a_pair(SCRIPT) else { return };
     let read = |name: &str| std::fs::read(folder.path(name)).unwrap_or_default();
     let text = |name: &str| String::from_utf8_lossy(&read(name)).into_owned();
     let theirs = untimed(read("theirs.pcap"));
-    assert!(
-        theirs.len() > 24 + 40 * 50,
-        "{}\n{}",
-        text("theirs.err"),
-        String::from_utf8_lossy(&ran.stderr)
-    );
+    assert!(theirs.len() > 24 + 40 * 50, "{}\n{errors}", text("theirs.err"),);
     for name in ["ours.pcap", "user.pcap", "small.pcap0"] {
         assert!(untimed(read(name)) == theirs, "{name}: {}", text("ours.err"));
     }
     assert_eq!(text("lines"), text("wanted"));
+    assert_eq!(text("any"), text("any.wanted"), "{}", text("any.err"));
+    assert_eq!(text("out"), text("out.wanted"), "{}", text("out.err"));
+    assert_eq!((text("in"), text("nobody")), ("0 packets\n".into(), "40 packets\n".into()));
+    // Real, effective, saved and of files.
+    let uid: Vec<String> = text("uid").split_whitespace().skip(1).map(str::to_owned).collect();
+    assert!(uid.len() == 4 && uid.iter().all(|one| *one == uid[0] && one != "0"), "{uid:?}");
     assert!(
         text("ours.err").contains("40 packets captured\n40 packets received by filter\n0 packets")
     );
+}
+
+/// Lines of cooked packets, and the interfaces of `-D`.
+#[test]
+fn cooked_packets_have_their_interface_and_way() {
+    let run = |args: &[&str]| {
+        let ran = Command::new(env!("CARGO_BIN_EXE_skep")).arg("filter").args(args).output();
+        String::from_utf8(ran.unwrap().stdout).unwrap()
+    };
+    let listed = run(&["-D"]);
+    assert!(listed.contains("1.lo [Ethernet]\n") && listed.contains("any ["), "{listed}");
+    let mut file = Vec::new();
+    for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 262_144, 276] {
+        file.extend(word.to_le_bytes());
+    }
+    for (index, way) in [(1u32, 0), (77, 4), (1, 1), (1, 2), (1, 3), (1, 9)] {
+        let mut packet = vec![8, 0, 0, 0];
+        packet.extend(index.to_be_bytes());
+        packet.extend([0, 1, way, 6, 2, 0, 0, 0, 0, 7, 0, 0]);
+        packet.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
+        packet.extend([3, 232, 0, 9, 0, 8, 0, 0]);
+        for word in [0, 0, packet.len() as u32, packet.len() as u32] {
+            file.extend(word.to_le_bytes());
+        }
+        file.extend(packet);
+    }
+    let folder = Folder::new();
+    let path = folder.path("cooked.pcap");
+    std::fs::write(&path, file).unwrap();
+    let lines = run(&["-t", "-r", &path]);
+    let first = "lo    In  IP 10.0.0.1.1000 > 10.0.0.2.9: UDP, length 0";
+    assert_eq!(lines.lines().next(), Some(first));
+    if !has_tcpdump() {
+        println!("skipped: tcpdump is not installed");
+        return;
+    }
+    for options in ["-nt", "-nte"] {
+        let theirs = Command::new("tcpdump").args([options, "-r", &path]).output().unwrap();
+        assert_eq!(run(&[options, "-r", &path]), String::from_utf8(theirs.stdout).unwrap());
+    }
 }

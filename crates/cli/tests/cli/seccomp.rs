@@ -151,6 +151,22 @@ fn a_child_gets_errors_signals_and_answers() {
     assert!(error.starts_with("/no/such/file: "), "{error}");
 }
 
+/// Linux takes each flag, with a listener and without, and the filter is the same.
+#[test]
+fn flags_change_nothing_that_is_decided() {
+    let folder = Folder::new();
+    let Some(child) = build(&folder, MKDIR) else { return };
+    let place = folder.path("made");
+    let all = "tsync, log, spec_allow, wait_killable_recv";
+    for flags in ["tsync", "log", "spec_allow", "wait_killable_recv", all] {
+        for (action, printed) in [("errno(EROFS)", "30\n"), ("notify", "38\n")] {
+            let policy = format!("default allow flags {flags} {action} {{ mkdir, mkdirat }}");
+            let ran = seccomp(&["run", "-e", &policy, "--", &child, &place]);
+            assert_eq!(ran.out, printed, "{flags}, {action}: {}", ran.err);
+        }
+    }
+}
+
 /// Asks for its number by i386's call, and prints what that gives.
 const OLD_CALL: &str = r#"
 #include <stdio.h>

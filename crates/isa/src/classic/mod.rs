@@ -7,6 +7,7 @@
 
 mod build;
 mod check;
+mod fused;
 mod run;
 mod text;
 mod translate;

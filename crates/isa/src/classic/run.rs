@@ -7,6 +7,7 @@
 //! refuses an index beyond the packet, shifts everything out by 32 and more, and lets `ja`
 //! jump backwards. A [`Packet`] with [`Metadata`] is Linux's, one without is libpcap's.
 
+use super::fused::Fused;
 use super::{Ancillary, ClassicError, Cond, Filter, Insn, MEM_WORDS, Op, Operand, Reg};
 use crate::Size;
 
@@ -158,6 +159,8 @@ fn attribute(data: &[u8], from: u32, kind: u32, nest: bool) -> u32 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     insns: Vec<Insn>,
+    /// The same for packets of files.
+    fused: Option<Fused>,
 }
 
 impl Program {
@@ -166,15 +169,24 @@ impl Program {
     /// # Errors
     /// The first instruction that it would refuse.
     pub fn new(filters: &[Filter]) -> Result<Program, ClassicError> {
-        Ok(Program { insns: super::check(filters)? })
+        Ok(Program::of(super::check(filters)?))
     }
 
     /// A program that libpcap runs: jumps may go backwards by `ja`, cells may be read before
     /// they are written (as 0). What leaves the program ends the run with 0. `None` where an
     /// instruction is unknown.
     pub fn of_libpcap(filters: &[Filter]) -> Option<Program> {
-        let insns = filters.iter().map(|filter| filter.decode()).collect::<Option<_>>()?;
-        Some(Program { insns })
+        filters.iter().map(|filter| filter.decode()).collect::<Option<_>>().map(Program::of)
+    }
+
+    fn of(insns: Vec<Insn>) -> Program {
+        let fused = Fused::new(&insns);
+        Program { insns, fused }
+    }
+
+    #[cfg(test)]
+    pub(super) fn fused(&self) -> Option<&Fused> {
+        self.fused.as_ref()
     }
 
     /// The instructions.
@@ -183,8 +195,13 @@ impl Program {
     }
 
     /// Runs it: how many bytes of the packet to take, 0 for none.
+    #[inline]
     pub fn run(&self, packet: &Packet<'_>) -> u32 {
-        self.steps(packet, |_| {}).unwrap_or(0)
+        match &self.fused {
+            Some(fused) if packet.metadata.is_none() => fused.run(packet),
+            _ => self.steps(packet, |_| {}),
+        }
+        .unwrap_or(0)
     }
 
     /// The same, and shows the index of each instruction before it is executed.
@@ -194,7 +211,7 @@ impl Program {
 
     /// `None` where a load, a division or the budget ends the run.
     fn steps(&self, packet: &Packet<'_>, mut visit: impl FnMut(usize)) -> Option<u32> {
-        let mut machine = Machine::default();
+        let mut machine = Machine::<{ MEM_WORDS as usize }>::new();
         let (mut pc, mut backward) = (0usize, 0);
         loop {
             let insn = self.insns.get(pc)?;
@@ -220,16 +237,28 @@ impl Program {
 }
 
 /// Registers and cells.
-#[derive(Clone, Debug, Default)]
-pub struct Machine {
+#[derive(Clone, Debug)]
+pub struct Machine<const CELLS: usize = { MEM_WORDS as usize }> {
     /// The accumulator.
     pub a: u32,
     /// The index.
     pub x: u32,
-    cells: [u32; MEM_WORDS as usize],
+    cells: [u32; CELLS],
 }
 
-impl Machine {
+impl Default for Machine {
+    fn default() -> Machine {
+        Machine::new()
+    }
+}
+
+impl<const CELLS: usize> Machine<CELLS> {
+    /// One of zeros. Of cells that it does not have none can be read.
+    #[inline(always)]
+    pub(super) fn new() -> Machine<CELLS> {
+        Machine { a: 0, x: 0, cells: [0; CELLS] }
+    }
+
     /// Whether a condition on A holds.
     #[inline]
     pub fn holds(&self, cond: Cond, src: Operand) -> bool {

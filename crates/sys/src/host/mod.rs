@@ -67,6 +67,26 @@ fn mapped(file: &File) -> Option<&'static [u8]> {
     Some(unsafe { std::slice::from_raw_parts(start.cast::<u8>(), len) })
 }
 
+/// Has the whole process go on as another user, in no groups but that one's own, for good.
+///
+/// # Errors
+/// `EPERM` where the process may not: that needs root, or CAP_SETUID and CAP_SETGID.
+#[cfg(target_os = "linux")]
+pub fn become_user(user: u32, group: u32) -> std::io::Result<()> {
+    let done = |result: i32| match result {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    };
+    // Rights over groups go with the user: that comes last.
+    // SAFETY: the calls take numbers, and a list of one group that outlives its call; libc
+    // has each thread of the process do the same.
+    unsafe {
+        done(libc::setgroups(1, &raw const group))?;
+        done(libc::setresgid(group, group, group))?;
+        done(libc::setresuid(user, user, user))
+    }
+}
+
 #[cfg(not(target_os = "linux"))]
 fn mapped(_: &File) -> Option<&'static [u8]> {
     None

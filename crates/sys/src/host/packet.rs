@@ -104,11 +104,14 @@ pub struct CaptureOptions {
     pub buffer: usize,
     /// Whether the interface gives what is not meant for this machine, too.
     pub promiscuous: bool,
+    /// Whether packets come without the header of their link: of it is known what stands in
+    /// [`Captured`]. Interface 0 is all of them then.
+    pub cooked: bool,
 }
 
 impl Default for CaptureOptions {
     fn default() -> CaptureOptions {
-        CaptureOptions { buffer: 4 << 20, promiscuous: true }
+        CaptureOptions { buffer: 4 << 20, promiscuous: true, cooked: false }
     }
 }
 
@@ -127,7 +130,16 @@ pub struct Captured<'a> {
     pub interface: u32,
     /// To us, to others, broadcast, outgoing (`PACKET_*`).
     pub packet_type: u8,
+    /// Its Ethernet type.
+    pub protocol: u16,
+    /// The kind of the interface's hardware (`ARPHRD_*`).
+    pub hardware: u16,
+    /// The sender's hardware address, and how many of its bytes count.
+    pub sender: ([u8; 8], u8),
 }
+
+/// What an outgoing packet's type is (`PACKET_OUTGOING`).
+pub const OUTGOING: u8 = 4;
 
 /// What a socket's filter let through since the last question.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -166,8 +178,12 @@ mod header {
     pub const TAG: usize = 32;
     pub const TAG_TYPE: usize = 36;
     pub const ADDRESS: usize = 48;
+    pub const PROTOCOL: usize = ADDRESS + 2;
     pub const INTERFACE: usize = ADDRESS + 4;
+    pub const HARDWARE: usize = ADDRESS + 8;
     pub const PACKET_TYPE: usize = ADDRESS + 10;
+    pub const SENDER_LEN: usize = ADDRESS + 11;
+    pub const SENDER: usize = ADDRESS + 12;
     pub const END: usize = ADDRESS + 20;
 }
 
@@ -211,8 +227,8 @@ impl PacketRing {
         // No protocol yet: packets come once the socket is bound.
         // SAFETY: the call takes numbers; the fd that it gives is nobody else's.
         let socket = unsafe {
-            let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-            let fd = libc::socket(libc::AF_PACKET, kind, 0);
+            let kind = if options.cooked { libc::SOCK_DGRAM } else { libc::SOCK_RAW };
+            let fd = libc::socket(libc::AF_PACKET, kind | libc::SOCK_CLOEXEC, 0);
             if fd < 0 {
                 return Err(io::Error::last_os_error());
             }
@@ -234,7 +250,7 @@ impl PacketRing {
         if !filter.is_empty() {
             attach_filter(fd, filter)?;
         }
-        if options.promiscuous {
+        if options.promiscuous && interface != 0 {
             let member = libc::packet_mreq {
                 mr_ifindex: interface as i32,
                 mr_type: libc::PACKET_MR_PROMISC as u16,
@@ -312,6 +328,7 @@ impl PacketRing {
         self.next += word(header::NEXT) as usize;
         let start = usize::from(half(header::DATA));
         let data = found.get(start..).and_then(|rest| rest.get(..word(header::CAPTURED) as usize));
+        let sender = found.get(header::SENDER..).and_then(<[u8]>::first_chunk);
         let status = word(header::STATUS);
         let kind = match status & TAG_TYPE_VALID {
             0 => ORDINARY_TAG,
@@ -325,6 +342,9 @@ impl PacketRing {
             tag: (status & TAG_VALID != 0).then(|| (word(header::TAG) as u16, kind)),
             interface: word(header::INTERFACE),
             packet_type: found[header::PACKET_TYPE],
+            protocol: u16::from_be(half(header::PROTOCOL)),
+            hardware: half(header::HARDWARE),
+            sender: (sender.copied().unwrap_or_default(), found[header::SENDER_LEN]),
         }))
     }
 

@@ -36,6 +36,13 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// For this thread alone. Others of this process must not come under the filter: they run
+    /// on until the command is executed, and a call that the filter answers without making it
+    /// (of memory, say) would break what they rely on.
+    fn alone(self) -> Flags {
+        Flags { tsync: false, ..self }
+    }
+
     fn bits(self, listener: bool) -> libc::c_ulong {
         let bits = [
             (self.log, libc::SECCOMP_FILTER_FLAG_LOG),
@@ -74,10 +81,11 @@ pub fn install(command: &mut Command, program: &[[u8; 8]], flags: Flags) {
 ///
 /// Comes back with an error where the filter is refused. Where the filter is there and the
 /// command cannot be executed, the process ends with status 127, since nothing that runs
-/// here may rely on its calls any more.
+/// here may rely on its calls any more. The command begins with one thread, so that
+/// [`Flags::tsync`] means nothing here.
 pub fn exec(mut command: Command, program: &[[u8; 8]], flags: Flags) -> io::Error {
     let program = program.to_vec();
-    let bits = flags.bits(false);
+    let bits = flags.alone().bits(false);
     let installed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let install = {
         let installed = installed.clone();
@@ -301,7 +309,9 @@ impl Listener {
     /// `UnexpectedEof` where no thread is left under the filter; those of `ioctl(2)`.
     pub fn receive(&self, timeout: Duration) -> io::Result<Option<Notification>> {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let until = Instant::now() + timeout;
+        /// A wait that nobody sees the end of.
+        const LONG: Duration = Duration::from_secs(1 << 30);
+        let until = Instant::now() + timeout.min(LONG);
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let wait =
@@ -350,10 +360,13 @@ impl Listener {
     /// Answers a call.
     ///
     /// # Errors
-    /// `NotFound` where it waits no more.
+    /// `NotFound` where it waits no more; `InvalidInput` for what is no error number.
     pub fn answer(&self, id: u64, answer: Answer) -> io::Result<()> {
+        /// `MAX_ERRNO`
+        const MOST: i32 = 4095;
         let (val, error, flags) = match answer {
-            Answer::Errno(errno) => (0, -errno, 0),
+            Answer::Errno(errno @ 1..=MOST) => (0, -errno, 0),
+            Answer::Errno(_) => return Err(io::ErrorKind::InvalidInput.into()),
             Answer::Value(value) => (value, 0, 0),
             Answer::Continue => (0, 0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32),
         };
@@ -400,5 +413,60 @@ impl Listener {
     /// The first process under the filter, to wait for or to send signals to.
     pub fn process(&self) -> BorrowedFd<'_> {
         self.pid.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `ret` of an action.
+    fn always(action: u32) -> Vec<[u8; 8]> {
+        let mut insn = [0; 8];
+        insn[..2].copy_from_slice(&6u16.to_ne_bytes());
+        insn[4..].copy_from_slice(&action.to_ne_bytes());
+        vec![insn]
+    }
+
+    #[test]
+    fn waiting_without_end_ends_with_the_command() {
+        let program = always(libc::SECCOMP_RET_ALLOW);
+        let started = supervise(Command::new("/bin/true"), &program, Flags::default());
+        let Ok((listener, started)) = started else {
+            println!("skipped: no listener here");
+            return;
+        };
+        let error = listener.receive(Duration::MAX).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(started.join().unwrap().unwrap().wait().unwrap().success());
+        for errno in [0, -1, 4096, i32::MIN, i32::MAX] {
+            let error = listener.answer(0, Answer::Errno(errno)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{errno}");
+        }
+    }
+
+    #[test]
+    fn programs_that_are_too_long_are_refused() {
+        let program = always(libc::SECCOMP_RET_ALLOW).repeat(1 << 16);
+        let mut command = Command::new("/bin/true");
+        install(&mut command, &program, Flags::default());
+        assert_eq!(command.spawn().unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert!(supervise(Command::new("/bin/true"), &program, Flags::default()).is_err());
+        assert!(
+            exec(Command::new("/bin/true"), &program, Flags::default()).kind()
+                == io::ErrorKind::InvalidInput
+        );
+        // Linux takes 4,096.
+        assert!(
+            exec(Command::new("/bin/true"), &program[..4097], Flags::default()).raw_os_error()
+                == Some(libc::EINVAL)
+        );
+    }
+
+    #[test]
+    fn other_threads_stay_outside() {
+        let all = Flags { log: true, tsync: true, ..Flags::default() };
+        let bits = all.bits(false);
+        assert_eq!(all.alone().bits(false), bits & !libc::SECCOMP_FILTER_FLAG_TSYNC);
     }
 }

@@ -125,23 +125,36 @@ impl Text<'_> {
                 put!(self, " [{count}{letter}]");
             }
         }
-        let mut at = HEADER;
-        for index in 0..questions {
+        self.listed(view, questions, HEADER, |text, at| {
+            let behind = skip(view, at)?;
+            let (kind, class) = (view.u16(behind)?, view.u16(behind + 2)?);
+            text.kind(kind);
+            text.class(class, multicast, [" (QU)", " (QM)"]);
+            put!(text, "? ");
+            text.name(view, at)?;
+            Ok(behind + 4)
+        })?;
+        Ok(())
+    }
+
+    /// So many parts of a message, with commas between them; gives where the last one ends.
+    fn listed(
+        &mut self,
+        view: View<'_>,
+        count: u16,
+        mut at: usize,
+        mut each: impl FnMut(&mut Self, usize) -> Result<usize, Cut>,
+    ) -> Result<usize, Cut> {
+        for index in 0..count {
             if at >= view.len() {
                 return Err(Cut("domain"));
             }
             if index > 0 {
                 put!(self, ",");
             }
-            let behind = skip(view, at)?;
-            let (kind, class) = (view.u16(behind)?, view.u16(behind + 2)?);
-            self.kind(kind);
-            self.class(class, multicast, [" (QU)", " (QM)"]);
-            put!(self, "? ");
-            self.name(view, at)?;
-            at = behind + 4;
+            at = each(self, at)?;
         }
-        Ok(())
+        Ok(at)
     }
 
     fn answer(
@@ -159,26 +172,9 @@ impl Text<'_> {
         if questions != 1 {
             put!(self, " [{questions}q]");
         }
-        let mut at = HEADER;
-        for index in 0..questions {
-            if at >= view.len() {
-                return Err(Cut("domain"));
-            }
-            if index > 0 {
-                put!(self, ",");
-            }
-            at = skip(view, at)? + 4;
-        }
+        let at = self.listed(view, questions, HEADER, |_, at| Ok(skip(view, at)? + 4))?;
         put!(self, " {answers}/{authorities}/{more}");
-        for index in 0..answers {
-            if at >= view.len() {
-                return Err(Cut("domain"));
-            }
-            if index > 0 {
-                put!(self, ",");
-            }
-            at = self.record(view, at, multicast)?;
-        }
+        self.listed(view, answers, at, |text, at| text.record(view, at, multicast))?;
         Ok(())
     }
 

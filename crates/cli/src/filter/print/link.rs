@@ -26,6 +26,23 @@ const TYPES: [(u16, &str); 14] = [
 const FAMILIES: [(u32, u16); 5] =
     [(2, 0x0800), (10, 0x86dd), (24, 0x86dd), (28, 0x86dd), (30, 0x86dd)];
 
+/// Which way packets of cooked captures went.
+const WAYS: [(u8, &str); 5] = [(0, "In"), (1, "B"), (2, "M"), (3, "P"), (4, "Out")];
+
+/// The name of one of the machine's interfaces, which is what tcpdump prints of files, too.
+#[cfg(target_os = "linux")]
+fn interface(index: u32) -> Option<&'static str> {
+    use skep::sys::host::packet::{Interface, interfaces};
+    static ALL: std::sync::OnceLock<Vec<Interface>> = std::sync::OnceLock::new();
+    let all = ALL.get_or_init(|| interfaces().unwrap_or_default());
+    all.iter().find(|interface| interface.index == index).map(|interface| interface.name.as_str())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn interface(_: u32) -> Option<&'static str> {
+    None
+}
+
 impl Text<'_> {
     /// A packet by its link type.
     pub(super) fn frame(&mut self, link: u16, view: View<'_>, len: usize) -> Printed {
@@ -43,7 +60,7 @@ impl Text<'_> {
                 }
             },
             113 => (16, view.named("sll").u16(14)?),
-            276 => (20, view.named("sll2").u16(0)?),
+            276 => (20, self.cooked(view.named("sll2"), len)?),
             0 | 108 => {
                 let family = view.named("null").u32(0)?;
                 let known = [family, family.swap_bytes()];
@@ -61,6 +78,21 @@ impl Text<'_> {
             put!(self, "ethertype 0x{kind:04x}, length {inside}");
         }
         Ok(())
+    }
+
+    /// The header of packets of all interfaces; gives the type of what is behind it.
+    fn cooked(&mut self, view: View<'_>, len: usize) -> Result<u16, Cut> {
+        let (kind, index, way) = (view.u16(0)?, view.u32(4)?, view.u8(10)?);
+        let interface = interface(index).unwrap_or("?");
+        put!(self, "{interface:5} {:3} ", name(&WAYS, way).unwrap_or("?"));
+        if self.style.link {
+            let address = view.bytes(12, usize::from(view.u8(11)?.min(8)))?;
+            let address: Vec<String> = address.iter().map(|byte| format!("{byte:02x}")).collect();
+            put!(self, "ifindex {index} {} ", address.join(":"));
+            self.type_of(kind);
+            put!(self, "length {len}: ");
+        }
+        Ok(kind)
     }
 
     pub(super) fn ethernet(&mut self, view: View<'_>, len: usize) -> Printed {

@@ -22,7 +22,7 @@ const LONGEST: usize = 2_000;
 pub fn sort(dag: &Dag, values: &Values) -> Dag {
     let arrivals = dag.arrivals();
     let before = before(dag, &arrivals);
-    let facts = facts(dag, values);
+    let facts = facts(dag, values, |_, _| {});
     // The order of the links of each chain, by its first node.
     let mut orders: Vec<Option<Vec<Link>>> = vec![None; dag.nodes.len()];
     let mut inside = vec![false; dag.nodes.len()];
@@ -98,7 +98,9 @@ fn order(
         let last = sorted.last().map(|&link| numbers(dag, link).0).or(before);
         let mut choice = 0;
         for (index, &link) in rest.iter().enumerate() {
-            if Some(numbers(dag, link).0) == last {
+            // One that moves reads earlier than it did, also what it compares with.
+            let may_move = index == 0 || any_order || is_there(dag, values, &here, link);
+            if Some(numbers(dag, link).0) == last && may_move {
                 choice = index;
                 break;
             }

@@ -32,14 +32,7 @@ impl Fact {
     }
 
     fn exact(value: u32) -> Fact {
-        Fact {
-            low: value,
-            high: value,
-            ones: value,
-            zeros: !value,
-            not: Vec::new(),
-            among: Some(vec![value]),
-        }
+        Fact { low: value, high: value, ones: value, zeros: !value, not: Vec::new(), among: None }
     }
 
     /// Whether nothing is left that it can be.
@@ -92,7 +85,12 @@ impl Fact {
 
     /// Those of a few that are left.
     fn left(&self) -> Option<Vec<u32>> {
-        let among = self.among.as_ref()?;
+        let only = [self.low];
+        let among = match &self.among {
+            Some(among) => &among[..],
+            None if self.low == self.high => &only,
+            None => return None,
+        };
         Some(among.iter().copied().filter(|&value| self.can_be(value)).collect())
     }
 
@@ -143,7 +141,9 @@ impl Fact {
     }
 
     pub fn decide(&self, cond: Cond, k: u32) -> Option<bool> {
-        if let Some(left) = self.left().filter(|left| !left.is_empty()) {
+        if self.among.is_some()
+            && let Some(left) = self.left().filter(|left| !left.is_empty())
+        {
             let held = holds(cond, left[0], k);
             if left.iter().all(|&value| holds(cond, value, k) == held) {
                 return Some(held);

@@ -8,18 +8,27 @@ use super::value::{V, Values};
 /// Nodes that one edge passes at most.
 const FARTHEST: usize = 2_000;
 
-/// For each node what holds on all edges to it; `None` where none comes.
-pub fn facts(dag: &Dag, values: &Values) -> Vec<Option<Facts>> {
+/// For each node what holds on all edges to it; `None` where none comes. `leave` is given the
+/// edges of each node, those of what comes first first.
+pub fn facts(
+    dag: &Dag,
+    values: &Values,
+    mut leave: impl FnMut(Id, Vec<(Id, Facts)>),
+) -> Vec<Option<Facts>> {
     let mut facts: Vec<Option<Facts>> = vec![None; dag.nodes.len()];
     facts[dag.root as usize] = Some(Facts::default());
     for id in (0..=dag.root).rev() {
-        let Some(here) = facts[id as usize].clone() else { continue };
-        for (next, there) in after(dag, values, id, &here) {
-            match &mut facts[next as usize] {
-                Some(known) => known.meet(&there),
-                none => *none = Some(there),
+        // Edges go down.
+        let (below, here) = facts.split_at_mut(id as usize);
+        let Some(here) = &here[0] else { continue };
+        let edges = after(dag, values, id, here);
+        for (next, there) in &edges {
+            match &mut below[*next as usize] {
+                Some(known) => known.meet(there),
+                none => *none = Some(there.clone()),
             }
         }
+        leave(id, edges);
     }
     facts
 }
@@ -103,18 +112,19 @@ fn follow(dag: &Dag, values: &Values, musts: &[Must], mut to: Id, here: &Facts) 
 
 /// Threads every edge once.
 pub fn thread(dag: &Dag, values: &Values) -> Dag {
-    let facts = facts(dag, values);
     let old_musts = musts(dag, values);
+    // Where the edges of each node can go at once.
+    let mut ends: Vec<Vec<Id>> = vec![Vec::new(); dag.nodes.len()];
+    let facts = facts(dag, values, |id, edges| {
+        let end = |(next, there): &(Id, Facts)| follow(dag, values, &old_musts, *next, there);
+        ends[id as usize] = edges.iter().map(end).collect();
+    });
     let mut out = Dag::default();
     let mut new_musts: Vec<Must> = Vec::new();
     let mut moved: Vec<Id> = vec![0; dag.nodes.len()];
     for id in 0..=dag.root {
         let Some(here) = &facts[id as usize] else { continue };
-        let edges = after(dag, values, id, here);
-        let targets: Vec<Id> = edges
-            .iter()
-            .map(|(next, there)| moved[follow(dag, values, &old_musts, *next, there) as usize])
-            .collect();
+        let targets: Vec<Id> = ends[id as usize].iter().map(|&end| moved[end as usize]).collect();
         let mut make = |node: Node, musts: &mut Vec<Must>| {
             let made = out.make(node);
             if made as usize == musts.len() {
