@@ -6,7 +6,7 @@ use skep_btf::Btf;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(btf) = Btf::parse(bytes.to_vec()) else { return };
-    for id in 0..btf.len() as u32 {
+    for id in 0..btf.len() {
         let _ = btf.size_of(id);
     }
     let mut header = Vec::new();

@@ -168,9 +168,8 @@ pub(super) fn conditions(policy: &Policy, data: &Data, rule: &Rule) -> Option<Ve
     let (number, value) = SOCKETCALL;
     let has_one = matches!(arch, Arch::X86 | Arch::S390x) && name == "socket";
     let is_kept = rule.conditions.is_empty() || rule.action < policy.default;
-    (has_one && is_kept && data.nr == number).then(|| {
-        vec![Condition { arg: 0, op: Op::MaskedEq(u64::from(u32::MAX)), value }]
-    })
+    (has_one && is_kept && data.nr == number)
+        .then(|| vec![Condition { arg: 0, op: Op::MaskedEq(u64::from(u32::MAX)), value }])
 }
 
 /// The strictest of the rules that hold; of those with the same action one that no other

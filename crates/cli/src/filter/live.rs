@@ -112,8 +112,11 @@ pub fn run(args: &Args, text: &str, wanted: &str, out: &mut dyn Write) -> Outcom
         true => Vec::new(),
         false => filter.filters().iter().map(|insn| insn.to_bytes()).collect(),
     };
-    let mut settings =
-        CaptureOptions { promiscuous: !args.live.no_promiscuous, cooked, ..CaptureOptions::default() };
+    let mut settings = CaptureOptions {
+        promiscuous: !args.live.no_promiscuous,
+        cooked,
+        ..CaptureOptions::default()
+    };
     if let Some(kibibytes) = args.live.buffer {
         settings.buffer = kibibytes as usize * 1024;
     }

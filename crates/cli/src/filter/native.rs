@@ -26,7 +26,8 @@ pub fn listing(filters: &[Filter]) -> Result<String, Failure> {
     let vm = Vm::new();
     let loaded = vm.bpf(&mut Command::ProgLoad(Box::new(load)));
     let program = loaded.and_then(|fd| vm.program(fd as i32));
-    let program = program.map_err(|errno| Failure::refused(format!("cannot be loaded: {errno}")))?;
+    let program =
+        program.map_err(|errno| Failure::refused(format!("cannot be loaded: {errno}")))?;
     let interpreted = || Failure::unusable("programs are interpreted on this machine");
     let (_, code) = vm.machine_code(&program).ok_or_else(interpreted)?.map_err(Failure::refused)?;
     let mut out = String::new();

@@ -402,11 +402,7 @@ wait
     let read = |name: &str| std::fs::read(folder.path(name)).unwrap_or_default();
     let text = |name: &str| String::from_utf8_lossy(&read(name)).into_owned();
     let theirs = untimed(read("theirs.pcap"));
-    assert!(
-        theirs.len() > 24 + 40 * 50,
-        "{}\n{errors}",
-        text("theirs.err"),
-    );
+    assert!(theirs.len() > 24 + 40 * 50, "{}\n{errors}", text("theirs.err"),);
     for name in ["ours.pcap", "user.pcap", "small.pcap0"] {
         assert!(untimed(read(name)) == theirs, "{name}: {}", text("ours.err"));
     }

@@ -373,7 +373,14 @@ impl Link {
         let mask = mask & (u32::MAX >> (32 - 8 * bytes));
         let can_hold = value & !mask == 0;
         let is_near = (0..NEAR).contains(&offset);
-        (can_hold && is_near).then_some(Link { offset: offset as u32, bytes, mask, value, holds, fails })
+        (can_hold && is_near).then_some(Link {
+            offset: offset as u32,
+            bytes,
+            mask,
+            value,
+            holds,
+            fails,
+        })
     }
 }
 

@@ -452,9 +452,15 @@ mod tests {
         install(&mut command, &program, Flags::default());
         assert_eq!(command.spawn().unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert!(supervise(Command::new("/bin/true"), &program, Flags::default()).is_err());
-        assert!(exec(Command::new("/bin/true"), &program, Flags::default()).kind() == io::ErrorKind::InvalidInput);
+        assert!(
+            exec(Command::new("/bin/true"), &program, Flags::default()).kind()
+                == io::ErrorKind::InvalidInput
+        );
         // Linux takes 4,096.
-        assert!(exec(Command::new("/bin/true"), &program[..4097], Flags::default()).raw_os_error() == Some(libc::EINVAL));
+        assert!(
+            exec(Command::new("/bin/true"), &program[..4097], Flags::default()).raw_os_error()
+                == Some(libc::EINVAL)
+        );
     }
 
     #[test]

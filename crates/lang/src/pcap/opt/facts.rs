@@ -32,14 +32,7 @@ impl Fact {
     }
 
     fn exact(value: u32) -> Fact {
-        Fact {
-            low: value,
-            high: value,
-            ones: value,
-            zeros: !value,
-            not: Vec::new(),
-            among: None,
-        }
+        Fact { low: value, high: value, ones: value, zeros: !value, not: Vec::new(), among: None }
     }
 
     /// Whether nothing is left that it can be.
@@ -149,7 +142,8 @@ impl Fact {
 
     pub fn decide(&self, cond: Cond, k: u32) -> Option<bool> {
         if self.among.is_some()
-            && let Some(left) = self.left().filter(|left| !left.is_empty()) {
+            && let Some(left) = self.left().filter(|left| !left.is_empty())
+        {
             let held = holds(cond, left[0], k);
             if left.iter().all(|&value| holds(cond, value, k) == held) {
                 return Some(held);
