@@ -32,7 +32,7 @@ pub(super) fn pin(vm: &Vm, attr: &ObjPin<'_>) -> Result<u32, Errno> {
     let object = match objects.get(attr.bpf_fd)? {
         Object::Map(fd) => Object::Map(MapFd { readable: true, writable: true, ..fd.clone() }),
         Object::Prog(prog) => Object::Prog(prog.clone()),
-        Object::Btf(_) | Object::Foreign => return Err(Errno::EINVAL),
+        Object::Btf(_) | Object::Event(_) | Object::Foreign => return Err(Errno::EINVAL),
     };
     let path = path(&attr.pathname)?;
     if objects.pins().contains_key(&path) {
