@@ -75,3 +75,16 @@ pub mod prog {
     /// `prog_token_fd` holds.
     pub const TOKEN_FD: u32 = 1 << 16;
 }
+
+/// `flags` of PROG_TEST_RUN.
+pub mod test_run {
+    /// On the CPU that `cpu` names.
+    pub const ON_CPU: u32 = 1 << 0;
+    /// XDP frames go where the program sends them.
+    pub const LIVE_FRAMES: u32 = 1 << 1;
+    /// A socket buffer comes with its checksum.
+    pub const CHECKSUM_COMPLETE: u32 = 1 << 2;
+    /// No flag of Linux, which refuses it: a run of the embedded kernel, of any type of program,
+    /// on a context as the program sees it (docs/run.md).
+    pub const OWN: u32 = 1 << 31;
+}

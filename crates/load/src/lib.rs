@@ -14,6 +14,8 @@ pub mod capture;
 pub mod clock;
 mod elf;
 mod error;
+#[cfg(feature = "serde")]
+pub mod event;
 mod kconfig;
 mod load;
 mod object;
@@ -28,8 +30,8 @@ pub use error::{
 #[cfg(feature = "serde")]
 pub use load::{ByBtf, to_json};
 pub use load::{
-    Bytes, Element, Entries, Keys, Map, Options, PerCpu, Place, Program, Ran, Records, RingBuffer,
-    Skep, Variable, load,
+    Bytes, Element, Entries, Keys, Map, Options, PerCpu, PerfBuffer, PerfRecord, Place, Program,
+    Ran, Records, RingBuffer, Skep, Variable, load,
 };
 pub use object::{
     CoreRecord, Extern, ExternKind, Function, KconfigType, MapDef, MapOrigin, Object, Operation,

@@ -121,6 +121,9 @@ unsafe impl<B: Between> Kernel for Layer<B> {
         // SAFETY: the caller's own contract; the kernel below gave it.
         unsafe { self.kernel.event(fd) }
     }
+    fn perf_event(&self, cpu: u32, pages: u32) -> Result<RawFd, Errno> {
+        self.kernel.perf_event(cpu, pages)
+    }
     fn possible_cpus(&self) -> u32 {
         self.kernel.possible_cpus()
     }

@@ -44,6 +44,16 @@ impl Fd {
         Ok(unsafe { Fd::from_raw(kernel.clone(), raw as RawFd) })
     }
 
+    /// Makes a perf event: see [`Kernel::perf_event`].
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn perf_event(kernel: &Arc<dyn Kernel>, cpu: u32, pages: u32) -> Result<Fd, Errno> {
+        let raw = kernel.perf_event(cpu, pages)?;
+        // SAFETY: a kernel gives each fd to one caller alone.
+        Ok(unsafe { Fd::from_raw(kernel.clone(), raw) })
+    }
+
     /// Takes ownership of a number.
     ///
     /// # Safety

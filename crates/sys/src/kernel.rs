@@ -76,6 +76,18 @@ pub unsafe trait Kernel: Send + Sync + 'static {
         Err(Errno::EOPNOTSUPP)
     }
 
+    /// Makes a perf event that programs write samples to on this CPU, with room for `pages`
+    /// pages of them, a power of two: an fd for the CPU's slot of a perf event array, whose
+    /// memory [`Kernel::mmap`] gives. Like those of [`Kernel::bpf`], it is the caller's alone.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a kernel without them; the errno of `perf_event_open(2)`: `ENODEV` for
+    /// a CPU that is not there, `EACCES` without the right.
+    fn perf_event(&self, cpu: u32, pages: u32) -> Result<RawFd, Errno> {
+        let _ = (cpu, pages);
+        Err(Errno::EOPNOTSUPP)
+    }
+
     /// Number of possible CPUs, which is the number of slots of a per-CPU value.
     fn possible_cpus(&self) -> u32;
 
@@ -114,6 +126,9 @@ unsafe impl<K: Kernel + ?Sized> Kernel for Arc<K> {
     unsafe fn event(&self, fd: RawFd) -> Result<std::os::fd::OwnedFd, Errno> {
         // SAFETY: the caller's own contract.
         unsafe { (**self).event(fd) }
+    }
+    fn perf_event(&self, cpu: u32, pages: u32) -> Result<RawFd, Errno> {
+        (**self).perf_event(cpu, pages)
     }
     fn possible_cpus(&self) -> u32 {
         (**self).possible_cpus()

@@ -6,6 +6,7 @@
 //! kernel functions, buffers) are no rows but rules of the verifier.
 
 pub mod at;
+pub mod memory;
 mod rows;
 
 pub use rows::SKB_TAKEN;

@@ -56,7 +56,7 @@ pub fn write(run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// A member that others follow.
-fn member(out: &mut dyn Write, indent: &str, name: &str, value: &Json) -> io::Result<()> {
+pub fn member(out: &mut dyn Write, indent: &str, name: &str, value: &Json) -> io::Result<()> {
     write!(out, "{indent}\"{name}\": ")?;
     serde_json::to_writer(&mut *out, value)?;
     writeln!(out, ",")
@@ -113,7 +113,7 @@ fn side(side: &Side, show: usize, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// A map on a line of its own, and its elements on a line each.
-fn map(map: &Map, show: usize, out: &mut dyn Write) -> io::Result<()> {
+pub fn map(map: &Map, show: usize, out: &mut dyn Write) -> io::Result<()> {
     let def = map.def();
     let mut head = json!({
         "name": map.name(),
@@ -187,7 +187,7 @@ fn line(
     write!(out, "{}\n        {element}", if is_first { "" } else { "," })
 }
 
-fn shown(shown: &Shown) -> Json {
+pub fn shown(shown: &Shown) -> Json {
     match shown {
         Shown::Value(of) => to_json(of),
         Shown::Bytes(bytes) => format!("hex:{}", hex::plain(bytes)).into(),

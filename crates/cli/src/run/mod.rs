@@ -13,6 +13,7 @@ mod compare;
 mod contents;
 mod elements;
 pub mod engine;
+mod events;
 pub mod fill;
 mod json;
 pub mod raw;
@@ -38,7 +39,7 @@ use crate::signal::{self, Stop};
 use crate::{Outcome, btf, embedded, kernels, objects};
 use side::Side;
 
-/// Run a program on the packets of a capture, or bare instructions on memory
+/// Run a program on the packets of a capture, on contexts, or bare instructions on memory
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -46,8 +47,14 @@ pub struct Args {
     #[arg(required_unless_present = "raw", conflicts_with = "raw")]
     object: Option<PathBuf>,
     /// The capture: pcap or pcapng, of Ethernet frames
-    #[arg(long, value_name = "FILE", required_unless_present = "raw", conflicts_with = "raw")]
+    #[arg(long, value_name = "FILE", conflicts_with = "raw")]
     pcap: Option<PathBuf>,
+    /// Run once on the context that a JSON or TOML file describes (see docs/run.md)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["raw", "pcap"])]
+    context: Option<PathBuf>,
+    /// Run once for each record of a file, JSON, one a line; - is the standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["raw", "pcap", "context"])]
+    events: Option<PathBuf>,
     /// Where to run it
     #[arg(long, value_enum, default_value_t = Where::Embedded)]
     kernel: Where,
@@ -124,9 +131,13 @@ Examples:
   skep run prog.bpf.o --pcap traffic.pcapng --kernel both    differences end with status 1
   skep run prog.bpf.o --pcap in.pcapng --out out.pcapng --limit 1000
   skep run prog.bpf.o --pcap in.pcapng --interpret           no compiled code
+  skep run opensnoop.bpf.o --program tracepoint__syscalls__sys_enter_open --context open.json
+  skep run prog.bpf.o --events events.jsonl                  once for each line
+  skep run prog.bpf.o --program NAME                         once, on a context of zeros
   skep run --raw prog.bin --memory '01 02 03'
 
-Programs of the types xdp, sched_cls, sched_act and socket_filter run on captures. Values
+Programs of the types xdp, sched_cls, sched_act and socket_filter run on captures; nearly all
+types run on contexts (docs/run.md). Values
 are read and printed by their types: { saddr: 10.0.0.7, packets: 1201 }; unsigned numbers
 of 32 bits are addresses where a word of their name is `ip` or ends in `addr`.";
 
@@ -164,11 +175,22 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         };
         return raw::run(&options, out);
     }
-    let (Some(file), Some(pcap)) = (&args.object, &args.pcap) else {
-        return Err(Failure::unusable("an object and --pcap belong together"));
+    let Some(file) = &args.object else {
+        return Err(Failure::unusable("there is no object to run"));
     };
     let mut object = objects::open_as(file, args.loader.loader())?;
     let fills = fill::read(&args.map, args.maps.as_deref())?;
+    let Some(pcap) = &args.pcap else {
+        let source = match (&args.context, &args.events) {
+            (Some(path), _) => events::Source::Context(path),
+            (_, Some(path)) => events::Source::Events(path),
+            _ => events::Source::Zero,
+        };
+        let program = events::choose(&object, args.program.as_deref())?;
+        select::load_only(&mut object, program, &fills);
+        let fills = fill::data_sections(&mut object, fills)?;
+        return events::run(args, &object, program, &fills, &source, out);
+    };
     let program = select::choose(&object, args.program.as_deref())?;
     select::load_only(&mut object, program, &fills);
     let fills = fill::data_sections(&mut object, fills)?;

@@ -184,8 +184,28 @@ fn records(side: &Side, show: usize, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// What came out of a program, of which the first is shown.
+pub fn listed(
+    name: &str,
+    what: &str,
+    count: u64,
+    shown: impl Iterator<Item = impl AsRef<str>>,
+    show: usize,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if count == 0 {
+        return Ok(());
+    }
+    title(out, name, &lines(count, what))?;
+    for line in shown.take(show) {
+        writeln!(out, "  {}", clean(line.as_ref()))?;
+    }
+    more(out, count, show)?;
+    writeln!(out)
+}
+
 /// A map with its elements; `kernel` is told where the other one's differs.
-fn contents_of(
+pub fn contents_of(
     map: &Map,
     kernel: Option<&str>,
     show: usize,

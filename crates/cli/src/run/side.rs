@@ -412,7 +412,7 @@ pub fn load(
 }
 
 /// The same; says also which maps were left out.
-fn load_what_is_used(
+pub fn load_what_is_used(
     kernel: &Arc<dyn Kernel>,
     linked: &Linked,
     target: &Target,
@@ -521,37 +521,10 @@ fn last_lines(log: &str) -> String {
     lines[lines.len().saturating_sub(MOST)..].join("\n")
 }
 
-/// A trap, with its place in the source.
+/// Why a packet has no verdict, with its place in the source.
 fn explain(program: &LinkedProgram, skep: &Skep, error: &PacketError) -> Failure {
     match error {
-        PacketError::Trapped(trap) => {
-            let what = match (&trap.kind, poisoned(program, trap)) {
-                (TrapKind::UnknownHelper { .. } | TrapKind::Poisoned { .. }, Some(what)) => {
-                    format!("reached an instruction that could not be resolved: {what}")
-                }
-                (TrapKind::UnknownHelper { id }, None) => format!(
-                    "it calls {}, which the embedded kernel does not have",
-                    embedded::helper_name(*id)
-                ),
-                (kind, _) => kind.to_string(),
-            };
-            let place = source_of(program, skep, trap.pc);
-            let failure = Failure::refused(format!("insn {}{place}: {what}", trap.pc));
-            let failure = match trap.kind {
-                TrapKind::UnknownHelper { .. } | TrapKind::UnknownKfunc { .. } => {
-                    failure.hint("--kernel linux has what Linux has; `skep inspect --embedded` lists what is here")
-                }
-                _ => failure,
-            };
-            match trap.frames.len() {
-                0 | 1 => failure,
-                _ => {
-                    let callers: Vec<String> =
-                        trap.frames[1..].iter().map(|frame| frame.pc.to_string()).collect();
-                    failure.detail(format!("called from insn {}", callers.join(", ")))
-                }
-            }
-        }
+        PacketError::Trapped(trap) => trapped(program, skep, trap),
         PacketError::OutOfBudget => {
             Failure::refused("the budget of instructions is used up").hint("--budget N allows more")
         }
@@ -559,6 +532,36 @@ fn explain(program: &LinkedProgram, skep: &Skep, error: &PacketError) -> Failure
         | PacketError::TooShort(_)
         | PacketError::TooLong(_)
         | PacketError::Vcpu(_) => Failure::unusable(error),
+    }
+}
+
+/// A trap, with its place in the source.
+pub fn trapped(program: &LinkedProgram, skep: &Skep, trap: &Trap) -> Failure {
+    let what = match (&trap.kind, poisoned(program, trap)) {
+        (TrapKind::UnknownHelper { .. } | TrapKind::Poisoned { .. }, Some(what)) => {
+            format!("reached an instruction that could not be resolved: {what}")
+        }
+        (TrapKind::UnknownHelper { id }, None) => format!(
+            "it calls {}, which the embedded kernel does not have",
+            embedded::helper_name(*id)
+        ),
+        (kind, _) => kind.to_string(),
+    };
+    let place = source_of(program, skep, trap.pc);
+    let failure = Failure::refused(format!("insn {}{place}: {what}", trap.pc));
+    let failure = match trap.kind {
+        TrapKind::UnknownHelper { .. } | TrapKind::UnknownKfunc { .. } => failure.hint(
+            "--kernel linux has what Linux has; `skep inspect --embedded` lists what is here",
+        ),
+        _ => failure,
+    };
+    match trap.frames.len() {
+        0 | 1 => failure,
+        _ => {
+            let callers: Vec<String> =
+                trap.frames[1..].iter().map(|frame| frame.pc.to_string()).collect();
+            failure.detail(format!("called from insn {}", callers.join(", ")))
+        }
     }
 }
 

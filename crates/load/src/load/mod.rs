@@ -10,6 +10,7 @@ mod create;
 mod element;
 mod globals;
 mod map;
+mod perf;
 mod program;
 mod ring;
 
@@ -25,6 +26,7 @@ pub use by_btf::{ByBtf, to_json};
 pub use element::{Element, PerCpu, Place};
 pub use globals::Variable;
 pub use map::{Bytes, Entries, Keys, Map};
+pub use perf::{PerfBuffer, PerfRecord};
 pub use program::{Program, Ran};
 pub use ring::{Records, RingBuffer};
 

@@ -7,8 +7,10 @@ pub mod lpm;
 pub mod model;
 pub mod objects;
 mod percpu;
+pub mod perf;
 pub mod queue;
 pub mod ringbuf;
+pub mod stacks;
 pub mod targets;
 
 /// Who asks: decides which vCPU's value is meant.

@@ -12,6 +12,7 @@ use skep_abi::{Errno, MapType};
 
 use super::Map;
 use crate::fields::Fields;
+use crate::kinds::stacks::MOST_DEPTH;
 use crate::mem::PAGE;
 
 /// The attributes of MAP_CREATE that make a map.
@@ -39,6 +40,8 @@ pub struct MapAttr {
     pub memory_limit: u64,
 }
 
+/// Bytes of an address given as a build id and an offset (`struct bpf_stack_build_id`).
+const BUILD_ID: u32 = 32;
 /// `KMALLOC_MAX_SIZE` of a kernel with pages of 4 KiB.
 const KMALLOC_MAX: u64 = 4 << 20;
 /// `PCPU_MIN_UNIT_SIZE`.
@@ -127,6 +130,7 @@ impl MapAttr {
             MapType::Queue | MapType::Stack => self.check_queue(),
             MapType::Devmap | MapType::DevmapHash => self.check_devmap(),
             MapType::LpmTrie
+            | MapType::StackTrace
             | MapType::Ringbuf
             | MapType::UserRingbuf
             | MapType::Cpumap
@@ -248,6 +252,21 @@ impl MapAttr {
                     && self.max_entries.is_power_of_two()
                     && (self.max_entries as usize).is_multiple_of(PAGE)
             }
+            MapType::StackTrace => {
+                let known = flag::NUMA_NODE | flag::RDONLY | flag::WRONLY | flag::STACK_BUILD_ID;
+                let element = if self.has(flag::STACK_BUILD_ID) { BUILD_ID } else { 8 };
+                let valid = self.only(known)
+                    && self.max_entries > 0
+                    && self.key_size == 4
+                    && self.value_size >= 8
+                    && self.value_size.is_multiple_of(8)
+                    && self.value_size.is_multiple_of(element)
+                    && self.value_size / element <= most_stack_depth();
+                if valid && self.max_entries > 1 << 31 {
+                    return Err(Errno::E2BIG);
+                }
+                valid
+            }
             MapType::Cpumap => {
                 let valid = self.max_entries > 0
                     && self.key_size == 4
@@ -289,6 +308,13 @@ fn nr_cpus() -> u32 {
     let largest = std::fs::read_to_string("/sys/devices/system/cpu/kernel_max");
     let largest = largest.ok().and_then(|text| text.trim().parse::<u32>().ok());
     largest.map_or(8192, |largest| largest.saturating_add(1))
+}
+
+/// Most addresses of a stack trace that Linux keeps here.
+fn most_stack_depth() -> u32 {
+    let most = std::fs::read_to_string("/proc/sys/kernel/perf_event_max_stack");
+    let most = most.ok().and_then(|text| text.trim().parse().ok());
+    most.unwrap_or(MOST_DEPTH as u32)
 }
 
 /// Whether the host has this memory node. Where it lists none, node 0 is all there is.

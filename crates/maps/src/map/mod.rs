@@ -24,6 +24,7 @@ use crate::kinds::model::Model;
 use crate::kinds::objects::{ObjectArray, ObjectHash};
 use crate::kinds::queue::Queue;
 use crate::kinds::ringbuf::RingBuf;
+use crate::kinds::stacks::Stacks;
 use crate::kinds::targets::{TargetHash, Targets};
 use state::State;
 
@@ -61,6 +62,7 @@ enum Storage {
     ObjectHash(ObjectHash),
     Targets(Targets),
     TargetHash(Box<TargetHash>),
+    Stacks(Stacks),
 }
 
 /// The `u32` that an array's key is.
@@ -244,6 +246,10 @@ impl Storage {
             MapType::Devmap | MapType::Cpumap => {
                 fits(Targets::footprint(max_entries))?;
                 Storage::Targets(Targets::new(max_entries)?)
+            }
+            MapType::StackTrace => {
+                fits(Stacks::footprint(max_entries, value_size))?;
+                Storage::Stacks(Stacks::new(max_entries, value_size))
             }
             MapType::DevmapHash => {
                 let targets = hash(TargetHash::VALUE)?;

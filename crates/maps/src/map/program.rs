@@ -17,6 +17,7 @@ use crate::kinds::hash::Position;
 use crate::kinds::model::Model;
 use crate::kinds::objects::MapObject;
 use crate::kinds::ringbuf::RingBuf;
+use crate::kinds::stacks::Stacks;
 use crate::mem::bytes::Bytes;
 use crate::mem::words;
 
@@ -51,7 +52,8 @@ impl Map {
             | Storage::Ring(_)
             | Storage::Objects(_)
             | Storage::Sockets(_)
-            | Storage::ObjectHash(_) => None,
+            | Storage::ObjectHash(_)
+            | Storage::Stacks(_) => None,
         }
     }
 
@@ -193,7 +195,8 @@ impl Map {
             | Storage::Sockets(_)
             | Storage::ObjectHash(_)
             | Storage::Targets(_)
-            | Storage::TargetHash(_) => Err(Errno::EINVAL),
+            | Storage::TargetHash(_)
+            | Storage::Stacks(_) => Err(Errno::EINVAL),
         }
     }
 
@@ -215,6 +218,7 @@ impl Map {
             Storage::ObjectHash(objects) => objects.delete(key),
             Storage::Targets(targets) => targets.delete(index_of(key)),
             Storage::TargetHash(targets) => targets.delete(key),
+            Storage::Stacks(stacks) => stacks.delete(index_of(key)),
         }
     }
 
@@ -247,6 +251,14 @@ impl Map {
     pub fn ring(&self) -> Option<&RingBuf> {
         match &self.storage {
             Storage::Ring(ring) => Some(ring),
+            _ => None,
+        }
+    }
+
+    /// The stack traces that this map is.
+    pub fn stacks(&self) -> Option<&Stacks> {
+        match &self.storage {
+            Storage::Stacks(stacks) => Some(stacks),
             _ => None,
         }
     }

@@ -34,6 +34,7 @@ impl Map {
             Storage::Lpm(trie) => trie.read(key, out),
             Storage::Queue(queue) => queue.get(out, false),
             Storage::Ring(_) => Err(Errno::ENOTSUPP),
+            Storage::Stacks(stacks) => stacks.read(index_of(key), out),
             Storage::Sockets(_) => Err(Errno::EOPNOTSUPP),
             Storage::Objects(_) | Storage::ObjectHash(_) => {
                 if matches!(self.map_type, MapType::PerfEventArray | MapType::CgroupArray) {
@@ -139,6 +140,11 @@ impl Map {
             Storage::Lpm(trie) => trie.next_key(key, out),
             Storage::Queue(_) => Err(Errno::EINVAL),
             Storage::Ring(_) => Err(Errno::ENOTSUPP),
+            Storage::Stacks(stacks) => {
+                let next = stacks.next(key.map(index_of))?;
+                out.copy_from_slice(&next.to_ne_bytes());
+                Ok(())
+            }
         }
     }
 

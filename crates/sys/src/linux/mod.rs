@@ -183,7 +183,11 @@ unsafe impl Kernel for Linux {
             Errno::EBADFD => Errno::EBADF,
             other => other,
         });
-        let faults = kind? == MapType::Arena as u32;
+        let faults = match kind {
+            // The memory of a perf event is there as long as it is mapped.
+            Err(Errno::EINVAL) if is_perf_event(fd) => false,
+            kind => kind? == MapType::Arena as u32,
+        };
         // SAFETY: it is no negative number, and the caller keeps it open.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
         Mapping::new(fd, offset, len, writable, faults)
@@ -213,6 +217,43 @@ unsafe impl Kernel for Linux {
         map.try_clone_to_owned().map_err(|_| last_errno())
     }
 
+    fn perf_event(&self, cpu: u32, _pages: u32) -> Result<RawFd, Errno> {
+        /// Bytes of the first version of `struct perf_event_attr`.
+        const SIZE: usize = 64;
+        const SOFTWARE: u32 = 1;
+        const BPF_OUTPUT: u64 = 10;
+        const RAW: u64 = 1 << 10;
+        const CLOSE_ON_EXEC: libc::c_ulong = 1 << 3;
+        const ENABLE: libc::c_ulong = 0x2400;
+        let cpu = i32::try_from(cpu).map_err(|_| Errno::EINVAL)?;
+        let mut attr = [0u8; SIZE];
+        attr[0..4].copy_from_slice(&SOFTWARE.to_ne_bytes());
+        attr[4..8].copy_from_slice(&(SIZE as u32).to_ne_bytes());
+        attr[8..16].copy_from_slice(&BPF_OUTPUT.to_ne_bytes());
+        // Each sample, with its bytes, wakes.
+        attr[16..24].copy_from_slice(&1u64.to_ne_bytes());
+        attr[24..32].copy_from_slice(&RAW.to_ne_bytes());
+        attr[48..52].copy_from_slice(&1u32.to_ne_bytes());
+        let (everybody, no_group): (libc::c_int, libc::c_int) = (-1, -1);
+        // SAFETY: the attribute says its own length, and Linux only reads it.
+        let fd = unsafe {
+            let call = libc::SYS_perf_event_open;
+            libc::syscall(call, attr.as_ptr(), everybody, cpu, no_group, CLOSE_ON_EXEC)
+        };
+        let fd = RawFd::try_from(fd).map_err(|_| Errno::EINVAL)?;
+        if fd < 0 {
+            return Err(last_errno());
+        }
+        // SAFETY: the fd was just made; the request takes no memory.
+        if unsafe { libc::ioctl(fd, ENABLE, 0) } < 0 {
+            let errno = last_errno();
+            // SAFETY: it is nobody else's yet.
+            unsafe { libc::close(fd) };
+            return Err(errno);
+        }
+        Ok(fd)
+    }
+
     fn possible_cpus(&self) -> u32 {
         self.cpus
     }
@@ -220,6 +261,12 @@ unsafe impl Kernel for Linux {
     fn host(&self) -> &Host {
         &self.host
     }
+}
+
+/// Whether an fd is a perf event's.
+fn is_perf_event(fd: RawFd) -> bool {
+    let link = std::fs::read_link(format!("/proc/self/fd/{fd}"));
+    link.is_ok_and(|link| link.as_os_str() == "anon_inode:[perf_event]")
 }
 
 /// # Safety

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use skep_abi::MapType;
+use skep_abi::context::memory::is_memory;
 use skep_isa::{Callee, Insn};
 use skep_jit::{
     Checks, Code, DirectValue, JitError, Layout, Machine, MachineCode, MapView, Options, Passes,
@@ -92,11 +93,15 @@ fn plan<R>(
     passes: Passes,
     then: impl FnOnce(Source<'_>, Options) -> R,
 ) -> R {
-    // What these helpers read is checked, and only checked code tells where things are.
-    let wild = program.insns.iter().any(|insn| match insn {
-        Insn::Call(Callee::Helper(id)) => tags::reads_any_address(*id),
-        _ => false,
-    });
+    // What these helpers read is checked, and only checked code tells where things are. So are
+    // loads through pointers to the kernel's structures, which lead nowhere here.
+    let wild = is_memory(program.prog_type)
+        || program.insns.iter().any(|insn| match insn {
+            Insn::Call(Callee::Helper(id)) => {
+                tags::reads_any_address(*id) || tags::gives_kernel_memory(*id)
+            }
+            _ => false,
+        });
     let maps: Vec<MapView> = (0..).zip(&program.maps).map(|(at, map)| view(at, map)).collect();
     // SAFETY: the program has its maps as long as its code, and the functions are made for
     // each other.

@@ -45,7 +45,12 @@ impl Run<'_> {
         let pointer = self.locate(address);
         match pointer.load(0, size) {
             Ok(bits) => Ok((bits, Some(pointer.region()))),
-            Err(fault) => Err(self.trap_at(pc, pointer, fault, size, false)),
+            Err(fault) => {
+                let number = pointer.kind() == Kind::Scalar;
+                let loaded = number.then(|| self.load_elsewhere(pc, address, size)).flatten();
+                let trap = || self.trap_at(pc, pointer, fault, size, false);
+                loaded.map(|bits| (bits, None)).ok_or_else(trap)
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What r1 of programs points to, and what their helpers work on.
 
 mod frame;
+pub(crate) mod plain;
 pub(crate) mod skb;
 pub(crate) mod xdp;
 
@@ -8,6 +9,7 @@ use skep_isa::Size;
 
 use crate::memory::value::{Region, Value};
 use frame::Frame;
+use plain::Plain;
 use skb::Skb;
 use xdp::Xdp;
 
@@ -36,9 +38,9 @@ pub(crate) trait Context: Send {
         0
     }
 
-    /// The packet and its metadata, as far as programs have pointers to them.
-    fn packet(&self) -> [Option<Region>; 2] {
-        [None; 2]
+    /// The packet, its metadata and its socket, as far as programs have pointers to them.
+    fn packet(&self) -> [Option<Region>; 3] {
+        [None; 3]
     }
 
     /// The legacy packet loads (`ld_abs`, `ld_ind`): a word in host order, `None`
@@ -49,6 +51,16 @@ pub(crate) trait Context: Send {
 
     /// The packet's buffer.
     fn frame(&self) -> Option<&Frame> {
+        None
+    }
+
+    /// Whether helpers may send bytes of the packet on.
+    fn sends_packets(&self) -> bool {
+        false
+    }
+
+    /// The fields, where there are no more.
+    fn plain(&mut self) -> Option<&mut Plain> {
         None
     }
 

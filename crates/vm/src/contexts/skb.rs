@@ -1,13 +1,14 @@
 //! Socket buffers: programs on packets inside of the network stack
 //! (`struct __sk_buff`; `net/core/filter.c`).
 
-use skep_abi::context::at::skb as at;
+use skep_abi::context::at::{skb as at, sock as socket_at};
 use skep_abi::{Errno, ProgType};
 use skep_isa::Size;
 
 use super::Context;
 use super::frame::Frame;
-use crate::memory::value::{Region, Value};
+use crate::memory::packet::PacketMemory;
+use crate::memory::value::{Kind, Region, Value};
 
 /// Bytes before a packet (`NET_SKB_PAD`).
 const HEADROOM: usize = 64;
@@ -34,6 +35,10 @@ pub enum SkbAccess {
     Tc,
     /// Programs of cgroups: packets from the network header on.
     Cgroup,
+    /// Programs of routes (light-weight tunnels): likewise.
+    Route,
+    /// Programs of sockets' streams.
+    Stream,
 }
 
 impl SkbAccess {
@@ -43,8 +48,17 @@ impl SkbAccess {
             ProgType::SocketFilter => Some(SkbAccess::SocketFilter),
             ProgType::SchedCls | ProgType::SchedAct => Some(SkbAccess::Tc),
             ProgType::CgroupSkb => Some(SkbAccess::Cgroup),
+            ProgType::LwtIn | ProgType::LwtOut | ProgType::LwtXmit | ProgType::LwtSeg6local => {
+                Some(SkbAccess::Route)
+            }
+            ProgType::SkSkb => Some(SkbAccess::Stream),
             _ => None,
         }
+    }
+
+    /// Whether they see the link header where packets come from a link.
+    pub fn sees_link(self) -> bool {
+        matches!(self, SkbAccess::SocketFilter | SkbAccess::Tc)
     }
 }
 
@@ -62,6 +76,9 @@ pub struct Skb {
     link_header: [u8; ETH_HLEN],
     /// What a packet comes with besides.
     pub fields: Fields,
+    /// The socket that it belongs to: `struct bpf_sock`.
+    socket: Option<PacketMemory>,
+    has_socket: bool,
 }
 
 /// Fields of `struct __sk_buff`; `protocol` and `vlan_proto` are in network order.
@@ -99,6 +116,8 @@ impl Skb {
             network_offset: ETH_HLEN as i64,
             link_header: [0; ETH_HLEN],
             fields: Fields::default(),
+            socket: None,
+            has_socket: false,
         }
     }
 
@@ -113,12 +132,134 @@ impl Skb {
         (self.mac_offset, self.network_offset) =
             if link { (0, ETH_HLEN as i64) } else { (-(ETH_HLEN as i64), 0) };
         self.link_header = header;
+        self.has_socket = false;
         self.fields = Fields {
             pkt_type: pkt_type(&header),
             protocol: protocol(packet),
             ifindex: 1,
             ..Fields::default()
         };
+    }
+
+    /// Has it belong to a socket with these fields of `struct bpf_sock`.
+    pub fn set_socket(&mut self, fields: &[u8]) {
+        const SIZE: usize = socket_at::SIZE_OF as usize;
+        let memory = self.socket.get_or_insert_with(|| PacketMemory::new(SIZE));
+        let bytes = memory.bytes_mut(0, SIZE);
+        bytes.fill(0);
+        let len = fields.len().min(SIZE);
+        bytes[..len].copy_from_slice(&fields[..len]);
+        self.has_socket = true;
+    }
+
+    /// Has it belong to a socket as TEST_RUN makes one: with the packet's addresses, its own
+    /// first, and in no connection.
+    pub fn set_test_socket(&mut self) {
+        const AF_INET: u32 = 2;
+        const AF_INET6: u32 = 10;
+        const CLOSED: u32 = 7;
+        let network = self.network_offset.max(0) as usize;
+        let header = self.frame.bytes().get(network..).unwrap_or_default();
+        let mut fields = [0; socket_at::SIZE_OF as usize];
+        let mut put = |at: u32, bytes: &[u8]| {
+            fields[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
+        };
+        put(socket_at::STATE, &CLOSED.to_ne_bytes());
+        put(socket_at::RX_QUEUE_MAPPING, &u32::MAX.to_ne_bytes());
+        match (u16::from_be(self.fields.protocol), header) {
+            (0x0800, header) if header.len() >= 20 => {
+                put(socket_at::FAMILY, &AF_INET.to_ne_bytes());
+                put(socket_at::SRC_IP4, &header[12..16]);
+                put(socket_at::DST_IP4, &header[16..20]);
+            }
+            (0x86dd, header) if header.len() >= 40 => {
+                put(socket_at::FAMILY, &AF_INET6.to_ne_bytes());
+                put(socket_at::SRC_IP6, &header[8..24]);
+                put(socket_at::DST_IP6, &header[24..40]);
+            }
+            _ => {}
+        }
+        self.set_socket(&fields);
+    }
+
+    /// Whether it belongs to a socket.
+    pub fn has_socket(&self) -> bool {
+        self.has_socket
+    }
+
+    fn socket_region(&self) -> Option<Region> {
+        let memory = self.socket.as_ref().filter(|_| self.has_socket)?;
+        Some(memory.region(0, memory.capacity(), false).with_kind(Kind::Memory))
+    }
+
+    /// A field of the socket by its place in the context.
+    fn socket_field(&self, offset: u32) -> u32 {
+        let Some(memory) = self.socket.as_ref().filter(|_| self.has_socket) else { return 0 };
+        let fields = memory.bytes(0, memory.capacity());
+        let word =
+            |at: u32| fields[at as usize..].first_chunk().copied().map_or(0, u32::from_ne_bytes);
+        match offset {
+            at::FAMILY => word(socket_at::FAMILY),
+            at::REMOTE_IP4 => word(socket_at::DST_IP4),
+            at::LOCAL_IP4 => word(socket_at::SRC_IP4),
+            at::REMOTE_IP6..at::LOCAL_IP6 => word(socket_at::DST_IP6 + offset - at::REMOTE_IP6),
+            at::LOCAL_IP6..at::REMOTE_PORT => word(socket_at::SRC_IP6 + offset - at::LOCAL_IP6),
+            // In the upper half, in network order.
+            at::REMOTE_PORT => word(socket_at::DST_PORT) << 16,
+            at::LOCAL_PORT => word(socket_at::SRC_PORT),
+            _ => 0,
+        }
+    }
+
+    /// Takes those fields of a context that a packet comes with: `struct __sk_buff`, of which
+    /// what is missing is 0.
+    pub fn take_fields(&mut self, context: &[u8]) {
+        let bytes = |offset: u32| context.get(offset as usize..).unwrap_or_default();
+        let word = |offset: u32| bytes(offset).first_chunk().copied().map_or(0, u32::from_ne_bytes);
+        let long = |offset: u32| bytes(offset).first_chunk().copied().map_or(0, u64::from_ne_bytes);
+        let len = self.len() as u32;
+        let fields = &mut self.fields;
+        fields.mark = word(at::MARK);
+        fields.priority = word(at::PRIORITY);
+        fields.queue_mapping = word(at::QUEUE_MAPPING) as u16;
+        fields.ingress_ifindex = word(at::INGRESS_IFINDEX);
+        fields.ifindex = word(at::IFINDEX).max(1);
+        fields.tc_index = word(at::TC_INDEX) as u16;
+        fields.tc_classid = word(at::TC_CLASSID) as u16;
+        fields.hash = word(at::HASH);
+        fields.tstamp = long(at::TSTAMP);
+        fields.hwtstamp = long(at::HWTSTAMP);
+        fields.cb = bytes(at::CB).first_chunk().copied().unwrap_or_default();
+        fields.gso_segs = word(at::GSO_SEGS);
+        fields.gso_size = word(at::GSO_SIZE);
+        fields.wire_len = word(at::WIRE_LEN).max(len);
+    }
+
+    /// Puts fields that a program may have changed into a context of `struct __sk_buff`.
+    pub fn give_fields(&self, context: &mut [u8]) {
+        let fields = &self.fields;
+        for (offset, field) in [
+            (at::LEN, self.len() as u32),
+            (at::PKT_TYPE, fields.pkt_type),
+            (at::MARK, fields.mark),
+            (at::QUEUE_MAPPING, fields.queue_mapping.into()),
+            (at::PROTOCOL, fields.protocol.into()),
+            (at::PRIORITY, fields.priority),
+            (at::IFINDEX, fields.ifindex),
+            (at::TC_INDEX, fields.tc_index.into()),
+            (at::TC_CLASSID, fields.tc_classid.into()),
+            (at::HASH, fields.hash),
+        ] {
+            if let Some(place) = context.get_mut(offset as usize..offset as usize + 4) {
+                place.copy_from_slice(&field.to_ne_bytes());
+            }
+        }
+        if let Some(place) = context.get_mut(at::CB as usize..at::CB as usize + fields.cb.len()) {
+            place.copy_from_slice(&fields.cb);
+        }
+        if let Some(place) = context.get_mut(at::TSTAMP as usize..at::TSTAMP as usize + 8) {
+            place.copy_from_slice(&fields.tstamp.to_ne_bytes());
+        }
     }
 
     /// Bytes that a program sees.
@@ -293,8 +434,12 @@ impl Skb {
             at::HASH => self.fields.hash,
             at::TC_CLASSID if tc => self.fields.tc_classid.into(),
             at::NAPI_ID => 0, // napi_id: no packet here was polled
-            // Addresses and ports of the socket; no packet here has one.
-            at::FAMILY..at::DATA_META if self.access == SkbAccess::Cgroup => 0,
+            // Addresses and ports of the socket that it belongs to.
+            at::FAMILY..at::DATA_META
+                if matches!(self.access, SkbAccess::Cgroup | SkbAccess::Stream) =>
+            {
+                self.socket_field(offset)
+            }
             at::WIRE_LEN if tc => self.fields.wire_len,
             at::GSO_SEGS => self.fields.gso_segs,
             at::GSO_SIZE => self.fields.gso_size,
@@ -350,7 +495,10 @@ impl Context for Skb {
                 Some(Value::scalar(u64::from_le_bytes(word)))
             }
             (at::TSTAMP, Size::DW) if direct => Some(Value::scalar(self.fields.tstamp)),
-            (at::SK, Size::DW) => Some(Value::scalar(0)),
+            (at::SK, Size::DW) => {
+                let socket = self.socket_region();
+                Some(socket.map_or(Value::scalar(0), |region| region.pointer(0)))
+            }
             (at::TSTAMP_TYPE, Size::B) if tc => Some(Value::scalar(0)),
             (at::HWTSTAMP, Size::DW) if direct => Some(Value::scalar(self.fields.hwtstamp)),
             (_, Size::DW) => None,
@@ -408,13 +556,18 @@ impl Context for Skb {
         Some(u32::from_be_bytes(bytes))
     }
 
-    fn packet(&self) -> [Option<Region>; 2] {
+    fn packet(&self) -> [Option<Region>; 3] {
         let direct = self.access != SkbAccess::SocketFilter;
         let metadata = self.access == SkbAccess::Tc;
         [
             direct.then(|| self.frame.data_pointer().region()),
             metadata.then(|| self.frame.metadata_pointer().region()),
+            self.socket_region(),
         ]
+    }
+
+    fn sends_packets(&self) -> bool {
+        true
     }
 
     fn frame(&self) -> Option<&Frame> {

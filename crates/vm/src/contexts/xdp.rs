@@ -135,8 +135,13 @@ impl Context for Xdp {
         self.frame.epoch()
     }
 
-    fn packet(&self) -> [Option<Region>; 2] {
-        [self.frame.data_pointer(), self.frame.metadata_pointer()].map(|value| Some(value.region()))
+    fn packet(&self) -> [Option<Region>; 3] {
+        let [data, metadata] = [self.frame.data_pointer(), self.frame.metadata_pointer()];
+        [Some(data.region()), Some(metadata.region()), None]
+    }
+
+    fn sends_packets(&self) -> bool {
+        true
     }
 
     fn frame(&self) -> Option<&Frame> {

@@ -12,6 +12,7 @@ use crate::memory::stack::Stack;
 use crate::memory::value::{Region, Value};
 use crate::objects::program::{How, Program};
 use crate::run::vcpus::{Lease, NoVcpu, Vcpus};
+use crate::run::world::{Call, World};
 use crate::run::{Entries, Native, Outcome, Run};
 
 /// How what stands below the engines enters code.
@@ -37,6 +38,21 @@ pub(crate) struct Runner {
     prepared: bool,
     arguments: [Value; 2],
     budget: u64,
+}
+
+/// What a run sees besides its context and its maps, where that is not the kernel's.
+#[derive(Clone, Default)]
+pub(crate) struct Scene {
+    /// Memory that it may use, a context that is memory among it.
+    pub memory: Option<Region>,
+    /// The time.
+    pub time: Option<u64>,
+    /// The world.
+    pub world: Option<Arc<World>>,
+    /// How the program is called.
+    pub call: Call,
+    /// The vCPU to run on.
+    pub cpu: Option<u32>,
 }
 
 /// A runner while its thread holds a vCPU.
@@ -72,10 +88,18 @@ impl Runner {
         }
     }
 
-    /// Lets it use memory besides what its context and its maps hold.
-    pub fn with_memory(mut self, memory: Option<Region>) -> Runner {
-        self.run.memory = memory;
+    /// Has its runs see this.
+    pub fn with_scene(mut self, scene: Scene) -> Runner {
+        self.run.memory = scene.memory;
+        self.run.time = scene.time;
+        self.run.world = scene.world;
+        self.run.call = scene.call;
         self
+    }
+
+    /// How it was called, with what the last run made of it.
+    pub fn call(&self) -> Call {
+        self.run.call
     }
 
     /// The stack and the context, for another runner.
@@ -109,7 +133,23 @@ impl Runner {
     /// There is none for this thread.
     #[inline]
     pub fn lease<'r, 'v>(&'r mut self, vcpus: &'v Vcpus) -> Result<Running<'r, 'v>, NoVcpu> {
-        let lease = vcpus.lease()?;
+        self.lease_on(vcpus, None)
+    }
+
+    /// The same, of this number; within another run of the thread it is that one's.
+    ///
+    /// # Errors
+    /// There is none for this thread.
+    #[inline]
+    pub fn lease_on<'r, 'v>(
+        &'r mut self,
+        vcpus: &'v Vcpus,
+        cpu: Option<u32>,
+    ) -> Result<Running<'r, 'v>, NoVcpu> {
+        let lease = match cpu {
+            Some(cpu) => vcpus.lease_of(cpu)?,
+            None => vcpus.lease()?,
+        };
         if !self.prepared {
             self.prepare();
         }

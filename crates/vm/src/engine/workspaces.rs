@@ -3,18 +3,20 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use skep_abi::Errno;
+use skep_abi::{Errno, ProgType};
 
 use super::machine::Machine;
-use super::runner::Runner;
+use super::runner::{Runner, Scene};
+use crate::contexts::plain::Plain;
 use crate::contexts::skb::Skb;
 use crate::contexts::xdp::Xdp;
 use crate::contexts::{Context, NoContext};
 use crate::memory::stack::Stack;
-use crate::memory::value::{Region, Value};
+use crate::memory::value::Value;
 use crate::objects::program::{How, Program};
 use crate::run::Outcome;
 use crate::run::vcpus::NoVcpu;
+use crate::run::world::Call;
 
 /// What a context is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +24,8 @@ pub(crate) enum Place {
     Nothing,
     Xdp,
     Skb,
+    /// The fields that programs of this type, to be attached like this, know.
+    Plain(ProgType, u32),
 }
 
 type Parts = (Box<Stack>, Box<dyn Context>);
@@ -58,16 +62,29 @@ pub(crate) struct Workspace<'m> {
 
 impl<'m> Workspace<'m> {
     /// One that nobody else uses.
-    pub fn new(machine: &'m Machine, place: Place) -> Workspace<'m> {
-        let parts = machine.workspaces.take(place).unwrap_or_else(|| {
+    ///
+    /// # Errors
+    /// `ENOTSUPP` for fields that there is no row of.
+    pub fn new(machine: &'m Machine, place: Place) -> Result<Workspace<'m>, Errno> {
+        let make = || -> Result<Parts, Errno> {
             let context: Box<dyn Context> = match place {
                 Place::Nothing => Box::new(NoContext),
                 Place::Xdp => Box::new(Xdp::new()),
                 Place::Skb => Box::new(Skb::new()),
+                Place::Plain(kind, attach) => Box::new(Plain::new(kind, attach)?),
             };
-            (Box::default(), context)
-        });
-        Workspace { machine, place, parts: Some(parts) }
+            Ok((Box::default(), context))
+        };
+        let parts = machine.workspaces.take(place).map_or_else(make, Ok)?;
+        Ok(Workspace { machine, place, parts: Some(parts) })
+    }
+
+    /// The fields.
+    ///
+    /// # Errors
+    /// `ENOTSUPP` where it is something else.
+    pub fn plain(&mut self) -> Result<&mut Plain, Errno> {
+        self.parts.as_mut().and_then(|(_, context)| context.plain()).ok_or(Errno::ENOTSUPP)
     }
 
     /// The XDP buffer.
@@ -94,19 +111,20 @@ impl<'m> Workspace<'m> {
     }
 
     /// Runs a program `times` times, but no further than to a run that does not return.
-    /// `memory` is what it may use besides. Gives how the last run ended.
+    /// Gives how the last run ended, and how it was called by then.
     pub fn run(
         &mut self,
         how: Option<How>,
         program: &Arc<Program>,
         arguments: [Value; 2],
-        memory: Option<Region>,
+        scene: Scene,
         times: u32,
-    ) -> Result<Outcome, NoVcpu> {
+    ) -> Result<(Outcome, Call), NoVcpu> {
         let Some((stack, context)) = self.parts.take() else { return Err(NoVcpu::Nested) };
         let runner = Runner::new(self.machine, how, program.clone(), stack, context, arguments);
-        let mut runner = runner.with_memory(memory);
-        let outcome = runner.lease(&self.machine.vcpus).map(|mut running| {
+        let cpu = scene.cpu;
+        let mut runner = runner.with_scene(scene);
+        let outcome = runner.lease_on(&self.machine.vcpus, cpu).map(|mut running| {
             let mut left = times;
             loop {
                 let outcome = running.run();
@@ -116,8 +134,9 @@ impl<'m> Workspace<'m> {
                 }
             }
         });
+        let call = runner.call();
         self.parts = Some(runner.into_parts());
-        outcome
+        outcome.map(|outcome| (outcome, call))
     }
 }
 

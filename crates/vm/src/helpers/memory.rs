@@ -1,23 +1,14 @@
 //! Arguments that are memory, and the helpers that only move it.
 
-use skep_abi::Errno;
 use skep_abi::helper::id;
 use skep_isa::{Reg, Size};
 use skep_maps::mem::bytes::Bytes;
 
-use super::{Function, failure};
-use crate::memory::value::{Kind, Value};
+use super::Function;
+use crate::memory::value::Value;
 use crate::run::{Run, Stop, describe};
 
-pub(super) const FUNCTIONS: &[(u32, Function)] = &[
-    (id::PROBE_READ, probe_read),
-    (id::PROBE_READ_STR, probe_read_str),
-    (id::PROBE_READ_USER, probe_read),
-    (id::PROBE_READ_KERNEL, probe_read),
-    (id::PROBE_READ_USER_STR, probe_read_str),
-    (id::PROBE_READ_KERNEL_STR, probe_read_str),
-    (id::STRNCMP, strncmp),
-];
+pub(super) const FUNCTIONS: &[(u32, Function)] = &[(id::STRNCMP, strncmp)];
 
 /// Most bytes that one argument may have; more than any map's value.
 const MAX_ARGUMENT: u64 = 1 << 30;
@@ -96,44 +87,6 @@ impl Run<'_> {
     pub(crate) fn size_argument(&self, reg: Reg) -> Result<u64, Stop> {
         Ok(u64::from(self.read(reg)?.bits as u32))
     }
-}
-
-/// `bpf_probe_read*(target, size, unsafe)`: a bad address is no trap but `-EFAULT`
-/// and zeros.
-fn probe_read(run: &mut Run<'_>) -> Result<Value, Stop> {
-    const NAME: &str = "bpf_probe_read";
-    let size = run.size_argument(Reg::R2)?;
-    let source = run.read(Reg::R3)?;
-    run.memory_argument(NAME, Reg::R1, size, true)?;
-    let mut bytes = Bytes::zeros(size as usize);
-    let found =
-        source.kind() != Kind::Context && run.holds(&source) && source.read(&mut bytes).is_ok();
-    run.write_argument(NAME, Reg::R1, &bytes)?;
-    Ok(if found { Value::scalar(0) } else { failure(Errno::EFAULT) })
-}
-
-/// `bpf_probe_read*_str(target, size, unsafe)`: gives the length with its zero.
-fn probe_read_str(run: &mut Run<'_>) -> Result<Value, Stop> {
-    const NAME: &str = "bpf_probe_read_str";
-    let size = run.size_argument(Reg::R2)?;
-    let source = run.read(Reg::R3)?;
-    run.memory_argument(NAME, Reg::R1, size, true)?;
-    let mut text = Vec::new();
-    while (text.len() as u64) < size {
-        let Some(byte) = run.byte_at(source, text.len() as u64) else {
-            run.write_argument(NAME, Reg::R1, &vec![0; size as usize])?;
-            return Ok(failure(Errno::EFAULT));
-        };
-        text.push(byte);
-        if byte == 0 {
-            break;
-        }
-    }
-    if let Some(last) = text.last_mut() {
-        *last = 0;
-    }
-    run.write_argument(NAME, Reg::R1, &text)?;
-    Ok(Value::scalar(text.len() as u64))
 }
 
 /// `bpf_strncmp(s1, s1_sz, s2)`.

@@ -10,8 +10,15 @@ mod map;
 mod memory;
 pub(crate) mod misc;
 pub(crate) mod packet;
+mod perf;
+mod probe;
 mod ring;
+mod socket;
+mod stack;
 pub(crate) mod tags;
+mod task;
+mod text;
+mod tracing;
 
 use skep_abi::helper::id::TAIL_CALL;
 use skep_abi::{Helper, TrapKind};
@@ -34,8 +41,15 @@ fn is_poison(id: u32) -> bool {
 /// The implementations, by helper number.
 static FUNCTIONS: [Option<Function>; NUMBERS] = {
     let mut table: [Option<Function>; NUMBERS] = [None; NUMBERS];
-    let groups: [&[(u32, Function)]; 6] = [
+    let groups: [&[(u32, Function)]; 13] = [
         map::FUNCTIONS,
+        perf::FUNCTIONS,
+        probe::FUNCTIONS,
+        socket::FUNCTIONS,
+        stack::FUNCTIONS,
+        task::FUNCTIONS,
+        text::FUNCTIONS,
+        tracing::FUNCTIONS,
         ring::FUNCTIONS,
         lock::FUNCTIONS,
         memory::FUNCTIONS,

@@ -19,7 +19,6 @@ pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::SKB_VLAN_PUSH, skb_vlan_push),
     (id::SKB_VLAN_POP, skb_vlan_pop),
     (id::REDIRECT, redirect),
-    (id::PERF_EVENT_OUTPUT, perf_event_output),
     (id::SKB_LOAD_BYTES, skb_load_bytes),
     (id::CSUM_DIFF, csum_diff),
     (id::SKB_CHANGE_TYPE, skb_change_type),
@@ -174,38 +173,6 @@ fn redirect_map(run: &mut Run<'_>) -> Result<Value, Stop> {
     let found = map.has_target(index as u32);
     let verdict = if found || flags & BROADCAST != 0 { XDP_REDIRECT } else { flags & ACTIONS };
     Ok(Value::scalar(verdict))
-}
-
-/// `bpf_perf_event_output(ctx, map, flags, data, size)`: no perf event is ever open
-/// here, which Linux answers with `ENOENT`.
-fn perf_event_output(run: &mut Run<'_>) -> Result<Value, Stop> {
-    const NAME: &str = "bpf_perf_event_output";
-    const CURRENT_CPU: u64 = 0xffff_ffff;
-    const CONTEXT_LEN: u64 = 0xf_ffff << 32;
-    let cpus = u64::from(run.map_argument(NAME, Reg::R2)?.map.max_entries());
-    let flags = run.read(Reg::R3)?.bits;
-    let size = run.read(Reg::R5)?.bits;
-    run.bytes_argument(NAME, Reg::R4, size)?;
-    if flags & !(CURRENT_CPU | CONTEXT_LEN) != 0 {
-        return Ok(failure(Errno::EINVAL));
-    }
-    let context_len = (flags & CONTEXT_LEN) >> 32;
-    let packet_len = match (run.context.xdp().map(|xdp| xdp.frame.len()), run.context.skb()) {
-        (Some(len), _) => len,
-        (None, Some(skb)) => skb.len(),
-        (None, None) => 0,
-    };
-    if context_len > packet_len as u64 {
-        return Ok(failure(Errno::EFAULT));
-    }
-    let cpu = match flags & CURRENT_CPU {
-        CURRENT_CPU => run.cpu().into(),
-        index => index,
-    };
-    if cpu >= cpus {
-        return Ok(failure(Errno::E2BIG));
-    }
-    Ok(failure(Errno::ENOENT))
 }
 
 /// `bpf_skb_load_bytes(skb, offset, to, len)`: outside of the packet zeros and

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use skep_abi::{Arg, ArgKind, Effects, Helper, TypeFlags};
+use skep_abi::{Arg, ArgKind, Effects, Helper, RetKind, TypeFlags};
 
 /// What a word is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,6 +93,14 @@ pub(crate) fn changes_context(id: u32) -> bool {
 /// `%s` of `bpf_trace_printk` and of those that take a list of arguments).
 pub(crate) fn reads_any_address(id: u32) -> bool {
     of(id).reads_any_address
+}
+
+/// Whether it gives a pointer to one of the kernel's structures.
+pub(crate) fn gives_kernel_memory(id: u32) -> bool {
+    let kernel = |proto: &skep_abi::Proto| {
+        matches!(proto.ret.kind, RetKind::Btf(_) | RetKind::PercpuVariable | RetKind::Kptr)
+    };
+    Helper::from_id(id).is_some_and(|helper| helper.protos.iter().any(kernel))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use skep_abi::{Errno, ProgType};
 use skep_isa::Slot;
 
+use crate::engine::runner::Scene;
 use crate::engine::workspaces::{Place, Workspace};
 use crate::kernel::vm::Vm;
 use crate::memory::packet::PacketMemory;
@@ -19,6 +20,9 @@ pub enum RawError {
     /// They are no program.
     #[error(transparent)]
     Program(#[from] ProgramError),
+    /// There is nothing to run them on.
+    #[error("{0}")]
+    Context(Errno),
     /// The thread got no vCPU.
     #[error(transparent)]
     Vcpu(#[from] NoVcpu),
@@ -73,7 +77,9 @@ pub fn run_raw(vm: &Vm, slots: &[Slot], memory: &mut RawMemory) -> Result<Outcom
     let memory = Some(pointer.region()).filter(|_| memory.len > 0);
     // What runs once is not worth compiling unless that is asked for.
     let how = vm.machine.how().filter(|how| how.guarded);
-    let mut workspace = Workspace::new(&vm.machine, Place::Nothing);
+    let mut workspace = Workspace::new(&vm.machine, Place::Nothing).map_err(RawError::Context)?;
     workspace.clear_stack();
-    Ok(workspace.run(how, &Arc::new(program), [pointer, length], memory, 1)?)
+    let scene = Scene { memory, ..Scene::default() };
+    let (outcome, _) = workspace.run(how, &Arc::new(program), [pointer, length], scene, 1)?;
+    Ok(outcome)
 }

@@ -18,9 +18,23 @@ impl Run<'_> {
                 pointer.load(offset, size).map(Value::scalar)
             }
             Kind::Context => return self.load_context(pointer, offset, size),
-            _ => return Err(self.no_memory(base, pointer, false)),
+            _ => return self.load_elsewhere_or_fail(base, pointer, offset, size),
         };
         loaded.map_err(|fault| self.fault(fault, base, offset, size.bytes().into(), false))
+    }
+
+    #[cold]
+    fn load_elsewhere_or_fail(
+        &self,
+        base: Reg,
+        pointer: Value,
+        offset: i64,
+        size: Size,
+    ) -> Result<Value, Stop> {
+        let number = pointer.kind() == Kind::Scalar;
+        let address = pointer.bits.wrapping_add(offset as u64);
+        let loaded = number.then(|| self.load_elsewhere(self.pc, address, size)).flatten();
+        loaded.map(Value::scalar).ok_or_else(|| self.no_memory(base, pointer, false))
     }
 
     #[inline(always)]

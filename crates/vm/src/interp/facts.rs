@@ -55,7 +55,7 @@ impl Run<'_> {
             Region::Mixed | Region::Other => true,
             Region::None => false,
             Region::Stack => kind == Kind::Stack,
-            Region::Context => kind == Kind::Context,
+            Region::Context => kind == Kind::Context || self.is_memory_context(&pointer),
             Region::Packet => kind == Kind::Packet,
             Region::Record => kind == Kind::Record,
             Region::MapValue(index) => {

@@ -18,7 +18,7 @@ pub(super) fn info(vm: &Vm, attr: &mut ObjInfo<'_>) -> Result<u32, Errno> {
         Object::Map(fd) => map_info(attr, &fd.map),
         Object::Prog(prog) => prog_info(attr, &prog, vm.needs(Capabilities::BPF).is_ok()),
         Object::Btf(btf) => btf_info(attr, &btf),
-        Object::Foreign => Err(Errno::EINVAL),
+        Object::Event(_) | Object::Foreign => Err(Errno::EINVAL),
     }
 }
 

@@ -14,6 +14,7 @@ use super::vm::Vm;
 use super::{check_name, input, interface_exists, object, value_types};
 use crate::objects::btf::BtfObject;
 use crate::objects::map::MapHandle;
+use crate::objects::regions;
 use crate::objects::table::{MapFd, Object};
 
 pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
@@ -230,7 +231,11 @@ fn object(vm: &Vm, map: &MapHandle, fd: u32) -> Result<Arc<dyn MapObject>, Errno
             prog => Ok(prog),
         },
         MapType::ArrayOfMaps | MapType::HashOfMaps => Ok(files.map(fd)?),
-        // No fd here is a socket, a perf event or a cgroup.
+        MapType::PerfEventArray => match files.get(fd)? {
+            Object::Event(event) => Ok(event.clone()),
+            _ => Err(Errno::EINVAL),
+        },
+        // No fd here is a socket or a cgroup.
         MapType::Xskmap => files.get(fd).and(Err(Errno::ENOTSOCK)),
         _ => Err(Errno::EBADF),
     }
@@ -402,8 +407,10 @@ pub(crate) fn mmap(
     if len == 0 {
         return Err(Errno::EINVAL);
     }
-    let Object::Map(MapFd { map, readable, writable: may_write }) = object else {
-        return Err(Errno::ENODEV);
+    let MapFd { map, readable, writable: may_write } = match object {
+        Object::Map(fd) => fd,
+        Object::Event(event) => return event_memory(event, start, len, writable),
+        _ => return Err(Errno::ENODEV),
     };
     if !readable || (writable && !may_write) {
         return Err(Errno::EACCES);
@@ -413,4 +420,17 @@ pub(crate) fn mmap(
         return Err(Errno::EINVAL);
     }
     map.user_memory(start, len, writable)
+}
+
+/// `mmap(2)` of a perf event's fd: its first page and all of its samples.
+fn event_memory(
+    event: Arc<skep_maps::PerfEvent>,
+    start: usize,
+    len: usize,
+    writable: bool,
+) -> Result<Mapping, Errno> {
+    if start != 0 || len != event.shared().len() {
+        return Err(Errno::EINVAL);
+    }
+    Ok(regions::lend(event.shared().view(start, len, writable)?, writable))
 }

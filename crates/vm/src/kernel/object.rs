@@ -34,7 +34,7 @@ pub(super) fn pin(vm: &Vm, attr: &ObjPin<'_>) -> Result<u32, Errno> {
     let object = match vm.files().get(attr.bpf_fd)? {
         Object::Map(fd) => Object::Map(MapFd { readable: true, writable: true, ..fd.clone() }),
         Object::Prog(prog) => Object::Prog(prog.clone()),
-        Object::Btf(_) | Object::Foreign => return Err(Errno::EINVAL),
+        Object::Btf(_) | Object::Event(_) | Object::Foreign => return Err(Errno::EINVAL),
     };
     match vm.objects().pins.entry(path(&attr.pathname)?) {
         Entry::Occupied(_) => Err(Errno::EEXIST),

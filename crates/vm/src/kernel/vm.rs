@@ -6,7 +6,7 @@ use std::time::Duration;
 use skep_abi::Capabilities;
 use skep_btf::Btf;
 use skep_jit::{Checks, JitError, MachineCode, Passes};
-use skep_maps::MOST_CPUS;
+use skep_maps::{MOST_CPUS, PerfEvent};
 use skep_sys::{Command, Errno, Host, Kernel, KernelTypes, Mapping, RawFd};
 
 use crate::compiled::plan;
@@ -191,6 +191,11 @@ impl Vm {
         }
     }
 
+    /// The kernel's types, if there are any.
+    pub(crate) fn kernel_types(&self) -> Option<Arc<Btf>> {
+        self.verifier_env().vmlinux
+    }
+
     /// Bytes that one map may take.
     pub(super) fn memory_limit(&self) -> u64 {
         self.memory_limit
@@ -257,6 +262,10 @@ unsafe impl Kernel for Vm {
     }
 
     unsafe fn poll(&self, fd: RawFd, timeout: Duration) -> Result<bool, Errno> {
+        let object = self.files().get(fd as u32)?.clone();
+        if let Object::Event(event) = object {
+            return Ok(event.notifier().wait(timeout, || event.available() > 0));
+        }
         let map = self.files().map(fd as u32)?;
         let ring = map.map.ring().ok_or(Errno::EINVAL)?;
         Ok(ring.notifier().wait(timeout, || ring.available() > 0))
@@ -276,6 +285,14 @@ unsafe impl Kernel for Vm {
             ring.notifier().notify();
         }
         Ok(event)
+    }
+
+    fn perf_event(&self, cpu: u32, pages: u32) -> Result<RawFd, Errno> {
+        if cpu >= self.machine.env.cpus() {
+            return Err(Errno::ENODEV);
+        }
+        let event = PerfEvent::new(cpu, pages)?;
+        Ok(self.files().open(Object::Event(Arc::new(event))))
     }
 
     fn possible_cpus(&self) -> u32 {

@@ -28,7 +28,7 @@ impl PacketMemory {
     /// # Panics
     /// The host has no memory.
     pub fn new(capacity: usize) -> PacketMemory {
-        let room = capacity.next_multiple_of(ALIGNMENT);
+        let room = capacity.next_multiple_of(ALIGNMENT).max(ALIGNMENT);
         let mapping = Mapping::new(room as u64).expect("memory for a packet");
         // SAFETY: the mapping has `room` bytes or more.
         let start = unsafe { mapping.base().add(mapping.len() - room) };

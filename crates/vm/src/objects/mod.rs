@@ -3,5 +3,5 @@
 pub(crate) mod btf;
 pub(crate) mod map;
 pub(crate) mod program;
-mod regions;
+pub(crate) mod regions;
 pub(crate) mod table;

@@ -9,6 +9,13 @@ use skep_maps::Element;
 use super::map::MapHandle;
 use crate::memory::value::{Kind, Region};
 
+/// Memory for user space, which goes when the mapping does.
+pub(crate) fn lend(view: skep_maps::mem::View, writable: bool) -> skep_sys::Mapping {
+    let (start, len) = (view.base(), view.len());
+    // SAFETY: the view is mapped as long as it lives, and for writing if asked for.
+    unsafe { skep_sys::Mapping::owned(start, len, writable, Box::new(view)) }
+}
+
 impl MapHandle {
     /// The value of a key as a region; the vCPU's own in per-CPU maps.
     #[inline]

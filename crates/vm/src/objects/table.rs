@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use skep_abi::Errno;
+use skep_maps::PerfEvent;
 use skep_sys::RawFd;
 
 use super::btf::BtfObject;
@@ -30,6 +31,8 @@ pub(crate) enum Object {
     Prog(Arc<Program>),
     /// BTF.
     Btf(Arc<BtfObject>),
+    /// A perf event.
+    Event(Arc<PerfEvent>),
     /// An open file that is none of bpf's.
     Foreign,
 }

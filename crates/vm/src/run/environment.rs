@@ -3,9 +3,11 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::printer::Printer;
+use super::world::World;
 
 /// Time, chance and output of a kernel's runs.
 pub struct Environment {
@@ -17,6 +19,7 @@ pub struct Environment {
     /// Makes of addresses what is shown for them.
     pointers: RandomState,
     cpus: u32,
+    world: RwLock<Arc<World>>,
 }
 
 impl Environment {
@@ -31,12 +34,23 @@ impl Environment {
             printer: Printer::default(),
             pointers: RandomState::new(),
             cpus,
+            world: RwLock::default(),
         }
     }
 
     /// Number of vCPUs.
     pub fn cpus(&self) -> u32 {
         self.cpus
+    }
+
+    /// The world that runs see which have none of their own.
+    pub fn world(&self) -> Arc<World> {
+        self.world.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has runs that begin from now on see this world.
+    pub fn set_world(&self, world: World) {
+        *self.world.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(world);
     }
 
     /// Stops the clock at `ns`, or lets it run again, for all runs that have no clock of

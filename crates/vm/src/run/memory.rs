@@ -2,7 +2,9 @@
 //! are.
 
 use skep_abi::TrapKind;
-use skep_isa::{Reg, Size};
+use skep_abi::context::memory::is_memory;
+use skep_isa::{Pc, Reg, Size};
+use skep_verify::Region;
 
 use super::{Run, Stop};
 use crate::memory::value::{Fault, Kind, Value};
@@ -37,6 +39,44 @@ impl Run<'_> {
         }
     }
 
+    /// What a load gives through a pointer that leads to none of the run's memory, where the
+    /// verifier let it: one to a kernel's structure, which Linux reads with care. Bytes that
+    /// were captured, else 0; `None` where it may not be made.
+    pub fn load_elsewhere(&self, pc: Pc, address: u64, size: Size) -> Option<u64> {
+        let proof = self.program.proof.as_ref()?;
+        if !matches!(proof.verified.facts().at(pc).region, Region::Other | Region::Mixed) {
+            return None;
+        }
+        let mut word = [0; 8];
+        let _zeros_where_nothing_is =
+            self.world().read(address, &mut word[..size.bytes() as usize]);
+        Some(u64::from_le_bytes(word))
+    }
+
+    /// Whether a pointer leads into a context that is memory.
+    pub fn is_memory_context(&self, pointer: &Value) -> bool {
+        let inside =
+            |memory: crate::memory::value::Region| memory.start() == pointer.region().start();
+        is_memory(self.program.prog_type) && self.memory.is_some_and(inside)
+    }
+
+    /// Copies what an address leads to that nobody vouches for: the run's own memory, and what
+    /// was captured. False where not all of it is there; `user` asks for memory of user space,
+    /// to which none of the run's own belongs.
+    pub fn probe(&self, pointer: Value, to: &mut [u8], user: bool) -> bool {
+        let own = !user
+            && pointer.kind() != Kind::Context
+            && self.holds(&pointer)
+            && pointer.read(to).is_ok();
+        own || is_user(pointer.bits) == user && self.world().read(pointer.bits, to)
+    }
+
+    /// Whether an address is one of the run's own memory.
+    pub fn is_own(&self, pointer: &Value) -> bool {
+        let memory = !matches!(pointer.kind(), Kind::Scalar | Kind::Uninit | Kind::Context);
+        memory && self.holds(pointer)
+    }
+
     /// The word at an offset from a pointer to memory, as what it points into: spilled
     /// pointers are ones, and so are addresses that guarded code was given.
     pub fn word_of(&self, pointer: Value, offset: i64) -> Option<Value> {
@@ -61,6 +101,11 @@ impl Run<'_> {
         let depth = self.native.as_ref().map_or(self.callers.len(), |native| native.depth);
         self.stack.cell(depth, word)
     }
+}
+
+/// Whether an address is one of user space: in the lower half.
+pub(crate) fn is_user(address: u64) -> bool {
+    address as i64 >= 0
 }
 
 #[cold]

@@ -13,9 +13,10 @@ mod regions;
 pub(crate) mod registers;
 mod turn;
 pub(crate) mod vcpus;
+pub(crate) mod world;
 
 pub(crate) use maps::MAX_TAIL_CALLS;
-pub(crate) use memory::describe;
+pub(crate) use memory::{describe, is_user};
 pub(crate) use native::Native;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use held::Held;
 use regions::Given;
 use registers::Registers;
 use turn::Turn;
+use world::{Call, World};
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +92,10 @@ pub(crate) struct Run<'r> {
     pub turn: Turn,
     /// The time, where it is not the kernel's.
     pub time: Option<u64>,
+    /// The world, where it is not the kernel's.
+    pub world: Option<Arc<World>>,
+    /// How the program was called.
+    pub call: Call,
     pub program: Arc<Program>,
     pub regs: Registers,
     pub stack: Box<Stack>,
@@ -131,6 +137,8 @@ impl<'r> Run<'r> {
             context,
             turn: Turn::default(),
             time: None,
+            world: None,
+            call: Call::default(),
             program,
             regs: Registers::new(),
             stack,
@@ -182,6 +190,11 @@ impl<'r> Run<'r> {
     #[inline]
     pub fn now(&self) -> u64 {
         self.time.unwrap_or_else(|| self.env.now())
+    }
+
+    /// The world that the program sees.
+    pub fn world(&self) -> Arc<World> {
+        self.world.clone().unwrap_or_else(|| self.env.world())
     }
 
     /// Number of the vCPU.

@@ -161,6 +161,30 @@ impl Vcpus {
         Ok(Lease { vcpus: self, cpu, _of_this_thread: PhantomData })
     }
 
+    /// Takes the vCPU of this number, or gives the one that the thread holds already. Waits
+    /// where somebody else has it.
+    ///
+    /// # Errors
+    /// See [`NoVcpu`]; it did not come free for some seconds.
+    pub fn lease_of(&self, cpu: u32) -> Result<Lease<'_>, NoVcpu> {
+        let depth = DEPTH.get();
+        if depth > 0 {
+            return self.lease();
+        }
+        let word = self.taken.get(cpu as usize / 64).ok_or(NoVcpu::Taken)?;
+        let mine = 1 << (cpu % 64);
+        let started = Instant::now();
+        while word.fetch_or(mine, Ordering::SeqCst) & mine != 0 {
+            if started.elapsed() > LONG {
+                return Err(NoVcpu::Taken);
+            }
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        HELD.with_borrow_mut(|all| all[0] = Held { kernel: self.kernel, cpu, leases: 1 });
+        DEPTH.set(depth + 1);
+        Ok(Lease { vcpus: self, cpu, _of_this_thread: PhantomData })
+    }
+
     #[inline]
     fn take_new(&self, holds_another: bool) -> Result<u32, NoVcpu> {
         let cpu = match self.take() {

@@ -1,30 +1,24 @@
-//! PROG_TEST_RUN, as `net/bpf/test_run.c` does it: the same limits, contexts and
-//! packet layout.
+//! TEST_RUN of programs on packets.
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use skep_abi::AttachType;
 use skep_abi::context::{SKB_TAKEN, at};
-use skep_abi::{AttachType, Diagnostic, ProgType, Trap};
+use skep_abi::flags::test_run::{CHECKSUM_COMPLETE, LIVE_FRAMES};
 use skep_sys::{Errno, TestRun};
 
-use super::input;
-use super::vm::Vm;
+use super::{PAGE, context_in, finish, finish_context, long, put, repeat, word};
 use crate::contexts::skb::{self, Skb, SkbAccess};
 use crate::contexts::xdp;
 use crate::engine::workspaces::{Place, Workspace};
-use crate::memory::value::Value;
+use crate::kernel::input;
+use crate::kernel::vm::Vm;
 use crate::objects::program::Program;
-use crate::run::Outcome;
 
-/// A page, which bounds packet and rooms together.
-const PAGE: usize = 4096;
 /// Bytes of `struct xdp_md`.
 const XDP_MD: usize = at::xdp::SIZE_OF as usize;
 /// Bytes of `struct __sk_buff`.
 const SK_BUFF: usize = at::skb::SIZE_OF as usize;
-/// `BPF_F_TEST_XDP_LIVE_FRAMES`.
-const LIVE_FRAMES: u32 = 1 << 1;
 /// Most live frames in flight (`TEST_XDP_MAX_BATCH`).
 const MAX_BATCH: u32 = 256;
 /// What Linux keeps in the page of a live frame (`struct xdp_page_head`).
@@ -32,114 +26,11 @@ const PAGE_HEAD: usize = 112;
 /// Bytes before the packet of a socket buffer.
 const SKB_HEADROOM: usize = 64;
 
-pub(super) fn run(vm: &Vm, attr: &mut TestRun<'_>) -> Result<u32, Errno> {
-    if (attr.ctx_size_in == 0) != attr.ctx_in.is_none()
-        || (attr.ctx_size_out == 0) != attr.ctx_out.is_null()
-    {
-        return Err(Errno::EINVAL);
-    }
-    let program = vm.files().prog(attr.prog_fd)?;
-    match program.prog_type {
-        ProgType::Xdp => run_xdp(vm, &program, attr),
-        ProgType::SocketFilter | ProgType::SchedCls | ProgType::SchedAct => {
-            run_skb(vm, &program, attr)
-        }
-        _ => Err(Errno::ENOTSUPP),
-    }
-}
-
-/// The context of the caller, cut or filled to `size` bytes; `None` without one.
-fn context_in(attr: &TestRun<'_>, size: usize) -> Result<Option<Vec<u8>>, Errno> {
-    if attr.ctx_in.is_none() && attr.ctx_out.is_null() {
-        return Ok(None);
-    }
-    let mut context = vec![0; size];
-    if attr.ctx_in.is_some() {
-        let given = attr.ctx_size_in as usize;
-        if given > PAGE {
-            return Err(Errno::E2BIG);
-        }
-        if given > size && input(&attr.ctx_in, given)?[size..].iter().any(|&byte| byte != 0) {
-            return Err(Errno::E2BIG);
-        }
-        let len = given.min(size);
-        context[..len].copy_from_slice(input(&attr.ctx_in, len)?);
-    }
-    Ok(Some(context))
-}
-
-fn word(context: &[u8], offset: u32) -> u32 {
-    context[offset as usize..].first_chunk().copied().map_or(0, u32::from_ne_bytes)
-}
-
-fn long(context: &[u8], offset: u32) -> u64 {
-    context[offset as usize..].first_chunk().copied().map_or(0, u64::from_ne_bytes)
-}
-
-/// Writes a field.
-fn put<const N: usize>(context: &mut [u8], offset: u32, bytes: [u8; N]) {
-    context[offset as usize..][..N].copy_from_slice(&bytes);
-}
-
-/// Runs as often as the caller wants and fills in what the last run returned.
-fn repeat(
+pub(super) fn run_xdp(
     vm: &Vm,
-    workspace: &mut Workspace<'_>,
     program: &Arc<Program>,
     attr: &mut TestRun<'_>,
-    size: u32,
-) -> Result<(), Errno> {
-    let times = attr.repeat.max(1);
-    let started = Instant::now();
-    let mut fail = |message: String, trap: Option<Trap>, errno: Errno| {
-        let pc = trap.as_ref().map(|trap| trap.pc);
-        attr.diagnostic = Some(Diagnostic { pc, message, trap });
-        Err(errno)
-    };
-    let arguments = [Value::context(size), Value::UNINIT];
-    match workspace.run(vm.machine.how(), program, arguments, None, times) {
-        Ok(Outcome::Returned(bits)) => attr.retval = bits as u32,
-        Ok(Outcome::Trapped(trap)) => return fail(trap.to_string(), Some(trap), Errno::EFAULT),
-        Ok(Outcome::OutOfBudget) => {
-            let message = "the budget of instructions is used up".to_owned();
-            return fail(message, None, Errno::ETIMEDOUT);
-        }
-        Err(why) => return fail(why.to_string(), None, Errno::EBUSY),
-    }
-    let mean = started.elapsed().as_nanos() / u128::from(times);
-    attr.duration = u32::try_from(mean).unwrap_or(u32::MAX);
-    Ok(())
-}
-
-/// `bpf_test_finish`: the packet, its size and the verdict.
-fn finish(attr: &mut TestRun<'_>, retval: u32, duration: u32, packet: &[u8]) -> Result<(), Errno> {
-    let room = match attr.data_size_out as usize {
-        0 => packet.len(),
-        room => room.min(packet.len()),
-    };
-    let cut = room < packet.len();
-    if !attr.data_out.is_null() && attr.data_out.write(0, &packet[..room]).is_err() {
-        return Err(if cut { Errno::ENOSPC } else { Errno::EFAULT });
-    }
-    attr.data_size_out = packet.len() as u32;
-    attr.retval = retval;
-    attr.duration = duration;
-    if cut { Err(Errno::ENOSPC) } else { Ok(()) }
-}
-
-/// `bpf_ctx_finish`.
-fn finish_context(attr: &mut TestRun<'_>, context: Option<&[u8]>) -> Result<(), Errno> {
-    let Some(context) = context.filter(|_| !attr.ctx_out.is_null()) else { return Ok(()) };
-    let room = (attr.ctx_size_out as usize).min(context.len());
-    let cut = room < context.len();
-    if attr.ctx_out.write(0, &context[..room]).is_err() {
-        return Err(if cut { Errno::ENOSPC } else { Errno::EFAULT });
-    }
-    attr.ctx_size_out = context.len() as u32;
-    if cut { Err(Errno::ENOSPC) } else { Ok(()) }
-}
-
-fn run_xdp(vm: &Vm, program: &Arc<Program>, attr: &mut TestRun<'_>) -> Result<u32, Errno> {
+) -> Result<u32, Errno> {
     let expected = AttachType::from_number(program.expected_attach_type);
     if matches!(expected, Some(AttachType::XdpDevmap | AttachType::XdpCpumap)) {
         return Err(Errno::EINVAL);
@@ -201,7 +92,7 @@ fn run_xdp(vm: &Vm, program: &Arc<Program>, attr: &mut TestRun<'_>) -> Result<u3
     // here; they come back unchanged behind the packet.
     let whole = input(&attr.data_in, attr.data_size_in as usize)?;
     let (packet, rest) = (&whole[..linear], whole[linear..].to_vec());
-    let mut workspace = Workspace::new(&vm.machine, Place::Xdp);
+    let mut workspace = Workspace::new(&vm.machine, Place::Xdp)?;
     workspace.xdp()?.fill(packet, metadata);
     repeat(vm, &mut workspace, program, attr, XDP_MD as u32)?;
     let xdp = workspace.xdp()?;
@@ -223,8 +114,11 @@ fn run_xdp(vm: &Vm, program: &Arc<Program>, attr: &mut TestRun<'_>) -> Result<u3
     Ok(0)
 }
 
-fn run_skb(vm: &Vm, program: &Arc<Program>, attr: &mut TestRun<'_>) -> Result<u32, Errno> {
-    const CHECKSUM_COMPLETE: u32 = 1 << 2;
+pub(super) fn run_skb(
+    vm: &Vm,
+    program: &Arc<Program>,
+    attr: &mut TestRun<'_>,
+) -> Result<u32, Errno> {
     if attr.flags & !CHECKSUM_COMPLETE != 0 || attr.cpu != 0 || attr.batch_size != 0 {
         return Err(Errno::EINVAL);
     }
@@ -236,14 +130,15 @@ fn run_skb(vm: &Vm, program: &Arc<Program>, attr: &mut TestRun<'_>) -> Result<u3
     let packet = input(&attr.data_in, size)?;
     let mut context = context_in(attr, SK_BUFF)?;
     let access = SkbAccess::of(program.prog_type).ok_or(Errno::ENOTSUPP)?;
-    let link = access == SkbAccess::Tc;
-    let mut workspace = Workspace::new(&vm.machine, Place::Skb);
+    let link = access.sees_link() && access != SkbAccess::SocketFilter;
+    let mut workspace = Workspace::new(&vm.machine, Place::Skb)?;
     let skb = workspace.skb()?;
     skb.fill(packet, access, link);
     if context.as_ref().is_some_and(|context| word(context, at::skb::IFINDEX) > 1) {
         return Err(Errno::ENODEV);
     }
     check_network_header(skb, size - skb::ETH_HLEN)?;
+    skb.set_test_socket();
     if let Some(given) = &context {
         take_context(skb, given)?;
     }

@@ -1,0 +1,418 @@
+//! `skep run` on contexts: one of a file (`--context`), many (`--events`), or once on a context
+//! of zeros where no source was given.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value as Json, json};
+use skep::abi::ProgType;
+use skep::load::event::{self, EventReader, EventRecord};
+use skep::load::{Object, Options, PerfBuffer, PerfRecord, RingBuffer, Skep, Target, relocate};
+use skep::sys::Kernel;
+use skep::vm::hooks::{Event, EventError, EventHook, EventOutcome};
+use skep::vm::{Captured, DEFAULT_BUDGET, Task, Vm, World};
+
+use super::records::{Printed, Ring};
+use super::{Args, Where, contents, engine, fill, json as shown_json, report, side};
+use crate::failure::{Failure, Status};
+use crate::files::{self, in_file};
+use crate::terminal::{Guard, Paint, clean};
+use crate::{Outcome, btf, embedded, hex};
+
+/// Pages of a perf event's buffer.
+const PERF_PAGES: u32 = 64;
+/// The most samples that are kept.
+const KEPT: usize = 65_536;
+
+/// Where contexts come from.
+pub enum Source<'a> {
+    /// One, of a JSON or TOML file.
+    Context(&'a Path),
+    /// One a line.
+    Events(&'a Path),
+    /// Zeros, once.
+    Zero,
+}
+
+impl Source<'_> {
+    fn shown(&self) -> String {
+        match self {
+            Source::Context(path) | Source::Events(path) => files::shown(path),
+            Source::Zero => "a context of zeros".into(),
+        }
+    }
+}
+
+/// The program of this name, or the only one.
+///
+/// # Errors
+/// There is none, or several.
+pub fn choose(object: &Object, name: Option<&str>) -> Result<usize, Failure> {
+    let names = || {
+        let shown = object.programs.iter().map(|program| {
+            format!("{} ({})", program.name, program.prog_type.map_or("unknown", ProgType::name))
+        });
+        shown.collect::<Vec<_>>().join(", ")
+    };
+    let file = &object.file;
+    match (name, object.programs.len()) {
+        (Some(name), _) => {
+            let found = object.programs.iter().position(|program| program.name == name);
+            found.ok_or_else(|| {
+                let failure = Failure::unusable(format!("{file}: no program {name:?}"));
+                failure.hint(format!("it has {}", names()))
+            })
+        }
+        (None, 1) => Ok(0),
+        (None, 0) => Err(Failure::unusable(format!("{file}: has no program"))),
+        (None, count) => {
+            let failure = Failure::unusable(format!("{file}: has {count} programs"));
+            Err(failure.hint(format!("choose with --program: {}", names())))
+        }
+    }
+}
+
+/// What came of all events.
+struct Session {
+    skep: Skep,
+    name: String,
+    prog_type: ProgType,
+    engine: &'static str,
+    printed: Arc<Mutex<Printed>>,
+    rings: Vec<Ring>,
+    perf: Vec<Samples>,
+    notes: Vec<String>,
+    events: u64,
+    /// Events by what the program returned.
+    returned: BTreeMap<u32, u64>,
+    /// The last outcome.
+    last: Option<EventOutcome>,
+}
+
+/// A perf event array and what came out of it.
+struct Samples {
+    name: String,
+    reader: PerfBuffer,
+    kept: Vec<Vec<u8>>,
+    count: u64,
+    lost: u64,
+}
+
+impl Samples {
+    fn drain(&mut self) {
+        while let Some(record) = self.reader.next_record() {
+            match record {
+                PerfRecord::Lost { count, .. } => self.lost += count,
+                PerfRecord::Sample { data, .. } => {
+                    self.count += 1;
+                    if self.kept.len() < KEPT {
+                        self.kept.push(data);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// What does not load, a file without events, a program that trapped.
+pub fn run(
+    args: &Args,
+    object: &Object,
+    program: usize,
+    fills: &[fill::Fill],
+    source: &Source<'_>,
+    out: &mut dyn Write,
+) -> Outcome {
+    if args.kernel != Where::Embedded {
+        let failure = Failure::unusable("contexts are for the embedded kernel");
+        return Err(failure.hint("leave out --kernel; captures run in both (--pcap FILE)"));
+    }
+    let (mut session, hook) = load(args, object, program)?;
+    fill::maps(&session.skep, fills)?;
+    match source {
+        Source::Zero => session.one(&hook, &EventRecord::default(), None)?,
+        Source::Context(path) => {
+            let record = read_context(path, session.prog_type)?;
+            session.one(&hook, &record, None)?;
+        }
+        Source::Events(path) => {
+            let input = open(path)?;
+            let mut reader = EventReader::new(input, session.prog_type);
+            while let Some(record) = reader.next_event().map_err(|error| in_file(path, error))? {
+                let line = reader.line();
+                session.one(&hook, &record, Some(line))?;
+            }
+        }
+    }
+    session.engine = engine::name(hook.program());
+    session
+        .notes
+        .extend(hook.program().compile_error().map(|error| format!("interpreted: {error}")));
+    match args.json {
+        true => session.json(&object.file, source, args.show, out)?,
+        false => session.text(source, args.show, out)?,
+    }
+    Ok(Status::Done)
+}
+
+fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(BufReader::new(std::io::stdin())));
+    }
+    let file =
+        File::open(path).map_err(|error| in_file(path, format!("cannot be read: {error}")))?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+fn read_context(path: &Path, kind: ProgType) -> Result<EventRecord, Failure> {
+    let text = files::read_text(path)?;
+    let is_toml = path.extension().is_some_and(|extension| extension == "toml");
+    let value: Json = if is_toml {
+        toml::from_str(&text).map_err(|error| in_file(path, error))?
+    } else {
+        serde_json::from_str(&text).map_err(|error| in_file(path, error))?
+    };
+    event::parse(&value, kind, 1).map_err(|error| {
+        // The whole file is one record.
+        in_file(path, format!("{}: {}", error.field, error.reason))
+    })
+}
+
+fn load(args: &Args, object: &Object, program: usize) -> Result<(Session, EventHook), Failure> {
+    let mut vm = Vm::new().with_budget(args.budget.unwrap_or(DEFAULT_BUDGET));
+    if let Some(bytes) = args.memory_limit {
+        vm = vm.with_memory_limit(bytes);
+    }
+    if args.unverified {
+        vm = vm.unverified();
+    }
+    let vm = Arc::new(args.engine.apply(vm));
+    vm.environment().seed(args.seed.unwrap_or(1));
+    let kernel: Arc<dyn Kernel> = vm.clone();
+    let mut target = Target::of(&*kernel);
+    if let Some(file) = &args.btf {
+        target = target.with_core_btf(Arc::new(btf::open(file, None)?));
+    }
+    let linked = relocate(object, &target)?;
+    let mut notes = embedded::notes(&linked);
+    let options = Options { pin_dir: args.pin.clone(), ..Options::default() };
+    let (skep, left_out) = side::load_what_is_used(&kernel, &linked, &target, &options)?;
+    notes.extend(left_out);
+    let def = &object.programs[program];
+    let name = def.name.clone();
+    let loaded = skep.program(&name);
+    let loaded =
+        loaded.ok_or_else(|| Failure::unusable(format!("program {name:?} was not loaded")))?;
+    let hook = EventHook::new(&vm, loaded.fd().raw())
+        .map_err(|errno| Failure::unusable(format!("program {name:?}: {errno}")))?;
+    let printed = Arc::new(Mutex::new(Printed::default()));
+    let lines = printed.clone();
+    vm.environment().set_printer(move |text| {
+        lines.lock().unwrap_or_else(PoisonError::into_inner).add(text);
+    });
+    // What is neither says so.
+    let rings = skep
+        .maps()
+        .filter_map(|map| RingBuffer::new(map).ok().map(|reader| Ring::new(map.clone(), reader)));
+    let rings = rings.collect();
+    let perf = skep.maps().filter_map(|map| {
+        let reader = PerfBuffer::new(map, PERF_PAGES).ok()?;
+        Some(Samples { name: map.name().into(), reader, kept: Vec::new(), count: 0, lost: 0 })
+    });
+    let perf = perf.collect();
+    let session = Session {
+        prog_type: def.prog_type.unwrap_or(ProgType::Unspec),
+        name,
+        engine: "interpreter",
+        printed,
+        rings,
+        perf,
+        notes,
+        events: 0,
+        returned: BTreeMap::new(),
+        last: None,
+        skep,
+    };
+    Ok((session, hook))
+}
+
+/// An event as the hook takes it.
+fn event_of(record: &EventRecord) -> Event {
+    let task = record.task.as_ref().map(|task| Task {
+        pid: task.pid,
+        tgid: task.tgid,
+        uid: task.uid,
+        gid: task.gid,
+        comm: Task::name(task.comm.as_bytes()),
+        cgroups: task.cgroup.into_iter().collect(),
+    });
+    let memory = record.memory.iter().cloned();
+    let [kernel_stack, user_stack] = record.stacks.clone();
+    let world = World {
+        task,
+        memory: memory.map(|(address, bytes)| Captured { address, bytes }).collect(),
+        kernel_stack,
+        user_stack,
+        ..World::default()
+    };
+    Event {
+        context: record.context.clone(),
+        data: record.data.clone(),
+        socket: record.socket.clone(),
+        time: record.time,
+        cpu: record.cpu,
+        world: Some(world),
+        function: record.function,
+        cookie: record.cookie,
+    }
+}
+
+impl Session {
+    /// One event, of this line of a file.
+    fn one(
+        &mut self,
+        hook: &EventHook,
+        record: &EventRecord,
+        line: Option<usize>,
+    ) -> Result<(), Failure> {
+        let ran = hook.run(&event_of(record)).map_err(|error| self.explain(&error));
+        let outcome = ran.map_err(|failure| match line {
+            Some(line) => failure.context(&format!("line {line}")),
+            None => failure,
+        })?;
+        self.events += 1;
+        *self.returned.entry(outcome.retval).or_default() += 1;
+        self.last = Some(outcome);
+        self.rings.iter_mut().for_each(|ring| ring.drain(false));
+        self.perf.iter_mut().for_each(Samples::drain);
+        Ok(())
+    }
+
+    fn explain(&self, error: &EventError) -> Failure {
+        let program = self.skep.program(&self.name);
+        match (error, program) {
+            (EventError::Trapped(trap), Some(program)) => {
+                side::trapped(program.linked(), &self.skep, trap)
+            }
+            (EventError::OutOfBudget, _) => Failure::refused(error).hint("--budget N allows more"),
+            (EventError::Context(_), _) => {
+                let failure = Failure::unusable(error);
+                failure.hint(format!("programs of type {} run as docs/run.md says", self.prog_type))
+            }
+            _ => Failure::unusable(error),
+        }
+    }
+
+    fn text(&self, source: &Source<'_>, show: usize, out: &mut dyn Write) -> std::io::Result<()> {
+        let paint = Paint::stdout();
+        let title = format!("{} ({})", self.name, self.prog_type);
+        writeln!(
+            out,
+            "{} in the embedded kernel ({}), on {}\n",
+            paint.bold(&clean(&title)),
+            self.engine,
+            clean(&source.shown())
+        )?;
+        for (retval, count) in &self.returned {
+            let events = if *count == 1 { "event" } else { "events" };
+            writeln!(out, "returned {} ({retval:#x}): {count} {events}", *retval as i32)?;
+        }
+        if let Some(last) = self.last.as_ref().filter(|last| last.set_retval != 0) {
+            writeln!(out, "the last one's call returns {}", last.set_retval)?;
+        }
+        writeln!(out)?;
+        let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        report::listed("bpf_printk", "line", printed.count, printed.lines.iter(), show, out)?;
+        for ring in &self.rings {
+            let records = ring.records.iter().map(|record| ring.show(record).to_string());
+            report::listed(ring.name(), "record", ring.count, records, show, out)?;
+        }
+        for samples in &self.perf {
+            let shown = samples.kept.iter().map(|sample| hex::plain(sample));
+            report::listed(&samples.name, "sample", samples.count, shown, show, out)?;
+            if samples.lost > 0 {
+                writeln!(out, "  {} samples found no room\n", samples.lost)?;
+            }
+        }
+        for map in
+            self.skep.maps().filter(|map| !contents::is_constant(map) && contents::is_listed(map))
+        {
+            report::contents_of(map, None, show, out)?;
+        }
+        for note in &self.notes {
+            writeln!(out, "{} {}", paint.yellow("note:"), clean(note))?;
+        }
+        Ok(())
+    }
+
+    fn json(
+        &self,
+        object: &str,
+        source: &Source<'_>,
+        show: usize,
+        out: &mut dyn Write,
+    ) -> std::io::Result<()> {
+        let returned: Vec<Json> = self
+            .returned
+            .iter()
+            .map(|(value, events)| json!({"value": value, "events": events}))
+            .collect();
+        let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
+        let rings: Vec<Json> = self
+            .rings
+            .iter()
+            .map(|ring| {
+                let records = ring.records.iter().map(|record| shown_json::shown(&ring.show(record)));
+                json!({"map": ring.name(), "count": ring.count, "records": records.collect::<Vec<_>>()})
+            })
+            .collect();
+        let samples: Vec<Json> = self
+            .perf
+            .iter()
+            .map(|of| {
+                let samples: Vec<String> =
+                    of.kept.iter().map(|sample| hex::plain(sample)).collect();
+                json!({"map": of.name, "count": of.count, "lost": of.lost, "samples": samples})
+            })
+            .collect();
+        let last = self.last.as_ref().map(|last| {
+            json!({
+                "context": hex::plain(&last.context),
+                "data": hex::plain(&last.data),
+                "set_retval": last.set_retval,
+            })
+        });
+        let mut out = Guard::json(out);
+        let out = &mut out as &mut dyn Write;
+        writeln!(out, "{{")?;
+        for (name, value) in [
+            ("object", json!(object)),
+            ("source", json!(source.shown())),
+            ("program", json!({"name": self.name, "type": self.prog_type.name()})),
+            ("kernel", json!("embedded")),
+            ("engine", json!(self.engine)),
+            ("events", json!(self.events)),
+            ("returned", json!(returned)),
+            ("last", json!(last)),
+            ("printed", json!({"count": printed.count, "lines": printed.lines})),
+            ("ring_buffers", json!(rings)),
+            ("perf_buffers", json!(samples)),
+            ("notes", json!(self.notes)),
+        ] {
+            shown_json::member(out, "  ", name, &value)?;
+        }
+        write!(out, "  \"maps\": [")?;
+        for (index, map) in self.skep.maps().filter(|map| contents::is_listed(map)).enumerate() {
+            write!(out, "{}", if index > 0 { "," } else { "" })?;
+            shown_json::map(map, show, out)?;
+        }
+        writeln!(out, "]\n}}")?;
+        out.flush()
+    }
+}
