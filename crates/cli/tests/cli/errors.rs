@@ -179,7 +179,7 @@ fn a_program_that_is_not_there_or_takes_no_packets_is_named() {
 
 #[test]
 fn what_clap_refuses_has_status_2_too() {
-    for command in [&["run"][..], &["run", OBJECT], &["fly"], &["run", "--hex"]] {
+    for command in [&["run"][..], &["fly"], &["run", "--hex"], &["run", OBJECT, "--record"]] {
         assert_eq!(skep(command).status, 2, "{command:?}");
     }
 }

@@ -1,11 +1,6 @@
 //! PROG_TEST_RUN, as `net/bpf/test_run.c` does it: the same limits, contexts and packet layout,
 //! for the types that Linux has it for. [`OWN`] asks for a run of ours instead, of any type.
 
-mod lookup;
-mod own;
-mod packet;
-mod tracing;
-
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,8 +8,8 @@ use skep_abi::flags::test_run::OWN;
 use skep_abi::{Diagnostic, ProgType, Trap};
 use skep_sys::{Errno, TestRun};
 
-use super::input;
 use super::vm::Vm;
+use super::{input, test_lookup, test_own, test_packet, test_tracing};
 use crate::contexts::skb::SkbAccess;
 use crate::engine::runner::Scene;
 use crate::engine::workspaces::Workspace;
@@ -23,7 +18,7 @@ use crate::objects::program::Program;
 use crate::run::Outcome;
 
 /// A page, which bounds packet and rooms together.
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
 pub(super) fn run(vm: &Vm, attr: &mut TestRun<'_>) -> Result<u32, Errno> {
     if (attr.ctx_size_in == 0) != attr.ctx_in.is_none()
@@ -33,24 +28,24 @@ pub(super) fn run(vm: &Vm, attr: &mut TestRun<'_>) -> Result<u32, Errno> {
     }
     let program = vm.files().prog(attr.prog_fd)?;
     if attr.flags & OWN != 0 {
-        return own::run(vm, &program, attr);
+        return test_own::run(vm, &program, attr);
     }
     match program.prog_type {
-        ProgType::Xdp => packet::run_xdp(vm, &program, attr),
+        ProgType::Xdp => test_packet::run_xdp(vm, &program, attr),
         // Streams of sockets and actions of segment routing have no TEST_RUN.
         ProgType::SkSkb | ProgType::LwtSeg6local => Err(Errno::ENOTSUPP),
-        kind if SkbAccess::of(kind).is_some() => packet::run_skb(vm, &program, attr),
-        ProgType::RawTracepoint => tracing::run_raw(vm, &program, attr),
-        ProgType::Syscall => tracing::run_syscall(vm, &program, attr),
-        ProgType::FlowDissector => lookup::run_flow_dissector(vm, &program, attr),
-        ProgType::SkLookup => lookup::run_sk_lookup(vm, &program, attr),
-        ProgType::Netfilter => lookup::run_netfilter(vm, &program, attr),
+        kind if SkbAccess::of(kind).is_some() => test_packet::run_skb(vm, &program, attr),
+        ProgType::RawTracepoint => test_tracing::run_raw(vm, &program, attr),
+        ProgType::Syscall => test_tracing::run_syscall(vm, &program, attr),
+        ProgType::FlowDissector => test_lookup::run_flow_dissector(vm, &program, attr),
+        ProgType::SkLookup => test_lookup::run_sk_lookup(vm, &program, attr),
+        ProgType::Netfilter => test_lookup::run_netfilter(vm, &program, attr),
         _ => Err(Errno::ENOTSUPP),
     }
 }
 
 /// The context of the caller, cut or filled to `size` bytes; `None` without one.
-fn context_in(attr: &TestRun<'_>, size: usize) -> Result<Option<Vec<u8>>, Errno> {
+pub(super) fn context_in(attr: &TestRun<'_>, size: usize) -> Result<Option<Vec<u8>>, Errno> {
     if attr.ctx_in.is_none() && attr.ctx_out.is_null() {
         return Ok(None);
     }
@@ -69,21 +64,21 @@ fn context_in(attr: &TestRun<'_>, size: usize) -> Result<Option<Vec<u8>>, Errno>
     Ok(Some(context))
 }
 
-fn word(context: &[u8], offset: u32) -> u32 {
+pub(super) fn word(context: &[u8], offset: u32) -> u32 {
     context[offset as usize..].first_chunk().copied().map_or(0, u32::from_ne_bytes)
 }
 
-fn long(context: &[u8], offset: u32) -> u64 {
+pub(super) fn long(context: &[u8], offset: u32) -> u64 {
     context[offset as usize..].first_chunk().copied().map_or(0, u64::from_ne_bytes)
 }
 
 /// Writes a field.
-fn put<const N: usize>(context: &mut [u8], offset: u32, bytes: [u8; N]) {
+pub(super) fn put<const N: usize>(context: &mut [u8], offset: u32, bytes: [u8; N]) {
     context[offset as usize..][..N].copy_from_slice(&bytes);
 }
 
 /// Runs as often as the caller wants and fills in what the last run returned.
-fn repeat(
+pub(super) fn repeat(
     vm: &Vm,
     workspace: &mut Workspace<'_>,
     program: &Arc<Program>,
@@ -106,7 +101,7 @@ fn repeat(
 ///
 /// # Errors
 /// `EFAULT` for a trap, `ETIMEDOUT` where the budget was used up.
-fn returned(attr: &mut TestRun<'_>, outcome: Outcome) -> Result<u32, Errno> {
+pub(super) fn returned(attr: &mut TestRun<'_>, outcome: Outcome) -> Result<u32, Errno> {
     match outcome {
         Outcome::Returned(bits) => Ok(bits as u32),
         Outcome::Trapped(trap) => {
@@ -120,14 +115,24 @@ fn returned(attr: &mut TestRun<'_>, outcome: Outcome) -> Result<u32, Errno> {
     }
 }
 
-fn stopped(attr: &mut TestRun<'_>, message: String, trap: Option<Trap>, errno: Errno) -> Errno {
+pub(super) fn stopped(
+    attr: &mut TestRun<'_>,
+    message: String,
+    trap: Option<Trap>,
+    errno: Errno,
+) -> Errno {
     let pc = trap.as_ref().map(|trap| trap.pc);
     attr.diagnostic = Some(Diagnostic { pc, message, trap });
     errno
 }
 
 /// `bpf_test_finish`: the packet, its size and the verdict.
-fn finish(attr: &mut TestRun<'_>, retval: u32, duration: u32, packet: &[u8]) -> Result<(), Errno> {
+pub(super) fn finish(
+    attr: &mut TestRun<'_>,
+    retval: u32,
+    duration: u32,
+    packet: &[u8],
+) -> Result<(), Errno> {
     let room = match attr.data_size_out as usize {
         0 => packet.len(),
         room => room.min(packet.len()),
@@ -143,7 +148,7 @@ fn finish(attr: &mut TestRun<'_>, retval: u32, duration: u32, packet: &[u8]) -> 
 }
 
 /// `bpf_ctx_finish`.
-fn finish_context(attr: &mut TestRun<'_>, context: Option<&[u8]>) -> Result<(), Errno> {
+pub(super) fn finish_context(attr: &mut TestRun<'_>, context: Option<&[u8]>) -> Result<(), Errno> {
     let Some(context) = context.filter(|_| !attr.ctx_out.is_null()) else { return Ok(()) };
     let room = (attr.ctx_size_out as usize).min(context.len());
     let cut = room < context.len();

@@ -6,7 +6,7 @@ use std::time::Instant;
 use skep_abi::context::at::sk_lookup as look;
 use skep_sys::{Errno, TestRun};
 
-use super::{PAGE, context_in, finish, finish_context, returned, stopped, word};
+use super::test_run::{PAGE, context_in, finish, finish_context, returned, stopped, word};
 use crate::contexts::plain::{FLOW_KEYS, Filling};
 use crate::contexts::skb::ETH_HLEN;
 use crate::contexts::xdp::TAIL_RESERVE;

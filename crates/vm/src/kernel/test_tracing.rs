@@ -7,7 +7,7 @@ use skep_abi::context::memory::{MOST_ARGUMENTS, MOST_SYSCALL, WORD};
 use skep_abi::flags::test_run::ON_CPU;
 use skep_sys::{Errno, TestRun};
 
-use super::{returned, stopped};
+use super::test_run::{returned, stopped};
 use crate::engine::event::{self, After, Event, Refused};
 use crate::kernel::input;
 use crate::kernel::vm::Vm;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use skep_abi::flags::test_run::{ON_CPU, OWN};
 use skep_sys::{Errno, TestRun};
 
-use super::{finish, finish_context, returned, stopped};
+use super::test_run::{finish, finish_context, returned, stopped};
 use crate::engine::event::{self, Event, Refused};
 use crate::kernel::input;
 use crate::kernel::vm::Vm;

@@ -7,7 +7,7 @@ use skep_abi::context::{SKB_TAKEN, at};
 use skep_abi::flags::test_run::{CHECKSUM_COMPLETE, LIVE_FRAMES};
 use skep_sys::{Errno, TestRun};
 
-use super::{PAGE, context_in, finish, finish_context, long, put, repeat, word};
+use super::test_run::{PAGE, context_in, finish, finish_context, long, put, repeat, word};
 use crate::contexts::skb::{self, Skb, SkbAccess};
 use crate::contexts::xdp;
 use crate::engine::workspaces::{Place, Workspace};
