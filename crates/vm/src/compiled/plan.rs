@@ -13,6 +13,7 @@ use skep_jit::{
 
 use super::{callees, perf_map};
 use crate::helpers::tags;
+use crate::kfuncs;
 use crate::memory::value::Value;
 use crate::objects::map::MapHandle;
 use crate::objects::program::{How, Program};
@@ -95,6 +96,9 @@ fn plan<R>(
     // What these helpers read is checked, and only checked code tells where things are.
     let wild = program.insns.iter().any(|insn| match insn {
         Insn::Call(Callee::Helper(id)) => tags::reads_any_address(*id),
+        Insn::Call(Callee::Kfunc { btf_id, .. }) => {
+            kfuncs::row(*btf_id as u32).is_some_and(|row| row.reads_any_address())
+        }
         _ => false,
     });
     let maps: Vec<MapView> = (0..).zip(&program.maps).map(|(at, map)| view(at, map)).collect();

@@ -4,6 +4,7 @@
 //! what it is given: on a program that no verifier saw, any argument may be anything.
 
 pub(crate) mod checksum;
+pub(crate) mod dynptr;
 mod format;
 pub(crate) mod lock;
 mod map;
@@ -34,13 +35,14 @@ fn is_poison(id: u32) -> bool {
 /// The implementations, by helper number.
 static FUNCTIONS: [Option<Function>; NUMBERS] = {
     let mut table: [Option<Function>; NUMBERS] = [None; NUMBERS];
-    let groups: [&[(u32, Function)]; 6] = [
+    let groups: [&[(u32, Function)]; 7] = [
         map::FUNCTIONS,
         ring::FUNCTIONS,
         lock::FUNCTIONS,
         memory::FUNCTIONS,
         misc::FUNCTIONS,
         packet::FUNCTIONS,
+        dynptr::FUNCTIONS,
     ];
     let mut group = 0;
     while group < groups.len() {

@@ -13,6 +13,7 @@ use super::vm::Vm;
 use crate::contexts::skb::{self, Skb, SkbAccess};
 use crate::contexts::xdp;
 use crate::engine::workspaces::{Place, Workspace};
+use crate::kfuncs;
 use crate::memory::value::Value;
 use crate::objects::program::Program;
 use crate::run::Outcome;
@@ -39,6 +40,11 @@ pub(super) fn run(vm: &Vm, attr: &mut TestRun<'_>) -> Result<u32, Errno> {
         return Err(Errno::EINVAL);
     }
     let program = vm.objects().prog(attr.prog_fd)?;
+    if let Some(missing) = kfuncs::missing(&program) {
+        let message = missing.to_string();
+        attr.diagnostic = Some(Diagnostic { pc: Some(missing.pc), message, trap: None });
+        return Err(Errno::ENOTSUPP);
+    }
     match program.prog_type {
         ProgType::Xdp => run_xdp(vm, &program, attr),
         ProgType::SocketFilter | ProgType::SchedCls | ProgType::SchedAct => {
