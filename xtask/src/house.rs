@@ -25,6 +25,7 @@ const ROOMS: &[&[&str]] = &[
     &["contexts"],
     &["run"],
     &["helpers"],
+    &["kfuncs"],
     &["interp", "compiled"],
     &["engine"],
     &["kernel"],

@@ -22,6 +22,7 @@ mod prove;
 mod races;
 mod random;
 mod relocate;
+mod retval;
 mod run;
 mod seccomp;
 mod sound;

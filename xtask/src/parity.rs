@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{engines, filter, packs, random, relocate, run, seccomp, sound, verify};
+use crate::{engines, filter, packs, random, relocate, retval, run, seccomp, sound, verify};
 
 /// Calls of the kernel's functions in the tests.
 const KFUNC_CALLS: usize = 10_000;
@@ -19,6 +19,8 @@ pub enum What {
     Run,
     /// Verdict, message and instruction of the verifier on Linux's own tests
     Verify(verify::Options),
+    /// What Linux's own tests return, on both kernels and every engine
+    Retval(retval::Options),
     /// Calls of the kernel's functions with every kind of argument, beside Linux
     Kfuncs(verify::calls::Options),
     /// Calls of global functions with every kind of argument, beside Linux
@@ -39,13 +41,14 @@ pub enum What {
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 11] {
+    pub fn all() -> [What; 12] {
         let (verify, sound) = (verify::Options::short(), sound::Options::short());
         let (engines, random) = (engines::Options::short(), random::Options::short());
         [
             What::Relocate,
             What::Run,
             What::Verify(verify),
+            What::Retval(retval::Options::default()),
             What::Kfuncs(verify::calls::Options::short(KFUNC_CALLS)),
             What::Globals(verify::calls::Options::short(GLOBAL_CALLS)),
             What::Sound(sound),
@@ -63,6 +66,7 @@ impl What {
             What::Relocate => "relocate",
             What::Run => "run",
             What::Verify(_) => "verify",
+            What::Retval(_) => "retval",
             What::Kfuncs(_) => "kfuncs",
             What::Globals(_) => "globals",
             What::Sound(_) => "sound",
@@ -85,6 +89,7 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Relocate => relocate::run(),
         What::Run => run::execute(),
         What::Verify(options) => verify::execute(options),
+        What::Retval(options) => retval::execute(options),
         What::Kfuncs(options) => verify::calls::execute(verify::calls::Calls::Kfuncs, options),
         What::Globals(options) => verify::calls::execute(verify::calls::Calls::Globals, options),
         What::Sound(options) => sound::execute(options),

@@ -244,8 +244,12 @@ fn run(
     tally: &mut Tally,
 ) {
     let mut random = Random::new(seed);
-    let Ok(mut hook) = PacketHook::new(vm, fd) else {
-        return tally.leave("a program type that the embedded kernel does not run");
+    let mut hook = match PacketHook::new(vm, fd) {
+        Ok(hook) => hook,
+        Err(PacketError::Missing(_)) => {
+            return tally.leave("a function that the embedded kernel lacks");
+        }
+        Err(_) => return tally.leave("a program type that the embedded kernel does not run"),
     };
     vm.environment().seed(seed);
     for _ in 0..inputs {
@@ -267,6 +271,7 @@ fn run(
             },
             Err(
                 PacketError::Program(_)
+                | PacketError::Missing(_)
                 | PacketError::TooShort(_)
                 | PacketError::TooLong(_)
                 | PacketError::Vcpu(_),

@@ -13,7 +13,7 @@ mod errno;
 mod field;
 pub mod flags;
 pub mod helper;
-mod kfunc;
+pub mod kfunc;
 mod kinds;
 mod licence;
 mod map;

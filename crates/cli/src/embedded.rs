@@ -1,17 +1,17 @@
 //! What the embedded kernel has, and what an object uses that it does not have.
 //!
-//! Helpers go by the kernel's own table, map types by creating one of each. Kernel functions
-//! are Linux's: a program that calls one runs there only.
+//! Helpers and kernel functions go by the kernel's own tables, map types by creating one of
+//! each.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 
-use skep::abi::{Helper, MapType, ProgType};
+use skep::abi::{Helper, Kfunc, MapType, ProgType};
 use skep::isa::{Callee, Insn, Slot, decode_at};
 use skep::load::{ExternKind, Linked, Object, Symbol};
 use skep::sys::Kernel;
-use skep::vm::{Vm, has_helper};
+use skep::vm::{Vm, has_helper, has_kfunc};
 
 use crate::doctor::probe;
 use crate::run::select::takes_packets;
@@ -24,6 +24,13 @@ pub fn has_map(kind: MapType) -> bool {
         probe::map_types(&kernel)
     };
     TYPES.get_or_init(find).contains(&kind)
+}
+
+/// Whether the embedded kernel has a function of this name; libbpf ignores what comes behind
+/// three underscores.
+fn has_function(name: &str) -> bool {
+    let plain = name.split_once("___").map_or(name, |(plain, _)| plain);
+    Kfunc::from_name(plain).is_some_and(has_kfunc)
 }
 
 /// `bpf_fib_lookup`, or the number of what is no helper.
@@ -57,6 +64,7 @@ pub fn lacks(object: &Object) -> Vec<String> {
                 Symbol::Extern(index) => {
                     let of = object.externs.get(index);
                     if let Some(of) = of.filter(|of| matches!(of.kind, ExternKind::Function { .. }))
+                        && !has_function(&of.name)
                     {
                         lines.insert(format!("kernel function {}", of.name));
                     }
@@ -74,16 +82,12 @@ pub fn lacks(object: &Object) -> Vec<String> {
     lines.into_iter().collect()
 }
 
-/// The same of programs that are about to run, each with its name.
+/// The helpers that programs lack which are about to run, each with its name. (One that lacks
+/// a kernel function is not run at all, and says so.)
 pub fn notes(linked: &Linked) -> Vec<String> {
     let mut notes = Vec::new();
     for program in &linked.programs {
-        let mut missing: BTreeSet<String> = helpers_of(&program.insns);
-        for at in 0..program.insns.len() {
-            if let Ok(Insn::Call(Callee::Kfunc { .. })) = decode_at(&program.insns, at) {
-                missing.insert("kernel functions".into());
-            }
-        }
+        let missing: BTreeSet<String> = helpers_of(&program.insns);
         if !missing.is_empty() {
             let names: Vec<String> = missing.into_iter().collect();
             notes.push(format!(
@@ -103,8 +107,7 @@ pub fn write(out: &mut dyn Write) -> io::Result<()> {
         out,
         "# What the embedded kernel has\n\n`skep inspect --embedded` prints this page from the \
          tables of the embedded kernel;\n`skep inspect OBJ` names what an object uses beyond it. \
-         What is not here runs with\n`skep run --kernel linux`. Kernel functions (kfuncs) are \
-         Linux's alone.\n\n## Programs that run on packets\n"
+         What is not here runs with\n`skep run --kernel linux`.\n\n## Programs that run on packets\n"
     )?;
     for kind in ProgType::ALL.iter().filter(|kind| takes_packets(Some(**kind))) {
         writeln!(out, "- `{kind}`")?;
@@ -128,6 +131,12 @@ pub fn write(out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\nNot here:\n")?;
     for of in absent {
         writeln!(out, "- `{}` ({})", of.name, of.id)?;
+    }
+    let here: Vec<&Kfunc> = Kfunc::all().iter().filter(|of| has_kfunc(of)).collect();
+    let all = Kfunc::all().len();
+    writeln!(out, "\n## Kernel functions (kfuncs)\n\n{} of {all}:\n", here.len())?;
+    for of in here {
+        writeln!(out, "- `{}`", of.name)?;
     }
     Ok(())
 }

@@ -66,6 +66,36 @@ pub fn decode(slots: &[Slot]) -> Result<Vec<Insn>, DecodeError> {
     Ok(insns)
 }
 
+/// Decodes each slot by itself, as what control may come to: `None` where it starts no
+/// instruction.
+pub fn decode_each(slots: &[Slot]) -> Vec<Option<Insn>> {
+    (0..slots.len()).map(|index| decode_at(slots, index).ok()).collect()
+}
+
+/// The immediate of the 64-bit load that starts at a slot, whatever its other fields hold: what
+/// it names is looked up before anybody looks at those. `None` where no such load starts.
+pub fn imm64_at(slots: &[Slot], index: usize) -> Option<Result<Imm64, DecodeErrorKind>> {
+    let slot = slots.get(index).filter(|slot| slot.code == op::LD_IMM64)?;
+    Some(second_half(slots.get(index + 1)).and_then(|hi| immediate(*slot, hi)))
+}
+
+/// The slots whose immediate is the fd of a map, with the fd.
+pub fn map_fds(slots: &[Slot]) -> impl Iterator<Item = (usize, i32)> {
+    let mut next = 0;
+    std::iter::from_fn(move || {
+        while next < slots.len() {
+            let index = next;
+            next += 1;
+            let Some(found) = imm64_at(slots, index) else { continue };
+            next += 1;
+            if let Ok(Imm64 { kind: ImmKind::MapFd | ImmKind::MapValue, lo, .. }) = found {
+                return Some((index, lo as i32));
+            }
+        }
+        None
+    })
+}
+
 /// Decodes the instruction that starts at `slots[index]`.
 ///
 /// # Errors
@@ -217,15 +247,25 @@ fn ld(slot: Slot, second: Option<&Slot>) -> Decoded<Insn> {
 }
 
 fn imm64(slot: Slot, second: Option<&Slot>) -> Decoded<Insn> {
-    let second = second
-        .filter(|second| (second.code, second.dst, second.src, second.off) == (0, 0, 0, 0))
-        .ok_or(DecodeErrorKind::Imm64)?;
+    let hi = second_half(second)?;
     zero(slot, "off")?;
+    let imm = immediate(slot, hi)?;
+    Ok(Insn::LoadImm64 { dst: reg(slot.dst)?, imm })
+}
+
+/// The upper half of a 64-bit immediate.
+fn second_half(second: Option<&Slot>) -> Decoded<u32> {
+    second
+        .filter(|second| (second.code, second.dst, second.src, second.off) == (0, 0, 0, 0))
+        .map(|second| second.imm as u32)
+        .ok_or(DecodeErrorKind::Imm64)
+}
+
+fn immediate(slot: Slot, hi: u32) -> Decoded<Imm64> {
     let kind = *ImmKind::ALL
         .get(usize::from(slot.src))
         .ok_or(DecodeErrorKind::Value("src", slot.src.into()))?;
-    let imm = Imm64 { kind, lo: slot.imm as u32, hi: second.imm as u32 };
-    Ok(Insn::LoadImm64 { dst: reg(slot.dst)?, imm })
+    Ok(Imm64 { kind, lo: slot.imm as u32, hi })
 }
 
 fn ldx(slot: Slot) -> Decoded<Insn> {

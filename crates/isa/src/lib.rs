@@ -29,6 +29,7 @@ pub mod classic;
 mod decode;
 mod encode;
 mod insn;
+mod link;
 mod opcode;
 mod print;
 mod slot;
@@ -42,11 +43,12 @@ pub use arith::{
 pub use asm::{
     AsmError, AsmErrorKind, Assembly, Label, Reference, ReferenceKind, assemble, assemble_unit,
 };
-pub use decode::{DecodeError, DecodeErrorKind, decode, decode_at};
+pub use decode::{DecodeError, DecodeErrorKind, decode, decode_at, decode_each, imm64_at, map_fds};
 pub use encode::encode;
 pub use insn::{
     AluOp, AtomicOp, Callee, Cond, Imm64, ImmKind, Insn, Operand, Order, Pc, Reg, Size, Width,
 };
+pub use link::link;
 pub use print::{Names, SlotText, Style, Text, disassemble};
 pub use slot::Slot;
 pub use word::{Bits, W64, Word};

@@ -90,6 +90,10 @@ pub struct Layout {
     pub count: u32,
 }
 
+/// Kernel functions of linked code are callees, too: their number is this, and the one that the
+/// instruction has. Helpers' numbers are below.
+pub const KFUNCS: u32 = 1 << 16;
+
 /// A function of the kernel, which programs call by number.
 #[derive(Clone, Debug)]
 pub struct Callee {
@@ -167,12 +171,34 @@ pub enum Inline {
         /// What it gives for more.
         too_many: u64,
     },
+    /// A step of an iteration over numbers, whose iterator the first argument points to: the
+    /// number that it is at, and the one that it ends before, of 32 bits each.
+    Range(Range),
+    /// Does nothing, and gives 0.
+    Nothing,
     /// Walks over a map that the code names: map, subprogram, context, flags that are 0. This
     /// function takes the state, the call's site, the map's address, and the first three.
     Walk {
         /// Its address.
         entry: usize,
     },
+}
+
+/// A step of an iteration over numbers.
+#[derive(Clone, Copy, Debug)]
+pub enum Range {
+    /// Begins one: iterator, first number, the one behind the last. Gives 0, or, for an empty
+    /// iteration, why it is none.
+    New {
+        /// How many numbers at most.
+        most: u64,
+        /// What it gives where the end is before the start.
+        backward: u64,
+        /// What it gives for more numbers.
+        too_many: u64,
+    },
+    /// Goes on to the next number; gives a pointer to it, or 0.
+    Next,
 }
 
 /// What code asks of whoever runs it. The functions get the state first and leave the run by

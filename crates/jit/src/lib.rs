@@ -28,8 +28,8 @@ mod state;
 
 pub use code::Code;
 pub use describe::{
-    ByteOrder, Callee, Callees, Checks, Direct, DirectValue, Host, Inline, JitError, Layout,
-    MapView, Reach, Source, atomic_code,
+    ByteOrder, Callee, Callees, Checks, Direct, DirectValue, Host, Inline, JitError, KFUNCS,
+    Layout, MapView, Range, Reach, Source, atomic_code,
 };
 pub use lower::Machine;
 pub use lower::machine_code::{MachineCode, MachineFunction};

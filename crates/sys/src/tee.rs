@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use skep_abi::{Cmd, MapType, Values};
+use skep_isa::Slot as Instruction;
 
 use crate::fd::{Fd, RawFd};
 use crate::kernel::{Host, Kernel};
@@ -166,14 +167,14 @@ impl Tee {
         }
     }
 
-    /// The fds in `ld_imm64` instructions (`BPF_PSEUDO_MAP_FD`, `_MAP_VALUE`). Slots
-    /// are looked at as bytes, since what stands here may be no program at all.
+    /// The fds of maps in instructions, which may be no program at all.
     fn translate_insns(&self, insns: &mut [u8]) {
-        const LD_IMM64: u8 = 0x18;
-        for slot in insns.chunks_exact_mut(8) {
-            if slot[0] == LD_IMM64 && matches!(slot[1] >> 4, 1 | 2) {
-                self.translate_word(&mut slot[4..8]);
-            }
+        let (whole, _) = insns.as_chunks_mut::<{ Instruction::SIZE }>();
+        let mut slots: Vec<_> = whole.iter().map(|slot| Instruction::from_bytes(*slot)).collect();
+        let named: Vec<_> = skep_isa::map_fds(&slots).collect();
+        for (index, fd) in named {
+            slots[index].imm = self.translate(fd as u32) as i32;
+            whole[index] = slots[index].to_bytes();
         }
     }
 

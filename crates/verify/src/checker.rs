@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use skep_abi::{Kfunc, MapType, Reason, flags};
 use skep_btf::Btf;
-use skep_isa::{Insn, Slot, decode_at};
+use skep_isa::{Insn, Slot, decode_each, imm64_at};
 
 use crate::Counts;
 use crate::attach::Target;
@@ -18,7 +18,7 @@ use crate::explore::Pending;
 use crate::explored::Explored;
 use crate::facts::Facts;
 use crate::log::{Log, say};
-use crate::program::{MapDef, Program};
+use crate::program::{MapDef, MapsByFd, Program};
 use crate::record::Record;
 use crate::reg::{BtfId, Flags, KERNEL_BTF, Kind, MapId, PROGRAM_BTF, Reg};
 use crate::state::State;
@@ -86,6 +86,8 @@ pub(crate) struct Subprog {
 #[derive(Clone, Debug)]
 pub(crate) struct MapInfo {
     pub def: Arc<MapDef>,
+    /// As it was given.
+    pub named: Arc<MapDef>,
     /// Special fields of its values.
     pub record: Record,
     /// What a look-up in a map of maps yields.
@@ -94,13 +96,14 @@ pub(crate) struct MapInfo {
 
 impl MapInfo {
     pub(crate) fn new(mut def: Arc<MapDef>, checker: &mut Checker<'_>) -> MapInfo {
+        let named = Arc::clone(&def);
         if matches!(def.kind, MapType::Devmap | MapType::DevmapHash) {
             // A look-up gives a part of the kernel's own device.
             Arc::make_mut(&mut def).flags |= flags::map::RDONLY_PROG;
         }
         let btf = def.btf.as_ref().map_or(PROGRAM_BTF, |btf| checker.add_btf(btf));
         let record = Record::of_map(&def, btf, checker);
-        MapInfo { def, record, inner: None }
+        MapInfo { def, named, record, inner: None }
     }
 
     /// Whether its contents are constants for the program.
@@ -179,6 +182,7 @@ pub(crate) struct Shown {
 pub(crate) struct Checker<'a> {
     pub program: &'a Program,
     pub env: &'a Env,
+    pub maps: MapsByFd<'a>,
     pub rights: Rights,
     pub code: Code,
     pub types: Types,
@@ -203,16 +207,21 @@ impl Code {
 }
 
 impl<'a> Checker<'a> {
-    pub(crate) fn new(program: &'a Program, env: &'a Env, log: &'a mut Log) -> Checker<'a> {
+    pub(crate) fn new(
+        program: &'a Program,
+        env: &'a Env,
+        maps: MapsByFd<'a>,
+        log: &'a mut Log,
+    ) -> Checker<'a> {
         let len = program.slots.len();
-        let decode = |pc| decode_at(&program.slots, pc).ok();
         let bit = |flag| program.flags & flag != 0;
         Checker {
             program,
             env,
+            maps,
             rights: Rights::of(env),
             code: Code {
-                insns: (0..len).map(decode).collect(),
+                insns: decode_each(&program.slots),
                 postorder: Vec::with_capacity(len),
                 exception_callback: None,
                 maps: Vec::new(),
@@ -327,7 +336,7 @@ impl<'a> Checker<'a> {
 
     /// Whether a 64-bit immediate load starts here.
     pub(crate) fn is_imm64(&self, pc: u32) -> bool {
-        self.slot(pc).code == 0x18
+        imm64_at(&self.program.slots, pc as usize).is_some()
     }
 
     pub(crate) fn aux(&mut self) -> &mut Aux {

@@ -32,6 +32,7 @@ mod global;
 mod helper;
 mod kernel_types;
 mod kfunc;
+mod linked;
 mod log;
 mod mem;
 mod memory;
@@ -53,8 +54,9 @@ mod tag;
 pub use env::Env;
 pub use error::VerifyError;
 pub use facts::{CallMap, Edges, Facts, InsnFacts, Region};
+pub use linked::{KfuncRef, KfuncRefs, Linked};
 pub use log::{Log, message};
-pub use program::{FuncInfo, LineInfo, MapDef, MapRef, Program};
+pub use program::{FuncInfo, LineInfo, MapDef, MapRef, MapsByFd, Program};
 pub use record::{FieldKind, SpecialField, special_fields};
 pub use tag::tag;
 
@@ -73,6 +75,7 @@ const MAX_INSNS_UNPRIVILEGED: usize = 4096;
 #[derive(Clone, Debug)]
 pub struct Verified {
     program: Arc<Program>,
+    linked: Linked,
     facts: Facts,
     counts: Counts,
     stack_depths: Vec<u32>,
@@ -87,6 +90,11 @@ impl Verified {
     /// What is known of its instructions.
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// Its instructions, decoded, with what they name.
+    pub fn linked(&self) -> &Linked {
+        &self.linked
     }
 
     /// How much work it was to verify.
@@ -118,13 +126,28 @@ pub struct Counts {
 /// # Errors
 /// The first fault, with the errno of `BPF_PROG_LOAD` and the line of Linux's log.
 pub fn verify(program: &Arc<Program>, env: &Env, log: &mut Log) -> Result<Verified, VerifyError> {
+    verify_with(program, env, &mut |fd| program.map(fd), log)
+}
+
+/// The same, with maps that a resolver knows by their fds. It is asked once for each fd, in
+/// the order of the instructions; two fds of one map get one definition.
+///
+/// # Errors
+/// As for [`verify`].
+pub fn verify_with(
+    program: &Arc<Program>,
+    env: &Env,
+    maps: MapsByFd<'_>,
+    log: &mut Log,
+) -> Result<Verified, VerifyError> {
     let program = &admit(program, env)?;
-    let mut checker = checker::Checker::new(program, env, log);
+    let mut checker = checker::Checker::new(program, env, maps, log);
     checker.run()?;
     let mut facts = std::mem::take(&mut checker.found.facts);
     facts.maps = checker.code.maps.iter().map(|map| Arc::clone(&map.def)).collect();
     Ok(Verified {
         program: Arc::clone(program),
+        linked: checker.linked(),
         facts,
         counts: checker.counts(),
         stack_depths: checker.found.subprogs.iter().map(|sub| sub.stack_depth as u32).collect(),

@@ -25,7 +25,7 @@ pub struct Program {
     pub gpl: bool,
     /// Its name, for people.
     pub name: String,
-    /// The maps that it may name by fd.
+    /// The maps that it may name by fd, where nobody else knows them ([`crate::verify_with`]).
     pub maps: Vec<MapRef>,
     /// `fd_array`: what `MapIdx` immediates and module kfuncs index.
     pub fd_array: Option<Vec<i32>>,
@@ -61,6 +61,13 @@ impl Default for Program {
     }
 }
 
+impl Program {
+    /// The map of an fd, of those that it lists.
+    pub fn map(&self, fd: i32) -> Option<Arc<MapDef>> {
+        self.maps.iter().find(|map| map.fd == fd).map(|map| Arc::clone(&map.map))
+    }
+}
+
 /// A map and the fd by which instructions name it.
 #[derive(Clone, Debug)]
 pub struct MapRef {
@@ -69,6 +76,9 @@ pub struct MapRef {
     /// The map.
     pub map: Arc<MapDef>,
 }
+
+/// Finds the definition of a map by its fd.
+pub type MapsByFd<'m> = &'m mut dyn FnMut(i32) -> Option<Arc<MapDef>>;
 
 /// A map by its definition.
 #[derive(Clone, Debug)]

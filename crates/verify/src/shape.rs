@@ -23,6 +23,7 @@ const CLASS: u8 = 0x07;
 const OP: u8 = 0xf0;
 const X: u8 = 0x08;
 const LD: u8 = 0;
+const LDX: u8 = 1;
 const ST: u8 = 2;
 const STX: u8 = 3;
 const ALU: u8 = 4;
@@ -53,7 +54,7 @@ pub(crate) fn flow(insn: Option<Insn>, slot: Slot) -> Flow {
 }
 
 /// Whether Linux knows the opcode, whatever the other fields hold.
-pub(crate) fn is_known(code: u8) -> bool {
+fn is_known(code: u8) -> bool {
     static KNOWN: OnceLock<[bool; 256]> = OnceLock::new();
     KNOWN.get_or_init(|| {
         std::array::from_fn(|code| {
@@ -68,6 +69,18 @@ pub(crate) fn is_known(code: u8) -> bool {
             }
         })
     })[usize::from(code)]
+}
+
+/// What Linux looks at in a slot before it follows any path.
+pub(crate) fn admit(slot: Slot) -> Result<(), Box<Fault>> {
+    let is_load = slot.code & CLASS == LDX;
+    if is_load && (!matches!(slot.code & MODE, 0x60 | 0x80) || slot.imm != 0) {
+        return Err(Fault::new(Errno::EINVAL, Reason::LdxReserved));
+    }
+    match is_known(slot.code) {
+        true => Ok(()),
+        false => Err(Fault::new(Errno::EINVAL, Reason::UnknownOpcode { code: slot.code })),
+    }
 }
 
 /// What Linux says of a slot that is no instruction, when a path reaches it.

@@ -9,6 +9,7 @@
 //!   contexts                 what r1 of programs points to
 //!   run                      one run, its vCPU, clock, and what it holds
 //!   helpers                  what programs call
+//!   kfuncs                   what they call by BTF
 //!   interp | compiled        two engines, beside each other
 //!   engine                   which one, and what runs programs again and again
 //!   kernel                   the system call
@@ -23,6 +24,7 @@ mod helpers;
 pub mod hooks;
 mod interp;
 mod kernel;
+mod kfuncs;
 mod memory;
 mod objects;
 mod run;
@@ -32,6 +34,7 @@ pub use engine::machine::DEFAULT_BUDGET;
 pub use helpers::exists as has_helper;
 pub use hooks::raw::{RawError, RawMemory, run_raw};
 pub use kernel::vm::Vm;
+pub use kfuncs::{MissingKfunc, has as has_kfunc};
 pub use objects::program::{Program, ProgramError};
 pub use run::Outcome;
 pub use run::environment::Environment;

@@ -43,6 +43,25 @@ pub fn objects(vmlinux: &Btf, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathB
     Ok(names.iter().map(built).filter(|path| path.exists()).collect())
 }
 
+/// The names of the sources that have this text.
+///
+/// # Errors
+/// The package is missing.
+pub fn saying(text: &str) -> Result<Vec<String>> {
+    let folder = unpack()?.join(PARTS[0]).join("progs");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let Some(name) = name.strip_suffix(".c") else { continue };
+        let source = fs::read(&path)?;
+        if source.windows(text.len()).any(|part| part == text.as_bytes()) {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
 /// The source's folder, unpacked when it is first needed.
 fn unpack() -> Result<PathBuf> {
     let source = Path::new(FOLDER).join(PACKAGE);
@@ -146,6 +165,8 @@ fn compile(source: &Path, name: &str) -> Result<bool> {
 pub struct Annotation {
     /// Whether it is expected to load.
     pub success: Option<bool>,
+    /// What it is expected to return, as the source has it.
+    pub retval: Option<String>,
     /// Program flags to set.
     pub flags: u32,
     /// Program flags to clear.
@@ -166,6 +187,9 @@ impl Annotation {
                 Some("expect_success") => annotation.success = Some(true),
                 Some("expect_failure") => annotation.success = Some(false),
                 Some(other) => {
+                    if let Some(retval) = other.strip_prefix("retval=") {
+                        annotation.retval = Some(retval.to_owned());
+                    }
                     let Some(flag) = other.strip_prefix("prog_flags=") else { continue };
                     match flag.strip_prefix('!') {
                         Some(flag) => annotation.cleared |= program_flag(flag),

@@ -3,6 +3,7 @@
 //! programs may call one and what the verifier has to watch, is here. Counterpart:
 //! the `BTF_ID_FLAGS` sets of the kernel and `register_btf_kfunc_id_set`.
 
+pub mod id;
 mod rows;
 
 use crate::{AttachType, Callback, ProgType, Version};
@@ -137,8 +138,19 @@ impl Kfunc {
         KFUNCS.iter().find(|row| row.name == name)
     }
 
+    /// Its place in the table: what linked code calls it by ([`id`]).
+    pub fn number(&self) -> u32 {
+        let at = KFUNCS.iter().position(|row| std::ptr::eq(row, self) || row.name == self.name);
+        at.unwrap_or(KFUNCS.len()) as u32
+    }
+
+    /// The row with this number.
+    pub fn from_number(number: u32) -> Option<&'static Kfunc> {
+        KFUNCS.get(number as usize)
+    }
+
     /// Every row.
-    pub fn all() -> &'static [Kfunc] {
+    pub const fn all() -> &'static [Kfunc] {
         KFUNCS
     }
 

@@ -109,8 +109,8 @@ impl Side {
         let kernel: Arc<dyn Kernel> = vm.clone();
         let (skep, notes) = load_what_is_used(&kernel, linked, target, options)?;
         let program = named(&skep, name)?;
-        let hook = PacketHook::new(&vm, program.fd().raw())
-            .map_err(|error| Failure::unusable(format!("program {name:?}: {error}")))?;
+        let hook =
+            PacketHook::new(&vm, program.fd().raw()).map_err(|error| not_run(name, &error))?;
         let started = Instant::now();
         hook.compile();
         let compiling = started.elapsed();
@@ -521,6 +521,19 @@ fn last_lines(log: &str) -> String {
     lines[lines.len().saturating_sub(MOST)..].join("\n")
 }
 
+/// Why a program cannot be hooked.
+fn not_run(name: &str, error: &PacketError) -> Failure {
+    let failure = Failure::unusable(format!("program {name:?}: {error}"));
+    match error {
+        PacketError::Missing(_) => failure.hint(LACKS),
+        _ => failure,
+    }
+}
+
+/// Where to find what is missing.
+const LACKS: &str =
+    "--kernel linux has what Linux has; `skep inspect --embedded` lists what is here";
+
 /// Why a packet has no verdict, with its place in the source.
 fn explain(program: &LinkedProgram, skep: &Skep, error: &PacketError) -> Failure {
     match error {
@@ -529,6 +542,7 @@ fn explain(program: &LinkedProgram, skep: &Skep, error: &PacketError) -> Failure
             Failure::refused("the budget of instructions is used up").hint("--budget N allows more")
         }
         PacketError::Program(_)
+        | PacketError::Missing(_)
         | PacketError::TooShort(_)
         | PacketError::TooLong(_)
         | PacketError::Vcpu(_) => Failure::unusable(error),
@@ -550,9 +564,7 @@ pub fn trapped(program: &LinkedProgram, skep: &Skep, trap: &Trap) -> Failure {
     let place = source_of(program, skep, trap.pc);
     let failure = Failure::refused(format!("insn {}{place}: {what}", trap.pc));
     let failure = match trap.kind {
-        TrapKind::UnknownHelper { .. } | TrapKind::UnknownKfunc { .. } => failure.hint(
-            "--kernel linux has what Linux has; `skep inspect --embedded` lists what is here",
-        ),
+        TrapKind::UnknownHelper { .. } | TrapKind::UnknownKfunc { .. } => failure.hint(LACKS),
         _ => failure,
     };
     match trap.frames.len() {

@@ -9,7 +9,7 @@ use skep_isa::{AluOp, Callee, ImmKind, Insn, Operand, Order, Pc, Reg, Size, Widt
 use skep_verify::{Edges, Region};
 
 use super::{Bin, Blk, Block, Edge, Exit, Func, Module, Op, Term, Val};
-use crate::describe::{ByteOrder, Callees, Inline, JitError, Source};
+use crate::describe::{ByteOrder, Callees, Inline, JitError, KFUNCS, Source};
 use crate::state::CELLS;
 
 /// Registers and the counter of `may_goto`; r10 never changes.
@@ -395,6 +395,15 @@ struct Summary {
     to: [Option<Blk>; 2],
 }
 
+/// The number of the kernel's function that an instruction calls.
+fn number(insn: Insn) -> Option<u32> {
+    match insn {
+        Insn::Call(Callee::Helper(id)) => Some(id),
+        Insn::Call(Callee::Kfunc { btf_id, .. }) => Some(KFUNCS.saturating_add(btf_id as u32)),
+        _ => None,
+    }
+}
+
 /// Registers that an instruction reads and writes, as masks.
 fn registers(insn: Insn, callees: Callees) -> (u16, u16) {
     let one = |reg: Reg| 1u16 << reg.number();
@@ -419,8 +428,8 @@ fn registers(insn: Insn, callees: Callees) -> (u16, u16) {
         Insn::Branch { dst, src, .. } => (one(dst) | operand(src), 0),
         Insn::MayGoto { .. } => (1 << MAY_GOTO, 1 << MAY_GOTO),
         Insn::Call(Callee::Register(reg)) => (arguments | one(reg), arguments | 1),
-        Insn::Call(Callee::Helper(id)) => {
-            let callee = callees(id);
+        Insn::Call(Callee::Helper(_) | Callee::Kfunc { .. }) => {
+            let callee = callees(number(insn).unwrap_or(u32::MAX));
             let read = arguments & ((1 << (callee.words + 1)) - 1);
             match callee.inline {
                 // A tail call without a target leaves r0 as it was.
@@ -765,7 +774,7 @@ impl Filler<'_, '_> {
                 let result = self.emit(pc, Op::Call { func, depth: 0, args });
                 self.returned(result);
             }
-            Insn::Call(Callee::Kfunc { .. }) => {
+            Insn::Call(Callee::Kfunc { .. }) if !self.builder.source.hosted => {
                 return Ok(Some(Term::Trap(Exit::UnknownCall, pc)));
             }
             Insn::Call(Callee::Register(_)) => {
@@ -776,7 +785,9 @@ impl Filler<'_, '_> {
             {
                 return Err(JitError::Unsupported { pc, what: "calls of helpers" });
             }
-            Insn::Call(Callee::Helper(id)) => return Ok(self.ask(pc, id)),
+            Insn::Call(Callee::Helper(_) | Callee::Kfunc { .. }) => {
+                return Ok(number(insn).and_then(|number| self.ask(pc, number)));
+            }
             Insn::LoadAbs { size, offset } => {
                 let at = self.constant(pc, offset as u32 as u64);
                 self.legacy(pc, size, at);

@@ -6,7 +6,7 @@ use skep_verify::CallMap;
 
 use super::build::Filler;
 use super::{Bin, Blk, Block, Edge, Op, Term, Val};
-use crate::describe::{Inline, Layout};
+use crate::describe::{Inline, Layout, Range};
 
 impl Filler<'_, '_> {
     /// A call of a function of the kernel. Gives the block's end where it ends one.
@@ -28,6 +28,16 @@ impl Filler<'_, '_> {
                     return None;
                 }
             }
+            Some(Inline::Nothing) => {
+                let zero = self.func.zero();
+                self.returned(zero);
+                return None;
+            }
+            Some(Inline::Range(Range::New { most, backward, too_many })) => {
+                self.begin_range(pc, most, [backward, too_many]);
+                return None;
+            }
+            Some(Inline::Range(Range::Next)) => return self.next_of_range(pc),
             Some(Inline::Element | Inline::Walk { .. }) | None => {}
         }
         let mut sizes = None;
@@ -92,25 +102,83 @@ impl Filler<'_, '_> {
         let inside = self.emit(pc, Op::Bin(Bin::Mul, Width::W64, index, slot));
         let address = self.emit(pc, Op::Bin(Bin::Add, Width::W64, inside, base));
         let count = self.constant(pc, layout.count.into());
-        let (zero, next) = (self.func.zero(), pc + 1);
-        if let Some(&Insn::Branch { cond, width, dst: Reg::R0, src: Operand::Imm(0), off }) =
-            self.builder.insn(next.into())
-            && let (Cond::Eq | Cond::Ne, Width::W64) = (cond, width)
-            && self.builder.block_at(self.plan, next.into()).is_none()
-            && self.builder.edges(next).falls
-            && self.builder.edges(next).jumps
-        {
-            let [first, second] = if cond == Cond::Ne { [address, zero] } else { [zero, address] };
-            self.returned(first);
-            let jumps = self.jump(next, off.into());
-            self.returned(second);
-            let falls = self.target(next, 0);
-            let [yes, no] = if cond == Cond::Ne { [jumps, falls] } else { [falls, jumps] };
+        let zero = self.func.zero();
+        if let Some([yes, no]) = self.tested(pc, address) {
             let (cond, width) = (Cond::Lt, Width::W64);
             return Some(Term::Branch { cond, width, left: index, right: count, yes, no });
         }
         let found = self.emit(pc, Op::Cmp(Cond::Lt, Width::W64, index, count));
         let result = self.emit(pc, Op::Select(found, address, zero));
+        self.returned(result);
+        None
+    }
+
+    /// Where control goes from a call that gives this pointer or null, with either in r0, if
+    /// the next instruction does nothing but to test that.
+    fn tested(&mut self, pc: Pc, pointer: Val) -> Option<[Edge; 2]> {
+        let (zero, next) = (self.func.zero(), pc + 1);
+        let Some(&Insn::Branch { cond, width, dst: Reg::R0, src: Operand::Imm(0), off }) =
+            self.builder.insn(next.into())
+        else {
+            return None;
+        };
+        let both = self.builder.edges(next).falls && self.builder.edges(next).jumps;
+        let alone = self.builder.block_at(self.plan, next.into()).is_none();
+        if !matches!((cond, width), (Cond::Eq | Cond::Ne, Width::W64)) || !both || !alone {
+            return None;
+        }
+        let [first, second] = if cond == Cond::Ne { [pointer, zero] } else { [zero, pointer] };
+        self.returned(first);
+        let jumps = self.jump(next, off.into());
+        self.returned(second);
+        let falls = self.target(next, 0);
+        Some(if cond == Cond::Ne { [jumps, falls] } else { [falls, jumps] })
+    }
+
+    /// Begins an iteration over numbers: `at = start - 1`, or both 0 where there is none.
+    fn begin_range(&mut self, pc: Pc, most: u64, [backward, too_many]: [u64; 2]) {
+        let [base, start, end] = [self.regs[1], self.regs[2], self.regs[3]];
+        let signed = |of| Op::Ext { bits: 32, signed: true, of };
+        let (first, last) = (self.emit(pc, signed(start)), self.emit(pc, signed(end)));
+        let (one, zero) = (self.constant(pc, 1), self.func.zero());
+        let most = self.constant(pc, most);
+        let (backward, too_many) = (self.constant(pc, backward), self.constant(pc, too_many));
+        let count = self.emit(pc, Op::Bin(Bin::Sub, Width::W64, last, first));
+        let is_backward = self.emit(pc, Op::Cmp(Cond::Slt, Width::W64, count, zero));
+        let fits = self.emit(pc, Op::Cmp(Cond::Le, Width::W64, count, most));
+        let before = self.emit(pc, Op::Bin(Bin::Sub, Width::W32, start, one));
+        for (off, value) in [(0, before), (4, end)] {
+            let value = self.emit(pc, Op::Select(fits, value, zero));
+            self.emit(pc, Op::Store { size: Size::W, base, off, value });
+        }
+        let why = self.emit(pc, Op::Select(is_backward, backward, too_many));
+        let result = self.emit(pc, Op::Select(fits, zero, why));
+        self.returned(result);
+    }
+
+    /// Goes on with an iteration over numbers: `at += 1`, or both 0 at its end. A test for null
+    /// right behind it becomes the test of the number.
+    fn next_of_range(&mut self, pc: Pc) -> Option<Term> {
+        let (base, zero) = (self.regs[1], self.func.zero());
+        let load = |off| Op::Load { size: Size::W, signed: false, base, off };
+        let store = |off, value| Op::Store { size: Size::W, base, off, value };
+        let (at, end) = (self.emit(pc, load(0)), self.emit(pc, load(4)));
+        let one = self.constant(pc, 1);
+        let next = self.emit(pc, Op::Bin(Bin::Add, Width::W32, at, one));
+        let (cond, width) = (Cond::Slt, Width::W32);
+        if let Some([on, over]) = self.tested(pc, base) {
+            let moves = vec![self.func.push(store(0, next), pc)];
+            let ends = [0, 4].map(|off| self.func.push(store(off, zero), pc)).to_vec();
+            let yes = self.block_of(moves, Term::Jump(on));
+            let no = self.block_of(ends, Term::Jump(over));
+            return Some(Term::Branch { cond, width, left: next, right: end, yes, no });
+        }
+        let goes_on = self.emit(pc, Op::Cmp(cond, width, next, end));
+        for (off, value) in [(0, next), (4, end)] {
+            let value = self.emit(pc, Op::Select(goes_on, value, zero));
+            self.emit(pc, store(off, value));
+        }
+        let result = self.emit(pc, Op::Select(goes_on, base, zero));
         self.returned(result);
         None
     }

@@ -80,7 +80,8 @@ pub fn explain(program: &Arc<Program>, env: &Env) -> Option<(VerifyError, Explan
         Err(error) => return Some((error, Explanation::default())),
     };
     let mut log = Log::silent();
-    let mut checker = Checker::new(program, env, &mut log);
+    let mut maps = |fd| program.map(fd);
+    let mut checker = Checker::new(program, env, &mut maps, &mut log);
     checker.path.trail = Some(Trail::default());
     let error = checker.run().err()?;
     let trail = checker.path.trail.take().unwrap_or_default();

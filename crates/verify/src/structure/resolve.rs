@@ -5,16 +5,14 @@ use std::sync::Arc;
 
 use skep_abi::{MapType, ProgType};
 use skep_btf::{Btf, Kind as BtfKind, Type};
-use skep_isa::{ImmKind, Slot};
+use skep_isa::{DecodeErrorKind, Imm64, ImmKind, imm64_at};
 
 use crate::checker::{Checker, MapInfo};
 use crate::error::{Check, ENOTSUPP, Fault, fail};
 use crate::program::MapDef;
 use crate::record::FieldKind;
 use crate::reg::{BtfId, Flags, KERNEL_BTF, Kind, MAX_VAR_OFF, MapId};
-use crate::shape::is_known;
-
-const LD_IMM64: u8 = 0x18;
+use crate::shape;
 
 /// Most maps that one program may use.
 const MAX_USED_MAPS: usize = 64;
@@ -23,52 +21,46 @@ impl Checker<'_> {
     pub(super) fn resolve_immediates(&mut self) -> Check {
         let mut pc = 0;
         while pc < self.len() {
-            let slot = self.slot(pc);
-            let is_load = slot.code & 0x07 == 0x01;
-            if is_load && (!matches!(slot.code & 0xe0, 0x60 | 0x80) || slot.imm != 0) {
-                fail!(EINVAL, LdxReserved);
+            match imm64_at(&self.program.slots, pc as usize) {
+                Some(imm) => {
+                    self.resolve_imm64(pc, imm)?;
+                    pc += 2;
+                }
+                None => {
+                    shape::admit(self.slot(pc))?;
+                    pc += 1;
+                }
             }
-            if slot.code == LD_IMM64 {
-                self.resolve_imm64(pc, slot)?;
-                pc += 2;
-                continue;
-            }
-            if !is_known(slot.code) {
-                fail!(EINVAL, UnknownOpcode { code: slot.code });
-            }
-            pc += 1;
         }
         Ok(())
     }
 
-    fn resolve_imm64(&mut self, pc: u32, slot: Slot) -> Check {
-        let second = self.program.slots.get(pc as usize + 1).copied();
-        let Some(second) = second
-            .filter(|second| (second.code, second.dst, second.src, second.off) == (0, 0, 0, 0))
-        else {
-            fail!(EINVAL, InvalidLdImm64);
+    fn resolve_imm64(&mut self, pc: u32, imm: Result<Imm64, DecodeErrorKind>) -> Check {
+        let imm = match imm {
+            Ok(imm) => imm,
+            Err(DecodeErrorKind::Imm64) => fail!(EINVAL, InvalidLdImm64),
+            Err(_) => fail!(EINVAL, UnrecognizedLdImm64),
         };
-        const FUNC: u8 = ImmKind::Func as u8;
-        const BTF: u8 = ImmKind::BtfId as u8;
-        let is_value = match slot.src {
-            0 | FUNC => return Ok(()),
-            BTF => return self.resolve_btf_id(pc, slot, second),
-            2 | 6 => true,
-            1 | 5 if second.imm == 0 => false,
-            _ => fail!(EINVAL, UnrecognizedLdImm64),
+        let is_value = match imm.kind {
+            ImmKind::Const | ImmKind::Func => return Ok(()),
+            ImmKind::BtfId => return self.resolve_btf_id(pc, imm),
+            ImmKind::MapValue | ImmKind::MapIdxValue => true,
+            ImmKind::MapFd | ImmKind::MapIdx if imm.hi == 0 => false,
+            ImmKind::MapFd | ImmKind::MapIdx => fail!(EINVAL, UnrecognizedLdImm64),
         };
-        let fd = if matches!(slot.src, 5 | 6) {
+        let number = imm.lo as i32;
+        let fd = if matches!(imm.kind, ImmKind::MapIdx | ImmKind::MapIdxValue) {
             let Some(fds) = &self.program.fd_array else { fail!(EPROTO, FdArrayMissing) };
-            let fd = usize::try_from(slot.imm).ok().and_then(|index| fds.get(index));
+            let fd = usize::try_from(number).ok().and_then(|index| fds.get(index));
             let Some(&fd) = fd else { fail!(EFAULT, Silent) };
             fd
         } else {
-            slot.imm
+            number
         };
         let map = self.use_map(fd)?;
         self.found.aux[pc as usize].map = Some(map);
         if is_value {
-            let off = second.imm as u32;
+            let off = imm.hi;
             if i64::from(off) >= MAX_VAR_OFF {
                 fail!(EINVAL, DirectOffset { off });
             }
@@ -97,7 +89,7 @@ impl Checker<'_> {
         if let Some(&id) = self.code.map_ids.get(&fd) {
             return Ok(id);
         }
-        let Some(found) = self.program.maps.iter().find(|map| map.fd == fd) else {
+        let Some(def) = (self.maps)(fd) else {
             if (0..=2).contains(&fd) {
                 // The standard streams: files, but no maps.
                 fail!(EINVAL, NotAMap { fd });
@@ -107,7 +99,6 @@ impl Checker<'_> {
         if self.code.map_ids.len() >= MAX_USED_MAPS {
             fail!(E2BIG, TooManyMaps { limit: MAX_USED_MAPS as u32 });
         }
-        let def = Arc::clone(&found.map);
         let info = MapInfo::new(def, self);
         self.check_map(&info)?;
         let id = self.add_map(info);
@@ -189,10 +180,10 @@ impl Checker<'_> {
         Some((self.types.btfs.len() - 1) as BtfId)
     }
 
-    fn resolve_btf_id(&mut self, pc: u32, slot: Slot, second: Slot) -> Check {
-        let id = slot.imm as u32;
-        let Some(handle) = self.btf_by_fd(second.imm) else {
-            if second.imm != 0 {
+    fn resolve_btf_id(&mut self, pc: u32, imm: Imm64) -> Check {
+        let id = imm.lo;
+        let Some(handle) = self.btf_by_fd(imm.hi as i32) else {
+            if imm.hi != 0 {
                 fail!(EINVAL, BtfIdModule);
             }
             fail!(EINVAL, NoKernelBtf);

@@ -4,12 +4,14 @@
 use std::sync::LazyLock;
 
 use skep_abi::helper::id;
-use skep_abi::{ArgKind, Effects, Errno, Helper, Proto, Yield};
-use skep_jit::{Callee, Direct, Host, Inline, Reach};
+use skep_abi::{ArgKind, Effects, Errno, Helper, Kfunc, Proto, Yield, kfunc};
+use skep_jit::{Callee, Direct, Host, Inline, KFUNCS, Range, Reach};
 
 use super::{access, callback, direct, tail};
 use crate::helpers::tags::{self, Tag};
 use crate::helpers::{NUMBERS, misc::MAX_LOOPS};
+use crate::kfuncs;
+use crate::run::dynptrs::DYNPTR_BYTES;
 
 /// What code asks for.
 pub static HOST: Host = Host {
@@ -29,7 +31,49 @@ static CALLEES: LazyLock<Vec<Callee>> = LazyLock::new(|| (0..NUMBERS as u32).map
 /// What code knows of a helper.
 pub fn of(id: u32) -> &'static Callee {
     const UNKNOWN: &Callee = &Callee::UNKNOWN;
-    CALLEES.get(id as usize).unwrap_or(UNKNOWN)
+    let found = match id.checked_sub(KFUNCS) {
+        Some(number) => KFUNC_CALLEES.get(number as usize),
+        None => CALLEES.get(id as usize),
+    };
+    found.unwrap_or(UNKNOWN)
+}
+
+static KFUNC_CALLEES: LazyLock<Vec<Callee>> =
+    LazyLock::new(|| (0..Kfunc::all().len() as u32).map(kfunc).collect());
+
+/// What code knows of a kernel function.
+fn kfunc(number: u32) -> Callee {
+    let Some(found) = kfuncs::of(number) else { return Callee::UNKNOWN };
+    let reach = |at: usize| match found.args.get(at) {
+        Some(arg) => arg.bytes().map_or(Reach::Unknown, Reach::Bytes),
+        None => Reach::Unknown,
+    };
+    Callee {
+        words: found.args.len(),
+        maps: [false; 5],
+        reach: std::array::from_fn(reach),
+        changes_context: false,
+        direct: None,
+        inline: inline_kfunc(number),
+    }
+}
+
+fn inline_kfunc(number: u32) -> Option<Inline> {
+    let errno = |errno: Errno| u64::from(-errno.0 as u32);
+    Some(match number {
+        kfunc::id::ITER_NUM_NEW => Inline::Range(Range::New {
+            most: MAX_LOOPS,
+            backward: errno(Errno::EINVAL),
+            too_many: errno(Errno::E2BIG),
+        }),
+        kfunc::id::ITER_NUM_NEXT => Inline::Range(Range::Next),
+        kfunc::id::ITER_NUM_DESTROY
+        | kfunc::id::RCU_READ_LOCK
+        | kfunc::id::RCU_READ_UNLOCK
+        | kfunc::id::PREEMPT_DISABLE
+        | kfunc::id::PREEMPT_ENABLE => Inline::Nothing,
+        _ => return None,
+    })
 }
 
 /// The function that looks a key up in a map, by the bytes of keys that it takes as words.
@@ -117,6 +161,7 @@ fn seen(proto: &Proto, at: usize) -> Reach {
         Some(ArgKind::MapKey) => Reach::Key,
         Some(ArgKind::MapValue) => Reach::Value,
         Some(ArgKind::FixedMem(bytes)) => Reach::Bytes(bytes),
+        Some(ArgKind::Dynptr) => Reach::Bytes(DYNPTR_BYTES as u32),
         Some(ArgKind::Mem) => match kind(at + 1) {
             Some(ArgKind::Size | ArgKind::SizeOrZero) => Reach::Next,
             _ => Reach::Unknown,

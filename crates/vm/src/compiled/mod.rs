@@ -25,13 +25,14 @@ use std::ptr::{null, null_mut};
 use skep_abi::helper::id;
 use skep_abi::{Frame, Trap, TrapKind};
 use skep_isa::{Callee, Insn, Pc, Reg, Size};
-use skep_jit::{Code, Entry, Exit, State};
+use skep_jit::{Code, Entry, Exit, KFUNCS, State};
 
 pub(crate) use callback::call_back;
 use entry::{entered, leave, site, stop};
 
 use crate::helpers;
 use crate::helpers::tags::{self, Tag};
+use crate::kfuncs;
 use crate::memory::value::{Kind, Region, Value};
 use crate::run::panics::caught;
 use crate::run::{Outcome, Run, Stop};
@@ -207,7 +208,7 @@ fn reason(run: &mut Run<'_>, state: &mut State<'_>) -> Stop {
             native.frames.push(Frame { pc });
             match (trap_kind(exit, pc), run.program.insns.get(pc as usize)) {
                 (TrapKind::UnknownKfunc { .. }, Some(Insn::Call(Callee::Kfunc { btf_id, .. }))) => {
-                    TrapKind::UnknownKfunc { btf_id: *btf_id as u32 }
+                    run.program.unknown_kfunc(*btf_id)
                 }
                 (kind, _) => kind,
             }
@@ -271,7 +272,10 @@ extern "C" fn helper(
         };
         run.pc = pc;
         run.take_words(id, [r1, r2, r3, r4, r5]);
-        let result = helpers::call(run, id);
+        let result = match id.checked_sub(KFUNCS) {
+            Some(number) => kfuncs::call(run, number),
+            None => helpers::call(run, id),
+        };
         // SAFETY: a state is valid while its code runs.
         run.after_helper(unsafe { &mut *state }, id);
         match result {
@@ -293,7 +297,10 @@ impl<'r> Run<'r> {
 
     /// Puts words into r1 to r5, as the values that a helper takes.
     fn take_words(&mut self, id: u32, words: [u64; 5]) {
-        let row = tags::of(id);
+        let row = match id.checked_sub(KFUNCS) {
+            Some(number) => kfuncs::row(number).unwrap_or(tags::of(u32::MAX)),
+            None => tags::of(id),
+        };
         let Some(native) = &self.native else { return };
         let (guarded, context) = (native.guarded, native.context);
         for at in 0..row.count.min(ARGUMENTS.len()) {
@@ -327,6 +334,9 @@ impl<'r> Run<'r> {
         }
         if matches!(id, id::RINGBUF_SUBMIT | id::RINGBUF_DISCARD) {
             self.given.take(self.regs.bits(Reg::R1));
+            state.favour_none();
+        }
+        if matches!(id, id::RINGBUF_SUBMIT_DYNPTR | id::RINGBUF_DISCARD_DYNPTR) {
             state.favour_none();
         }
     }

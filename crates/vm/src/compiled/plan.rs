@@ -14,6 +14,7 @@ use skep_jit::{
 
 use super::{callees, perf_map};
 use crate::helpers::tags;
+use crate::kfuncs;
 use crate::memory::value::Value;
 use crate::objects::map::MapHandle;
 use crate::objects::program::{How, Program};
@@ -99,6 +100,9 @@ fn plan<R>(
         || program.insns.iter().any(|insn| match insn {
             Insn::Call(Callee::Helper(id)) => {
                 tags::reads_any_address(*id) || tags::gives_kernel_memory(*id)
+            }
+            Insn::Call(Callee::Kfunc { btf_id, .. }) => {
+                kfuncs::row(*btf_id as u32).is_some_and(|row| row.reads_any_address())
             }
             _ => false,
         });

@@ -4,6 +4,7 @@
 //! what it is given: on a program that no verifier saw, any argument may be anything.
 
 pub(crate) mod checksum;
+pub(crate) mod dynptr;
 mod format;
 pub(crate) mod lock;
 mod map;
@@ -41,7 +42,7 @@ fn is_poison(id: u32) -> bool {
 /// The implementations, by helper number.
 static FUNCTIONS: [Option<Function>; NUMBERS] = {
     let mut table: [Option<Function>; NUMBERS] = [None; NUMBERS];
-    let groups: [&[(u32, Function)]; 13] = [
+    let groups: [&[(u32, Function)]; 14] = [
         map::FUNCTIONS,
         perf::FUNCTIONS,
         probe::FUNCTIONS,
@@ -55,6 +56,7 @@ static FUNCTIONS: [Option<Function>; NUMBERS] = {
         memory::FUNCTIONS,
         misc::FUNCTIONS,
         packet::FUNCTIONS,
+        dynptr::FUNCTIONS,
     ];
     let mut group = 0;
     while group < groups.len() {

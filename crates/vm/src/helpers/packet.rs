@@ -216,27 +216,30 @@ fn load(
 /// `bpf_skb_store_bytes(skb, offset, from, len, flags)`.
 fn skb_store_bytes(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_skb_store_bytes";
-    const RECOMPUTE_CSUM: u64 = 1;
-    const INVALIDATE_HASH: u64 = 2;
     let (offset, len) = (run.size_argument(Reg::R2)?, run.size_argument(Reg::R4)?);
     let flags = run.read(Reg::R5)?.bits;
     let bytes = run.bytes_argument(NAME, Reg::R3, len)?;
     let skb = run.skb_argument(NAME)?;
+    Ok(status(store_skb(skb, offset as u32, &bytes, flags)))
+}
+
+/// What it does.
+pub(crate) fn store_skb(skb: &mut Skb, offset: u32, bytes: &[u8], flags: u64) -> Result<(), Errno> {
+    const RECOMPUTE_CSUM: u64 = 1;
+    const INVALIDATE_HASH: u64 = 2;
     if flags & !(RECOMPUTE_CSUM | INVALIDATE_HASH) != 0 {
-        return Ok(failure(Errno::EINVAL));
+        return Err(Errno::EINVAL);
     }
-    if offset > i32::MAX as u64 {
-        return Ok(failure(Errno::EFAULT));
+    if offset > i32::MAX as u32 {
+        return Err(Errno::EFAULT);
     }
     skb.frame.invalidate();
-    let Some(to) = skb.slice_mut(offset as u32, bytes.len()) else {
-        return Ok(failure(Errno::EFAULT));
-    };
-    to.copy_from_slice(&bytes);
+    let to = skb.slice_mut(offset, bytes.len()).ok_or(Errno::EFAULT)?;
+    to.copy_from_slice(bytes);
     if flags & INVALIDATE_HASH != 0 {
         skb.fields.hash = 0;
     }
-    Ok(Value::scalar(0))
+    Ok(())
 }
 
 /// The checksum field that a helper names.

@@ -37,6 +37,21 @@ pub(crate) struct Row {
     reads_any_address: bool,
 }
 
+impl Row {
+    /// That of a function which takes these.
+    pub fn of(taken: impl ExactSizeIterator<Item = Tag> + Clone) -> Row {
+        let mut row = Row { count: taken.len(), ..UNKNOWN };
+        row.tags.iter_mut().zip(taken).for_each(|(tag, taken)| *tag = taken);
+        row.reads_any_address = row.tags.contains(&Tag::Address);
+        row
+    }
+
+    /// Whether it reads from addresses that no verifier vouches for.
+    pub fn reads_any_address(&self) -> bool {
+        self.reads_any_address
+    }
+}
+
 /// A helper that does not exist may look at anything before it traps.
 static UNKNOWN: Row =
     Row { tags: [Tag::Scalar; 5], count: 5, changes_context: false, reads_any_address: false };
@@ -68,9 +83,13 @@ fn tag_of(arg: Arg) -> Tag {
         _ if arg.flags.contains(TypeFlags::ADDRESS) => Tag::Address,
         A::Context => Tag::Context,
         A::Map => Tag::Map,
-        A::MapKey | A::MapValue | A::Mem | A::FixedMem(_) | A::ConstStr | A::SpinLock => {
-            Tag::Memory
-        }
+        A::MapKey
+        | A::MapValue
+        | A::Mem
+        | A::FixedMem(_)
+        | A::ConstStr
+        | A::SpinLock
+        | A::Dynptr => Tag::Memory,
         A::Func => Tag::Function,
         A::RingbufRecord => Tag::Record,
         _ => Tag::Scalar,

@@ -15,6 +15,7 @@ use crate::contexts::xdp::Xdp;
 use crate::engine::Engine;
 use crate::engine::runner::Runner;
 use crate::kernel::vm::Vm;
+use crate::kfuncs::{self, MissingKfunc};
 use crate::memory::value::Value;
 use crate::objects::program::{How, Program};
 use crate::run::Outcome;
@@ -26,6 +27,9 @@ pub enum PacketError {
     /// The fd is no program, or one that does not take packets.
     #[error("program cannot run on packets: {0}")]
     Program(Errno),
+    /// The program calls something that is not here.
+    #[error(transparent)]
+    Missing(#[from] MissingKfunc),
     /// The program did something that it may not.
     #[error("{0}")]
     Trapped(Trap),
@@ -67,9 +71,12 @@ impl PacketHook {
     ///
     /// # Errors
     /// `EBADF`, `EINVAL` for an fd that is no program; `EOPNOTSUPP` for a program type
-    /// that takes no packets.
+    /// that takes no packets; a kernel function that it may call and that is not here.
     pub fn new(vm: &Arc<Vm>, fd: RawFd) -> Result<PacketHook, PacketError> {
         let program = vm.program(fd).map_err(PacketError::Program)?;
+        if let Some(missing) = kfuncs::missing(&program) {
+            return Err(missing.into());
+        }
         let runner = PacketHook::runner(vm, program, vm.machine.how())?;
         Ok(PacketHook { vm: vm.clone(), runner: Box::new(runner) })
     }

@@ -54,14 +54,14 @@ impl RawMemory {
 /// # Errors
 /// They are no program, or there is no vCPU for this thread.
 pub fn run_raw(vm: &Vm, slots: &[Slot], memory: &mut RawMemory) -> Result<Outcome, RawError> {
-    let no_map = |_fd: i32| Err(Errno::EBADF);
-    let (insns, maps) = link(slots, no_map, no_map)?;
+    let linked = link(slots, |_| Err(Errno::EBADF), |_| None)?;
     let program = Program {
         prog_type: ProgType::Unspec,
         expected_attach_type: 0,
         flags: 0,
-        insns,
-        maps,
+        insns: linked.insns,
+        maps: linked.maps,
+        kfuncs: linked.kfuncs,
         name: [0; 16],
         tag: skep_verify::tag(slots),
         id: 0,

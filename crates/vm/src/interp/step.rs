@@ -8,6 +8,7 @@ use skep_isa::{
 };
 
 use crate::helpers;
+use crate::kfuncs;
 use crate::memory::value::{Kind, Value};
 use crate::run::{Run, Stop};
 
@@ -137,14 +138,19 @@ impl Run<'_> {
                     self.enter(pc as Pc)?;
                     pc = target;
                 }
+                Insn::Call(Callee::Kfunc { btf_id, .. }) => {
+                    self.spend(1)?;
+                    let value = kfuncs::call(self, btf_id as u32)?;
+                    self.regs.set(Reg::R0, value);
+                    self.regs.forget_arguments();
+                }
                 Insn::Call(callee) => {
                     let helper = match callee {
                         Callee::Helper(id) => id,
                         Callee::Register(reg) => self.read(reg)?.bits as u32,
-                        Callee::Kfunc { btf_id, .. } => {
-                            return Err(TrapKind::UnknownKfunc { btf_id: btf_id as u32 }.into());
+                        Callee::Local(_) | Callee::Kfunc { .. } => {
+                            return Err(TrapKind::BadInstruction.into());
                         }
-                        Callee::Local(_) => return Err(TrapKind::BadInstruction.into()),
                     };
                     self.spend(1)?;
                     if helper == id::TAIL_CALL && self.tail_call()? {

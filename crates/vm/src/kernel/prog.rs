@@ -3,8 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use skep_abi::flags::prog as prog_flags;
-use skep_abi::{Diagnostic, ProgType, Sleeps};
-use skep_isa::Slot;
+use skep_abi::{Diagnostic, Kfunc, ProgType, Sleeps};
+use skep_btf::Type;
+use skep_isa::{Imm64, ImmKind, Slot};
 use skep_sys::{Errno, Output, ProgLoad};
 
 use super::vm::Vm;
@@ -63,41 +64,12 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
     check_log(attr.log_level, attr.log_size, attr.log_buf.is_null())?;
 
     let slots = Slot::split(insns).ok_or(Errno::EINVAL)?;
-    let (proof, judged) = match vm.verifies() {
+    let (proof, linked) = match vm.verifies() {
         true => {
-            let (proof, judged) = super::verify::check(vm, attr, prog_type, &slots)?;
-            (Some(Arc::new(proof)), judged)
+            let (proof, linked) = super::verify::check(vm, attr, prog_type, &slots)?;
+            (Some(Arc::new(proof)), linked)
         }
-        false => (None, Vec::new()),
-    };
-    let fd_array: Vec<u32> = attr
-        .fd_array
-        .as_deref()
-        .unwrap_or_default()
-        .chunks_exact(4)
-        .filter_map(|word| word.first_chunk().copied().map(u32::from_ne_bytes))
-        .collect();
-    // An fd may have become another map's meanwhile; the program gets the one that it was
-    // judged with.
-    let map = |fd: i32| match judged.iter().find(|(known, _)| *known == fd) {
-        Some((_, map)) => Ok(Arc::clone(map)),
-        None if proof.is_some() => Err(Errno::EBADF),
-        None => vm.files().map(fd as u32),
-    };
-    let map_at = |index: i32| {
-        let fd = usize::try_from(index).ok().and_then(|index| fd_array.get(index));
-        fd.map_or(Err(Errno::EFAULT), |&fd| map(fd as i32))
-    };
-    let linked = match link(&slots, map, map_at) {
-        Ok(linked) => linked,
-        Err(error) => {
-            let message = error.to_string();
-            let text = format!("{message}\n");
-            attr.diagnostic = Some(Diagnostic { pc: Some(error.pc()), message, trap: None });
-            let (level, size) = (attr.log_level, attr.log_size);
-            write_log(&mut attr.log_buf, level, size, &mut attr.log_true_size, &text)?;
-            return Err(error.errno());
-        }
+        false => (None, link_unverified(vm, attr, &slots)?),
     };
     // Without records to check, Linux does not look at the BTF.
     let btf_id = match attr.func_info_cnt | attr.line_info_cnt {
@@ -108,11 +80,41 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
     publish(vm, attr, prog_type, linked, btf_id, proof, tag)
 }
 
+/// Links what no verifier looks at.
+fn link_unverified(vm: &Vm, attr: &mut ProgLoad<'_>, slots: &[Slot]) -> Result<LinkedCode, Errno> {
+    let fds = attr.fd_array.as_deref().unwrap_or_default();
+    let fd_array: Vec<u32> = fds.as_chunks().0.iter().map(|&fd| u32::from_ne_bytes(fd)).collect();
+    let map = |imm: Imm64| {
+        let fd = match imm.kind {
+            ImmKind::MapIdx | ImmKind::MapIdxValue => {
+                *fd_array.get(imm.lo as usize).ok_or(Errno::EFAULT)?
+            }
+            _ => imm.lo,
+        };
+        vm.files().map(fd)
+    };
+    let kfunc = |btf_id: i32| {
+        let types = vm.verifier_env().vmlinux?;
+        match types.type_by_id(u32::try_from(btf_id).ok()?).ok()? {
+            Type::Func { name, .. } => Kfunc::from_name(name),
+            _ => None,
+        }
+    };
+    link(slots, map, kfunc).map_err(|error| {
+        let message = error.to_string();
+        let text = format!("{message}\n");
+        attr.diagnostic = Some(Diagnostic { pc: Some(error.pc()), message, trap: None });
+        let (level, size) = (attr.log_level, attr.log_size);
+        let written = write_log(&mut attr.log_buf, level, size, &mut attr.log_true_size, &text);
+        written.err().unwrap_or(error.errno())
+    })
+}
+
 fn publish(
     vm: &Vm,
     attr: &ProgLoad<'_>,
     prog_type: ProgType,
-    (insns, maps): LinkedCode,
+    linked: LinkedCode,
     btf_id: u32,
     proof: Option<Arc<Proof>>,
     tag: [u8; 8],
@@ -122,8 +124,9 @@ fn publish(
             prog_type,
             expected_attach_type: attr.expected_attach_type,
             flags: attr.prog_flags,
-            insns,
-            maps,
+            insns: linked.insns,
+            maps: linked.maps,
+            kfuncs: linked.kfuncs,
             name: attr.prog_name,
             tag,
             id,

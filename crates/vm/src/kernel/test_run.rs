@@ -13,6 +13,7 @@ use super::{input, test_lookup, test_own, test_packet, test_tracing};
 use crate::contexts::skb::SkbAccess;
 use crate::engine::runner::Scene;
 use crate::engine::workspaces::Workspace;
+use crate::kfuncs;
 use crate::memory::value::Value;
 use crate::objects::program::Program;
 use crate::run::Outcome;
@@ -27,6 +28,11 @@ pub(super) fn run(vm: &Vm, attr: &mut TestRun<'_>) -> Result<u32, Errno> {
         return Err(Errno::EINVAL);
     }
     let program = vm.files().prog(attr.prog_fd)?;
+    if let Some(missing) = kfuncs::missing(&program) {
+        let message = missing.to_string();
+        attr.diagnostic = Some(Diagnostic { pc: Some(missing.pc), message, trap: None });
+        return Err(Errno::ENOTSUPP);
+    }
     if attr.flags & OWN != 0 {
         return test_own::run(vm, &program, attr);
     }

@@ -5,17 +5,14 @@ use std::sync::Arc;
 use skep_abi::{Diagnostic, Errno, ProgType};
 use skep_isa::Slot;
 use skep_sys::{Input, ProgLoad};
-use skep_verify::{FuncInfo, LineInfo, Log, MapDef, MapRef, Program, verify};
+use skep_verify::{FuncInfo, LineInfo, Log, MapDef, Program, verify_with};
 
 use super::prog::write_log;
 use super::vm::Vm;
 use crate::objects::map::MapHandle;
-use crate::objects::program::Proof;
+use crate::objects::program::{LinkedCode, Proof};
 
-/// The maps that a program was judged with, by the fds that it names them by.
-pub(super) type Judged = Vec<(i32, Arc<MapHandle>)>;
-
-/// Verifies what PROG_LOAD was given; writes the log either way.
+/// Verifies what PROG_LOAD was given; writes the log either way. Gives what engines run.
 ///
 /// # Errors
 /// The verdict's errno; `EBADF` for a BTF fd that is none, `ENOSPC` for a log that does
@@ -25,11 +22,12 @@ pub(super) fn check(
     attr: &mut ProgLoad<'_>,
     kind: ProgType,
     slots: &[Slot],
-) -> Result<(Proof, Judged), Errno> {
-    let (program, handles) = program(vm, attr, kind, slots)?;
-    let program = Arc::new(program);
+) -> Result<(Proof, LinkedCode), Errno> {
+    let program = Arc::new(program(vm, attr, kind, slots)?);
     let mut log = Log::new(attr.log_level);
-    let verdict = verify(&program, &vm.verifier_env(), &mut log);
+    let mut judged = Judged::default();
+    let resolve = &mut |fd| judged.resolve(vm, fd);
+    let verdict = verify_with(&program, &vm.verifier_env(), resolve, &mut log);
     if let Err(error) = &verdict {
         let message = error.reason.to_string();
         attr.diagnostic = Some(Diagnostic { pc: error.pc, message, trap: None });
@@ -39,21 +37,42 @@ pub(super) fn check(
     // A log that was cut is told before the verdict is, as `bpf_vlog_finalize` does.
     written?;
     let verified = verdict.map_err(|error| error.errno)?;
-    let handle_of = |definition: &Arc<MapDef>| {
-        let at = program.maps.iter().position(|map| Arc::ptr_eq(&map.map, definition))?;
-        Some(Arc::clone(&handles[at]))
+    let maps = verified.facts().maps.iter().map(|map| judged.handle(map)).collect();
+    let linked = verified.linked();
+    let code = LinkedCode {
+        insns: linked.insns.as_slice().into(),
+        maps: linked.maps.iter().filter_map(|map| judged.handle(map)).collect(),
+        kfuncs: linked.kfuncs.clone(),
     };
-    let maps = verified.facts().maps.iter().map(handle_of).collect();
-    let judged = program.maps.iter().map(|map| map.fd).zip(handles.iter().cloned()).collect();
-    Ok((Proof { verified, maps }, judged))
+    Ok((Proof { verified, maps }, code))
 }
 
-fn program(
-    vm: &Vm,
-    attr: &ProgLoad<'_>,
-    kind: ProgType,
-    slots: &[Slot],
-) -> Result<(Program, Vec<Arc<MapHandle>>), Errno> {
+/// The maps that a program is judged with: an fd may become another map's meanwhile, and the
+/// program gets the one that was looked at.
+#[derive(Default)]
+struct Judged(Vec<(Arc<MapDef>, Arc<MapHandle>)>);
+
+impl Judged {
+    /// The map of an fd. Two fds of one map are one map; what is none is the verifier's to
+    /// report.
+    fn resolve(&mut self, vm: &Vm, fd: i32) -> Option<Arc<MapDef>> {
+        let handle = vm.files().map(fd as u32).ok()?;
+        if let Some((map, _)) = self.0.iter().find(|(_, known)| Arc::ptr_eq(known, &handle)) {
+            return Some(Arc::clone(map));
+        }
+        let map = Arc::new(handle.definition());
+        self.0.push((Arc::clone(&map), handle));
+        Some(map)
+    }
+
+    /// The map with this definition; `None` for a pattern of what maps of maps hold.
+    fn handle(&self, map: &Arc<MapDef>) -> Option<Arc<MapHandle>> {
+        let found = self.0.iter().find(|(known, _)| Arc::ptr_eq(known, map))?;
+        Some(Arc::clone(&found.1))
+    }
+}
+
+fn program(vm: &Vm, attr: &ProgLoad<'_>, kind: ProgType, slots: &[Slot]) -> Result<Program, Errno> {
     let fd_array: Option<Vec<i32>> = attr.fd_array.is_some().then(|| {
         let bytes = attr.fd_array.as_deref().unwrap_or_default();
         bytes.chunks_exact(4).map(|word| word_at(word, 0) as i32).collect()
@@ -75,49 +94,22 @@ fn program(
             column: word_at(record, 12) & 0x3ff,
         })
         .collect();
-    let (maps, handles) = maps(vm, slots, fd_array.as_deref().unwrap_or_default());
     let end = attr.prog_name.iter().position(|&byte| byte == 0).unwrap_or(attr.prog_name.len());
-    let program = Program {
+    Ok(Program {
         slots: slots.to_vec(),
         kind,
         attach_type: attr.expected_attach_type,
         flags: attr.prog_flags,
         gpl: skep_abi::is_gpl_compatible(attr.license.as_deref().unwrap_or_default()),
         name: String::from_utf8_lossy(&attr.prog_name[..end]).into_owned(),
-        maps,
+        maps: Vec::new(),
         fd_array,
         btf,
         func_info,
         line_info,
         modules: Vec::new(),
         attach_btf_id: attr.attach_btf_id,
-    };
-    Ok((program, handles))
-}
-
-/// The maps that immediates name. An fd that is no map is the verifier's to report.
-fn maps(vm: &Vm, slots: &[Slot], fd_array: &[i32]) -> (Vec<MapRef>, Vec<Arc<MapHandle>>) {
-    const LD_IMM64: u8 = 0x18;
-    let mut maps: Vec<MapRef> = Vec::new();
-    let mut handles: Vec<Arc<MapHandle>> = Vec::new();
-    for slot in slots.iter().filter(|slot| slot.code == LD_IMM64) {
-        let fd = match slot.src {
-            1 | 2 => Some(slot.imm),
-            5 | 6 => usize::try_from(slot.imm).ok().and_then(|at| fd_array.get(at).copied()),
-            _ => None,
-        };
-        let Some(fd) = fd.filter(|&fd| maps.iter().all(|known| known.fd != fd)) else { continue };
-        let Ok(handle) = vm.files().map(fd as u32) else { continue };
-        // Two fds of one map are one map.
-        let same = handles.iter().position(|known| Arc::ptr_eq(known, &handle));
-        let map = match same {
-            Some(at) => Arc::clone(&maps[at].map),
-            None => Arc::new(handle.definition()),
-        };
-        maps.push(MapRef { fd, map });
-        handles.push(handle);
-    }
-    (maps, handles)
+    })
 }
 
 /// Records of `size` bytes, of which the first 16 count.

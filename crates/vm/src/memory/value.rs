@@ -104,6 +104,15 @@ impl Region {
         Region { kind, ..self }
     }
 
+    /// `len` bytes of it from its byte `offset` on, to write only where it may be written and
+    /// `write` says so; `None` where it has not as many.
+    pub fn part(self, offset: u64, len: u32, write: bool) -> Option<Region> {
+        let end = offset.checked_add(len.into())?;
+        let start = self.start.wrapping_add(offset);
+        let writable = self.writable && write;
+        (end <= self.len.into()).then_some(Region { start, len, writable, ..self })
+    }
+
     /// What starts at an address that a verifier vouches for, however long it is.
     ///
     /// # Safety

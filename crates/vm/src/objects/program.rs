@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use skep_abi::{Errno, ProgType};
-use skep_isa::{DecodeError, Imm64, ImmKind, Insn, Slot, decode};
+use skep_abi::{Errno, Kfunc, ProgType, TrapKind};
+use skep_isa::{Callee, DecodeError, Imm64, ImmKind, Insn, Slot, decode};
 use skep_jit::{Code, JitError, Passes};
 use skep_maps::MapObject;
-use skep_verify::Verified;
+use skep_verify::{KfuncRef, KfuncRefs, Verified};
 
 use super::map::MapHandle;
 
@@ -18,10 +18,12 @@ pub struct Program {
     pub(crate) expected_attach_type: u32,
     /// `prog_flags` of its load.
     pub(crate) flags: u32,
-    /// Instructions, one for each slot. Maps are named by their index in `maps`.
+    /// Instructions, one for each slot, linked ([`skep_isa::link`]).
     pub(crate) insns: Box<[Insn]>,
     /// Maps that the instructions use.
     pub(crate) maps: Box<[Arc<MapHandle>]>,
+    /// Kernel functions that they call.
+    pub(crate) kfuncs: KfuncRefs,
     /// Name, zero-terminated.
     pub(crate) name: [u8; 16],
     /// What Linux calls it by its instructions ([`skep_verify::tag`]).
@@ -64,7 +66,7 @@ pub enum ProgramError {
     #[error("insn {pc}: fd {fd} is not pointing to valid bpf_map")]
     Map {
         /// The instruction.
-        pc: usize,
+        pc: u32,
         /// The fd or index.
         fd: i32,
         /// What looking it up gave.
@@ -85,45 +87,48 @@ impl ProgramError {
     pub fn pc(&self) -> u32 {
         match self {
             ProgramError::Decode(error) => error.pc,
-            ProgramError::Map { pc, .. } => *pc as u32,
+            ProgramError::Map { pc, .. } => *pc,
         }
     }
 }
 
-/// Instructions and the maps that they name by index.
-pub(crate) type LinkedCode = (Box<[Insn]>, Box<[Arc<MapHandle>]>);
+/// Instructions with what they name ([`skep_isa::link`]).
+pub(crate) struct LinkedCode {
+    /// Instructions, one for each slot.
+    pub insns: Box<[Insn]>,
+    /// Maps that they name by index.
+    pub maps: Box<[Arc<MapHandle>]>,
+    /// Kernel functions that they name by number.
+    pub kfuncs: KfuncRefs,
+}
 
-/// Decodes slots and replaces fds by indices into the list of maps.
-///
-/// `map` finds a map by fd, `map_at` by index into the load's fd array.
+/// Decodes slots and finds what they name: `map` a map by its immediate, `kfunc` the row of a
+/// kernel function by its BTF id.
 ///
 /// # Errors
 /// The first slot that is no instruction, or whose map is none.
 pub(crate) fn link(
     slots: &[Slot],
-    map: impl Fn(i32) -> Result<Arc<MapHandle>, Errno>,
-    map_at: impl Fn(i32) -> Result<Arc<MapHandle>, Errno>,
+    map: impl Fn(Imm64) -> Result<Arc<MapHandle>, Errno>,
+    kfunc: impl Fn(i32) -> Option<&'static Kfunc>,
 ) -> Result<LinkedCode, ProgramError> {
     let mut insns = decode(slots)?;
-    let mut maps: Vec<Arc<MapHandle>> = Vec::new();
-    for (pc, insn) in insns.iter_mut().enumerate() {
-        let Insn::LoadImm64 { imm, .. } = insn else { continue };
+    let (mut maps, mut kfuncs) = (Vec::<Arc<MapHandle>>::new(), KfuncRefs::default());
+    let map_index = |pc, imm: Imm64| {
         let fd = imm.lo as i32;
-        let (found, kind) = match imm.kind {
-            ImmKind::MapFd => (map(fd), ImmKind::MapIdx),
-            ImmKind::MapIdx => (map_at(fd), ImmKind::MapIdx),
-            ImmKind::MapValue => (map(fd), ImmKind::MapIdxValue),
-            ImmKind::MapIdxValue => (map_at(fd), ImmKind::MapIdxValue),
-            _ => continue,
-        };
-        let found = found.map_err(|errno| ProgramError::Map { pc, fd, errno })?;
+        let found = map(imm).map_err(|errno| ProgramError::Map { pc, fd, errno })?;
         let index = maps.iter().position(|known| Arc::ptr_eq(known, &found)).unwrap_or(maps.len());
         if index == maps.len() {
             maps.push(found);
         }
-        *imm = Imm64 { kind, lo: index as u32, hi: imm.hi };
-    }
-    Ok((insns.into(), maps.into()))
+        Ok::<_, ProgramError>(index as u32)
+    };
+    let kfunc_number = |_, btf_id, module| {
+        let row = if module == 0 { kfunc(btf_id) } else { None };
+        Ok(kfuncs.number(KfuncRef { row, btf_id, module }))
+    };
+    skep_isa::link(&mut insns, map_index, kfunc_number)?;
+    Ok(LinkedCode { insns: insns.into(), maps: maps.into(), kfuncs })
 }
 
 impl Program {
@@ -137,18 +142,33 @@ impl Program {
         &self.insns
     }
 
+    /// The trap of a call of a kernel function that is not here.
+    pub(crate) fn unknown_kfunc(&self, number: i32) -> TrapKind {
+        let called = self.kfuncs.of(number as u32);
+        TrapKind::UnknownKfunc { btf_id: called.map_or(0, |called| called.btf_id as u32) }
+    }
+
     /// The instructions in the form that a dump shows: maps by their ids.
     pub(crate) fn dump(&self) -> Vec<u8> {
         let mut insns = self.insns.to_vec();
         for insn in &mut insns {
-            let Insn::LoadImm64 { imm, .. } = insn else { continue };
-            let kind = match imm.kind {
-                ImmKind::MapIdx => ImmKind::MapFd,
-                ImmKind::MapIdxValue => ImmKind::MapValue,
-                _ => continue,
-            };
-            let id = self.maps[imm.lo as usize].id;
-            *imm = Imm64 { kind, lo: id, hi: imm.hi };
+            match insn {
+                Insn::LoadImm64 { imm, .. } => {
+                    let kind = match imm.kind {
+                        ImmKind::MapIdx => ImmKind::MapFd,
+                        ImmKind::MapIdxValue => ImmKind::MapValue,
+                        _ => continue,
+                    };
+                    let id = self.maps[imm.lo as usize].id;
+                    *imm = Imm64 { kind, lo: id, hi: imm.hi };
+                }
+                Insn::Call(Callee::Kfunc { btf_id, module }) => {
+                    if let Some(called) = self.kfuncs.of(*btf_id as u32) {
+                        (*btf_id, *module) = (called.btf_id, called.module);
+                    }
+                }
+                _ => {}
+            }
         }
         Slot::join(&skep_isa::encode(&insns))
     }
@@ -158,6 +178,7 @@ impl Program {
         Program {
             insns: self.insns.clone(),
             maps: self.maps.clone(),
+            kfuncs: self.kfuncs.clone(),
             proof: self.proof.clone(),
             code: OnceLock::new(),
             ..*self

@@ -16,6 +16,8 @@ use std::sync::atomic::AtomicU32;
 use skep_isa::Size;
 use skep_maps::{self as maps, RingBuf};
 
+use super::bits::BitIters;
+use super::dynptrs::Dynptrs;
 use crate::memory::value::{Region, Value};
 use crate::objects::map::MapHandle;
 use crate::objects::program::Program;
@@ -25,6 +27,8 @@ use crate::objects::program::Program;
 pub(crate) struct Held {
     /// What elided code holds.
     pub plain: Plain,
+    pub dynptrs: Dynptrs,
+    pub bits: BitIters,
     /// By their first address; the region's epoch is the number of the reservation.
     records: BTreeMap<u64, Record>,
     reserved: u64,
@@ -49,6 +53,8 @@ impl Held {
             && self.locks.is_empty()
             && self.maps.is_empty()
             && self.plain.is_empty()
+            && self.dynptrs.is_empty()
+            && self.bits.is_empty()
     }
 
     /// Notes a record that was reserved; gives what the program may use.
@@ -59,10 +65,10 @@ impl Held {
         region
     }
 
-    /// Whether the record that a region is has not been given back.
+    /// Whether the record that a region is, or is in, has not been given back.
     pub fn has_record(&self, region: Region) -> bool {
-        let record = self.records.get(&region.start());
-        record.is_some_and(|record| record.region.epoch() == region.epoch())
+        let record = self.records.range(..=region.start()).next_back();
+        record.is_some_and(|(_, record)| record.region.epoch() == region.epoch())
     }
 
     /// The record that starts at an address, as a pointer to it.
@@ -75,10 +81,11 @@ impl Held {
         if !self.has_record(region) {
             return false;
         }
-        if let Some(record) = self.records.remove(&region.start()) {
+        let record = self.records.remove(&region.start());
+        if let Some(record) = &record {
             record.map.commit_record(record.region, flags, discard);
         }
-        true
+        record.is_some()
     }
 
     /// Notes a lock that was taken.
@@ -122,6 +129,8 @@ impl Held {
         if !self.plain.is_empty() {
             self.plain.give_back();
         }
+        self.dynptrs.clear();
+        self.bits.clear();
         self.maps.clear();
         self.left.clear();
     }

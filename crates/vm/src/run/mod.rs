@@ -2,6 +2,8 @@
 //! that it sees, and what it holds. Helpers work on it, and either engine drives it: what
 //! they do to it stands in their rooms.
 
+mod bits;
+pub(crate) mod dynptrs;
 pub(crate) mod environment;
 pub(crate) mod held;
 mod maps;

@@ -18,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 use skep_abi::{ProgType, Trap, TrapKind};
 use skep_isa::Insn;
 use skep_jit::{Checks, Code, Exit, JitError, Options, Passes, Source, optimise};
+use skep_verify::KfuncRefs;
 
 use super::machine::Machine;
 use super::runner::ENTRIES;
@@ -58,6 +59,7 @@ impl Bed {
             flags: 0,
             insns: insns.into(),
             maps: Box::default(),
+            kfuncs: KfuncRefs::default(),
             name: [0; 16],
             tag: [0; 8],
             id: 0,
