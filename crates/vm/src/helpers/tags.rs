@@ -60,7 +60,11 @@ static ROWS: LazyLock<Vec<Row>> =
     LazyLock::new(|| (0..super::NUMBERS as u32).map(|id| row(Helper::from_id(id))).collect());
 
 fn row(helper: Option<&'static Helper>) -> Row {
-    let Some((helper, proto)) = helper.and_then(|row| Some((row, row.protos.first()?))) else {
+    // Of a helper that some types of programs call with less it is the longest signature, and of
+    // those the first.
+    let longest =
+        |row: &'static Helper| row.protos.iter().rev().max_by_key(|proto| proto.args.len());
+    let Some((helper, proto)) = helper.and_then(|row| Some((row, longest(row)?))) else {
         return UNKNOWN;
     };
     let mut row =

@@ -233,7 +233,7 @@ fn object(vm: &Vm, map: &MapHandle, fd: u32) -> Result<Arc<dyn MapObject>, Errno
         MapType::ArrayOfMaps | MapType::HashOfMaps => Ok(files.map(fd)?),
         MapType::PerfEventArray => match files.get(fd)? {
             Object::Event(event) => Ok(event.clone()),
-            _ => Err(Errno::EINVAL),
+            _ => Err(Errno::EBADF),
         },
         // No fd here is a socket or a cgroup.
         MapType::Xskmap => files.get(fd).and(Err(Errno::ENOTSOCK)),
