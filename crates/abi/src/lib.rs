@@ -17,6 +17,7 @@ pub mod kfunc;
 mod kinds;
 mod licence;
 mod map;
+pub mod perf;
 mod program;
 mod reason;
 mod section;

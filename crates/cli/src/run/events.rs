@@ -10,17 +10,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value as Json, json};
 use skep::abi::ProgType;
 use skep::load::event::{self, EventReader, EventRecord};
-use skep::load::{Object, Options, PerfBuffer, PerfRecord, RingBuffer, Skep, Target, relocate};
+use skep::load::{Object, Options, PerfBuffer, PerfRecord, RingBuffer, Skep, relocate};
 use skep::sys::Kernel;
 use skep::vm::hooks::{Event, EventError, EventHook, EventOutcome};
-use skep::vm::{Captured, DEFAULT_BUDGET, Task, Vm, World};
+use skep::vm::{Captured, Task, World};
 
 use super::records::{Printed, Ring};
-use super::{Args, Where, contents, engine, fill, json as shown_json, report, side};
+use super::{
+    Args, Where, contents, embedded_kernel, engine, fill, json as shown_json, report, side,
+};
 use crate::failure::{Failure, Status};
 use crate::files::{self, in_file};
 use crate::terminal::{Guard, Paint, clean};
-use crate::{Outcome, btf, embedded, hex};
+use crate::{Outcome, embedded, hex};
 
 /// Pages of a perf event's buffer.
 const PERF_PAGES: u32 = 64;
@@ -185,20 +187,8 @@ fn read_context(path: &Path, kind: ProgType) -> Result<EventRecord, Failure> {
 }
 
 fn load(args: &Args, object: &Object, program: usize) -> Result<(Session, EventHook), Failure> {
-    let mut vm = Vm::new().with_budget(args.budget.unwrap_or(DEFAULT_BUDGET));
-    if let Some(bytes) = args.memory_limit {
-        vm = vm.with_memory_limit(bytes);
-    }
-    if args.unverified {
-        vm = vm.unverified();
-    }
-    let vm = Arc::new(args.engine.apply(vm));
-    vm.environment().seed(args.seed.unwrap_or(1));
+    let (vm, target) = embedded_kernel(args)?;
     let kernel: Arc<dyn Kernel> = vm.clone();
-    let mut target = Target::of(&*kernel);
-    if let Some(file) = &args.btf {
-        target = target.with_core_btf(Arc::new(btf::open(file, None)?));
-    }
     let linked = relocate(object, &target)?;
     let mut notes = embedded::notes(&linked);
     let options = Options { pin_dir: args.pin.clone(), ..Options::default() };

@@ -31,7 +31,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use skep::load::{Object, Options, Target, clock, relocate};
-use skep::sys::Kernel;
 use skep::vm::{DEFAULT_BUDGET, Vm};
 
 use crate::failure::{Failure, Status};
@@ -266,8 +265,8 @@ fn size(text: &str) -> Result<u64, String> {
     number.checked_mul(1 << shift).ok_or_else(|| "that is too much".into())
 }
 
-/// Loads the object wherever it is to run. Gives also what is worth a note.
-fn load(args: &Args, object: &Object, program: usize) -> Result<(Vec<Side>, Vec<String>), Failure> {
+/// The embedded kernel, and what objects are linked for.
+fn embedded_kernel(args: &Args) -> Result<(Arc<Vm>, Target), Failure> {
     let mut vm = Vm::new().with_budget(args.budget.unwrap_or(DEFAULT_BUDGET));
     if let Some(bytes) = args.memory_limit {
         vm = vm.with_memory_limit(bytes);
@@ -277,11 +276,16 @@ fn load(args: &Args, object: &Object, program: usize) -> Result<(Vec<Side>, Vec<
     }
     let vm = Arc::new(args.engine.apply(vm));
     vm.environment().seed(args.seed.unwrap_or(1));
-    let embedded: Arc<dyn Kernel> = vm.clone();
-    let mut target = Target::of(&*embedded);
+    let mut target = Target::of(&*vm);
     if let Some(file) = &args.btf {
         target = target.with_core_btf(Arc::new(btf::open(file, None)?));
     }
+    Ok((vm, target))
+}
+
+/// Loads the object wherever it is to run. Gives also what is worth a note.
+fn load(args: &Args, object: &Object, program: usize) -> Result<(Vec<Side>, Vec<String>), Failure> {
+    let (vm, target) = embedded_kernel(args)?;
     let mut linked = relocate(object, &target)?;
     let mut notes = Vec::new();
     // Linux has one clock and no seed of ours, so the program is given them in a map.

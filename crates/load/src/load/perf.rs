@@ -7,20 +7,13 @@
 
 use std::time::{Duration, Instant};
 
+use skep_abi::perf::{DATA_HEAD, DATA_TAIL, HEADER, LOST, SAMPLE};
 use skep_abi::{Errno, MapType};
 use skep_sys::{Fd, Mapping};
 
 use super::Map;
 
 const PAGE: usize = 4096;
-/// Where the writer's position is in the first page, and ours.
-const DATA_HEAD: usize = 1024;
-const DATA_TAIL: usize = 1032;
-/// Types of records.
-const LOST: u32 = 2;
-const SAMPLE: u32 = 9;
-/// Bytes of a record's header: `u32 type, u16 misc, u16 size`.
-const HEADER: usize = 8;
 
 /// The reader of a perf event array: it makes the events of all CPUs.
 #[derive(Debug)]

@@ -8,25 +8,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use skep_abi::Errno;
+use skep_abi::perf::{
+    DATA_HEAD, DATA_OFFSET, DATA_SIZE, DATA_TAIL, HEADER, IN_KERNEL, LOST, SAMPLE,
+};
 
 use super::objects::MapObject;
 use crate::mem::{PAGE, SharedMemory, words};
 use crate::notify::Notifier;
 use crate::spin::SpinLock;
-
-/// Offsets in the first page (`struct perf_event_mmap_page`).
-const DATA_HEAD: usize = 1024;
-const DATA_TAIL: usize = 1032;
-const DATA_OFFSET: usize = 1040;
-const DATA_SIZE: usize = 1048;
-
-/// Types of records.
-const LOST: u32 = 2;
-const SAMPLE: u32 = 9;
-/// The sample was taken in the kernel (`PERF_RECORD_MISC_KERNEL`).
-const IN_KERNEL: u16 = 1;
-/// Bytes of a record's header: `u32 type, u16 misc, u16 size`.
-const HEADER: usize = 8;
 
 /// A perf event of one vCPU.
 #[derive(Debug)]
