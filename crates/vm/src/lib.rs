@@ -39,6 +39,6 @@ pub use objects::program::{Program, ProgramError};
 pub use run::Outcome;
 pub use run::environment::Environment;
 pub use run::vcpus::{MOST_NESTED, NoVcpu};
-pub use run::world::{Captured, Device, Neighbour, Route, Task, World};
+pub use run::world::{Captured, Task, World};
 pub use skep_jit as jit;
 pub use skep_maps::{self as maps, MOST_CPUS};

@@ -2,8 +2,7 @@
 //! of zeros where no source was given.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufReader, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +20,7 @@ use super::{
 };
 use crate::failure::{Failure, Status};
 use crate::files::{self, in_file};
+use crate::signal::{Input, Stop};
 use crate::terminal::{Guard, Paint, clean};
 use crate::{Outcome, embedded, hex};
 
@@ -137,6 +137,7 @@ pub fn run(
     }
     let (mut session, hook) = load(args, object, program)?;
     fill::maps(&session.skep, fills)?;
+    let mut stop = Stop::default();
     match source {
         Source::Zero => session.one(&hook, &EventRecord::default(), None)?,
         Source::Context(path) => {
@@ -144,14 +145,27 @@ pub fn run(
             session.one(&hook, &record, None)?;
         }
         Source::Events(path) => {
-            let input = open(path)?;
-            let mut reader = EventReader::new(input, session.prog_type);
-            while let Some(record) = reader.next_event().map_err(|error| in_file(path, error))? {
+            stop = Stop::on_signals();
+            let input = Input::open(path, &stop);
+            let input = input.map_err(|error| in_file(path, format!("cannot be read: {error}")))?;
+            let mut reader = EventReader::new(BufReader::new(input), session.prog_type);
+            while stop.signal().is_none() {
+                let record = match reader.next_event() {
+                    Ok(Some(record)) => record,
+                    Ok(None) => break,
+                    // Waiting for more has ended.
+                    Err(_) if stop.signal().is_some() => break,
+                    Err(error) => return Err(in_file(path, error)),
+                };
                 let line = reader.line();
                 session.one(&hook, &record, Some(line))?;
             }
         }
     }
+    let stopped = stop.signal();
+    session.notes.extend(
+        stopped.map(|signal| format!("stopped by {} before the end of the events", signal.name())),
+    );
     session.engine = engine::name(hook.program());
     session
         .notes
@@ -160,16 +174,7 @@ pub fn run(
         true => session.json(&object.file, source, args.show, out)?,
         false => session.text(source, args.show, out)?,
     }
-    Ok(Status::Done)
-}
-
-fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
-    if path.as_os_str() == "-" {
-        return Ok(Box::new(BufReader::new(std::io::stdin())));
-    }
-    let file =
-        File::open(path).map_err(|error| in_file(path, format!("cannot be read: {error}")))?;
-    Ok(Box::new(BufReader::new(file)))
+    Ok(stopped.map_or(Status::Done, Status::Stopped))
 }
 
 fn read_context(path: &Path, kind: ProgType) -> Result<EventRecord, Failure> {
@@ -199,8 +204,13 @@ fn load(args: &Args, object: &Object, program: usize) -> Result<(Session, EventH
     let loaded = skep.program(&name);
     let loaded =
         loaded.ok_or_else(|| Failure::unusable(format!("program {name:?} was not loaded")))?;
-    let hook = EventHook::new(&vm, loaded.fd().raw())
-        .map_err(|errno| Failure::unusable(format!("program {name:?}: {errno}")))?;
+    let hook = EventHook::new(&vm, loaded.fd().raw()).map_err(|error| {
+        let failure = Failure::unusable(format!("program {name:?}: {error}"));
+        match error {
+            EventError::Missing(_) => failure.hint(side::LACKS),
+            _ => failure,
+        }
+    })?;
     let printed = Arc::new(Mutex::new(Printed::default()));
     let lines = printed.clone();
     vm.environment().set_printer(move |text| {

@@ -531,7 +531,7 @@ fn not_run(name: &str, error: &PacketError) -> Failure {
 }
 
 /// Where to find what is missing.
-const LACKS: &str =
+pub const LACKS: &str =
     "--kernel linux has what Linux has; `skep inspect --embedded` lists what is here";
 
 /// Why a packet has no verdict, with its place in the source.

@@ -31,12 +31,15 @@ pub struct PerfEvent {
 
 impl PerfEvent {
     /// One for what happens on a vCPU, with `pages` pages for samples: EINVAL unless that is
-    /// a power of two.
-    pub fn new(cpu: u32, pages: u32) -> Result<PerfEvent, Errno> {
+    /// a power of two, ENOMEM where they have more than `limit` bytes.
+    pub fn new(cpu: u32, pages: u32, limit: u64) -> Result<PerfEvent, Errno> {
         if !pages.is_power_of_two() {
             return Err(Errno::EINVAL);
         }
         let data = (pages as usize).checked_mul(PAGE).ok_or(Errno::ENOMEM)?;
+        if data as u64 > limit {
+            return Err(Errno::ENOMEM);
+        }
         let memory = SharedMemory::new(0, data.checked_add(PAGE).ok_or(Errno::ENOMEM)?, 0)?;
         let event = PerfEvent {
             cpu,
@@ -80,7 +83,8 @@ impl PerfEvent {
     /// Copies bytes, a multiple of 8, to a position, around the end where they pass it.
     fn put(&self, position: u64, bytes: &[u8]) {
         for (index, word) in bytes.chunks_exact(8).enumerate() {
-            let at = (position + index as u64 * 8) & (self.size - 1) & !7;
+            // The position is read from memory that user space writes, too.
+            let at = position.wrapping_add(index as u64 * 8) & (self.size - 1) & !7;
             // SAFETY: masked, it is inside of the data, which begins behind the first page.
             unsafe { words::store(self.memory.base().add(PAGE + at as usize), word) };
         }
@@ -154,7 +158,7 @@ mod tests {
 
     #[test]
     fn samples_go_around_and_lost_ones_are_counted() {
-        let event = PerfEvent::new(0, 1).expect("an event");
+        let event = PerfEvent::new(0, 1, 4096).expect("an event");
         let long = [7; 1000];
         let mut written = 0;
         while event.output(&[&long]).is_ok() {
@@ -167,6 +171,14 @@ mod tests {
         assert_eq!(event.output(&[b"abc", b"d"]), Ok(()));
         // What was lost comes first: 24 bytes, then 16 with the sample.
         assert_eq!(event.available(), 40);
-        assert_eq!(PerfEvent::new(0, 3).map(drop), Err(Errno::EINVAL));
+        assert_eq!(PerfEvent::new(0, 2, 4096).map(drop), Err(Errno::ENOMEM));
+        // Positions are where user space can write: a lie costs samples, and nothing else.
+        for head in [u64::MAX, u64::MAX - 7, 3, 1 << 63] {
+            event.word(DATA_HEAD).store(head, Ordering::Release);
+            event.word(DATA_TAIL).store(head.wrapping_sub(8), Ordering::Release);
+            assert_eq!(event.output(&[&long]), Ok(()));
+            assert_eq!(event.available(), 8 + 1016);
+        }
+        assert_eq!(PerfEvent::new(0, 3, u64::MAX).map(drop), Err(Errno::EINVAL));
     }
 }

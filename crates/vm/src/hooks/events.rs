@@ -8,6 +8,7 @@ use skep_sys::{Errno, RawFd};
 
 use crate::engine::event::{self, Refused};
 use crate::kernel::vm::Vm;
+use crate::kfuncs::{self, MissingKfunc};
 use crate::objects::program::Program;
 use crate::run::Outcome;
 use crate::run::vcpus::NoVcpu;
@@ -16,6 +17,12 @@ use crate::run::world::{Call, World};
 /// Why an event has no outcome.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
+    /// There is no such program.
+    #[error("there is no program: {0}")]
+    Program(Errno),
+    /// The program calls what is not here.
+    #[error(transparent)]
+    Missing(#[from] MissingKfunc),
     /// There is no such context for a program of this type, or it does not fit.
     #[error("the context cannot be used: {0}")]
     Context(Errno),
@@ -78,9 +85,13 @@ impl EventHook {
     /// Hooks the program behind `fd` of this kernel to events.
     ///
     /// # Errors
-    /// `EBADF`, `EINVAL` for an fd that is no program.
-    pub fn new(vm: &Arc<Vm>, fd: RawFd) -> Result<EventHook, Errno> {
-        let program = vm.program(fd)?;
+    /// `EBADF`, `EINVAL` for an fd that is no program; a function that it calls and that is not
+    /// here.
+    pub fn new(vm: &Arc<Vm>, fd: RawFd) -> Result<EventHook, EventError> {
+        let program = vm.program(fd).map_err(EventError::Program)?;
+        if let Some(missing) = kfuncs::missing(&program) {
+            return Err(missing.into());
+        }
         let call = event::call_of(&program, vm.kernel_types().as_deref());
         Ok(EventHook { vm: vm.clone(), program, call })
     }

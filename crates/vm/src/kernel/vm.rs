@@ -291,7 +291,7 @@ unsafe impl Kernel for Vm {
         if cpu >= self.machine.env.cpus() {
             return Err(Errno::ENODEV);
         }
-        let event = PerfEvent::new(cpu, pages)?;
+        let event = PerfEvent::new(cpu, pages, self.memory_limit)?;
         Ok(self.files().open(Object::Event(Arc::new(event))))
     }
 

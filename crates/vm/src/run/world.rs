@@ -1,11 +1,9 @@
 //! What programs see of the world besides their context, their maps and the clock: the task
-//! that runs, memory that was captured with an event, routes. Helpers ask here, and nowhere
+//! that runs, memory that was captured with an event. Helpers ask here, and nowhere
 //! else: an address that leads to nothing described here leads nowhere.
 //!
 //! Unless somebody says otherwise it is the world of this process: its tasks, read from
-//! `/proc` when they are asked for, no memory and no routes.
-
-use std::net::IpAddr;
+//! `/proc` when they are asked for, and no memory.
 
 /// A task, as far as programs see it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -95,45 +93,6 @@ pub struct Captured {
     pub bytes: Vec<u8>,
 }
 
-/// Where packets to some addresses go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// The addresses: those with the same first `prefix` bits.
-    pub to: IpAddr,
-    /// How many bits count.
-    pub prefix: u8,
-    /// The interface.
-    pub ifindex: u32,
-    /// The next hop, if the packet is not for a neighbour.
-    pub gateway: Option<IpAddr>,
-    /// Largest packet that goes this way.
-    pub mtu: u16,
-}
-
-/// An address on the link and whose it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Neighbour {
-    /// Its address.
-    pub address: IpAddr,
-    /// The interface that it is reached by.
-    pub ifindex: u32,
-    /// Its address on the link.
-    pub link: [u8; 6],
-}
-
-/// An interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
-    /// Its number.
-    pub ifindex: u32,
-    /// Its address on the link.
-    pub link: [u8; 6],
-    /// Whether it forwards packets that are not for it.
-    pub forwards: bool,
-    /// Largest packet.
-    pub mtu: u32,
-}
-
 /// A world for programs to look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct World {
@@ -145,12 +104,6 @@ pub struct World {
     pub user_stack: Vec<u64>,
     /// Memory that addresses lead to.
     pub memory: Vec<Captured>,
-    /// Interfaces besides `lo`, which is number 1.
-    pub devices: Vec<Device>,
-    /// Where packets go; the longest prefix counts.
-    pub routes: Vec<Route>,
-    /// Who is on the links.
-    pub neighbours: Vec<Neighbour>,
 }
 
 /// Where the tasks of the embedded kernel would be: an address like a kernel's, at which
@@ -179,43 +132,6 @@ impl World {
             bytes.map(|bytes| to.copy_from_slice(bytes)).is_some()
         })
     }
-
-    /// An interface.
-    pub fn device(&self, ifindex: u32) -> Option<Device> {
-        const LOOPBACK: Device = Device { ifindex: 1, link: [0; 6], forwards: false, mtu: 65536 };
-        let known = self.devices.iter().find(|device| device.ifindex == ifindex).cloned();
-        known.or_else(|| (ifindex == LOOPBACK.ifindex).then_some(LOOPBACK))
-    }
-
-    /// The route of an address: the one with the longest prefix.
-    pub fn route(&self, to: IpAddr) -> Option<&Route> {
-        let fits = |route: &&Route| match (route.to, to) {
-            (IpAddr::V4(left), IpAddr::V4(right)) => {
-                same_start(&left.octets(), &right.octets(), route.prefix)
-            }
-            (IpAddr::V6(left), IpAddr::V6(right)) => {
-                same_start(&left.octets(), &right.octets(), route.prefix)
-            }
-            _ => false,
-        };
-        self.routes.iter().filter(fits).max_by_key(|route| route.prefix)
-    }
-
-    /// The address on the link of a neighbour.
-    pub fn neighbour(&self, ifindex: u32, address: IpAddr) -> Option<[u8; 6]> {
-        let known = self.neighbours.iter();
-        let mut known = known.filter(|who| who.ifindex == ifindex && who.address == address);
-        known.next().map(|who| who.link)
-    }
-}
-
-/// Whether the first `bits` bits are the same.
-fn same_start(left: &[u8], right: &[u8], bits: u8) -> bool {
-    let (whole, rest) = (usize::from(bits / 8), bits % 8);
-    let mask = !(0xffu16 >> rest) as u8;
-    left.get(..whole) == right.get(..whole)
-        && (rest == 0
-            || left.get(whole).zip(right.get(whole)).is_some_and(|(l, r)| (l ^ r) & mask == 0))
 }
 
 /// How a program was called, where that is no matter of its context.
@@ -236,24 +152,6 @@ pub struct Call {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_longest_prefix_is_the_route() {
-        let route = |text: &str, prefix, ifindex| Route {
-            to: text.parse().expect("an address"),
-            prefix,
-            ifindex,
-            gateway: None,
-            mtu: 1500,
-        };
-        let world = World {
-            routes: vec![route("10.0.0.0", 8, 2), route("10.1.0.0", 17, 3), route("::", 0, 4)],
-            ..World::default()
-        };
-        let by = |to: &str| world.route(to.parse().expect("an address")).map(|of| of.ifindex);
-        assert_eq!([by("10.1.127.9"), by("10.1.128.9"), by("11.0.0.1")], [Some(3), Some(2), None]);
-        assert_eq!(by("2001:db8::1"), Some(4));
-    }
 
     #[test]
     fn memory_is_read_whole_or_not_at_all() {
