@@ -24,7 +24,8 @@ use skep_abi::Errno;
 pub struct Mapping {
     start: NonNull<u8>,
     len: usize,
-    writable: bool,
+    /// Bytes from the start that may be written.
+    writable: usize,
     /// Whether an access may fail.
     faults: bool,
     /// Who unmaps it; without, this mapping does.
@@ -41,8 +42,8 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// Maps `len` bytes of the map `fd` from `offset`, shared. Where `faults` is not set,
-    /// all that can be mapped of it can be accessed.
+    /// Maps `len` bytes of what `fd` is from `offset`, shared, of which the first `writable`
+    /// may be written. Where `faults` is not set, all that can be mapped of it can be accessed.
     ///
     /// # Errors
     /// The errno of `mmap(2)`.
@@ -50,10 +51,14 @@ impl Mapping {
         fd: BorrowedFd<'_>,
         offset: u64,
         len: usize,
-        writable: bool,
+        writable: usize,
         faults: bool,
     ) -> Result<Mapping, Errno> {
-        let access = if writable { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::READ };
+        let writable = writable.min(len);
+        let access = match writable {
+            0 => ProtFlags::READ,
+            _ => ProtFlags::READ | ProtFlags::WRITE,
+        };
         // SAFETY: a new mapping at an address of the kernel's choice touches no
         // memory that Rust knows of.
         let start =
@@ -75,6 +80,7 @@ impl Mapping {
         writable: bool,
         owner: Box<dyn Owner>,
     ) -> Mapping {
+        let writable = if writable { len } else { 0 };
         Mapping { start, len, writable, faults: false, owner: Some(owner) }
     }
 
@@ -119,7 +125,7 @@ impl Mapping {
 
     /// Copies bytes in; `false` where they are not all mapped for writing.
     pub fn write(&self, offset: usize, bytes: &[u8]) -> bool {
-        if !self.writable || !self.contains(offset, bytes.len()) {
+        if !self.may_write(offset, bytes.len()) {
             return false;
         }
         if self.faults {
@@ -167,7 +173,7 @@ impl Mapping {
     /// Stores an aligned word, releasing what was written before it; `false` where
     /// it is not mapped for writing.
     pub fn store_u64(&self, offset: usize, value: u64) -> bool {
-        if !self.writable || self.check::<AtomicU64>(offset).is_none() {
+        if !self.may_write(offset, 8) || self.check::<AtomicU64>(offset).is_none() {
             return false;
         }
         if self.faults {
@@ -215,6 +221,10 @@ impl Mapping {
         // SAFETY: every caller checked it; the start is aligned, the memory lives as long
         // as `self`, and all bytes are valid. It is only stored to where it is writable.
         unsafe { self.start.add(offset).cast::<T>().as_ref() }
+    }
+
+    fn may_write(&self, offset: usize, len: usize) -> bool {
+        offset.checked_add(len).is_some_and(|end| end <= self.writable)
     }
 
     fn contains(&self, offset: usize, len: usize) -> bool {

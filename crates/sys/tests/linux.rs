@@ -199,3 +199,25 @@ fn mapped_bytes_are_copied_at_every_offset() {
     }
     assert!(!mapping.read(4095, &mut [0; 2]) && !mapping.write(usize::MAX, &[0]));
 }
+
+#[test]
+fn samples_of_a_perf_event_are_the_kernels_to_write() {
+    let linux: Arc<dyn Kernel> = Arc::new(Linux::new());
+    let event = match Fd::perf_event(&linux, 0, 1) {
+        Ok(event) => event,
+        Err(errno) => {
+            println!("skipped: perf events: {errno}");
+            return;
+        }
+    };
+    let memory = event.map(0, 8192, true).expect("a page of positions, and one of samples");
+    let tail = skep_abi::perf::DATA_TAIL;
+    assert!(memory.store_u64(tail, 8));
+    assert_eq!(memory.load_u64(tail), Some(8));
+    // Linux answers that with SIGBUS.
+    for offset in [4096, 8184] {
+        assert_eq!(memory.load_u64(offset), Some(0));
+        assert!(!memory.store_u64(offset, 1));
+        assert!(!memory.write(offset - 4, &[1; 8]));
+    }
+}

@@ -183,10 +183,12 @@ unsafe impl Kernel for Linux {
             Errno::EBADFD => Errno::EBADF,
             other => other,
         });
-        let faults = match kind {
-            // The memory of a perf event is there as long as it is mapped.
-            Err(Errno::EINVAL) if is_perf_event(fd) => false,
-            kind => kind? == MapType::Arena as u32,
+        let all = if writable { len } else { 0 };
+        let (writable, faults) = match kind {
+            // The memory of a perf event is there as long as it is mapped. Samples are the
+            // kernel's to write: who writes there gets SIGBUS.
+            Err(Errno::EINVAL) if is_perf_event(fd) => (all.min(rustix::param::page_size()), false),
+            kind => (all, kind? == MapType::Arena as u32),
         };
         // SAFETY: it is no negative number, and the caller keeps it open.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) };
