@@ -20,7 +20,7 @@ use super::{
 };
 use crate::failure::{Failure, Status};
 use crate::files::{self, in_file};
-use crate::signal::{Input, Stop};
+use crate::signal::{Input, Signal, Stop};
 use crate::terminal::{Guard, Paint, clean};
 use crate::{Outcome, embedded, hex};
 
@@ -92,6 +92,8 @@ struct Session {
     returned: BTreeMap<u32, u64>,
     /// The last outcome.
     last: Option<EventOutcome>,
+    /// The signal that ended it.
+    stopped: Option<&'static str>,
 }
 
 /// A perf event array and what came out of it.
@@ -163,6 +165,7 @@ pub fn run(
         }
     }
     let stopped = stop.signal();
+    session.stopped = stopped.map(Signal::name);
     session.notes.extend(
         stopped.map(|signal| format!("stopped by {} before the end of the events", signal.name())),
     );
@@ -237,6 +240,7 @@ fn load(args: &Args, object: &Object, program: usize) -> Result<(Session, EventH
         events: 0,
         returned: BTreeMap::new(),
         last: None,
+        stopped: None,
         skep,
     };
     Ok((session, hook))
@@ -259,7 +263,6 @@ fn event_of(record: &EventRecord) -> Event {
         memory: memory.map(|(address, bytes)| Captured { address, bytes }).collect(),
         kernel_stack,
         user_stack,
-        ..World::default()
     };
     Event {
         context: record.context.clone(),
@@ -406,6 +409,9 @@ impl Session {
             ("notes", json!(self.notes)),
         ] {
             shown_json::member(out, "  ", name, &value)?;
+        }
+        if let Some(signal) = self.stopped {
+            shown_json::member(out, "  ", "stopped", &signal.into())?;
         }
         write!(out, "  \"maps\": [")?;
         for (index, map) in self.skep.maps().filter(|map| contents::is_listed(map)).enumerate() {

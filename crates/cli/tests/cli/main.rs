@@ -4,6 +4,7 @@ mod capabilities;
 mod ci;
 mod embedded;
 mod errors;
+mod events;
 mod filter;
 mod first_hour;
 mod harness;

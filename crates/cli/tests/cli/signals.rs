@@ -19,18 +19,27 @@ fn start(args: &[&str]) -> Child {
         .expect("skep starts")
 }
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     let kill = Command::new("kill").args(["-s", name, &child.id().to_string()]).status();
     assert!(kill.expect("kill").success());
 }
 
 /// Waits for a condition that another process brings about.
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is_so() {
         assert!(started.elapsed() < Duration::from_secs(60), "waited too long: {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Whether it has come to where signals are waited for.
+pub fn catches(child: &Child) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
+    let status = status.unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    caught.is_some_and(|set| set >> 14 & 1 == 1)
 }
 
 /// Files of the folder, by name.
@@ -120,14 +129,7 @@ fn a_pipe_that_nobody_writes_to_is_no_trap() {
     let pipe = folder.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
     let child = start(&["run", "examples/hello.bpf.o", "--pcap", &pipe]);
-    // It has to have come to where signals are waited for.
-    let status = format!("/proc/{}/status", child.id());
-    until("signals are caught", || {
-        let status = std::fs::read_to_string(&status).unwrap_or_default();
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-        let caught = caught.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
-        caught.is_some_and(|set| set >> 14 & 1 == 1)
-    });
+    until("signals are caught", || catches(&child));
     signal(&child, "TERM");
     let ended = child.wait_with_output().expect("it ends");
     assert_eq!(ended.status.signal(), Some(15));

@@ -24,13 +24,13 @@ pub(super) const FUNCTIONS: &[(u32, Function)] = &[
 ];
 
 fn pid_tgid(run: &mut Run<'_>) -> Result<Value, Stop> {
-    let task = run.world().task();
-    Ok(Value::scalar(u64::from(task.tgid) << 32 | u64::from(task.pid)))
+    let (pid, tgid) = run.world().ids();
+    Ok(Value::scalar(u64::from(tgid) << 32 | u64::from(pid)))
 }
 
 fn uid_gid(run: &mut Run<'_>) -> Result<Value, Stop> {
-    let task = run.world().task();
-    Ok(Value::scalar(u64::from(task.gid) << 32 | u64::from(task.uid)))
+    let (uid, gid) = run.world().user();
+    Ok(Value::scalar(u64::from(gid) << 32 | u64::from(uid)))
 }
 
 /// `bpf_get_current_comm(buffer, size)`: the name, cut to the buffer and zero-terminated.
@@ -39,7 +39,7 @@ fn comm(run: &mut Run<'_>) -> Result<Value, Stop> {
     let size = run.size_argument(Reg::R2)?;
     run.writable_argument(NAME, Reg::R1, size)?;
     let mut bytes = vec![0; size as usize];
-    let name = run.world().task().comm;
+    let name = run.world().comm();
     let len = name.len().min(bytes.len());
     bytes[..len].copy_from_slice(&name[..len]);
     if let Some(last) = bytes.last_mut() {
@@ -51,7 +51,7 @@ fn comm(run: &mut Run<'_>) -> Result<Value, Stop> {
 
 /// `bpf_get_current_task()`: an address at which there is nothing unless it was captured.
 fn task(run: &mut Run<'_>) -> Result<Value, Stop> {
-    Ok(Value::scalar(World::task_address(run.world().task().pid)))
+    Ok(Value::scalar(World::task_address(run.world().ids().0)))
 }
 
 /// `bpf_get_ns_current_pid_tgid(dev, inode, nsdata, size)`: of the process' own namespace, the
@@ -67,8 +67,8 @@ fn ns_pid_tgid(run: &mut Run<'_>) -> Result<Value, Stop> {
         run.write_argument(NAME, Reg::R3, &clear)?;
         return Ok(failure(Errno::EINVAL));
     }
-    let task = run.world().task();
-    let found = [task.pid.to_ne_bytes(), task.tgid.to_ne_bytes()].concat();
+    let (pid, tgid) = run.world().ids();
+    let found = [pid.to_ne_bytes(), tgid.to_ne_bytes()].concat();
     run.write_argument(NAME, Reg::R3, &found)?;
     Ok(Value::scalar(0))
 }
@@ -87,14 +87,14 @@ fn namespace() -> Option<(u64, u64)> {
 }
 
 fn cgroup_id(run: &mut Run<'_>) -> Result<Value, Stop> {
-    Ok(Value::scalar(run.world().task().cgroup()))
+    Ok(Value::scalar(run.world().cgroup(None).unwrap_or(0)))
 }
 
 /// `bpf_get_current_ancestor_cgroup_id(level)`: 0 where there is none.
 fn ancestor_cgroup_id(run: &mut Run<'_>) -> Result<Value, Stop> {
     let level = run.read(Reg::R1)?.bits as u32 as i32;
-    let task = run.world().task();
-    let id = usize::try_from(level).ok().and_then(|level| task.cgroups.get(level).copied());
+    let level = usize::try_from(level).ok();
+    let id = level.and_then(|level| run.world().cgroup(Some(level)));
     Ok(Value::scalar(id.unwrap_or(0)))
 }
 

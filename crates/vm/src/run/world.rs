@@ -26,26 +26,6 @@ pub struct Task {
 const ROOT_CGROUP: u64 = 1;
 
 impl Task {
-    /// The thread that asks.
-    pub fn current() -> Task {
-        let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-        let number = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let first = line.and_then(|rest| rest.split_whitespace().next());
-            first.and_then(|word| word.parse().ok())
-        };
-        let tgid = number("Tgid:").unwrap_or_else(std::process::id);
-        let comm = std::fs::read("/proc/thread-self/comm").unwrap_or_default();
-        Task {
-            pid: number("Pid:").unwrap_or(tgid),
-            tgid,
-            uid: number("Uid:").unwrap_or(0),
-            gid: number("Gid:").unwrap_or(0),
-            comm: Task::name(comm.strip_suffix(b"\n").unwrap_or(&comm)),
-            cgroups: current_cgroups(),
-        }
-    }
-
     /// A name as the kernel keeps it: cut to 15 bytes, zero-terminated.
     pub fn name(text: &[u8]) -> [u8; 16] {
         let mut comm = [0; 16];
@@ -53,35 +33,6 @@ impl Task {
         comm[..len].copy_from_slice(&text[..len]);
         comm
     }
-
-    /// Id of its cgroup.
-    pub fn cgroup(&self) -> u64 {
-        self.cgroups.last().copied().unwrap_or(ROOT_CGROUP)
-    }
-}
-
-/// Ids of the cgroups (of version 2) that this process is in: the inodes of their folders.
-fn current_cgroups() -> Vec<u64> {
-    let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let path = text.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
-    let mut folder = std::path::PathBuf::from("/sys/fs/cgroup");
-    let mut ids = vec![inode(&folder).unwrap_or(ROOT_CGROUP)];
-    for name in path.split('/').filter(|name| !name.is_empty()) {
-        folder.push(name);
-        let Some(id) = inode(&folder) else { break };
-        ids.push(id);
-    }
-    ids
-}
-
-#[cfg(unix)]
-fn inode(path: &std::path::Path) -> Option<u64> {
-    std::fs::metadata(path).ok().map(|of| std::os::unix::fs::MetadataExt::ino(&of))
-}
-
-#[cfg(not(unix))]
-fn inode(_path: &std::path::Path) -> Option<u64> {
-    None
 }
 
 /// Bytes at an address, of user space or of the kernel.
@@ -113,9 +64,35 @@ const TASKS: u64 = 0xffff_8880_5b00_0000;
 const TASK_SIZE: u64 = 0x4000;
 
 impl World {
-    /// The task that runs.
-    pub fn task(&self) -> Task {
-        self.task.clone().unwrap_or_else(Task::current)
+    /// Thread id and process id of the task that runs.
+    pub fn ids(&self) -> (u32, u32) {
+        self.task.as_ref().map_or_else(own::ids, |task| (task.pid, task.tgid))
+    }
+
+    /// User and group of the task that runs.
+    pub fn user(&self) -> (u32, u32) {
+        self.task.as_ref().map_or_else(own::user, |task| (task.uid, task.gid))
+    }
+
+    /// The name of the task that runs.
+    pub fn comm(&self) -> [u8; 16] {
+        self.task.as_ref().map_or_else(own::comm, |task| task.comm)
+    }
+
+    /// Id of the cgroup of the task that runs, at a level of its tree; without one, its own.
+    pub fn cgroup(&self, level: Option<usize>) -> Option<u64> {
+        let own;
+        let cgroups = match &self.task {
+            Some(task) => &task.cgroups,
+            None => {
+                own = own::cgroups();
+                &own
+            }
+        };
+        match level {
+            Some(level) => cgroups.get(level).copied(),
+            None => Some(cgroups.last().copied().unwrap_or(ROOT_CGROUP)),
+        }
     }
 
     /// The address that programs see of a task.
@@ -131,6 +108,62 @@ impl World {
             let bytes = start.checked_add(to.len()).and_then(|end| known.bytes.get(start..end));
             bytes.map(|bytes| to.copy_from_slice(bytes)).is_some()
         })
+    }
+}
+
+/// The thread that runs, as this machine's kernel has it. Programs ask often: each question
+/// costs no more than its answer needs.
+mod own {
+    use super::{ROOT_CGROUP, Task};
+
+    #[cfg(target_os = "linux")]
+    pub fn ids() -> (u32, u32) {
+        let pid = rustix::thread::gettid().as_raw_nonzero().get();
+        (pid as u32, std::process::id())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub fn ids() -> (u32, u32) {
+        (std::process::id(), std::process::id())
+    }
+
+    #[cfg(target_os = "linux")]
+    pub fn user() -> (u32, u32) {
+        (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub fn user() -> (u32, u32) {
+        (0, 0)
+    }
+
+    pub fn comm() -> [u8; 16] {
+        let comm = std::fs::read("/proc/thread-self/comm").unwrap_or_default();
+        Task::name(comm.strip_suffix(b"\n").unwrap_or(&comm))
+    }
+
+    /// Ids of the cgroups (of version 2) that this process is in: the inodes of their folders.
+    pub fn cgroups() -> Vec<u64> {
+        let text = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let path = text.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+        let mut folder = std::path::PathBuf::from("/sys/fs/cgroup");
+        let mut ids = vec![inode(&folder).unwrap_or(ROOT_CGROUP)];
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            folder.push(name);
+            let Some(id) = inode(&folder) else { break };
+            ids.push(id);
+        }
+        ids
+    }
+
+    #[cfg(unix)]
+    fn inode(path: &std::path::Path) -> Option<u64> {
+        std::fs::metadata(path).ok().map(|of| std::os::unix::fs::MetadataExt::ino(&of))
+    }
+
+    #[cfg(not(unix))]
+    fn inode(_path: &std::path::Path) -> Option<u64> {
+        None
     }
 }
 
@@ -167,8 +200,12 @@ mod tests {
 
     #[test]
     fn the_current_task_is_this_thread() {
-        let task = Task::current();
-        assert_eq!(task.tgid, std::process::id());
-        assert_eq!(task.comm[15], 0);
+        let world = World::default();
+        assert_eq!(world.ids().1, std::process::id());
+        let name = std::thread::Builder::new().name("a long name of a thread".into());
+        let other = name.spawn(|| (World::default().ids(), World::default().comm())).unwrap();
+        let (ids, comm) = other.join().unwrap();
+        assert_ne!(ids.0, world.ids().0);
+        assert_eq!(&comm, b"a long name of \0");
     }
 }
