@@ -257,6 +257,8 @@ pub struct Source<'s> {
     /// Which of the maps those are that the facts speak of.
     pub(crate) fact_maps: &'s [Option<u32>],
     pub(crate) callees: Callees,
+    /// Subprograms that the host calls, besides those that the program gives to it.
+    pub(crate) called: &'s [Pc],
     pub(crate) host: &'s Host,
     /// Whether there is a kernel around the run.
     pub(crate) hosted: bool,
@@ -273,6 +275,7 @@ impl<'s> Source<'s> {
             facts: None,
             fact_maps: &[],
             callees: |_| &Callee::UNKNOWN,
+            called: &[],
             host: &bare::HOST,
             hosted: false,
             bytes: ByteOrder::HOST,
@@ -297,6 +300,11 @@ impl<'s> Source<'s> {
     /// What a verifier knows of the program, and which of its maps the facts speak of.
     pub fn with_facts(self, facts: &'s Facts, fact_maps: &'s [Option<u32>]) -> Source<'s> {
         Source { facts: Some(facts), fact_maps, ..self }
+    }
+
+    /// With subprograms, by their first slots, which the host calls by itself.
+    pub fn calling(self, called: &'s [Pc]) -> Source<'s> {
+        Source { called, ..self }
     }
 
     /// For a machine that orders bytes like this.

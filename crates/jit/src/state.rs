@@ -243,6 +243,11 @@ impl<'r> State<'r> {
         ((self.frame - self.stack) / u64::from(FRAME_SIZE)) as usize
     }
 
+    /// Gives up all frames but the first: whoever has them is not gone back to.
+    pub fn unwind(&mut self) {
+        self.frame = self.stack + u64::from(FRAME_SIZE);
+    }
+
     /// Does something on the frame above that of guarded code; `None` where there is none.
     pub fn in_next_frame<R>(&mut self, done: impl FnOnce(&mut Self) -> R) -> Option<R> {
         let frame = self.frame;

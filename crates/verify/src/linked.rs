@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use skep_abi::Kfunc;
-use skep_isa::{Insn, link};
+use skep_isa::{Insn, Pc, link};
 
 use crate::checker::Checker;
 use crate::program::MapDef;
@@ -20,6 +20,8 @@ pub struct Linked {
     pub maps: Vec<Arc<MapDef>>,
     /// The kernel functions that they call.
     pub kfuncs: KfuncRefs,
+    /// Where the subprogram starts that an exception calls, if the program has one.
+    pub exception_callback: Option<Pc>,
 }
 
 /// The kernel functions that a program calls. Its instructions name them by numbers: those of
@@ -93,6 +95,8 @@ impl Checker<'_> {
             Ok(kfuncs.number(KfuncRef { row, btf_id, module }))
         };
         let Ok(()) = link(&mut insns, map, kfunc);
-        Linked { insns, maps, kfuncs }
+        let exception_callback =
+            self.code.exception_callback.map(|index| self.found.subprogs[index].start);
+        Linked { insns, maps, kfuncs, exception_callback }
     }
 }

@@ -477,3 +477,17 @@ fn sections_are_entered_and_left() {
     );
     agree(ProgType::Xdp, texts);
 }
+
+#[test]
+fn what_is_thrown_ends_the_program() {
+    let texts = [
+        "r1 = 7\ncall @bpf_throw\nr0 = 1\nexit\n".to_owned(),
+        "r6 = r1\nr1 = 5\ncall thrower\nr0 = 1\nexit\nthrower:\nr1 += 4\ncall @bpf_throw\nexit\n"
+            .to_owned(),
+        // From the deepest frame.
+        (1..7).fold("r1 = 5\ncall f1\nr0 = 1\nexit\n".to_owned(), |text, at| {
+            text + &format!("f{at}:\nr1 += 1\ncall f{}\nr0 = 2\nexit\n", at + 1)
+        }) + "f7:\ncall @bpf_throw\nr0 = 3\nexit\n",
+    ];
+    agree(ProgType::Xdp, texts);
+}

@@ -45,6 +45,9 @@ pub fn build(source: Source<'_>, budget: bool) -> Result<Module, JitError> {
         cells: Vec::new(),
         constants: constants(source),
     };
+    for &entry in source.called.iter().filter(|entry| (**entry as usize) < insns.len()) {
+        builder.callback(entry);
+    }
     let (mut funcs, mut total) = (Vec::new(), 0);
     while let Some(&entry) = builder.entries.get(funcs.len()) {
         let plan = builder.plan(entry)?;

@@ -44,6 +44,14 @@ pub(crate) fn call_back<'r>(
     if state.goes_on() { Ok(r0) } else { Err(reason(run, state)) }
 }
 
+/// Gives up the frames of all that waits for the helper that runs.
+pub(crate) fn unwind(run: &mut Run<'_>) {
+    if let Some(native) = &run.native {
+        // SAFETY: the state of the code that called the helper; it waits meanwhile.
+        unsafe { (*native.state).unwind() };
+    }
+}
+
 impl<'r> Run<'r> {
     /// The code of a subprogram that is called back.
     fn callback(&self, function: u64) -> Result<Entry, Stop> {

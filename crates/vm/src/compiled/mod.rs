@@ -27,7 +27,7 @@ use skep_abi::{Frame, Trap, TrapKind};
 use skep_isa::{Callee, Insn, Pc, Reg, Size};
 use skep_jit::{Code, Entry, Exit, KFUNCS, State};
 
-pub(crate) use callback::call_back;
+pub(crate) use callback::{call_back, unwind};
 use entry::{entered, leave, site, stop};
 
 use crate::helpers;

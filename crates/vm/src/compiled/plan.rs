@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use skep_abi::MapType;
 use skep_abi::context::memory::is_memory;
-use skep_isa::{Callee, Insn};
+use skep_isa::{Callee, Insn, Pc};
 use skep_jit::{
     Checks, Code, DirectValue, JitError, Layout, Machine, MachineCode, MapView, Options, Passes,
     Source, assemble, generate,
@@ -110,6 +110,8 @@ fn plan<R>(
     // SAFETY: the program has its maps as long as its code, and the functions are made for
     // each other.
     let source = unsafe { Source::hosted(&program.insns, &maps, callees::of, &callees::HOST) };
+    let called: Vec<Pc> = program.exception_callback.into_iter().collect();
+    let source = source.calling(&called);
     let Some(proof) = program.proof.as_ref().filter(|_| !guarded && !wild) else {
         return then(source, Options { checks: Checks::Guarded, passes });
     };

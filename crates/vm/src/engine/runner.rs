@@ -21,6 +21,10 @@ pub(super) const ENTRIES: Entries = Entries {
         Some(_) => compiled::call_back(run, function, arguments),
         None => interp::call_back(run, function, arguments),
     },
+    unwind: |run| match run.native {
+        Some(_) => compiled::unwind(run),
+        None => interp::unwind(run),
+    },
     go_on: interp::go_on,
 };
 

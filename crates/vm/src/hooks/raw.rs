@@ -62,6 +62,7 @@ pub fn run_raw(vm: &Vm, slots: &[Slot], memory: &mut RawMemory) -> Result<Outcom
         insns: linked.insns,
         maps: linked.maps,
         kfuncs: linked.kfuncs,
+        exception_callback: None,
         name: [0; 16],
         tag: skep_verify::tag(slots),
         id: 0,

@@ -26,6 +26,15 @@ pub(crate) fn call_back(
     Ok(result.bits)
 }
 
+/// Gives up the frames of all that waits for the helper that runs.
+pub(crate) fn unwind(run: &mut Run<'_>) {
+    for caller in std::mem::take(&mut run.callers) {
+        if !Arc::ptr_eq(&caller.program, &run.program) {
+            run.held.left(caller.program);
+        }
+    }
+}
+
 impl Run<'_> {
     /// Enters a subprogram that returns to `pc`.
     pub(super) fn enter(&mut self, pc: Pc) -> Result<(), Stop> {

@@ -9,7 +9,7 @@ mod call;
 mod facts;
 mod step;
 
-pub(crate) use call::call_back;
+pub(crate) use call::{call_back, unwind};
 
 use std::sync::Arc;
 

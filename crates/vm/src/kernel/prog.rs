@@ -127,6 +127,7 @@ fn publish(
             insns: linked.insns,
             maps: linked.maps,
             kfuncs: linked.kfuncs,
+            exception_callback: linked.exception_callback,
             name: attr.prog_name,
             tag,
             id,

@@ -43,6 +43,7 @@ pub(super) fn check(
         insns: linked.insns.as_slice().into(),
         maps: linked.maps.iter().filter_map(|map| judged.handle(map)).collect(),
         kfuncs: linked.kfuncs.clone(),
+        exception_callback: linked.exception_callback,
     };
     Ok((Proof { verified, maps }, code))
 }

@@ -7,6 +7,7 @@ mod dynptr;
 mod num;
 mod section;
 mod string;
+mod throw;
 
 use std::sync::LazyLock;
 
@@ -73,8 +74,14 @@ const COUNT: usize = Kfunc::all().len();
 /// The implementations, by the numbers of their rows.
 static FUNCTIONS: [Option<Implementation>; COUNT] = {
     let mut table: [Option<Implementation>; COUNT] = [None; COUNT];
-    let groups: [&[Entry]; 5] =
-        [num::FUNCTIONS, bits::FUNCTIONS, section::FUNCTIONS, dynptr::FUNCTIONS, string::FUNCTIONS];
+    let groups: [&[Entry]; 6] = [
+        num::FUNCTIONS,
+        bits::FUNCTIONS,
+        section::FUNCTIONS,
+        dynptr::FUNCTIONS,
+        string::FUNCTIONS,
+        throw::FUNCTIONS,
+    ];
     let mut group = 0;
     while group < groups.len() {
         let mut row = 0;

@@ -362,8 +362,9 @@ impl Value {
 /// Maps are no memory; this is what a program sees of their address.
 const MAP_ADDRESS: u64 = 0x4d41_5000_0000;
 
-/// Contexts are no memory; this is what a program sees of their address.
-const CONTEXT_ADDRESS: u64 = 0x7e57_0000_0000;
+/// Contexts are no memory; this is what a program sees of their address. Its lower half is no
+/// small number: who takes it for an index finds nothing there.
+const CONTEXT_ADDRESS: u64 = 0x7e57_7000_0000;
 
 /// Loads, whole where it is aligned: other threads may store at the same time.
 ///

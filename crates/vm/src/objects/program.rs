@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use skep_abi::{Errno, Kfunc, ProgType, TrapKind};
-use skep_isa::{Callee, DecodeError, Imm64, ImmKind, Insn, Slot, decode};
+use skep_isa::{Callee, DecodeError, Imm64, ImmKind, Insn, Pc, Slot, decode};
 use skep_jit::{Code, JitError, Passes};
 use skep_maps::MapObject;
 use skep_verify::{KfuncRef, KfuncRefs, Verified};
@@ -24,6 +24,8 @@ pub struct Program {
     pub(crate) maps: Box<[Arc<MapHandle>]>,
     /// Kernel functions that they call.
     pub(crate) kfuncs: KfuncRefs,
+    /// Where the subprogram starts that an exception calls, if it has one.
+    pub(crate) exception_callback: Option<Pc>,
     /// Name, zero-terminated.
     pub(crate) name: [u8; 16],
     /// What Linux calls it by its instructions ([`skep_verify::tag`]).
@@ -100,6 +102,8 @@ pub(crate) struct LinkedCode {
     pub maps: Box<[Arc<MapHandle>]>,
     /// Kernel functions that they name by number.
     pub kfuncs: KfuncRefs,
+    /// Where the subprogram starts that an exception calls.
+    pub exception_callback: Option<Pc>,
 }
 
 /// Decodes slots and finds what they name: `map` a map by its immediate, `kfunc` the row of a
@@ -128,7 +132,7 @@ pub(crate) fn link(
         Ok(kfuncs.number(KfuncRef { row, btf_id, module }))
     };
     skep_isa::link(&mut insns, map_index, kfunc_number)?;
-    Ok(LinkedCode { insns: insns.into(), maps: maps.into(), kfuncs })
+    Ok(LinkedCode { insns: insns.into(), maps: maps.into(), kfuncs, exception_callback: None })
 }
 
 impl Program {

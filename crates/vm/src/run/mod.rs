@@ -79,6 +79,8 @@ pub(crate) struct Caller {
 pub(crate) struct Entries {
     /// Calls a subprogram from a helper, with these in r1 to r5; gives its r0.
     pub call_back: for<'a, 'r> fn(&'a mut Run<'r>, Value, &[Value]) -> Result<u64, Stop>,
+    /// Gives up the frames of all that waits for the helper that runs, which is not gone back to.
+    pub unwind: for<'a, 'r> fn(&'a mut Run<'r>),
     /// Interprets the run's program, which compiled code goes on to, on this context and on the
     /// frame that so many frames of it lie below; gives r0.
     pub go_on: for<'a, 'r> fn(&'a mut Run<'r>, Value, usize) -> Result<u64, Stop>,
@@ -211,6 +213,13 @@ impl<'r> Run<'r> {
     /// Whatever stopped it.
     pub fn call_back(&mut self, function: Value, arguments: &[Value]) -> Result<u64, Stop> {
         (self.entries.call_back)(self, function, arguments)
+    }
+
+    /// Calls a subprogram in the place of all that waits for the helper that runs, with this in
+    /// r1, and ends the run with what it gives.
+    pub fn end_with(&mut self, function: Value, argument: Value) -> Stop {
+        (self.entries.unwind)(self);
+        self.call_back(function, &[argument]).map_or_else(|stop| stop, Stop::Return)
     }
 
     /// Interprets the run's program: see [`Entries::go_on`].

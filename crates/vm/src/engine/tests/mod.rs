@@ -60,6 +60,7 @@ impl Bed {
             insns: insns.into(),
             maps: Box::default(),
             kfuncs: KfuncRefs::default(),
+            exception_callback: None,
             name: [0; 16],
             tag: [0; 8],
             id: 0,
