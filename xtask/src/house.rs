@@ -2,7 +2,7 @@
 //!
 //! No circle of files that name each other reaches over folders, in any crate. The rooms of
 //! `vm` stand in an order, and each names only what stands above it. Some crates depend on
-//! next to nothing. What does not hold yet is listed; a line of the list that is needed no more is an error, too.
+//! next to nothing.
 
 mod face;
 mod modules;
@@ -31,32 +31,6 @@ const ROOMS: &[&[&str]] = &[
     &["kernel"],
     &["hooks"],
 ];
-
-/// Folders of a crate that lean on each other still; the first is the crate's root.
-const CIRCLES: &[(&str, &[&str])] = &[
-    ("btf", &["", "core"]),
-    (
-        "cli",
-        &[
-            "",
-            "asm",
-            "btf",
-            "dis",
-            "doctor",
-            "filter",
-            "run",
-            "seccomp",
-            "seccomp/supervise",
-            "verify",
-        ],
-    ),
-    ("lang", &["pcap", "pcap/gen"]),
-    ("lang", &["pcap", "pcap/lex"]),
-    ("load", &["", "parse"]),
-];
-
-/// Rooms of `vm` that name one below them, or the one beside them, still.
-const UPWARDS: &[(&str, &str)] = &[];
 
 /// Crates that depend on these alone (but for what only tests take), so that they can be built
 /// and understood by themselves.
@@ -105,7 +79,7 @@ pub fn execute(options: &Options) -> Result<bool> {
     let mut crates: Vec<PathBuf> =
         std::fs::read_dir("crates")?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     crates.sort();
-    let (mut faults, mut found) = (Vec::new(), BTreeSet::new());
+    let mut faults = Vec::new();
     for folder in crates {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let folder = folder.join("src");
@@ -113,26 +87,16 @@ pub fn execute(options: &Options) -> Result<bool> {
         let imports = modules::read(&folder, root)?;
         for circle in circles(&imports) {
             let folders: Vec<String> = folders(&circle).into_iter().collect();
-            let listed = CIRCLES.iter().find(|(of, known)| {
-                *of == name && folders.iter().all(|folder| known.contains(&folder.as_str()))
-            });
-            match listed {
-                Some(listed) => drop(found.insert(listed)),
-                None => faults.push(told(&name, &folders, &circle, &imports)),
-            }
+            faults.push(told(&name, &folders, &circle, &imports));
         }
         if name == "vm" {
-            faults.extend(upwards(&imports, UPWARDS));
+            faults.extend(upwards(&imports));
         }
     }
     faults.extend(heavy()?);
     faults.extend(faces(options.bless)?);
-    for listed in CIRCLES.iter().filter(|listed| !found.contains(listed)) {
-        faults.push(format!("{}: no circle any more of {}", listed.0, listed.1.join(", ")));
-    }
     faults.iter().for_each(|fault| println!("{fault}"));
-    let listed = CIRCLES.len() + UPWARDS.len();
-    println!("house: {} faults, and {listed} that are listed", faults.len());
+    println!("house: {} faults", faults.len());
     Ok(faults.is_empty())
 }
 
@@ -234,11 +198,9 @@ fn reach<'i>(imports: &'i Imports, file: &PathBuf) -> BTreeSet<&'i PathBuf> {
     found
 }
 
-/// Imports of `vm` that lead from a room to one below it, or to the one beside it, but for
-/// those that are `listed`, and what of the list is needed no more.
-fn upwards(imports: &Imports, listed: &[(&str, &str)]) -> Vec<String> {
+/// Imports of `vm` that lead from a room to one below it, or to the one beside it.
+fn upwards(imports: &Imports) -> Vec<String> {
     let mut faults = Vec::new();
-    let mut left: BTreeSet<_> = listed.iter().collect();
     for (from, named) in imports {
         let Some((row, own)) = room(from) else {
             if from != Path::new("lib.rs") {
@@ -249,21 +211,13 @@ fn upwards(imports: &Imports, listed: &[(&str, &str)]) -> Vec<String> {
         for to in named {
             match room(to) {
                 Some((other, name)) if other > row || other == row && name != own => {
-                    let known = listed.iter().find(|pair| **pair == (own, name));
-                    match known {
-                        Some(pair) => drop(left.remove(pair)),
-                        None => {
-                            let (from, to) = (from.display(), to.display());
-                            faults.push(format!("vm: {from} names {to}"));
-                        }
-                    }
+                    faults.push(format!("vm: {} names {}", from.display(), to.display()));
                 }
                 None => faults.push(format!("vm: {} names the root", from.display())),
                 _ => {}
             }
         }
     }
-    faults.extend(left.iter().map(|(from, to)| format!("vm: {from} does not name {to} any more")));
     faults
 }
 
@@ -307,9 +261,6 @@ mod tests {
         ]);
         let beside = "vm: interp/mod.rs names compiled/mod.rs".to_owned();
         let below = "vm: run/mod.rs names helpers/mod.rs".to_owned();
-        assert_eq!(upwards(&imports, &[]), [beside.clone(), below]);
-        let listed = [("helpers", "hooks"), ("run", "helpers")];
-        let stale = "vm: helpers does not name hooks any more".to_owned();
-        assert_eq!(upwards(&imports, &listed), [beside, stale]);
+        assert_eq!(upwards(&imports), [beside, below]);
     }
 }

@@ -419,7 +419,7 @@ impl Btf {
     pub fn find(&self, name: &str, kind: Kind) -> Option<u32> {
         let in_base = self.base.as_ref().and_then(|base| base.find(name, kind));
         in_base.or_else(|| {
-            self.flavors(crate::core::essential_name(name))
+            self.flavors(crate::index::essential_name(name))
                 .find(|&id| self.kind_of(id) == Some(kind) && self.own_name(id) == Some(name))
         })
     }
@@ -430,12 +430,12 @@ impl Btf {
         let index = self.index.get_or_init(|| {
             let names = self.body().offsets.iter().map(|&at| {
                 let name_off = word(&self.type_section()[at as usize..], 0);
-                crate::core::essential_name(self.checked_string(name_off))
+                crate::index::essential_name(self.checked_string(name_off))
             });
             NameIndex::build(names)
         });
         index.candidates(essential).map(|index| self.start_id + index).filter(move |&id| {
-            self.own_name(id).map(crate::core::essential_name) == Some(essential)
+            self.own_name(id).map(crate::index::essential_name) == Some(essential)
         })
     }
 

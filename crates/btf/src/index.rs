@@ -46,3 +46,15 @@ impl NameIndex {
             .take_while(|&at| at != END)
     }
 }
+
+/// A name without its `___flavor`: what stands before the last triple underscore
+/// that has a character other than `_` on both sides.
+pub fn essential_name(name: &str) -> &str {
+    let is_separator =
+        |window: &[u8]| window[0] != b'_' && &window[1..4] == b"___" && window[4] != b'_';
+    match name.as_bytes().windows(5).rposition(is_separator) {
+        // An underscore follows, so this is a character boundary.
+        Some(last_kept) => &name[..=last_kept],
+        None => name,
+    }
+}

@@ -40,6 +40,9 @@ impl From<Status> for ExitCode {
     }
 }
 
+/// What every subcommand ends with.
+pub type Outcome = Result<Status, Failure>;
+
 /// Why a command gave up.
 #[derive(Debug)]
 pub struct Failure {

@@ -12,11 +12,11 @@ use skep::btf::c::Printer;
 use skep::btf::{Btf, Type};
 use skep::load::{ExternKind, MapDef, MapOrigin, Object};
 
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 use crate::files::{self, in_file};
 use crate::table::{Cell, Table};
 use crate::terminal::{Guard, Paint, clean};
-use crate::{Outcome, embedded, objects};
+use crate::{embedded, objects};
 
 /// Show what is in an object: programs, maps, externs, CO-RE records, sections
 #[derive(clap::Args)]

@@ -25,6 +25,7 @@ mod shell;
 mod signal;
 mod table;
 mod terminal;
+mod types;
 mod verify;
 
 use std::io::{BufWriter, Write};
@@ -102,6 +103,3 @@ fn main() -> ExitCode {
         }
     }
 }
-
-/// What every subcommand ends with.
-type Outcome = Result<Status, Failure>;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 
-use crate::failure::Status;
+use crate::Cli;
+use crate::failure::{Outcome, Status};
 use crate::files::in_file;
-use crate::{Cli, Outcome};
 
 /// Print the completions for a shell
 #[derive(clap::Args)]

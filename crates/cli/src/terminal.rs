@@ -211,6 +211,11 @@ impl Drop for Guard<'_> {
     }
 }
 
+/// Prints JSON, without a control character of anyone's.
+pub fn print_json(out: &mut dyn Write, value: &serde_json::Value) -> io::Result<()> {
+    writeln!(Guard::json(out), "{value:#}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,7 @@ pub mod event;
 mod kconfig;
 mod load;
 mod object;
+mod open;
 mod parse;
 mod relocate;
 mod target;

@@ -5,16 +5,13 @@
 //! the order of their sections and of their places in them, as in libbpf, because
 //! that order is what programs and poisoned instructions are numbered by.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use skep_abi::{AttachType, Loader, MapType, ProgType, SectionDef};
+use skep_abi::flags::prog;
+use skep_abi::{AttachType, Loader, MapType, ProgType, SectionDef, SectionFlags};
 use skep_btf::core::Relocation;
 use skep_btf::{Btf, FuncInfo, LineInfo};
 use skep_isa::Slot;
-
-use crate::error::{ObjectError, ObjectErrorKind};
-use crate::parse;
 
 /// A BPF object.
 #[derive(Clone, Debug, Default)]
@@ -51,56 +48,7 @@ pub struct Object {
     pub notes: Vec<String>,
 }
 
-/// The largest file that is read.
-const MAX_FILE: u64 = 64 << 20;
-
 impl Object {
-    /// Reads and parses a file.
-    ///
-    /// # Errors
-    /// Why it is no object that we can use.
-    pub fn open(path: impl AsRef<Path>) -> Result<Object, ObjectError> {
-        Object::open_as(path, Loader::default())
-    }
-
-    /// Reads and parses a file by the rules of a loader.
-    ///
-    /// # Errors
-    /// Why it is no object that this loader takes.
-    pub fn open_as(path: impl AsRef<Path>, loader: Loader) -> Result<Object, ObjectError> {
-        let path = path.as_ref();
-        let file = path.to_string_lossy();
-        let read = || {
-            let failed = |error: std::io::Error| ObjectErrorKind::Read(error.into());
-            let metadata = std::fs::metadata(path).map_err(failed)?;
-            if !metadata.is_file() {
-                return Err(failed(std::io::Error::other("it is no regular file")));
-            }
-            if metadata.len() > MAX_FILE {
-                return Err(ObjectErrorKind::TooLarge(metadata.len()));
-            }
-            std::fs::read(path).map_err(failed)
-        };
-        let bytes = read().map_err(|kind| ObjectError::from(kind).of_file(&file))?;
-        Object::parse_as(&file, &bytes, loader)
-    }
-
-    /// Parses the bytes of a file called `file`.
-    ///
-    /// # Errors
-    /// Why it is no object that we can use.
-    pub fn parse(file: &str, bytes: &[u8]) -> Result<Object, ObjectError> {
-        Object::parse_as(file, bytes, Loader::default())
-    }
-
-    /// Parses the bytes of a file called `file` by the rules of a loader.
-    ///
-    /// # Errors
-    /// Why it is no object that this loader takes.
-    pub fn parse_as(file: &str, bytes: &[u8], loader: Loader) -> Result<Object, ObjectError> {
-        parse::object(file, bytes, loader).map_err(|error| error.of_file(file))
-    }
-
     /// The program of this name.
     pub fn program(&self, name: &str) -> Option<&ProgramDef> {
         self.programs.iter().find(|program| program.name == name)
@@ -179,7 +127,7 @@ impl ProgramDef {
         self.section_def = Some(def);
         self.prog_type = Some(def.prog_type);
         self.attach_type = def.attach_type;
-        self.flags = parse::prog_flags(def.flags);
+        self.flags = prog_flags(def.flags);
     }
 }
 
@@ -420,4 +368,10 @@ pub enum KconfigType {
     Tristate,
     /// A string.
     CharArray,
+}
+
+/// The flags of loading that a section's name stands for.
+pub(crate) fn prog_flags(flags: SectionFlags) -> u32 {
+    let flag = |of: SectionFlags, bit: u32| if flags.contains(of) { bit } else { 0 };
+    flag(SectionFlags::SLEEPABLE, prog::SLEEPABLE) | flag(SectionFlags::FRAGS, prog::XDP_HAS_FRAGS)
 }

@@ -19,6 +19,7 @@ use rustc_hash::FxHashMap;
 
 pub use record::{Access, Patch, Relocation, RelocationKind, Resolved};
 
+pub use crate::index::essential_name;
 use crate::{Btf, BtfError};
 use compute::{Computed, compute};
 use spec::Spec;
@@ -29,18 +30,6 @@ pub const POISON_HELPER: i32 = 0xbad2310;
 
 /// How many members one match may look at, far above any real type.
 const MATCH_BUDGET: u32 = 1 << 22;
-
-/// A name without its `___flavor`: what stands before the last triple underscore
-/// that has a character other than `_` on both sides.
-pub fn essential_name(name: &str) -> &str {
-    let is_separator =
-        |window: &[u8]| window[0] != b'_' && &window[1..4] == b"___" && window[4] != b'_';
-    match name.as_bytes().windows(5).rposition(is_separator) {
-        // An underscore follows, so this is a character boundary.
-        Some(last_kept) => &name[..=last_kept],
-        None => name,
-    }
-}
 
 /// The BTFs that types are looked for in: the kernel's first, its modules' only
 /// when the kernel has no candidate.

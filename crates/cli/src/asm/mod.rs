@@ -17,8 +17,8 @@ use std::path::PathBuf;
 
 use skep::isa::{Slot, assemble, encode};
 
-use crate::failure::{Failure, Status};
-use crate::{Outcome, files, hex, output};
+use crate::failure::{Failure, Outcome, Status};
+use crate::{files, hex, output};
 
 /// Assemble a program, to an object or to bare instructions
 #[derive(clap::Args)]

@@ -15,10 +15,10 @@ use skep::vm::jit::{Checks, MachineCode, MachineFunction};
 use skep::{Kernel, Vm};
 
 use super::{Args, machine};
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 use crate::run::side;
 use crate::terminal::{Paint, clean};
-use crate::{Outcome, hex, objects};
+use crate::{hex, objects};
 
 /// Loads the programs into the embedded kernel and prints what they are compiled to.
 pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {

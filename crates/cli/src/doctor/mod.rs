@@ -9,8 +9,7 @@ use std::io::Write;
 
 use serde_json::json;
 
-use crate::Outcome;
-use crate::failure::Status;
+use crate::failure::{Outcome, Status};
 use crate::table::{Cell, Table};
 use crate::terminal::{Paint, clean};
 

@@ -6,8 +6,7 @@ use serde_json::json;
 use skep_lang::pcap::{self, Equality, Link};
 
 use super::{Args, expression};
-use crate::Outcome;
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 use crate::hex::{plain, spaced};
 
 /// Bytes of a packet in a line.

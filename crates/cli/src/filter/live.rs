@@ -12,8 +12,7 @@ use skep_lang::pcap::{Filter, Kind, Link, Options};
 use super::print::Printer;
 use super::rotate::Files;
 use super::{Args, Direction, capture, expression};
-use crate::Outcome;
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 use crate::signal::Stop;
 use crate::terminal::clean;
 

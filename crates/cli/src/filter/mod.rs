@@ -22,8 +22,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use skep_lang::pcap::{self, LINKS, Libpcap, Link, System};
 
-use crate::Outcome;
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 
 /// Which packets match an expression: its program, or the packets of a capture.
 #[derive(clap::Args)]

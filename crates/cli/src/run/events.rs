@@ -18,11 +18,11 @@ use super::records::{Printed, Ring};
 use super::{
     Args, Where, contents, embedded_kernel, engine, fill, json as shown_json, report, side,
 };
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 use crate::files::{self, in_file};
 use crate::signal::{Input, Signal, Stop};
 use crate::terminal::{Guard, Paint, clean};
-use crate::{Outcome, embedded, hex};
+use crate::{embedded, hex};
 
 /// Pages of a perf event's buffer.
 const PERF_PAGES: u32 = 64;

@@ -33,9 +33,9 @@ use std::sync::Arc;
 use skep::load::{Object, Options, Target, clock, relocate};
 use skep::vm::{DEFAULT_BUDGET, Vm};
 
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 use crate::signal::{self, Stop};
-use crate::{Outcome, btf, embedded, kernels, objects};
+use crate::{embedded, kernels, objects, types};
 use side::Side;
 
 /// Run a program on the packets of a capture, on contexts, or bare instructions on memory
@@ -278,7 +278,7 @@ fn embedded_kernel(args: &Args) -> Result<(Arc<Vm>, Target), Failure> {
     vm.environment().seed(args.seed.unwrap_or(1));
     let mut target = Target::of(&*vm);
     if let Some(file) = &args.btf {
-        target = target.with_core_btf(Arc::new(btf::open(file, None)?));
+        target = target.with_core_btf(Arc::new(types::open(file, None)?));
     }
     Ok((vm, target))
 }

@@ -10,9 +10,9 @@ use skep::vm::Outcome as Ended;
 use skep::vm::{DEFAULT_BUDGET, RawMemory, Vm, run_raw};
 
 use super::engine;
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 use crate::files::{self, in_file};
-use crate::{Outcome, hex};
+use crate::hex;
 
 /// What to run, and on what.
 pub struct Options<'a> {

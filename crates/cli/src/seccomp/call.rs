@@ -6,10 +6,9 @@ use serde_json::{Value, json};
 use skep_lang::seccomp::{ARGS, Arch, Data, Reason, arch, behind};
 
 use super::policy::PolicyArgs;
-use super::print_json;
 use super::shown::arch_name;
-use crate::Outcome;
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
+use crate::terminal::print_json;
 
 /// Explain what a policy makes of a call: which rule decides, and why
 #[derive(clap::Args)]

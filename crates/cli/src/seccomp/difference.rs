@@ -8,11 +8,10 @@ use skep_lang::seccomp::{Difference, diff};
 
 use super::call::{data_json, data_text};
 use super::policy::{PlaceArgs, compile};
-use super::print_json;
 use super::shown::arch_name;
-use crate::Outcome;
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 use crate::files;
+use crate::terminal::print_json;
 
 /// Say which calls two policies decide differently, and for which arguments
 #[derive(clap::Args)]

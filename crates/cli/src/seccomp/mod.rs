@@ -13,8 +13,7 @@ use std::io::Write;
 
 use clap::Subcommand;
 
-use crate::Outcome;
-use crate::terminal::Guard;
+use crate::failure::Outcome;
 
 /// Policies for system calls: check, prove, explain, compare and convert them, and run
 /// commands under them
@@ -80,9 +79,4 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         #[cfg(target_os = "linux")]
         Command::Notify(args) => supervise::notify(args),
     }
-}
-
-/// Prints JSON, without a control character of anyone's.
-fn print_json(out: &mut dyn Write, value: &serde_json::Value) -> std::io::Result<()> {
-    writeln!(Guard::json(out), "{value:#}")
 }

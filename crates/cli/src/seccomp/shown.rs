@@ -10,11 +10,10 @@ use skep_lang::seccomp::{
 
 use super::call::{data_json, data_text};
 use super::policy::PolicyArgs;
-use super::print_json;
-use crate::Outcome;
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 use crate::files;
 use crate::terminal::clean;
+use crate::terminal::print_json;
 
 /// Say what is wrong with a policy, and prove that its filter decides as its rules do
 #[derive(clap::Args)]

@@ -8,9 +8,9 @@ use skep::isa::classic::c_source;
 use skep_lang::seccomp::{convert as forms, export as programs};
 
 use super::policy::PolicyArgs;
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
+use crate::output;
 use crate::terminal::Guard;
-use crate::{Outcome, output};
 
 /// Write a policy's filter for others
 #[derive(clap::Args)]

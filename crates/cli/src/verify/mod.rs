@@ -28,10 +28,10 @@ use skep::load::Target;
 use skep::sys::{Host, possible_cpus};
 use skep::verify::{Env, Log};
 
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 use crate::objects::LoaderArgs;
 use crate::terminal::{Guard, Paint, clean};
-use crate::{Outcome, btf, files};
+use crate::{files, types};
 use baseline::Regression;
 use judge::{Judged, Verdict};
 use report::{Run, Unusable};
@@ -204,7 +204,7 @@ fn kernels(args: &SubjectArgs) -> Result<Vec<Kernel>, Failure> {
         let mut target = Target::new(Host::default()).with_kconfig(kconfig.clone());
         // Read here, so that what is wrong with it is told by its name.
         if let Some(file) = file {
-            target = target.with_kernel_btf(Arc::new(btf::open(file, None)?));
+            target = target.with_kernel_btf(Arc::new(types::open(file, None)?));
         }
         let types = match (file, target.kernel_btf()) {
             (Some(file), _) => file.display().to_string(),

@@ -51,17 +51,6 @@ pub enum Protocol {
     Netbeui,
 }
 
-impl Protocol {
-    /// The word for it.
-    pub fn name(self) -> &'static str {
-        use super::lex::Keyword;
-        match self {
-            Protocol::Link => "link",
-            _ => super::lex::spelling(Keyword::Protocol(self)),
-        }
-    }
-}
-
 /// Which end an address or port belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs, reason = "the names are the language's")]

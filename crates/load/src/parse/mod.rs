@@ -11,13 +11,12 @@ mod references;
 mod struct_ops;
 mod types;
 
-use skep_abi::flags::prog;
 use skep_abi::{Loader, ProgType, SectionDef, SectionFlags};
 use skep_btf::Btf;
 
 use crate::elf::{Elf, Section, sh};
 use crate::error::{ObjectError, ObjectErrorKind as Kind};
-use crate::object::{Object, ProgramDef};
+use crate::object::{Object, ProgramDef, prog_flags};
 
 /// Parses a file; the error does not name the file yet.
 pub(crate) fn object(file: &str, bytes: &[u8], loader: Loader) -> Result<Object, ObjectError> {
@@ -213,11 +212,6 @@ pub(crate) fn knowing(section: &str) -> Vec<Loader> {
         SectionDef::find_for(name, *loader).is_some()
     };
     Loader::ALL.into_iter().filter(knows).collect()
-}
-
-pub(crate) fn prog_flags(flags: SectionFlags) -> u32 {
-    let flag = |of: SectionFlags, bit: u32| if flags.contains(of) { bit } else { 0 };
-    flag(SectionFlags::SLEEPABLE, prog::SLEEPABLE) | flag(SectionFlags::FRAGS, prog::XDP_HAS_FRAGS)
 }
 
 fn collect_maps(

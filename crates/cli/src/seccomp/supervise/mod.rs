@@ -20,8 +20,7 @@ use skep_lang::seccomp::{Arch, Data, Filter, Policy};
 
 use super::call::data_text;
 use super::policy::PolicyArgs;
-use crate::Outcome;
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 use crate::signal::Stop;
 use table::Table;
 

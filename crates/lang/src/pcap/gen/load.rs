@@ -5,7 +5,8 @@ use skep_isa::classic::{Cond, Insn, Op, Operand};
 
 use super::state::{Base, IP6_HEADER, LABEL, Offset, load_variable};
 use super::{Generator, Made};
-use crate::pcap::{Error, Libpcap};
+use crate::pcap::error::Error;
+use crate::pcap::options::Libpcap;
 
 /// Which of the offsets.
 #[derive(Clone, Copy)]

@@ -22,9 +22,10 @@ use skep_isa::classic::{Ancillary, Cond, Insn, Op, Operand, Reg};
 
 use super::ast::{ByteOp, Conjunction, Expr, Llc, Primitive, Protocol};
 use super::check::{self, Meaning, at_most};
+use super::error::Error;
 use super::graph::{self, Plain};
 use super::link::Kind;
-use super::{Error, Libpcap, Options};
+use super::options::{Libpcap, Options};
 use code::{Code, Term};
 use state::{Base, State};
 

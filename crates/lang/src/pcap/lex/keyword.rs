@@ -285,6 +285,16 @@ fn distance(word: &[char], name: &str) -> usize {
 }
 
 /// The first spelling of a word.
-pub fn spelling(keyword: Keyword) -> &'static str {
+fn spelling(keyword: Keyword) -> &'static str {
     KEYWORDS.iter().find(|row| row.1 == keyword).map_or("", |row| row.0)
+}
+
+impl Protocol {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Link => "link",
+            _ => spelling(Keyword::Protocol(self)),
+        }
+    }
 }

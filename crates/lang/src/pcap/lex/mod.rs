@@ -8,7 +8,7 @@ mod number;
 use std::net::Ipv6Addr;
 use std::ops::Range;
 
-pub use keyword::{Keyword, nearest, spelling};
+pub use keyword::{Keyword, nearest};
 pub use number::{NumberError, number};
 
 use super::Error;

@@ -15,11 +15,11 @@ use skep::btf::LineInfo;
 use skep::isa::{Callee, Imm64, Insn, Names, Pc, Slot, SlotText, Style};
 use skep::load::{Function, Object, Symbol};
 
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 use crate::objects::symbol_name;
 use crate::run::engine::CompilerArgs;
 use crate::terminal::{Paint, clean};
-use crate::{Outcome, files, hex, objects};
+use crate::{files, hex, objects};
 
 /// Print the instructions of an object, with its names and source lines
 #[derive(clap::Args)]
