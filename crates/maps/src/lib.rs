@@ -45,7 +45,7 @@ pub use self::{
     kinds::objects::{MapObject, Resolve, object_in},
     kinds::perf::PerfEvent,
     kinds::ringbuf::{RingBuf, Sample, wakeup},
-    kinds::stacks::{MOST_DEPTH, Stacks, flag as stack_flag},
+    kinds::stacks::{Stacks, flag as stack_flag},
     kinds::targets::{ResolveTarget, Target},
     map::{BatchKind, BatchResult, Cursor, Element, MOST_CPUS, Map, MapAttr},
     map::{UserMapping, WriteGuard},

@@ -2,6 +2,7 @@
 //! arithmetic may reach when a branch is mispredicted. Counterpart: `check_alu_op`,
 //! `adjust_ptr_min_max_vals`, `sanitize_ptr_alu`.
 
+use skep_abi::limits::{MAX_STACK, MAX_VAR_OFF};
 use skep_abi::{Errno, Reason};
 use skep_isa::{AluOp, Insn, Operand, Order, Reg as R, Size, Width};
 
@@ -10,10 +11,7 @@ use crate::disasm::{alu_text, unsigned_text};
 use crate::domain::{Scalar, Scalar64};
 use crate::error::{Check, Fault, fail};
 use crate::log::say;
-use crate::reg::{
-    Flags, ID_PLUS_OFFSET, ID_PLUS_OFFSET32, ID_PLUS_OFFSET64, Kind, MAX_VAR_OFF, Reg,
-};
-use crate::state::MAX_STACK;
+use crate::reg::{Flags, ID_PLUS_OFFSET, ID_PLUS_OFFSET32, ID_PLUS_OFFSET64, Kind, Reg};
 
 /// How the sanitiser rewrites an addition, so that all paths can agree on it.
 mod sanitized {

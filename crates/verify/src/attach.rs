@@ -2,6 +2,7 @@
 //! there. Counterpart: `check_attach_btf_id`, `check_struct_ops_btf_id`,
 //! `btf_ctx_access`.
 
+use skep_abi::context::memory::{MOST_ARGUMENTS, WORD};
 use skep_abi::{AttachType, IterArg, ProgType, Reason, StructOps, TracepointArg};
 use skep_btf::{Btf, Kind as TypeKind, Type};
 
@@ -15,8 +16,6 @@ use crate::state::RefKind;
 const TRACEPOINT: &str = "btf_trace_";
 /// What precedes the name of an iterator in that of its function.
 const ITERATOR: &str = "bpf_iter_";
-/// Arguments of a context that are words.
-const MAX_CTX_ARGS: i32 = 12;
 
 /// What a program attaches to, as far as it decides what it is given.
 #[derive(Clone, Debug, Default)]
@@ -200,7 +199,11 @@ impl Checker<'_> {
     /// An argument of the function that it attaches to.
     pub(crate) fn typed_argument(&self, off: i32, size: i32, write: bool) -> Option<Yield> {
         let scalar = Yield { kind: Kind::Scalar, flags: Flags::empty(), ref_id: 0 };
-        if write || !(0..MAX_CTX_ARGS * 8).contains(&off) || off % size != 0 || off % 8 != 0 {
+        if write
+            || !(0..(MOST_ARGUMENTS * WORD) as i32).contains(&off)
+            || off % size != 0
+            || off % 8 != 0
+        {
             return None;
         }
         let btf = self.btf(KERNEL_BTF)?;

@@ -1,6 +1,7 @@
 //! Conditional jumps: which way they can go, and what each way teaches. Counterpart:
 //! `check_cond_jmp_op`.
 
+use skep_abi::limits::MAX_PACKET_OFF;
 use std::rc::Rc;
 
 use skep_abi::Errno;
@@ -14,9 +15,6 @@ use crate::reg::{
     AT_PACKET_END, BEYOND_PACKET_END, Flags, ID_PLUS_OFFSET, ID_PLUS_OFFSET32, Kind, Reg,
 };
 use crate::state::{Linked, LinkedReg, State, Step};
-
-/// Packets are at most this long.
-const MAX_PACKET: u64 = 0xffff;
 
 impl Checker<'_> {
     pub(crate) fn check_may_goto(&mut self, off: i16) -> Check {
@@ -308,7 +306,7 @@ fn extend_range(state: &mut State, pointer: &Reg, open: bool) {
         return;
     }
     let furthest = pointer.value.umax();
-    if furthest > MAX_PACKET || furthest + pointer.off as u64 > MAX_PACKET {
+    if furthest > MAX_PACKET_OFF || furthest + pointer.off as u64 > MAX_PACKET_OFF {
         return;
     }
     let range = pointer.off + i32::from(open);

@@ -2,6 +2,7 @@
 //! calls in disguise. Counterpart: `check_func_call`, `push_callback_call`,
 //! `prepare_func_exit`, `check_return_code`, `check_ld_imm`, `check_ld_abs`.
 
+use skep_abi::limits::MAX_FRAMES;
 use std::rc::Rc;
 
 use skep_abi::helper::id;
@@ -15,7 +16,7 @@ use crate::error::{Check, bug, fail};
 use crate::explore::Next;
 use crate::log::say;
 use crate::reg::{Flags, Kind, Reg};
-use crate::state::{Frame, MAX_FRAMES, RefKind, State};
+use crate::state::{Frame, RefKind, State};
 
 impl Checker<'_> {
     pub(crate) fn check_call(&mut self, callee: Callee) -> Check<Option<Next>> {

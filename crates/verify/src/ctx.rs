@@ -2,6 +2,9 @@
 //! load yields. Most is rows of [`skep_abi::context`]; what has no fields is here.
 //! Counterpart: the `is_valid_access` functions of `net/core/filter.c` and others.
 
+use skep_abi::context::memory::{
+    MOST_ARGUMENTS, MOST_RECORD, MOST_SYSCALL, PERF_EVENT_DATA, REGISTERS, WORD,
+};
 use skep_abi::context::{Field, Loads, When};
 use skep_abi::{AttachType, Context, ProgType};
 
@@ -37,19 +40,8 @@ struct Touch {
     signed: bool,
 }
 
-/// Bytes of `struct pt_regs` on x86-64.
-const REGISTERS: i32 = 168;
-/// Bytes of `struct bpf_perf_event_data`: the registers, then two numbers.
-const PERF_EVENT: i32 = REGISTERS + 16;
 /// Bytes of a tracepoint's record that programs do not see (`struct trace_entry`'s).
 const TRACE_ENTRY: i32 = 8;
-/// Most bytes of a tracepoint's record (`PERF_MAX_TRACE_SIZE`).
-const MAX_TRACE: i32 = 8192;
-/// Bytes of a raw tracepoint's arguments.
-const RAW_ARGUMENTS: i32 = 12 * 8;
-/// Most bytes of a system call program's context.
-const MAX_SYSCALL: i32 = 0xffff;
-
 impl Checker<'_> {
     /// A load from or store to the context.
     pub(crate) fn access_context(&mut self, access: Access, off: i32, size: i32) -> Check {
@@ -86,22 +78,24 @@ impl Checker<'_> {
         let aligned = off >= 0 && off % size == 0;
         let within = |len: i32| aligned && off < len;
         match self.program.kind {
-            ProgType::Kprobe => scalar(!write && within(REGISTERS) && off + size <= REGISTERS),
-            ProgType::Tracepoint => {
-                scalar(!write && aligned && (TRACE_ENTRY..MAX_TRACE).contains(&off))
+            ProgType::Kprobe => {
+                scalar(!write && within(REGISTERS as i32) && off + size <= REGISTERS as i32)
             }
-            ProgType::PerfEvent if write || !within(PERF_EVENT) => None,
-            ProgType::PerfEvent => scalar(off >= REGISTERS || size == 8),
+            ProgType::Tracepoint => {
+                scalar(!write && aligned && (TRACE_ENTRY..MOST_RECORD as i32).contains(&off))
+            }
+            ProgType::PerfEvent if write || !within(PERF_EVENT_DATA as i32) => None,
+            ProgType::PerfEvent => scalar(off >= REGISTERS as i32 || size == 8),
             ProgType::RawTracepointWritable if off == 0 => {
                 pointer(Kind::TpBuffer, Flags::empty()).filter(|_| size == 8 && !write)
             }
             ProgType::RawTracepoint | ProgType::RawTracepointWritable => {
-                scalar(!write && within(RAW_ARGUMENTS))
+                scalar(!write && within((MOST_ARGUMENTS * WORD) as i32))
             }
             ProgType::Tracing | ProgType::Lsm | ProgType::StructOps => {
                 self.typed_argument(off, size, write)
             }
-            ProgType::Syscall => scalar(within(MAX_SYSCALL)),
+            ProgType::Syscall => scalar(within(MOST_SYSCALL as i32)),
             ProgType::LircMode2 => scalar(!write && size == 4 && aligned),
             _ => None,
         }

@@ -1,6 +1,7 @@
 //! Following paths: one instruction after another, branches pushed for later, until
 //! none is left. Counterpart: `do_check`, `do_check_common`, `do_check_subprogs`.
 
+use skep_abi::limits::{MAX_PENDING, MAX_PROCESSED};
 use skep_abi::{Errno, Reason};
 use skep_isa::{Insn, Operand};
 
@@ -12,11 +13,6 @@ use crate::memory::{MAX_MEMORY, Share};
 use crate::reg::{Flags, Kind, Reg};
 use crate::shape;
 use crate::state::{Frame, Linked, State, Step};
-
-/// Most instructions that are looked at.
-const MAX_PROCESSED: u32 = 1_000_000;
-/// Most paths that wait.
-const MAX_PENDING: usize = 8192;
 
 /// A path still to follow.
 pub(crate) struct Pending {

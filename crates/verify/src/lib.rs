@@ -60,14 +60,10 @@ pub use program::{FuncInfo, LineInfo, MapDef, MapRef, MapsByFd, Program};
 pub use record::{FieldKind, SpecialField, special_fields};
 pub use tag::tag;
 
+use skep_abi::limits::{MAX_INSNS, MAX_INSNS_UNPRIVILEGED};
 use std::sync::Arc;
 
 use skep_abi::{Capabilities, Errno, ProgType};
-
-/// Most instructions of a program whose loader holds CAP_BPF.
-const MAX_INSNS: usize = 1_000_000;
-/// Most instructions of any other.
-const MAX_INSNS_UNPRIVILEGED: usize = 4096;
 
 /// A program that was accepted, and what is known of it. Only [`verify`] makes one, and
 /// the facts hold for the program with the maps and the environment it was judged with,

@@ -1,6 +1,8 @@
 //! Loads and stores through any kind of pointer. Counterpart: `check_mem_access` and
 //! the checks of each region.
 
+use skep_abi::limits::FLOW_KEYS;
+use skep_abi::limits::MAX_VAR_OFF;
 use skep_abi::{PacketAccess, flags};
 use skep_isa::{AtomicOp, Insn, Reg as R, Size, W64, Width};
 
@@ -9,7 +11,7 @@ use crate::domain::Tnum;
 use crate::error::{Check, bug, fail};
 use crate::log::say;
 use crate::record::FieldKind;
-use crate::reg::{Flags, Kind, MAX_VAR_OFF, MapId, Reg};
+use crate::reg::{Flags, Kind, MapId, Reg};
 use crate::stack::RawAccess;
 
 /// One access as a check sees it.
@@ -27,9 +29,6 @@ pub(crate) struct Access {
     pub strict: bool,
     pub signed: bool,
 }
-
-/// `sizeof(struct bpf_flow_keys)`
-const FLOW_KEYS: i32 = 56;
 
 impl Checker<'_> {
     pub(crate) fn check_load(
@@ -281,7 +280,7 @@ impl Checker<'_> {
                 if leaks {
                     fail!(EACCES, LeaksToFlowKeys { reg: stored });
                 }
-                if off < 0 || off + size > FLOW_KEYS {
+                if off < 0 || off + size > FLOW_KEYS as i32 {
                     fail!(EACCES, FlowKeys { off, size });
                 }
                 self.load_unknown(access);

@@ -16,6 +16,7 @@
 //! cannot see through an instruction, all numbers before it are precise. docs/pruning.md
 //! says what that is for. Counterpart: `__mark_chain_precision`, `backtrack_insn`.
 
+use skep_abi::limits::MAX_FRAMES;
 use std::rc::Rc;
 
 use skep_abi::helper::id::TAIL_CALL;
@@ -26,7 +27,7 @@ use crate::error::{Check, bug};
 use crate::explored::Explored;
 use crate::log::{Log, say};
 use crate::memory::Share;
-use crate::state::{MAX_FRAMES, NodeId, State, Step};
+use crate::state::{NodeId, State, Step};
 
 /// r1 to r5.
 const ARGS: u16 = 0x3e;

@@ -2,6 +2,7 @@
 //! current path, and the bookkeeping of loops around them. docs/pruning.md has the whole
 //! of it. Counterpart: `is_state_visited`.
 
+use skep_abi::limits::{MAX_BACKEDGE_ROUNDS, MAX_STATES_UNPRIVILEGED};
 use std::rc::Rc;
 
 use crate::checker::Checker;
@@ -11,11 +12,6 @@ use crate::explored::{LoopKey, Node};
 use crate::log::say;
 use crate::reg::{IterState, Kind, Reg};
 use crate::state::{NodeId, State, Step, slot_of};
-
-/// Without CAP_BPF, no more states are kept at an instruction.
-const MAX_STATES_UNPRIVILEGED: u32 = 64;
-/// Rounds in which precision is propagated around a loop.
-const MAX_ROUNDS: u32 = 64;
 
 impl Checker<'_> {
     /// Forgets all that a function's exploration left.
@@ -84,7 +80,7 @@ impl Checker<'_> {
         // The edges stay counted as unfinished while precision goes around.
         let mut round = 0;
         loop {
-            if round >= MAX_ROUNDS {
+            if round >= MAX_BACKEDGE_ROUNDS {
                 for (state, ..) in &backedges {
                     self.explored.force_precision(state.parent);
                 }

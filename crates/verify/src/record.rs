@@ -1,6 +1,7 @@
 //! Special fields of map values and of objects that programs allocate: locks,
 //! timers, kptrs, lists. Counterpart: `struct btf_record`, `btf_parse_fields`.
 
+use skep_abi::limits::{MAX_FIELDS, MAX_TYPE_DEPTH};
 use std::sync::Arc;
 
 pub use skep_abi::{FieldKind, SpecialField};
@@ -134,11 +135,6 @@ impl Record {
     }
 }
 
-/// Most special fields of a type.
-const MAX_FIELDS: usize = 11;
-/// Deepest nesting of structures and of arrays.
-const MAX_DEPTH: u32 = 32;
-
 struct Walk<'a> {
     types: &'a Btf,
     btf: BtfId,
@@ -173,7 +169,7 @@ impl Walk<'_> {
         let (mut id, mut count, mut nesting) = (type_id, 1u32, 0);
         while let Type::Array(array) = self.types.type_by_id(id).ok()? {
             nesting += 1;
-            if nesting >= MAX_DEPTH {
+            if nesting >= MAX_TYPE_DEPTH {
                 return None;
             }
             id = array.element;
@@ -203,7 +199,7 @@ impl Walk<'_> {
                 if !fits(composite.size) {
                     return Some(());
                 }
-                if depth + 1 >= MAX_DEPTH {
+                if depth + 1 >= MAX_TYPE_DEPTH {
                     return None;
                 }
                 self.structure(id, off, depth + 1)?;

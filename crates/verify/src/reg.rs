@@ -3,9 +3,6 @@
 
 use crate::domain::Scalar64;
 
-/// Offsets from here on could overflow.
-pub(crate) const MAX_VAR_OFF: i64 = 1 << 29;
-
 /// Index of a map in the checker's table; inner maps have entries of their own.
 pub(crate) type MapId = u16;
 /// Index of a BTF in the checker's table: the kernel's, the program's, a module's.

@@ -2,12 +2,13 @@
 //! plain bytes. Counterpart: `check_stack_read`, `check_stack_write`,
 //! `check_stack_range_initialized`.
 
+use skep_abi::limits::{MAX_STACK, MAX_VAR_OFF};
 use skep_isa::{Insn, Operand, Reg as R};
 
 use crate::checker::Checker;
 use crate::error::{Check, bug, fail};
-use crate::reg::{Kind, MAX_VAR_OFF, Reg};
-use crate::state::{Byte, MAX_STACK, SLOT, Slot, slot_of};
+use crate::reg::{Kind, Reg};
+use crate::state::{Byte, SLOT, Slot, slot_of};
 
 /// A helper's buffer that it fills without reading.
 #[derive(Clone, Copy, Debug, Default)]

@@ -2,6 +2,7 @@
 //! of a path the equations of [`crate::stack_live`] are solved for the functions that it is
 //! in.
 
+use skep_abi::limits::MAX_FRAMES;
 use std::rc::Rc;
 
 use skep_abi::helper::id::TAIL_CALL;
@@ -9,7 +10,7 @@ use skep_isa::{Callee, Insn};
 
 use crate::checker::Checker;
 use crate::stack_live::{Calls, Instance, InstanceId, Step};
-use crate::state::{MAX_FRAMES, NodeId, State};
+use crate::state::{NodeId, State};
 
 impl Checker<'_> {
     /// The functions that a state is in, from the outermost on.

@@ -7,10 +7,6 @@ use std::rc::Rc;
 use crate::memory::{Meter, PER_ALLOCATION, Share};
 use crate::reg::{BtfId, Kind, MapId, Reg};
 
-/// Deepest chain of calls.
-pub(crate) const MAX_FRAMES: usize = 8;
-/// Bytes of stack that one function may use.
-pub(crate) const MAX_STACK: i32 = 512;
 /// Bytes in a stack slot.
 pub(crate) const SLOT: i32 = 8;
 

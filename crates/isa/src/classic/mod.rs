@@ -21,7 +21,7 @@ pub use text::{TextError, c_source, decimal, listing, parse};
 pub use translate::translate;
 
 /// Most instructions of a program (`BPF_MAXINSNS`).
-pub const MAX_INSNS: usize = 4096;
+pub use skep_abi::limits::MAX_INSNS_UNPRIVILEGED as MAX_INSNS;
 
 /// Cells of memory (`BPF_MEMWORDS`).
 pub const MEM_WORDS: u32 = 16;

@@ -8,7 +8,8 @@
 //! A while X is computed. All arithmetic is on 32 bits, so A and X never have an upper
 //! half.
 
-use skep_abi::helper::id::GET_SMP_PROCESSOR_ID;
+use skep_abi::context::at::skb;
+use skep_abi::helper::id;
 
 use super::{Ancillary, ClassicError, ClassicErrorKind, Cond, Filter, Insn, Op, Operand, Reg};
 use crate::{self as ebpf, AluOp, Callee, Order, Size, Width};
@@ -17,22 +18,6 @@ const A: ebpf::Reg = ebpf::Reg::R0;
 const X: ebpf::Reg = ebpf::Reg::R7;
 const CONTEXT: ebpf::Reg = ebpf::Reg::R6;
 const SAVED: ebpf::Reg = ebpf::Reg::R8;
-
-/// Offsets in `struct __sk_buff`.
-mod skb {
-    pub(super) const LEN: i16 = 0;
-    pub(super) const PKT_TYPE: i16 = 4;
-    pub(super) const MARK: i16 = 8;
-    pub(super) const QUEUE_MAPPING: i16 = 12;
-    pub(super) const PROTOCOL: i16 = 16;
-    pub(super) const VLAN_PRESENT: i16 = 20;
-    pub(super) const VLAN_TCI: i16 = 24;
-    pub(super) const VLAN_PROTO: i16 = 28;
-    pub(super) const IFINDEX: i16 = 40;
-    pub(super) const HASH: i16 = 68;
-}
-
-const GET_PRANDOM_U32: u32 = 7;
 
 /// Checks a program and writes it as eBPF.
 ///
@@ -192,8 +177,8 @@ impl Code {
             Ancillary::VlanTag => self.field(A, skb::VLAN_TCI),
             Ancillary::VlanTagPresent => self.field(A, skb::VLAN_PRESENT),
             Ancillary::VlanProtocol => self.network_field(skb::VLAN_PROTO),
-            Ancillary::Cpu => self.call(GET_SMP_PROCESSOR_ID),
-            Ancillary::Random => self.call(GET_PRANDOM_U32),
+            Ancillary::Cpu => self.call(id::GET_SMP_PROCESSOR_ID),
+            Ancillary::Random => self.call(id::GET_PRANDOM_U32),
             Ancillary::XorX => self.alu(AluOp::Xor, A, ebpf::Operand::Reg(X)),
             Ancillary::Nlattr
             | Ancillary::NlattrNest
@@ -222,13 +207,13 @@ impl Code {
     }
 
     /// A field of the context.
-    fn field(&mut self, dst: ebpf::Reg, off: i16) {
-        let (size, base) = (Size::W, CONTEXT);
+    fn field(&mut self, dst: ebpf::Reg, off: u32) {
+        let (size, base, off) = (Size::W, CONTEXT, off as i16);
         self.push(ebpf::Insn::Load { size, signed: false, dst, base, off });
     }
 
     /// A 16-bit field of the context that is in network byte order.
-    fn network_field(&mut self, off: i16) {
+    fn network_field(&mut self, off: u32) {
         self.field(A, off);
         self.push(ebpf::Insn::ByteSwap { order: Order::Be, size: Size::H, dst: A });
     }

@@ -1,5 +1,6 @@
 //! A policy as plain data: rules for calls, and what holds for the others.
 
+use skep_abi::limits::MAX_ERRNO;
 use std::fmt;
 
 use skep_abi::{Errno, Version};
@@ -41,9 +42,6 @@ const VALUES: [(u32, Action); 8] = [
     (0x7ffc_0000, Action::Log),
     (0x7fff_0000, Action::Allow),
 ];
-
-/// The largest error number that a call can fail with (`MAX_ERRNO`).
-pub const MAX_ERRNO: u16 = 4095;
 
 impl Action {
     /// What a filter returns for it.

@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use skep_abi::ring::{BUSY, DISCARDED, HEADER};
 use skep_abi::{Errno, MapType};
 use skep_sys::Mapping;
 
@@ -19,9 +20,6 @@ use super::element::{Element, Place};
 use crate::error::AccessError;
 
 const PAGE: usize = 4096;
-const HEADER: u64 = 8;
-const BUSY: u32 = 1 << 31;
-const DISCARDED: u32 = 1 << 30;
 
 /// The reader of a ring buffer.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! Functions are appended in the order of the first call, each followed by what it
 //! calls itself, as libbpf's `bpf_object__reloc_code` has it.
 
+use skep_abi::limits::MAX_INSNS;
 use skep_btf::{FuncInfo, FuncLinkage, LineInfo, Type};
 use skep_isa::{Callee, ImmKind, Insn, Slot, decode_at};
 
@@ -11,9 +12,6 @@ use super::core::Code;
 use super::{PlacedFunction, Poisoned};
 use crate::error::{RelocateError, RelocateErrorKind as Kind};
 use crate::object::{Object, ProgramDef, Reference, Symbol};
-
-/// The most slots that a program can have: Linux takes no more.
-const MAX_SLOTS: usize = 1_000_000;
 
 /// A program whose calls are right.
 #[derive(Default)]
@@ -109,8 +107,8 @@ impl Linker<'_> {
         let (function, code) = (&self.object.functions[index], &self.code[index]);
         let image = &mut self.image;
         let slots = image.insns.len() + code.insns.len();
-        if slots > MAX_SLOTS {
-            let error = RelocateError::from(Kind::TooLong { slots, most: MAX_SLOTS });
+        if slots > MAX_INSNS {
+            let error = RelocateError::from(Kind::TooLong { slots, most: MAX_INSNS });
             return Err(error.in_function(&function.name));
         }
         check_calls(&code.insns, &function.references)

@@ -12,17 +12,12 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use skep_abi::Errno;
+use skep_abi::ring::{BUSY, DISCARDED, HEADER};
 
 use crate::mem::{PAGE, SharedMemory, words};
 use crate::notify::Notifier;
 use crate::spin::SpinLock;
 
-/// A record that is still being written.
-const BUSY: u32 = 1 << 31;
-/// A record that readers skip.
-const DISCARDED: u32 = 1 << 30;
-/// Bytes of a record's header: `u32 length and flags, u32 pages to the ring`.
-const HEADER: u64 = 8;
 /// `bpf_ringbuf_query`'s questions, by number.
 const QUERIES: u64 = 4;
 

@@ -14,9 +14,6 @@ pub mod flag {
     pub const REUSE: u64 = 1 << 10;
 }
 
-/// Most addresses of a trace (`/proc/sys/kernel/perf_event_max_stack`).
-pub const MOST_DEPTH: usize = 127;
-
 /// A trace in its place.
 #[derive(Debug)]
 struct Trace {

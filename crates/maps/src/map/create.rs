@@ -5,6 +5,7 @@
 //! it looks at after them (the beginning of the types' `map_alloc`). Privileges,
 //! names and BTF are the system call layer's.
 
+use skep_abi::limits::{BUILD_ID, MAX_ALLOCATION, MAX_PERCPU_ALLOCATION, MAX_STACK_TRACE};
 use std::sync::Arc;
 
 use skep_abi::flags::map as flag;
@@ -12,7 +13,6 @@ use skep_abi::{Errno, MapType};
 
 use super::Map;
 use crate::fields::Fields;
-use crate::kinds::stacks::MOST_DEPTH;
 use crate::mem::PAGE;
 
 /// The attributes of MAP_CREATE that make a map.
@@ -40,12 +40,6 @@ pub struct MapAttr {
     pub memory_limit: u64,
 }
 
-/// Bytes of an address given as a build id and an offset (`struct bpf_stack_build_id`).
-const BUILD_ID: u32 = 32;
-/// `KMALLOC_MAX_SIZE` of a kernel with pages of 4 KiB.
-const KMALLOC_MAX: u64 = 4 << 20;
-/// `PCPU_MIN_UNIT_SIZE`.
-const PERCPU_MAX: u64 = 32 << 10;
 /// `sizeof(struct htab_elem)` without key and value.
 const HTAB_ELEM: u64 = 48;
 /// `sizeof(struct lpm_trie_node)` without data.
@@ -162,7 +156,7 @@ impl MapAttr {
     }
 
     fn percpu_value_too_large(&self) -> bool {
-        u64::from(self.value_size).next_multiple_of(8) > PERCPU_MAX
+        u64::from(self.value_size).next_multiple_of(8) > MAX_PERCPU_ALLOCATION
     }
 
     fn check_hash(&self) -> Result<(), Errno> {
@@ -185,7 +179,7 @@ impl MapAttr {
             return Err(Errno::EINVAL);
         }
         let size = u64::from(self.key_size) + u64::from(self.value_size);
-        if size >= KMALLOC_MAX - HTAB_ELEM || self.percpu() && self.percpu_value_too_large() {
+        if size >= MAX_ALLOCATION - HTAB_ELEM || self.percpu() && self.percpu_value_too_large() {
             return Err(Errno::E2BIG);
         }
         Ok(())
@@ -200,7 +194,7 @@ impl MapAttr {
         {
             return Err(Errno::EINVAL);
         }
-        if u64::from(self.value_size) > KMALLOC_MAX
+        if u64::from(self.value_size) > MAX_ALLOCATION
             || self.max_entries >= u32::MAX / self.value_size
         {
             return Err(Errno::E2BIG);
@@ -243,7 +237,7 @@ impl MapAttr {
                     && self.program_access_ok()
                     && (4 + 1..=4 + 256).contains(&self.key_size)
                     && self.value_size > 0
-                    && u64::from(self.value_size) <= KMALLOC_MAX - 256 - LPM_NODE
+                    && u64::from(self.value_size) <= MAX_ALLOCATION - 256 - LPM_NODE
             }
             MapType::Ringbuf | MapType::UserRingbuf => {
                 self.only(flag::NUMA_NODE)
@@ -254,7 +248,7 @@ impl MapAttr {
             }
             MapType::StackTrace => {
                 let known = flag::NUMA_NODE | flag::RDONLY | flag::WRONLY | flag::STACK_BUILD_ID;
-                let element = if self.has(flag::STACK_BUILD_ID) { BUILD_ID } else { 8 };
+                let element = if self.has(flag::STACK_BUILD_ID) { BUILD_ID as u32 } else { 8 };
                 let valid = self.only(known)
                     && self.max_entries > 0
                     && self.key_size == 4
@@ -314,7 +308,7 @@ fn nr_cpus() -> u32 {
 fn most_stack_depth() -> u32 {
     let most = std::fs::read_to_string("/proc/sys/kernel/perf_event_max_stack");
     let most = most.ok().and_then(|text| text.trim().parse().ok());
-    most.unwrap_or(MOST_DEPTH as u32)
+    most.unwrap_or(MAX_STACK_TRACE as u32)
 }
 
 /// Whether the host has this memory node. Where it lists none, node 0 is all there is.

@@ -6,6 +6,7 @@
 //! checks that Linux makes first. Slices that are too short panic before anything is done.
 
 use skep_abi::flags::update;
+use skep_abi::limits::MAX_QUEUE;
 use skep_abi::{Errno, MapType};
 
 use super::{Map, Storage, index_of};
@@ -13,9 +14,6 @@ use crate::grace;
 use crate::kinds::objects::Resolve;
 use crate::kinds::targets::{ResolveTarget, Target};
 use crate::kinds::{Caller, array};
-
-/// The longest queue of a CPU (`cpu_map_update_elem()`).
-const LONGEST_QUEUE: u32 = 16384;
 
 impl Map {
     /// Whether flags may ask for a value's lock: EINVAL for `BPF_F_LOCK` where there is none.
@@ -104,7 +102,7 @@ impl Map {
         };
         targets.check_update(index, flags)?;
         let cpus = self.map_type == MapType::Cpumap;
-        if cpus && target.first > LONGEST_QUEUE {
+        if cpus && target.first > MAX_QUEUE {
             return Err(Errno::EOVERFLOW);
         }
         if cpus && index >= self.cpus {

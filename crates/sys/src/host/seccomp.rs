@@ -11,6 +11,7 @@
 //! keeper's (`pidfd_getfd`), and ends the keeper.
 #![allow(unsafe_code)]
 
+use skep_abi::limits::MAX_ERRNO;
 use std::io::{self, PipeWriter, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -362,8 +363,7 @@ impl Listener {
     /// # Errors
     /// `NotFound` where it waits no more; `InvalidInput` for what is no error number.
     pub fn answer(&self, id: u64, answer: Answer) -> io::Result<()> {
-        /// `MAX_ERRNO`
-        const MOST: i32 = 4095;
+        const MOST: i32 = MAX_ERRNO as i32;
         let (val, error, flags) = match answer {
             Answer::Errno(errno @ 1..=MOST) => (0, -errno, 0),
             Answer::Errno(_) => return Err(io::ErrorKind::InvalidInput.into()),

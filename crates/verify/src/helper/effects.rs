@@ -176,7 +176,10 @@ impl Checker<'_> {
         match self.program.kind {
             ProgType::Kprobe => Ok(()),
             ProgType::Tracing => {
-                if matches!(self.program.attach_type, 24..=26) {
+                /// What stands at a function.
+                const FUNCTIONS: [AttachType; 3] =
+                    [AttachType::TraceFentry, AttachType::TraceFexit, AttachType::ModifyReturn];
+                if FUNCTIONS.iter().any(|&at| self.program.attach_type == at as u32) {
                     return Ok(());
                 }
                 Err(Fault::new(ENOTSUPP, Reason::FuncIpTracing { name: name(), id: number }))

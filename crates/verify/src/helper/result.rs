@@ -1,6 +1,7 @@
 //! What a helper leaves in r0. Counterpart: the end of `check_helper_call`.
 
 use skep_abi::helper::id;
+use skep_abi::limits::MAX_ERRNO;
 use skep_abi::{Effects, Helper, MapType, Proto, RetKind, TypeFlags, Yield};
 
 use super::Meta;
@@ -87,10 +88,9 @@ impl Checker<'_> {
     }
 
     fn refine_result(&self, yields: Yield, meta: &Meta, r0: &mut Reg) {
-        const MAX_ERRNO: i32 = 4095;
         match yields {
             Yield::Length => {
-                r0.value = r0.value.with_signed_bounds(-MAX_ERRNO, meta.size_max as i64);
+                r0.value = r0.value.with_signed_bounds(-i32::from(MAX_ERRNO), meta.size_max as i64);
             }
             Yield::Cpu => {
                 let last = self.env.cpus.max(1) - 1;

@@ -1,6 +1,7 @@
 //! What a call does to the state besides r0: sections in which much is forbidden,
 //! references that end. Counterpart: the middle of `check_kfunc_call`.
 
+use skep_abi::limits::MAX_ERRNO;
 use std::rc::Rc;
 
 use skep_abi::{Errno, KfuncFlags};
@@ -14,13 +15,12 @@ use crate::state::Byte;
 impl Checker<'_> {
     /// The path on which a lock that may fail is not taken.
     pub(super) fn fork_failed_lock(&mut self) -> Check {
-        const MAX_ERRNO: i32 = 4095;
         let mut failed = self.cur.clone();
         for number in 0..6 {
             *failed.reg_mut(number) = Reg::UNINIT;
         }
         let mut r0 = self.unknown();
-        r0.value = r0.value.with_signed_bounds(-MAX_ERRNO, -1);
+        r0.value = r0.value.with_signed_bounds(-i32::from(MAX_ERRNO), -1);
         *failed.reg_mut(0) = r0;
         self.push_fork(failed, self.pc + 1, Errno::ENOMEM)
     }

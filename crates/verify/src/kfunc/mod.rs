@@ -9,6 +9,7 @@ mod graph;
 mod result;
 mod wants;
 
+use skep_abi::limits::MAX_KFUNCS;
 use std::sync::Arc;
 
 use skep_abi::{AttachType, Errno, Kfunc, KfuncFlags, Reason};
@@ -21,9 +22,6 @@ use crate::log::say;
 use crate::objects::Place;
 use crate::record::Field;
 use crate::reg::{BtfId, DynptrKind, KERNEL_BTF, Kind, MapId};
-
-/// Most kernel functions that a program may name.
-const MAX_KFUNCS: usize = 256;
 
 /// A parameter.
 struct Param {

@@ -2,6 +2,7 @@
 //! `check_special_kfunc` and the end of `check_kfunc_call`.
 
 use skep_abi::KfuncFlags;
+use skep_abi::limits::MAX_PERCPU_OBJECT;
 use skep_btf::Type;
 
 use super::Call;
@@ -9,9 +10,6 @@ use crate::checker::Checker;
 use crate::error::{Check, bug, fail};
 use crate::reg::{DynptrKind, Flags, KERNEL_BTF, Kind, PROGRAM_BTF, Reg};
 use crate::state::RefKind;
-
-/// Most bytes of an object with one copy for each CPU.
-const MAX_PERCPU_OBJECT: u32 = 512;
 
 impl Checker<'_> {
     pub(super) fn set_kfunc_result(&mut self, call: &Call) -> Check {

@@ -28,11 +28,11 @@
 mod flow;
 mod tree;
 
+use skep_abi::limits::MAX_FRAMES;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use crate::state::MAX_FRAMES;
 pub(crate) use flow::Step;
 pub(crate) use tree::{Calls, Instance, InstanceId};
 

@@ -2,9 +2,9 @@
 //! where.
 
 use rustc_hash::FxHashMap;
+use skep_abi::limits::MAX_FRAMES;
 
 use super::flow::{Change, Point, Step, solve};
-use crate::state::MAX_FRAMES;
 
 /// A function under a chain of calls.
 pub(crate) type InstanceId = usize;

@@ -1,13 +1,11 @@
 //! The stack of all chains of calls. Counterpart: `check_max_stack_depth`.
 
+use skep_abi::limits::PRIVATE_STACK_MIN;
+use skep_abi::limits::{MAX_FRAMES, MAX_STACK};
 use skep_isa::{Callee, Insn};
 
 use crate::checker::Checker;
 use crate::error::{Check, fail};
-use crate::state::{MAX_FRAMES, MAX_STACK};
-
-/// A function with less stack than this keeps it on the kernel's.
-const PRIVATE_STACK_MIN: i32 = 64;
 
 /// Where a function's stack is.
 #[derive(Clone, Copy, PartialEq, Eq)]

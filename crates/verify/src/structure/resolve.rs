@@ -1,6 +1,8 @@
 //! 64-bit immediates that name maps and kernel variables, and the opcodes of
 //! everything else. Counterpart: `resolve_pseudo_ldimm64`.
 
+use skep_abi::limits::MAX_USED_MAPS;
+use skep_abi::limits::MAX_VAR_OFF;
 use std::sync::Arc;
 
 use skep_abi::{MapType, ProgType};
@@ -11,11 +13,8 @@ use crate::checker::{Checker, MapInfo};
 use crate::error::{Check, ENOTSUPP, Fault, fail};
 use crate::program::MapDef;
 use crate::record::FieldKind;
-use crate::reg::{BtfId, Flags, KERNEL_BTF, Kind, MAX_VAR_OFF, MapId};
+use crate::reg::{BtfId, Flags, KERNEL_BTF, Kind, MapId};
 use crate::shape;
-
-/// Most maps that one program may use.
-const MAX_USED_MAPS: usize = 64;
 
 impl Checker<'_> {
     pub(super) fn resolve_immediates(&mut self) -> Check {

@@ -2,6 +2,7 @@
 //! within one. Counterpart: `add_subprog_and_kfunc`, `check_subprogs`.
 
 use skep_abi::helper::id::TAIL_CALL;
+use skep_abi::limits::MAX_SUBPROGS;
 use skep_btf::{Kind, Type};
 use skep_isa::{Callee, ImmKind, Insn};
 
@@ -9,9 +10,6 @@ use crate::checker::{Checker, Code, Subprog};
 use crate::error::{Check, fail};
 use crate::log::say;
 use crate::shape::{Flow, flow};
-
-/// Most subprograms that a program may have.
-const MAX_SUBPROGS: usize = 256;
 
 impl Checker<'_> {
     /// The slot that a call of, or a reference to, a subprogram means.

@@ -1,6 +1,7 @@
 //! What compiled code is told of helpers, and what it asks for while it runs: the only place
 //! that knows both.
 
+use skep_abi::limits::DYNPTR;
 use std::sync::LazyLock;
 
 use skep_abi::helper::id;
@@ -11,7 +12,6 @@ use super::{access, callback, direct, tail};
 use crate::helpers::tags::{self, Tag};
 use crate::helpers::{NUMBERS, misc::MAX_LOOPS};
 use crate::kfuncs;
-use crate::run::dynptrs::DYNPTR_BYTES;
 
 /// What code asks for.
 pub static HOST: Host = Host {
@@ -161,7 +161,7 @@ fn seen(proto: &Proto, at: usize) -> Reach {
         Some(ArgKind::MapKey) => Reach::Key,
         Some(ArgKind::MapValue) => Reach::Value,
         Some(ArgKind::FixedMem(bytes)) => Reach::Bytes(bytes),
-        Some(ArgKind::Dynptr) => Reach::Bytes(DYNPTR_BYTES as u32),
+        Some(ArgKind::Dynptr) => Reach::Bytes(DYNPTR as u32),
         Some(ArgKind::Mem) => match kind(at + 1) {
             Some(ArgKind::Size | ArgKind::SizeOrZero) => Reach::Next,
             _ => Reach::Unknown,

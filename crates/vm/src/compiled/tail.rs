@@ -10,6 +10,7 @@
 //! Counterpart: `emit_bpf_tail_call_direct` and its indirect sibling in
 //! `arch/x86/net/bpf_jit_comp.c`.
 
+use skep_abi::limits::MAX_TAIL_CALLS;
 use std::ptr::null;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::helpers::tags::Tag;
 use crate::memory::value::Value;
 use crate::objects::program::Program;
 use crate::run::panics::caught;
-use crate::run::{MAX_TAIL_CALLS, Run, Stop};
+use crate::run::{Run, Stop};
 
 /// After code left: with the next program, or with the reason.
 pub fn go_on<'r>(run: &mut Run<'r>, state: &mut State<'r>) -> Result<u64, Stop> {

@@ -3,6 +3,7 @@
 //! of [`skep_abi::context`], which the verifier goes by, too; the values are the caller's.
 
 use skep_abi::context::{Field, Loads, When, at};
+use skep_abi::limits::FLOW_KEYS;
 use skep_abi::{AttachType, Context as Row, Errno, ProgType};
 use skep_isa::Size;
 
@@ -11,8 +12,6 @@ use super::frame::Frame;
 use crate::memory::packet::PacketMemory;
 use crate::memory::value::{Kind, Region, Value};
 
-/// Bytes of `struct bpf_flow_keys`.
-pub const FLOW_KEYS: usize = 56;
 /// Bytes of `struct bpf_sock`.
 pub const SOCKET: usize = at::sock::SIZE_OF as usize;
 

@@ -2,6 +2,7 @@
 //! came with it. What Linux's TEST_RUN has rules for stands in `kernel::test_run`; here any
 //! context goes.
 
+use skep_abi::limits::FLOW_KEYS;
 use std::sync::Arc;
 
 use skep_abi::context::{at, memory};
@@ -13,7 +14,7 @@ use skep_verify::Region as Reached;
 use super::machine::Machine;
 use super::runner::Scene;
 use super::workspaces::{Place, Workspace};
-use crate::contexts::plain::{FLOW_KEYS, Filling, Plain};
+use crate::contexts::plain::{Filling, Plain};
 use crate::contexts::skb::{self, Skb, SkbAccess};
 use crate::memory::packet::PacketMemory;
 use crate::memory::value::{Kind, Value};

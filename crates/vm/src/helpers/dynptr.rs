@@ -2,6 +2,7 @@
 //! have in common is here, and the helpers; the kernel functions are in `kfuncs`.
 //! Counterpart: `bpf_dynptr_*` in `kernel/bpf/helpers.c` and `ringbuf.c`.
 
+use skep_abi::limits::DYNPTR;
 use std::sync::Arc;
 
 use skep_abi::Errno;
@@ -12,7 +13,7 @@ use skep_maps::mem::bytes::Bytes;
 use super::packet::{load_skb, load_xdp, store_skb, store_xdp};
 use super::{Function, failure, status};
 use crate::memory::value::Value;
-use crate::run::dynptrs::{DYNPTR_BYTES, Data, Dynptr, check_size};
+use crate::run::dynptrs::{Data, Dynptr, check_size};
 use crate::run::{Run, Stop, describe};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
@@ -28,8 +29,8 @@ pub(super) const FUNCTIONS: &[(u32, Function)] = &[
 impl Run<'_> {
     /// The address of a dynptr that a function makes.
     pub(crate) fn dynptr_place(&mut self, name: &'static str, reg: Reg) -> Result<u64, Stop> {
-        let place = self.memory_argument(name, reg, DYNPTR_BYTES, true)?;
-        self.stack_overwritten(place, DYNPTR_BYTES);
+        let place = self.memory_argument(name, reg, DYNPTR, true)?;
+        self.stack_overwritten(place, DYNPTR);
         Ok(place.bits)
     }
 
@@ -39,7 +40,7 @@ impl Run<'_> {
         name: &'static str,
         reg: Reg,
     ) -> Result<Option<Dynptr>, Stop> {
-        let place = self.memory_argument(name, reg, DYNPTR_BYTES, false)?;
+        let place = self.memory_argument(name, reg, DYNPTR, false)?;
         Ok(self.held.dynptrs.at(place.bits))
     }
 

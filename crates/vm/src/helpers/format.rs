@@ -8,18 +8,12 @@
 //! kernel. (`bpf_seq_printf` needs the file of an iterator, and there are none here.)
 
 use skep_abi::Errno;
+use skep_abi::limits::{MAX_ERRNO, MAX_PRINTED_BYTES};
 use skep_verify::format::{Conversion, Kind, Piece, pieces};
 
 use crate::memory::value::Value;
 use crate::run::Run;
 use crate::run::environment::Environment;
-
-/// Bytes of copied arguments (`MAX_BPRINTF_BIN_ARGS`).
-const MOST_PACKED: usize = 512;
-/// Most arguments (`MAX_BPRINTF_VARARGS`).
-pub(super) const MOST_ARGUMENTS: u64 = 12;
-/// Bytes of a printed line with its zero (`MAX_BPRINTF_BUF`).
-pub(super) const LINE: usize = 1024;
 
 /// What a format gave: the bytes that fit, and how many there would be.
 pub(super) struct Printed {
@@ -67,7 +61,7 @@ struct Packed(Vec<u8>);
 
 impl Packed {
     fn room(&self) -> usize {
-        MOST_PACKED - self.0.len()
+        MAX_PRINTED_BYTES - self.0.len()
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), Errno> {
@@ -269,10 +263,9 @@ impl Out {
 
 /// What is shown for an address: null and negative errnos are none.
 fn shown(env: &Environment, address: u64) -> u64 {
-    const LAST_ERRNO: u64 = 4095;
     match address {
         0 => 0,
-        _ if address >= LAST_ERRNO.wrapping_neg() => address,
+        _ if address >= u64::from(MAX_ERRNO).wrapping_neg() => address,
         _ => env.pointer_id(address).into(),
     }
 }

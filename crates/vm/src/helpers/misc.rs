@@ -2,6 +2,7 @@
 
 use skep_abi::Errno;
 use skep_abi::helper::id;
+use skep_abi::limits::{MAX_LINE, MAX_PRINTED};
 use skep_isa::Reg;
 
 use super::{Function, failure, format};
@@ -93,7 +94,7 @@ fn trace_vprintk(run: &mut Run<'_>) -> Result<Value, Stop> {
 }
 
 fn print(run: &Run<'_>, format: &[u8], arguments: &[Value]) -> Value {
-    match format::format(run, format, arguments, format::LINE) {
+    match format::format(run, format, arguments, MAX_LINE) {
         Ok(line) => {
             // The line ends at the first zero, which an argument may have brought.
             let text = line.bytes.split(|&byte| byte == 0).next().unwrap_or_default();
@@ -142,7 +143,7 @@ impl Run<'_> {
     ) -> Result<Result<Vec<Value>, Errno>, Stop> {
         let len = self.size_argument(bytes)?;
         let none = self.read(list)?.bits == 0;
-        if !len.is_multiple_of(8) || len > format::MOST_ARGUMENTS * 8 || len > 0 && none {
+        if !len.is_multiple_of(8) || len > MAX_PRINTED * 8 || len > 0 && none {
             return Ok(Err(Errno::EINVAL));
         }
         if len == 0 {

@@ -3,6 +3,7 @@
 
 use skep_abi::Errno;
 use skep_abi::helper::id;
+use skep_abi::limits::BUILD_ID;
 use skep_isa::Reg;
 use skep_maps::stack_flag;
 
@@ -22,8 +23,6 @@ const SKIP: u64 = 0xff;
 const USER: u64 = 1 << 8;
 /// Frames as build ids and offsets.
 const USER_BUILD_ID: u64 = 1 << 11;
-/// Bytes of `struct bpf_stack_build_id`.
-const BUILD_ID: usize = 32;
 /// An address that belongs to no file (`BPF_STACK_BUILD_ID_IP`).
 const BY_ADDRESS: u32 = 2;
 

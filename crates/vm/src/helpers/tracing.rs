@@ -3,6 +3,7 @@
 
 use skep_abi::context::memory::WORD;
 use skep_abi::helper::id;
+use skep_abi::limits::MAX_ERRNO;
 use skep_abi::{Errno, ProgType};
 use skep_isa::{Reg, Size};
 
@@ -77,11 +78,9 @@ fn get_retval(run: &mut Run<'_>) -> Result<Value, Stop> {
 /// `bpf_set_retval(value)`: an errno or 0; of an LSM hook's program anything but a positive
 /// number.
 fn set_retval(run: &mut Run<'_>) -> Result<Value, Stop> {
-    /// The last errno (`MAX_ERRNO`).
-    const LAST: i32 = 4095;
     let value = run.read(Reg::R1)?.bits as i32;
     let lsm = run.program.prog_type == ProgType::Lsm;
-    if lsm && value > 0 && value <= LAST {
+    if lsm && value > 0 && value <= i32::from(MAX_ERRNO) {
         return Ok(failure(Errno::EINVAL));
     }
     run.call.retval = value;

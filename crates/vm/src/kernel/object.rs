@@ -1,5 +1,6 @@
 //! Pins and ids.
 
+use skep_abi::limits::MAX_PATH;
 use std::collections::hash_map::Entry;
 
 use skep_abi::Capabilities;
@@ -16,12 +17,11 @@ const RIGHTS: u32 = map_flags::RDONLY | map_flags::WRONLY;
 
 /// A zero-terminated path.
 fn path(pathname: &Input<'_>) -> Result<Vec<u8>, Errno> {
-    const PATH_MAX: usize = 4096;
     let bytes = pathname.as_deref().ok_or(Errno::EFAULT)?;
     let end = bytes.iter().position(|&byte| byte == 0).ok_or(Errno::EFAULT)?;
     match end {
         0 => Err(Errno::ENOENT),
-        1..PATH_MAX => Ok(bytes[..end].to_vec()),
+        1..MAX_PATH => Ok(bytes[..end].to_vec()),
         _ => Err(Errno::ENAMETOOLONG),
     }
 }

@@ -1,5 +1,6 @@
 //! PROG_LOAD.
 
+use skep_abi::limits::MAX_INSNS;
 use std::sync::{Arc, OnceLock};
 
 use skep_abi::flags::prog as prog_flags;
@@ -23,9 +24,6 @@ const KNOWN_FLAGS: u32 = prog_flags::STRICT_ALIGNMENT
     | prog_flags::TEST_REG_INVARIANTS
     | prog_flags::TOKEN_FD;
 
-/// Most instructions of a program (`BPF_COMPLEXITY_LIMIT_INSNS`).
-const MAX_INSNS: u32 = 1_000_000;
-
 pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
     if attr.prog_flags & !KNOWN_FLAGS != 0 {
         return Err(Errno::EINVAL);
@@ -35,7 +33,7 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
         vm.files().get(attr.prog_token_fd as u32)?;
         return Err(Errno::EINVAL);
     }
-    if attr.insn_cnt == 0 || attr.insn_cnt > MAX_INSNS {
+    if attr.insn_cnt == 0 || attr.insn_cnt > MAX_INSNS as u32 {
         return Err(Errno::E2BIG);
     }
     if attr.attach_prog_fd != 0 {

@@ -1,5 +1,6 @@
 //! TEST_RUN of programs on fields: flow dissectors, look-ups of sockets, netfilter hooks.
 
+use skep_abi::limits::FLOW_KEYS;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,7 +8,7 @@ use skep_abi::context::at::sk_lookup as look;
 use skep_sys::{Errno, TestRun};
 
 use super::test_run::{PAGE, context_in, finish, finish_context, returned, stopped, word};
-use crate::contexts::plain::{FLOW_KEYS, Filling};
+use crate::contexts::plain::Filling;
 use crate::contexts::skb::ETH_HLEN;
 use crate::contexts::xdp::TAIL_RESERVE;
 use crate::engine::event::{self, Event, Refused, first_keys};

@@ -1,5 +1,6 @@
 //! TEST_RUN of programs on packets.
 
+use skep_abi::limits::MAX_XDP_BATCH;
 use std::sync::Arc;
 
 use skep_abi::AttachType;
@@ -19,8 +20,6 @@ use crate::objects::program::Program;
 const XDP_MD: usize = at::xdp::SIZE_OF as usize;
 /// Bytes of `struct __sk_buff`.
 const SK_BUFF: usize = at::skb::SIZE_OF as usize;
-/// Most live frames in flight (`TEST_XDP_MAX_BATCH`).
-const MAX_BATCH: u32 = 256;
 /// What Linux keeps in the page of a live frame (`struct xdp_page_head`).
 const PAGE_HEAD: usize = 112;
 /// Bytes before the packet of a socket buffer.
@@ -39,7 +38,7 @@ pub(super) fn run_xdp(
     if attr.flags & !LIVE_FRAMES != 0 || (!live && attr.batch_size != 0) {
         return Err(Errno::EINVAL);
     }
-    if attr.batch_size > MAX_BATCH {
+    if attr.batch_size > MAX_XDP_BATCH {
         return Err(Errno::E2BIG);
     }
     let mut context = context_in(attr, XDP_MD)?;

@@ -2,6 +2,7 @@
 
 use skep_abi::Errno;
 use skep_abi::kfunc::id;
+use skep_abi::limits::MAX_ITERATED_WORDS;
 use skep_isa::{Reg, Size};
 use skep_maps::mem::bytes::Bytes;
 
@@ -13,9 +14,6 @@ use crate::run::{Run, Stop, describe};
 const BYTES: u32 = 16;
 /// Where the number of the bit is that it is at.
 const BIT: i64 = 12;
-/// Most words (`BITS_ITER_NR_WORDS_MAX`).
-const MOST_WORDS: u32 = 511;
-
 pub(super) const FUNCTIONS: &[Entry] = &[
     (id::ITER_BITS_NEW, new, &[Arg::Bytes(BYTES), Arg::Address, Arg::Number]),
     (id::ITER_BITS_NEXT, next, &[Arg::Memory]),
@@ -32,7 +30,7 @@ fn new(run: &mut Run<'_>) -> Result<Value, Stop> {
     if source.bits == 0 || count == 0 {
         return Ok(status(Err(Errno::EINVAL)));
     }
-    if count > MOST_WORDS {
+    if count > MAX_ITERATED_WORDS {
         return Ok(status(Err(Errno::E2BIG)));
     }
     let mut bytes = Bytes::zeros(count as usize * 8);

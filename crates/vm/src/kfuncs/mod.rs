@@ -9,6 +9,7 @@ mod section;
 mod string;
 mod throw;
 
+use skep_abi::limits::DYNPTR;
 use std::sync::LazyLock;
 
 use skep_abi::Kfunc;
@@ -18,7 +19,6 @@ use crate::helpers::Function;
 use crate::helpers::tags::{Row, Tag};
 use crate::memory::value::Value;
 use crate::objects::program::Program;
-use crate::run::dynptrs::DYNPTR_BYTES;
 use crate::run::{Run, Stop};
 
 /// What an argument is.
@@ -53,7 +53,7 @@ impl Arg {
     pub fn bytes(self) -> Option<u32> {
         match self {
             Arg::Bytes(bytes) => Some(bytes),
-            Arg::Dynptr => Some(DYNPTR_BYTES as u32),
+            Arg::Dynptr => Some(DYNPTR as u32),
             _ => None,
         }
     }

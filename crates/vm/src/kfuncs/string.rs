@@ -3,14 +3,12 @@
 
 use skep_abi::Errno;
 use skep_abi::kfunc::id;
+use skep_abi::limits::MAX_STRING;
 use skep_isa::Reg;
 
 use super::{Arg, Entry, word};
 use crate::memory::value::{Kind, Value};
 use crate::run::{Run, Stop};
-
-/// Most bytes that are looked at (`XATTR_SIZE_MAX`).
-const MOST: u32 = 65536;
 
 const ONE: &[Arg] = &[Arg::Address];
 const TWO: &[Arg] = &[Arg::Address, Arg::Address];
@@ -18,15 +16,19 @@ const TWO: &[Arg] = &[Arg::Address, Arg::Address];
 pub(super) const FUNCTIONS: &[Entry] = &[
     (id::STRCMP, |run| answer(run, |run| compare(run, |byte| byte)), TWO),
     (id::STRCASECMP, |run| answer(run, |run| compare(run, |byte| byte.to_ascii_lowercase())), TWO),
-    (id::STRCHR, |run| answer(run, |run| find(run, Reg::R2, MOST)), &[Arg::Address, Arg::Number]),
+    (
+        id::STRCHR,
+        |run| answer(run, |run| find(run, Reg::R2, MAX_STRING)),
+        &[Arg::Address, Arg::Number],
+    ),
     (id::STRNCHR, strnchr, &[Arg::Address, Arg::Number, Arg::Number]),
     (id::STRCHRNUL, |run| answer(run, find_or_end), &[Arg::Address, Arg::Number]),
     (id::STRRCHR, |run| answer(run, find_last), &[Arg::Address, Arg::Number]),
-    (id::STRLEN, |run| answer(run, |run| length(run, MOST)), ONE),
+    (id::STRLEN, |run| answer(run, |run| length(run, MAX_STRING)), ONE),
     (id::STRNLEN, strnlen, &[Arg::Address, Arg::Number]),
     (id::STRSPN, |run| answer(run, |run| span(run, true)), TWO),
     (id::STRCSPN, |run| answer(run, |run| span(run, false)), TWO),
-    (id::STRSTR, |run| answer(run, |run| within(run, MOST)), TWO),
+    (id::STRSTR, |run| answer(run, |run| within(run, MAX_STRING)), TWO),
     (id::STRNSTR, strnstr, &[Arg::Address, Arg::Address, Arg::Number]),
 ];
 
@@ -69,7 +71,7 @@ impl Str {
 /// `bpf_strcmp(s1, s2)`, of bytes that are changed first.
 fn compare(run: &Run<'_>, change: impl Fn(u8) -> u8) -> Result<Result<i32, Errno>, Stop> {
     let (left, right) = (read!(Str::of(run, Reg::R1)?), read!(Str::of(run, Reg::R2)?));
-    for index in 0..MOST {
+    for index in 0..MAX_STRING {
         let (one, other) = (read!(left.byte(run, index)), read!(right.byte(run, index)));
         let (one, other) = (change(one), change(other));
         if one != other {
@@ -83,14 +85,14 @@ fn compare(run: &Run<'_>, change: impl Fn(u8) -> u8) -> Result<Result<i32, Errno
 }
 
 fn strnchr(run: &mut Run<'_>) -> Result<Value, Stop> {
-    let count = run.read(Reg::R2)?.bits.min(u64::from(MOST) + 1) as u32;
+    let count = run.read(Reg::R2)?.bits.min(u64::from(MAX_STRING) + 1) as u32;
     answer(run, |run| find(run, Reg::R3, count))
 }
 
 /// The first byte like the one in a register, of so many.
 fn find(run: &Run<'_>, reg: Reg, count: u32) -> Result<Result<i32, Errno>, Stop> {
     let (string, wanted) = (read!(Str::of(run, Reg::R1)?), run.read(reg)?.bits as u8);
-    for index in 0..count.min(MOST) {
+    for index in 0..count.min(MAX_STRING) {
         let byte = read!(string.byte(run, index));
         if byte == wanted {
             return Ok(Ok(index as i32));
@@ -99,13 +101,13 @@ fn find(run: &Run<'_>, reg: Reg, count: u32) -> Result<Result<i32, Errno>, Stop>
             return Ok(Err(Errno::ENOENT));
         }
     }
-    Ok(Err(if count >= MOST { Errno::E2BIG } else { Errno::ENOENT }))
+    Ok(Err(if count >= MAX_STRING { Errno::E2BIG } else { Errno::ENOENT }))
 }
 
 /// `bpf_strchrnul(s, c)`.
 fn find_or_end(run: &Run<'_>) -> Result<Result<i32, Errno>, Stop> {
     let (string, wanted) = (read!(Str::of(run, Reg::R1)?), run.read(Reg::R2)?.bits as u8);
-    for index in 0..MOST {
+    for index in 0..MAX_STRING {
         let byte = read!(string.byte(run, index));
         if byte == wanted || byte == 0 {
             return Ok(Ok(index as i32));
@@ -118,7 +120,7 @@ fn find_or_end(run: &Run<'_>) -> Result<Result<i32, Errno>, Stop> {
 fn find_last(run: &Run<'_>) -> Result<Result<i32, Errno>, Stop> {
     let (string, wanted) = (read!(Str::of(run, Reg::R1)?), run.read(Reg::R2)?.bits as i32);
     let mut last = Err(Errno::ENOENT);
-    for index in 0..MOST {
+    for index in 0..MAX_STRING {
         let byte = read!(string.byte(run, index));
         if i32::from(byte as i8) == wanted {
             last = Ok(index as i32);
@@ -131,39 +133,39 @@ fn find_last(run: &Run<'_>) -> Result<Result<i32, Errno>, Stop> {
 }
 
 fn strnlen(run: &mut Run<'_>) -> Result<Value, Stop> {
-    let count = run.read(Reg::R2)?.bits.min(u64::from(MOST) + 1) as u32;
+    let count = run.read(Reg::R2)?.bits.min(u64::from(MAX_STRING) + 1) as u32;
     answer(run, |run| length(run, count))
 }
 
 /// Bytes before the one that is 0, of so many.
 fn length(run: &Run<'_>, count: u32) -> Result<Result<i32, Errno>, Stop> {
     let string = read!(Str::of(run, Reg::R1)?);
-    for index in 0..count.min(MOST) {
+    for index in 0..count.min(MAX_STRING) {
         if read!(string.byte(run, index)) == 0 {
             return Ok(Ok(index as i32));
         }
     }
-    Ok(if count >= MOST { Err(Errno::E2BIG) } else { Ok(count as i32) })
+    Ok(if count >= MAX_STRING { Err(Errno::E2BIG) } else { Ok(count as i32) })
 }
 
 /// `bpf_strspn(s, accept)` and, without `of`, `bpf_strcspn(s, reject)`: bytes from the start
 /// that are all of the second string's, or none.
 fn span(run: &Run<'_>, of: bool) -> Result<Result<i32, Errno>, Stop> {
     let (string, set) = (read!(Str::of(run, Reg::R1)?), read!(Str::of(run, Reg::R2)?));
-    for index in 0..MOST {
+    for index in 0..MAX_STRING {
         let byte = read!(string.byte(run, index));
         if byte == 0 {
             return Ok(Ok(index as i32));
         }
         let (mut at, mut member) = (0, 1);
-        while at < MOST {
+        while at < MAX_STRING {
             member = read!(set.byte(run, at));
             if member == byte || member == 0 {
                 break;
             }
             at += 1;
         }
-        if at == MOST {
+        if at == MAX_STRING {
             return Ok(Err(Errno::E2BIG));
         }
         if (member != 0) != of {
@@ -181,10 +183,10 @@ fn strnstr(run: &mut Run<'_>) -> Result<Value, Stop> {
 /// Where the second string begins in the first `len` bytes of the first.
 fn within(run: &Run<'_>, len: u32) -> Result<Result<i32, Errno>, Stop> {
     let (string, part) = (read!(Str::of(run, Reg::R1)?), read!(Str::of(run, Reg::R2)?));
-    for start in 0..MOST {
+    for start in 0..MAX_STRING {
         let mut at = 0;
         // One byte more of the part is looked at than there are of the string: its end.
-        while start + at <= len && at < MOST {
+        while start + at <= len && at < MAX_STRING {
             let wanted = read!(part.byte(run, at));
             if wanted == 0 {
                 return Ok(Ok(start as i32));
@@ -201,7 +203,7 @@ fn within(run: &Run<'_>, len: u32) -> Result<Result<i32, Errno>, Stop> {
             }
             at += 1;
         }
-        if at == MOST {
+        if at == MAX_STRING {
             return Ok(Err(Errno::E2BIG));
         }
         if start + at == len {

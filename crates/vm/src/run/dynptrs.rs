@@ -6,8 +6,6 @@ use skep_abi::Errno;
 
 use crate::memory::value::Value;
 
-/// Bytes of a `struct bpf_dynptr`.
-pub(crate) const DYNPTR_BYTES: u64 = 16;
 /// Most bytes that one stands for (`DYNPTR_MAX_SIZE`).
 const MAX_SIZE: u32 = (1 << 24) - 1;
 

@@ -1,6 +1,7 @@
 //! The maps of a run, by the words that programs know them by, and the programs that tail
 //! calls lead to.
 
+use skep_abi::limits::MAX_TAIL_CALLS;
 use std::sync::Arc;
 
 use skep_abi::MapType;
@@ -9,9 +10,6 @@ use super::{Run, Stop};
 use crate::memory::value::{Kind, Value};
 use crate::objects::map::MapHandle;
 use crate::objects::program::Program;
-
-/// Most tail calls in a row (`MAX_TAIL_CALL_CNT`).
-pub(crate) const MAX_TAIL_CALLS: u32 = 33;
 
 /// Numbers of maps that were found in other maps start here.
 const FOUND_MAPS: u32 = 1 << 31;

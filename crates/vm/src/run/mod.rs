@@ -17,7 +17,6 @@ mod turn;
 pub(crate) mod vcpus;
 pub(crate) mod world;
 
-pub(crate) use maps::MAX_TAIL_CALLS;
 pub(crate) use memory::{describe, is_user};
 pub(crate) use native::Native;
 

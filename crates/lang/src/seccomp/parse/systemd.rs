@@ -2,11 +2,12 @@
 //! `SystemCallFilter=`, `SystemCallErrorNumber=`, `SystemCallArchitectures=`,
 //! `SystemCallLog=`. Other lines are passed over.
 
+use skep_abi::limits::MAX_ERRNO;
 use std::collections::BTreeMap;
 
 use super::{Environment, ParseError, sets};
 use crate::seccomp::arch::{self, Arch};
-use crate::seccomp::policy::{Action, Call, MAX_ERRNO, Policy, Rule, number};
+use crate::seccomp::policy::{Action, Call, Policy, Rule, number};
 
 /// The calls that an allow-list has in any case.
 const ALWAYS: &str = "@default";
