@@ -85,13 +85,9 @@ pub fn window() {}
 /// See the other one.
 #[cfg(test)]
 pub fn window() {
-    use std::cell::Cell;
-    thread_local!(static STATE: Cell<u64> = const { Cell::new(1) });
-    let state = STATE.get().wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-    STATE.set(state);
-    match state >> 58 {
+    match fastrand::u8(..64) {
         0 => yield_now(),
-        1..4 => (0..state >> 48 & 0xff).for_each(|_| spin_loop()),
+        1..4 => (0..fastrand::u8(..)).for_each(|_| spin_loop()),
         _ => {}
     }
 }

@@ -13,7 +13,7 @@ use skep_abi::{Cmd, Errno, MapType};
 use skep_sys::{Kernel, Memory, raw_bpf};
 use skep_vm::Vm;
 
-/// xorshift64*.
+/// Numbers that depend on a seed alone.
 struct Random(fastrand::Rng);
 
 impl Random {

@@ -12,7 +12,7 @@ use skep_isa::{
 use skep_sys::{Command, Fd, Kernel, Linux, ProgLoad, TestRun};
 use skep_vm::{Engine, Vm};
 
-/// xorshift64*.
+/// Numbers that depend on a seed alone.
 struct Random(fastrand::Rng);
 
 impl Random {

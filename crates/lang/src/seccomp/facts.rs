@@ -238,11 +238,8 @@ mod tests {
     /// Words of 8 bits, all of them, beside what is said of them.
     #[test]
     fn tests_are_decided_as_counting_decides_them() {
-        let mut state = 7u64;
-        let mut random = |below: u32| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            ((state >> 33) as u32) % below
-        };
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut random = |below: u32| random.u32(..below);
         for _ in 0..3000 {
             let mut values = Values::all().with(Test::Range(0, 255), true).unwrap();
             let mut all: Vec<u32> = (0..=255).collect();

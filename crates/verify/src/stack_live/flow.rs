@@ -107,13 +107,8 @@ mod tests {
     /// nothing that it reads itself; no instruction there reads.
     #[test]
     fn a_slot_is_live_where_some_way_reads_it_first() {
-        let mut random = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut below = |limit: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random % limit
-        };
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut below = |limit: u64| random.u64(..limit);
         for _ in 0..2000 {
             let len = 3 + below(4) as u32;
             let mut steps: Vec<Step> = (0..len)

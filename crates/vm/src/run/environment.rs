@@ -30,7 +30,7 @@ impl Environment {
         Environment {
             fixed_time: AtomicU64::new(0),
             started: Instant::now(),
-            random: AtomicU64::new(seed | 1),
+            random: AtomicU64::new(seed),
             printer: Printer::default(),
             pointers: RandomState::new(),
             cpus,
@@ -69,17 +69,15 @@ impl Environment {
 
     /// Seeds the random numbers.
     pub fn seed(&self, seed: u64) {
-        self.random.store(seed | 1, Relaxed);
+        self.random.store(seed, Relaxed);
     }
 
-    /// A random number (xorshift64*); threads may interleave as they like.
+    /// A random number; threads may interleave as they like.
     pub(crate) fn random(&self) -> u32 {
-        let mut word = self.random.load(Relaxed);
-        word ^= word >> 12;
-        word ^= word << 25;
-        word ^= word >> 27;
-        self.random.store(word, Relaxed);
-        (word.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+        let mut numbers = fastrand::Rng::with_seed(self.random.load(Relaxed));
+        let number = numbers.u32(..);
+        self.random.store(numbers.get_seed(), Relaxed);
+        number
     }
 
     /// The number that is shown for an address (Linux's `ptr_to_id`): by a keyed hash, so
