@@ -13,6 +13,7 @@ mod examples;
 mod filter;
 mod first_hour;
 mod fuzz;
+mod guest;
 mod house;
 mod inputs;
 mod packages;
@@ -64,6 +65,8 @@ enum Task {
     Calls(seccomp::tables::Options),
     /// Feed random input to the parsers and engines (libFuzzer)
     Fuzz(fuzz::Options),
+    /// Run a command under another kernel, in a guest that is emulated here
+    Guest(guest::Options),
     /// Make random sequences of safe calls under AddressSanitizer
     Boundaries(boundaries::Options),
     /// Check which way the modules of each crate lean, and what they make public
@@ -101,6 +104,7 @@ fn execute(task: Task) -> Result<bool> {
         Task::Prove(options) => prove::execute(&options),
         Task::House(options) => house::execute(&options),
         Task::Boundaries(options) => boundaries::execute(&options),
+        Task::Guest(options) => guest::execute(&options),
         Task::Examples(options) => examples::execute(&options),
     }
 }
