@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::fd::{Fd, RawFd};
 use crate::kernel::{Host, Kernel};
 use crate::mapping::Mapping;
+use crate::perf::{PerfControl, PerfSpec};
 use crate::table::Command;
 use skep_abi::Errno;
 
@@ -123,6 +124,17 @@ unsafe impl<B: Between> Kernel for Layer<B> {
     }
     fn perf_event(&self, cpu: u32, pages: u32) -> Result<RawFd, Errno> {
         self.kernel.perf_event(cpu, pages)
+    }
+    fn perf_open(&self, event: &PerfSpec) -> Result<RawFd, Errno> {
+        self.kernel.perf_open(event)
+    }
+    unsafe fn perf_control(&self, fd: RawFd, what: PerfControl) -> Result<(), Errno> {
+        // SAFETY: the caller's own contract; the kernel below gave it.
+        unsafe { self.kernel.perf_control(fd, what) }
+    }
+    unsafe fn read(&self, fd: RawFd, bytes: &mut [u8]) -> Result<usize, Errno> {
+        // SAFETY: the caller's own contract; the kernel below gave it.
+        unsafe { self.kernel.read(fd, bytes) }
     }
     fn possible_cpus(&self) -> u32 {
         self.kernel.possible_cpus()
