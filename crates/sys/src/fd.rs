@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, SocketPlace};
 use crate::mapping::Mapping;
 use crate::perf::{PerfControl, PerfSpec};
 use crate::table::Command;
@@ -81,6 +81,20 @@ impl Fd {
     pub fn read(&self, bytes: &mut [u8]) -> Result<usize, Errno> {
         // SAFETY: it is open as long as this lives.
         unsafe { self.kernel.read(self.raw, bytes) }
+    }
+
+    /// Gives a socket of the machine this program.
+    ///
+    /// # Errors
+    /// The kernel's: `EINVAL` where it is no program for sockets.
+    #[cfg(unix)]
+    pub fn attach_socket(
+        &self,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        // SAFETY: it is open as long as this lives.
+        unsafe { self.kernel.attach_socket(self.raw, socket, place) }
     }
 
     /// Takes ownership of a number.

@@ -10,6 +10,15 @@ use crate::perf::{PerfControl, PerfSpec};
 use crate::table::Command;
 use skep_abi::Errno;
 
+/// What a program of a socket is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SocketPlace {
+    /// Which packets it gets (`SO_ATTACH_BPF`).
+    Filter,
+    /// Which socket of those that share its port gets a packet (`SO_ATTACH_REUSEPORT_EBPF`).
+    Reuseport,
+}
+
 /// A kernel: the machine's own, the embedded one, or something before them.
 ///
 /// What acts on an fd by its number alone is `unsafe`; [`crate::Fd`] owns one, and has
@@ -123,6 +132,38 @@ pub unsafe trait Kernel: Send + Sync + 'static {
         Err(Errno::EOPNOTSUPP)
     }
 
+    /// Gives a socket of the machine a program, in the place of one that it has.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a kernel that has no sockets; the errno of `setsockopt(2)`.
+    ///
+    /// # Safety
+    /// This kernel gave the fd of the program, and it stays open during the call.
+    #[cfg(unix)]
+    unsafe fn attach_socket(
+        &self,
+        program: RawFd,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        let _ = (program, socket, place);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Takes a socket's program away.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a kernel that has no sockets; `ENOENT` where it has none.
+    #[cfg(unix)]
+    fn detach_socket(
+        &self,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        let _ = (socket, place);
+        Err(Errno::EOPNOTSUPP)
+    }
+
     /// Number of possible CPUs, which is the number of slots of a per-CPU value.
     fn possible_cpus(&self) -> u32;
 
@@ -175,6 +216,24 @@ unsafe impl<K: Kernel + ?Sized> Kernel for Arc<K> {
     unsafe fn read(&self, fd: RawFd, bytes: &mut [u8]) -> Result<usize, Errno> {
         // SAFETY: the caller's own contract.
         unsafe { (**self).read(fd, bytes) }
+    }
+    #[cfg(unix)]
+    unsafe fn attach_socket(
+        &self,
+        program: RawFd,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        // SAFETY: the caller's own contract.
+        unsafe { (**self).attach_socket(program, socket, place) }
+    }
+    #[cfg(unix)]
+    fn detach_socket(
+        &self,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        (**self).detach_socket(socket, place)
     }
     fn possible_cpus(&self) -> u32 {
         (**self).possible_cpus()

@@ -273,11 +273,11 @@ fn iterated(target: String, info: &[u8]) -> Linked {
         (is("bpf_map_elem") || is("bpf_sk_storage_map") || is("sockmap"), is("cgroup"));
     let task = is("task") || is("task_file") || is("task_vma");
     Linked::Iter {
-        map_id: if map { u32_at(info, 32) } else { 0 },
-        cgroup_id: if cgroup { u64_at(info, 40) } else { 0 },
-        order: if cgroup { u32_at(info, 48) } else { 0 },
-        tid: if task { u32_at(info, 40) } else { 0 },
-        pid: if task { u32_at(info, 44) } else { 0 },
+        map_id: if map { u32_at(info, 28) } else { 0 },
+        cgroup_id: if cgroup { u64_at(info, 32) } else { 0 },
+        order: if cgroup { u32_at(info, 40) } else { 0 },
+        tid: if task { u32_at(info, 32) } else { 0 },
+        pid: if task { u32_at(info, 36) } else { 0 },
         target,
     }
 }

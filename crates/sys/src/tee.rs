@@ -11,7 +11,7 @@ use skep_abi::{Cmd, MapType, Values};
 use skep_isa::Slot as Instruction;
 
 use crate::fd::{Fd, RawFd};
-use crate::kernel::{Host, Kernel};
+use crate::kernel::{Host, Kernel, SocketPlace};
 use crate::mapping::Mapping;
 use crate::perf::{PerfControl, PerfSpec};
 use crate::table::Command;
@@ -318,6 +318,24 @@ unsafe impl Kernel for Tee {
     unsafe fn read(&self, fd: RawFd, bytes: &mut [u8]) -> Result<usize, Errno> {
         // SAFETY: the caller's own contract; the first kernel gave it.
         unsafe { self.first.read(fd, bytes) }
+    }
+    #[cfg(unix)]
+    unsafe fn attach_socket(
+        &self,
+        program: RawFd,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        // SAFETY: the caller's own contract; the first kernel gave it.
+        unsafe { self.first.attach_socket(program, socket, place) }
+    }
+    #[cfg(unix)]
+    fn detach_socket(
+        &self,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        self.first.detach_socket(socket, place)
     }
     fn possible_cpus(&self) -> u32 {
         self.first.possible_cpus()

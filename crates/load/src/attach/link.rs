@@ -27,7 +27,7 @@ enum Held {
     /// A link of the kernel's.
     Fd(Fd),
     /// What takes the program away, at a place that has no links.
-    Undo(Undo),
+    Undo(#[expect(dead_code, reason = "it acts when it is dropped")] Undo),
 }
 
 /// Done once, when it is dropped.
@@ -208,11 +208,11 @@ impl Link {
         detached.map(drop).map_err(|errno| self.failed("detaching it", errno))
     }
 
-    fn link(&self, doing: &'static str) -> Result<&Fd, LinkError> {
+    pub(super) fn link(&self, doing: &'static str) -> Result<&Fd, LinkError> {
         self.fd().ok_or_else(|| self.failed(doing, Errno::EOPNOTSUPP))
     }
 
-    fn failed(&self, doing: &'static str, errno: Errno) -> LinkError {
+    pub(super) fn failed(&self, doing: &'static str, errno: Errno) -> LinkError {
         let kind = Kind::Kernel { doing, errno };
         LinkError { program: None, place: self.place.clone(), kind }
     }

@@ -4,4 +4,7 @@
 #![cfg(target_os = "linux")]
 
 mod bed;
+mod cgroup;
+mod network;
+mod others;
 mod tracing;

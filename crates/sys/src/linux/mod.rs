@@ -21,7 +21,7 @@ use skep_abi::{Cmd, MapType, ProgType};
 use crate::fd::RawFd;
 use crate::info::PROG_INFO_SIZE;
 use crate::kernel::possible_cpus;
-use crate::kernel::{Host, Kernel};
+use crate::kernel::{Host, Kernel, SocketPlace};
 use crate::mapping::Mapping;
 use crate::perf::{PerfControl, PerfSpec};
 use crate::table::TestRun;
@@ -264,6 +264,19 @@ unsafe impl Kernel for Linux {
         Ok(fd)
     }
 
+    unsafe fn attach_socket(
+        &self,
+        program: RawFd,
+        socket: BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        set_socket(socket, place.options().0, program)
+    }
+
+    fn detach_socket(&self, socket: BorrowedFd<'_>, place: SocketPlace) -> Result<(), Errno> {
+        set_socket(socket, place.options().1, 0)
+    }
+
     fn possible_cpus(&self) -> u32 {
         self.cpus
     }
@@ -271,6 +284,33 @@ unsafe impl Kernel for Linux {
     fn host(&self) -> &Host {
         &self.host
     }
+}
+
+impl SocketPlace {
+    /// The options that attach and detach.
+    fn options(self) -> (libc::c_int, libc::c_int) {
+        match self {
+            SocketPlace::Filter => (libc::SO_ATTACH_BPF, libc::SO_DETACH_BPF),
+            SocketPlace::Reuseport => {
+                (libc::SO_ATTACH_REUSEPORT_EBPF, libc::SO_DETACH_REUSEPORT_BPF)
+            }
+        }
+    }
+}
+
+/// Sets an option of a socket to a number.
+fn set_socket(
+    socket: BorrowedFd<'_>,
+    option: libc::c_int,
+    number: libc::c_int,
+) -> Result<(), Errno> {
+    let len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the option's value is a number, which outlives the call.
+    let result = unsafe {
+        let value = (&raw const number).cast();
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, value, len)
+    };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
 /// Whether an fd is a perf event's.

@@ -32,8 +32,9 @@ const fn link(of: LinkType, addresses: &'static [usize]) -> Layout {
     Layout { link: LINK, size: LINK_INFO_SIZE, addresses, of: Some(of) }
 }
 
-/// What Linux calls the file of a link.
+/// What Linux calls the file of a link: a new one, and one that was opened again.
 const LINK: &str = "bpf_link";
+const LINK_AGAIN: &str = "bpf-link";
 
 const LAYOUTS: [Layout; 17] = [
     Layout { link: "bpf-map", size: MAP_INFO_SIZE, addresses: &[88], of: None },
@@ -163,6 +164,7 @@ fn layout_of(fd: &OwnedFd) -> Option<&'static Layout> {
     let path = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
     let link = std::fs::read_link(path).ok()?;
     let name = link.to_str()?.strip_prefix("anon_inode:")?.trim_matches(['[', ']']);
+    let name = if name == LINK_AGAIN { LINK } else { name };
     let of = match name {
         LINK => Some(LinkType::from_number(object_type(fd.as_raw_fd()).ok()?)?),
         _ => None,
