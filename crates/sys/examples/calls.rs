@@ -32,7 +32,7 @@ fn main() -> std::io::Result<()> {
     };
     let status = loop {
         tree.batch(Duration::from_millis(50)).into_iter().for_each(&mut see);
-        if let Some(status) = tree.child().try_wait()? {
+        if let Some(status) = tree.try_wait()? {
             break status;
         }
     };

@@ -54,15 +54,19 @@ mod read;
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use attend::{Attendant, Done, Meeting};
 use layout::{Count, LEFT, shared};
@@ -80,6 +84,7 @@ const TICK: Duration = Duration::from_millis(2);
 /// When it is dropped, the processes go on untraced.
 pub struct Tree {
     child: Child,
+    pidfd: OwnedFd,
     attended: Attended,
     reader: Reader,
     ready: VecDeque<Event>,
@@ -108,12 +113,36 @@ impl Tree {
         let child = command.spawn();
         // Where nobody was started, the attendant waits for nobody.
         drop((to_parent, from_parent));
-        Ok(Tree { child: child?, attended, reader: Reader::new(), ready: VecDeque::new() })
+        let child = child?;
+        // It is this process's child, and nobody has waited for it yet.
+        let pidfd = Pid::from_raw(child.id() as i32).ok_or(Errno::SRCH);
+        let pidfd = pidfd.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))?;
+        Ok(Tree { child, pidfd, attended, reader: Reader::new(), ready: VecDeque::new() })
     }
 
-    /// The command that was started.
-    pub fn child(&mut self) -> &mut Child {
-        &mut self.child
+    /// The process of the command.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its standard input, output and error, where they are pipes; once.
+    pub fn pipes(&mut self) -> (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>) {
+        (self.child.stdin.take(), self.child.stdout.take(), self.child.stderr.take())
+    }
+
+    /// How the command ended, if it has.
+    ///
+    /// # Errors
+    /// Somebody else has waited for it. Nobody in this process may wait for children of which
+    /// it knows nothing: while a child is traced for an exec, that takes the exec away.
+    pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
+        // It is waited for when it is known to have ended: Linux tells parents that trace of
+        // every stop, whatever they ask for.
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? {
+            0 => Ok(None),
+            _ => self.child.try_wait(),
+        }
     }
 
     /// The next event, in the order of time; waits for it for as long as is said. None: there

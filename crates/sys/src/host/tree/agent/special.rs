@@ -26,8 +26,11 @@ mod pr {
     pub const ARCH_SET_GS: u64 = 0x1001;
     pub const ARCH_GET_GS: u64 = 0x1004;
 }
-/// `SECCOMP_SET_MODE_FILTER`; strict mode is 0.
+/// `SECCOMP_SET_MODE_STRICT`, `SECCOMP_SET_MODE_FILTER`
+const SET_MODE_STRICT: u64 = 0;
 const SET_MODE_FILTER: u64 = 1;
+/// `SECCOMP_MODE_STRICT` of `prctl`
+const STRICT: u64 = 1;
 
 /// Whether the reader wants something of a call.
 pub fn wanted(number: u64, what: u8) -> bool {
@@ -73,6 +76,7 @@ pub extern "C" fn agent_before(frame: *mut Frame) -> u32 {
         calls::PRCTL => match f.regs[0] {
             // There is one user of it at a time.
             pr::SET_SYSCALL_USER_DISPATCH => done(f, EINVAL),
+            pr::SET_SECCOMP if f.regs[1] == STRICT => strict(),
             pr::SET_SECCOMP => filtered(),
             // The agent reads the counter; such a program goes on alone.
             pr::SET_TSC if f.regs[1] == pr::TSC_SIGSEGV => {
@@ -81,7 +85,8 @@ pub extern "C" fn agent_before(frame: *mut Frame) -> u32 {
             }
             _ => CALL,
         },
-        calls::SECCOMP if f.regs[0] <= SET_MODE_FILTER => filtered(),
+        calls::SECCOMP if f.regs[0] == SET_MODE_STRICT => strict(),
+        calls::SECCOMP if f.regs[0] == SET_MODE_FILTER => filtered(),
         // gs says who a thread is: it is given back, and the program goes on alone.
         calls::ARCH_PRCTL if f.regs[0] == pr::ARCH_SET_GS => {
             leave(Count::Left);
@@ -101,7 +106,7 @@ pub extern "C" fn agent_after(frame: *mut Frame, result: i64) -> i64 {
         calls::RT_SIGPROCMASK if result == 0 => signals::masked(f),
         calls::RT_SIGACTION if result == 0 => signals::acted(f),
         calls::PRCTL if f.regs[0] == pr::SET_SECCOMP && result < 0 => unfiltered(),
-        calls::SECCOMP if f.regs[0] <= SET_MODE_FILTER && result < 0 => unfiltered(),
+        calls::SECCOMP if f.regs[0] == SET_MODE_FILTER && result < 0 => unfiltered(),
         // What the kernel has just written there is who the thread is.
         calls::ARCH_PRCTL if f.regs[0] == pr::ARCH_GET_GS && result == 0 && !gone() => {
             // SAFETY: the kernel has written these 8 bytes.
@@ -153,6 +158,14 @@ fn filtered() -> u32 {
     if !gone() {
         private().quiet.store(1, Relaxed);
         disarm();
+    }
+    CALL
+}
+
+/// Strict mode forbids even to read the time stamp counter.
+fn strict() -> u32 {
+    if !gone() {
+        leave(Count::Left);
     }
     CALL
 }

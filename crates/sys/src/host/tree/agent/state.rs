@@ -7,7 +7,7 @@ use crate::calls::{self, call};
 use crate::layout::{BLOCKED, CODE, CONTROL, Count, LEFT, PID_BITS, PRIVATE, shared};
 
 /// Sites of clone, fork and vfork that one program may have.
-pub const SITES: usize = 64;
+pub const SITES: usize = 256;
 /// Areas of thunks.
 pub const AREAS: usize = 16;
 
