@@ -1,6 +1,7 @@
 //! The machine that this runs on, beside `bpf(2)`: files of the kernel's that are mapped
 //! rather than read, packets of its interfaces ([`packet`]), filters of system calls
-//! ([`seccomp`]), and its tracepoints ([`tracefs`]).
+//! ([`seccomp`]), its tracepoints ([`tracefs`]), and the system calls of one's own processes
+//! (`tree`).
 //!
 //! A mapping is handed out as a slice only where nobody can change or cut what is mapped:
 //! the types of the running kernel are part of its own image. It is made once, and stays.
@@ -12,6 +13,8 @@ pub mod packet;
 pub mod seccomp;
 #[cfg(target_os = "linux")]
 pub mod tracefs;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod tree;
 
 use std::fs::File;
 use std::ops::Deref;

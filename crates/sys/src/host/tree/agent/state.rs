@@ -1,0 +1,186 @@
+//! The process's own state, the shared page, and who a thread is.
+
+use core::arch::asm;
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::calls::{self, call};
+use crate::layout::{BLOCKED, CODE, CONTROL, Count, LEFT, PID_BITS, PRIVATE, shared};
+
+/// Sites of clone, fork and vfork that one program may have.
+pub const SITES: usize = 256;
+/// Areas of thunks.
+pub const AREAS: usize = 16;
+
+/// An area of thunks near code that was patched.
+#[repr(C)]
+pub struct Area {
+    pub at: AtomicU64,
+    /// Thunks in use, of each form.
+    pub used: [AtomicU8; 8],
+}
+
+/// State of the process: copied at fork, shared with what shares its memory.
+#[repr(C)]
+pub struct Private {
+    /// Where the ring is mapped.
+    pub ring: AtomicU64,
+    /// Not 0: calls pass and nothing is recorded.
+    pub off: AtomicU32,
+    /// Not 0: the program has a filter of its own; the agent makes no calls of its own.
+    pub quiet: AtomicU32,
+    /// Not 0: there have been threads.
+    pub threads: AtomicU32,
+    /// Held while a site is patched.
+    pub lock: AtomicU32,
+    /// The reader's position at which this process gave up waiting for it, and one.
+    pub stalled: AtomicU64,
+    /// Which ring it is.
+    pub slot: AtomicU32,
+    pub unused: AtomicU32,
+    /// What the program thinks SIGSYS does: handler, flags, restorer, mask.
+    pub sigsys: [AtomicU64; 4],
+    /// libc's handlers of signals 32 and 33.
+    pub cancel: [AtomicU64; 2],
+    /// Sites of clone: the instruction behind, and the number in bits 48 to 61; bit 62 says
+    /// that memory is shared.
+    pub sites: [AtomicU64; SITES],
+    pub areas: [Area; AREAS],
+    /// How often sites were caught, by a hash of their address.
+    pub seen: [AtomicU8; 2048],
+}
+const _: () = assert!(size_of::<Private>() <= crate::layout::PRIVATE_LEN);
+
+/// Where the agent is mapped.
+#[inline(always)]
+pub fn base() -> usize {
+    let base;
+    // SAFETY: takes an address.
+    unsafe {
+        asm!("lea {}, [rip + agent_start]", out(reg) base, options(nomem, nostack, pure, preserves_flags));
+    }
+    base
+}
+
+/// The process's own state.
+#[inline(always)]
+pub fn private() -> &'static Private {
+    // SAFETY: it is mapped there for as long as this code is; all zeros is a state, and all
+    // of it is atomic.
+    unsafe { &*((base() + PRIVATE) as *const Private) }
+}
+
+/// A u32 of the shared page.
+#[inline(always)]
+pub fn word(offset: usize) -> &'static AtomicU32 {
+    // SAFETY: `layout` asserts that its offsets lie within the page; as above.
+    unsafe { &*((base() + CONTROL + offset) as *const AtomicU32) }
+}
+
+/// Counts.
+#[inline(always)]
+pub fn count(what: Count) {
+    let at = base() + CONTROL + shared::COUNTS + 8 * what as usize;
+    // SAFETY: as in `word`.
+    unsafe { &*(at as *const AtomicU64) }.fetch_add(1, Relaxed);
+}
+
+/// Whether nobody reads any more, or this process is not traced.
+#[inline(always)]
+pub fn gone() -> bool {
+    word(shared::ALIVE).load(Relaxed) & LEFT != 0 || private().off.load(Relaxed) != 0
+}
+
+/// Whether the agent may not make calls of its own.
+#[inline(always)]
+pub fn quiet() -> bool {
+    private().quiet.load(Relaxed) != 0
+}
+
+/// The base of gs: who the thread is. Programs do not use it (x86-64's thread pointer is fs);
+/// one that asks for it by a system call leaves (`special`).
+#[inline(always)]
+pub fn who() -> u64 {
+    let who;
+    // SAFETY: reads a register; the reader has checked that the CPU and Linux allow it.
+    unsafe { asm!("rdgsbase {}", out(reg) who, options(nomem, nostack, preserves_flags)) };
+    who
+}
+
+/// Sets it.
+#[inline(always)]
+pub fn set_who(who: u64) {
+    // SAFETY: nothing of the agent lies behind gs; bits from 47 on are 0 as an address needs.
+    unsafe {
+        asm!("wrgsbase {}", in(reg) who & ((1 << 47) - 1), options(nomem, nostack, preserves_flags));
+    }
+}
+
+/// The process, as it said itself.
+pub fn own_pid() -> u64 {
+    who() >> PID_BITS & ((1 << PID_BITS) - 1)
+}
+
+/// `PR_SET_SYSCALL_USER_DISPATCH`
+const DISPATCH: u64 = 59;
+
+/// Has the calling thread's system calls caught. Gives whether they are.
+pub fn arm() -> bool {
+    // SAFETY: takes numbers.
+    let (pid, tid) = unsafe {
+        (call(calls::GETPID, 0, 0, 0, 0) as u64, call(calls::GETTID, 0, 0, 0, 0) as u64)
+    };
+    set_who((who() & BLOCKED) | pid << PID_BITS | tid);
+    // SAFETY: the range is the agent's; the handler is there.
+    let armed = unsafe { call(calls::PRCTL, DISPATCH, 1, base() as u64, CODE as u64) } == 0;
+    if armed {
+        count(Count::Armed);
+    }
+    armed
+}
+
+/// Has them pass.
+pub fn disarm() {
+    // SAFETY: takes numbers.
+    unsafe { call(calls::PRCTL, DISPATCH, 0, 0, 0) };
+}
+
+/// Takes the process out for good.
+pub fn leave(why: Count) {
+    private().off.store(1, Relaxed);
+    count(why);
+    disarm();
+}
+
+/// Whether `len` bytes at an address of the program's can be read: asked of the kernel, by a
+/// call that copies 8 bytes in and then refuses what it is to do with them.
+pub fn readable(at: u64, len: u64) -> bool {
+    const NOTHING: u64 = 99;
+    // A filter of the program's might end it for the question.
+    if quiet() {
+        return true;
+    }
+    let probe = |at: u64| {
+        // SAFETY: no mask is changed by such a number.
+        let answer = unsafe { call(calls::RT_SIGPROCMASK, NOTHING, at, 0, 8) };
+        answer == calls::EINVAL
+    };
+    at != 0 && probe(at) && (len <= 8 || probe(at + len - 8))
+}
+
+/// Reads a word of the program's.
+///
+/// # Safety
+/// It is [`readable`].
+pub unsafe fn read(at: u64) -> u64 {
+    // SAFETY: the caller's.
+    unsafe { (at as *const u64).read_unaligned() }
+}
+
+/// Writes one.
+///
+/// # Safety
+/// It can be written.
+pub unsafe fn write(at: u64, value: u64) {
+    // SAFETY: the caller's.
+    unsafe { (at as *mut u64).write_unaligned(value) }
+}
