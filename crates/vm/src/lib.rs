@@ -38,6 +38,7 @@ pub use kfuncs::{MissingKfunc, has as has_kfunc};
 pub use objects::program::{Program, ProgramError};
 pub use run::Outcome;
 pub use run::environment::Environment;
+pub use run::network::{Device, Neighbour, Network, Redirect, Route, RouteKind, Socket, Way};
 pub use run::vcpus::{MOST_NESTED, NoVcpu};
 pub use run::world::{Captured, Task, World};
 pub use skep_jit as jit;

@@ -88,6 +88,11 @@ impl Environment {
         self.pointers.hash_one(address) as u32
     }
 
+    /// A hash of what a flow's packets have in common, by the same key; never 0.
+    pub(crate) fn flow_hash(&self, flow: &[u8]) -> u32 {
+        (self.pointers.hash_one(flow) as u32).max(1)
+    }
+
     /// Sends what `bpf_trace_printk` prints to `printer`, from the next message on.
     ///
     /// It is called with one message at a time, in their order. It may run programs of this

@@ -18,6 +18,7 @@ use skep_maps::{self as maps, RingBuf};
 
 use super::bits::BitIters;
 use super::dynptrs::Dynptrs;
+use super::sockets::Sockets;
 use crate::memory::value::{Region, Value};
 use crate::objects::map::MapHandle;
 use crate::objects::program::Program;
@@ -37,6 +38,16 @@ pub(crate) struct Held {
     maps: Vec<Arc<MapHandle>>,
     /// Programs that others went on in the place of: what they had pointers to stays.
     left: Vec<Arc<Program>>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few programs hold.
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// Sockets that were looked up.
+    pub sockets: Sockets,
+    /// Options of sockets that were set: by level and name.
+    pub options: BTreeMap<(u32, u32), Vec<u8>>,
 }
 
 /// A ring buffer record that was reserved.
@@ -55,6 +66,12 @@ impl Held {
             && self.plain.is_empty()
             && self.dynptrs.is_empty()
             && self.bits.is_empty()
+            && self.rare.is_none()
+    }
+
+    /// What few programs hold.
+    pub fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     /// Notes a record that was reserved; gives what the program may use.
@@ -133,6 +150,7 @@ impl Held {
         self.bits.clear();
         self.maps.clear();
         self.left.clear();
+        self.rare = None;
     }
 }
 

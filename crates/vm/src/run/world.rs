@@ -5,6 +5,8 @@
 //! Unless somebody says otherwise it is the world of this process: its tasks, read from
 //! `/proc` when they are asked for, and no memory.
 
+use super::network::{Network, Redirect};
+
 /// A task, as far as programs see it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Task {
@@ -55,6 +57,8 @@ pub struct World {
     pub user_stack: Vec<u64>,
     /// Memory that addresses lead to.
     pub memory: Vec<Captured>,
+    /// Where packets would go.
+    pub network: Network,
 }
 
 /// Where the tasks of the embedded kernel would be: an address like a kernel's, at which
@@ -180,6 +184,8 @@ pub struct Call {
     pub cookie: u64,
     /// What a cgroup's call returns so far (`bpf_get_retval`).
     pub retval: i32,
+    /// Where the program redirected its packet to last.
+    pub redirect: Option<Redirect>,
 }
 
 #[cfg(test)]
