@@ -75,14 +75,14 @@ fn update_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     let key = run.bytes_argument(NAME, Reg::R2, map.map.key_size().into())?;
     let value = run.bytes_argument(NAME, Reg::R3, map.map.value_size().into())?;
     let flags = run.read(Reg::R4)?.bits;
-    Ok(status(map.map.update(&key, &value, flags, run.cpu())))
+    Ok(status(map.update(&key, &value, flags, run.cpu())))
 }
 
 fn delete_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_map_delete_elem";
     let map = run.map_argument(NAME, Reg::R1)?;
     let key = run.bytes_argument(NAME, Reg::R2, map.map.key_size().into())?;
-    Ok(status(map.map.delete(&key, run.cpu())))
+    Ok(status(map.delete(&key, run.cpu())))
 }
 
 fn push_elem(run: &mut Run<'_>) -> Result<Value, Stop> {

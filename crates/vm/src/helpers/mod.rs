@@ -11,6 +11,7 @@ mod map;
 mod memory;
 mod message;
 pub(crate) mod misc;
+mod object;
 mod option;
 pub(crate) mod packet;
 mod perf;
@@ -51,7 +52,7 @@ fn is_poison(id: u32) -> bool {
 /// The implementations, by helper number.
 static FUNCTIONS: [Option<Function>; NUMBERS] = {
     let mut table: [Option<Function>; NUMBERS] = [None; NUMBERS];
-    let groups: [&[(u32, Function)]; 23] = [
+    let groups: [&[(u32, Function)]; 24] = [
         map::FUNCTIONS,
         perf::FUNCTIONS,
         probe::FUNCTIONS,
@@ -72,6 +73,7 @@ static FUNCTIONS: [Option<Function>; NUMBERS] = {
         syncookie::FUNCTIONS,
         tunnel::FUNCTIONS,
         message::FUNCTIONS,
+        object::FUNCTIONS,
         option::FUNCTIONS,
         signal::FUNCTIONS,
         sysctl::FUNCTIONS,

@@ -93,6 +93,7 @@ fn tag_of(arg: Arg) -> Tag {
         | A::FixedMem(_)
         | A::ConstStr
         | A::SpinLock
+        | A::KptrSlot
         | A::SockCommon
         | A::Socket
         | A::KernelSock

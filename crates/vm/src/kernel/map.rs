@@ -54,6 +54,7 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
     // Linux looks at types when it has made the map: errors of that are told before these.
     let types = types(vm, attr, &shape);
     shape.fields = types.as_ref().map(|(_, fields)| fields.clone()).unwrap_or_default();
+    let owns = shape.fields.own();
     let map = Map::create(&shape, vm.machine.env.cpus())?;
     check_name(&attr.map_name)?;
     let (btf, _) = types?;
@@ -70,6 +71,7 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
             btf_value_type_id: attr.btf_value_type_id,
             inner,
             owner: OnceLock::new(),
+            owned: owns.then(|| vm.machine.env.heap.clone()),
         })
     })?;
     Ok(vm.files().open(Object::Map(MapFd { map, readable, writable })) as u32)

@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::printer::Printer;
 use super::world::World;
+use crate::objects::heap::{Heap, Objects};
 
 /// Time, chance and output of a kernel's runs.
 pub struct Environment {
@@ -20,6 +21,8 @@ pub struct Environment {
     pointers: RandomState,
     cpus: u32,
     world: RwLock<Arc<World>>,
+    /// What programs made.
+    pub(crate) heap: Arc<Heap>,
 }
 
 impl Environment {
@@ -35,6 +38,7 @@ impl Environment {
             pointers: RandomState::new(),
             cpus,
             world: RwLock::default(),
+            heap: Arc::default(),
         }
     }
 
@@ -65,6 +69,11 @@ impl Environment {
             0 => monotonic().unwrap_or_else(|| self.started.elapsed().as_nanos() as u64),
             ns => ns,
         }
+    }
+
+    /// How many objects programs made, and how many were freed.
+    pub fn objects(&self) -> Objects {
+        self.heap.counts()
     }
 
     /// Seeds the random numbers.

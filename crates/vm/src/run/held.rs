@@ -20,6 +20,7 @@ use super::bits::BitIters;
 use super::dynptrs::Dynptrs;
 use super::sockets::Sockets;
 use crate::memory::value::{Region, Value};
+use crate::objects::heap::Heap;
 use crate::objects::map::MapHandle;
 use crate::objects::program::Program;
 
@@ -48,6 +49,38 @@ pub(crate) struct Rare {
     pub sockets: Sockets,
     /// Options of sockets that were set: by level and name.
     pub options: BTreeMap<(u32, u32), Vec<u8>>,
+    /// Objects that the run owns.
+    pub owned: Owned,
+}
+
+/// Objects that a run owns, by any address in each: who ends it before it gave them on frees
+/// them.
+#[derive(Default)]
+pub(crate) struct Owned {
+    heap: Option<Arc<Heap>>,
+    objects: Vec<u64>,
+}
+
+impl Owned {
+    /// Notes that the run owns an object.
+    pub fn take(&mut self, heap: &Arc<Heap>, address: u64) {
+        self.heap.get_or_insert_with(|| heap.clone());
+        self.objects.push(address);
+    }
+
+    /// Whether the run owned what starts at an address, which it gives on.
+    pub fn give(&mut self, address: u64) -> bool {
+        let at = self.objects.iter().rposition(|owned| *owned == address);
+        at.map(|at| self.objects.swap_remove(at)).is_some()
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Some(heap) = &self.heap {
+            self.objects.drain(..).for_each(|object| heap.release(object));
+        }
+    }
 }
 
 /// A ring buffer record that was reserved.
@@ -108,6 +141,11 @@ impl Held {
     /// Notes a lock that was taken.
     pub fn lock(&mut self, lock: Value) {
         self.locks.push(lock);
+    }
+
+    /// Whether the run holds a lock.
+    pub fn has_lock(&self, lock: Value) -> bool {
+        self.locks.iter().any(|held| held.bits == lock.bits)
     }
 
     /// Gives a lock back; false where it is not held.

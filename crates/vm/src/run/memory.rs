@@ -47,6 +47,9 @@ impl Run<'_> {
         if !matches!(proof.verified.facts().at(pc).region, Region::Other | Region::Mixed) {
             return None;
         }
+        if let Some(object) = self.env.heap.object(address) {
+            return Some(object.value(address).load(0, size).unwrap_or(0));
+        }
         let mut word = [0; 8];
         let _zeros_where_nothing_is =
             self.world().read(address, &mut word[..size.bytes() as usize]);

@@ -64,6 +64,9 @@ pub struct World {
 /// Where the tasks of the embedded kernel would be: an address like a kernel's, at which
 /// there is nothing.
 const TASKS: u64 = 0xffff_8880_5b00_0000;
+/// Where the cgroups would be, and the bytes that each would take.
+const CGROUPS: u64 = 0xffff_8880_6300_0000;
+const CGROUP_SIZE: u64 = 0x1000;
 /// Bytes that a task would take.
 const TASK_SIZE: u64 = 0x4000;
 
@@ -99,6 +102,25 @@ impl World {
         }
     }
 
+    /// Ids of the cgroups of the task that runs, the root's first.
+    pub fn cgroups(&self) -> Vec<u64> {
+        self.task.as_ref().map_or_else(own::cgroups, |task| task.cgroups.clone())
+    }
+
+    /// The address that programs see of a cgroup.
+    pub fn cgroup_address(id: u64) -> u64 {
+        CGROUPS.wrapping_add(id.wrapping_mul(CGROUP_SIZE))
+    }
+
+    /// Whether there is a task with this id: the one that runs, or in a world that nobody
+    /// described any of this process.
+    pub fn has_task(&self, pid: u32) -> bool {
+        match &self.task {
+            Some(task) => task.pid == pid || task.tgid == pid,
+            None => own::has_task(pid),
+        }
+    }
+
     /// The address that programs see of a task.
     pub fn task_address(pid: u32) -> u64 {
         TASKS + u64::from(pid) * TASK_SIZE
@@ -129,6 +151,11 @@ mod own {
     #[cfg(not(target_os = "linux"))]
     pub fn ids() -> (u32, u32) {
         (std::process::id(), std::process::id())
+    }
+
+    /// Whether this process has a thread with this id.
+    pub fn has_task(pid: u32) -> bool {
+        std::path::Path::new(&format!("/proc/self/task/{pid}")).exists()
     }
 
     #[cfg(target_os = "linux")]
