@@ -107,7 +107,12 @@ fn take(
     take: impl FnOnce(&MapHandle, &mut [u8]) -> Result<(), Errno>,
 ) -> Result<Value, Stop> {
     let map = run.map_argument(name, Reg::R1)?;
-    let mut value = Bytes::zeros(map.map.value_size() as usize);
+    let size = map.map.value_size();
+    let mut value = match map.map.map_type() {
+        // It is asked for this value.
+        MapType::BloomFilter => run.bytes_argument(name, Reg::R2, size.into())?,
+        _ => Bytes::zeros(size as usize),
+    };
     let result = take(map, &mut value);
     // Linux clears the buffer of an empty queue.
     run.write_argument(name, Reg::R2, &value)?;

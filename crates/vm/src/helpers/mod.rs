@@ -23,6 +23,7 @@ mod signal;
 mod skb;
 mod socket;
 mod stack;
+mod storage;
 mod syncookie;
 mod sysctl;
 pub(crate) mod tags;
@@ -52,7 +53,7 @@ fn is_poison(id: u32) -> bool {
 /// The implementations, by helper number.
 static FUNCTIONS: [Option<Function>; NUMBERS] = {
     let mut table: [Option<Function>; NUMBERS] = [None; NUMBERS];
-    let groups: [&[(u32, Function)]; 24] = [
+    let groups: [&[(u32, Function)]; 25] = [
         map::FUNCTIONS,
         perf::FUNCTIONS,
         probe::FUNCTIONS,
@@ -76,6 +77,7 @@ static FUNCTIONS: [Option<Function>; NUMBERS] = {
         object::FUNCTIONS,
         option::FUNCTIONS,
         signal::FUNCTIONS,
+        storage::FUNCTIONS,
         sysctl::FUNCTIONS,
     ];
     let mut group = 0;

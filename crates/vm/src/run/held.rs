@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use skep_isa::Size;
 use skep_maps::{self as maps, RingBuf};
@@ -51,6 +51,35 @@ pub(crate) struct Rare {
     pub options: BTreeMap<(u32, u32), Vec<u8>>,
     /// Objects that the run owns.
     pub owned: Owned,
+    pub stored: Stored,
+}
+
+/// What maps keep for a socket or a cgroup that is there for this run alone: it goes with it.
+#[derive(Default)]
+pub(crate) struct Stored {
+    owner: Option<u64>,
+    maps: Vec<Arc<MapHandle>>,
+}
+
+impl Stored {
+    /// The number of the owner, of which a map keeps something from now on.
+    pub fn owner(&mut self, map: &Arc<MapHandle>) -> u64 {
+        /// Owners of runs are told from all others by the highest bit.
+        static NEXT: AtomicU64 = AtomicU64::new(1 << 63);
+        let owner = *self.owner.get_or_insert_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
+        if !self.maps.iter().any(|known| Arc::ptr_eq(known, map)) {
+            self.maps.push(map.clone());
+        }
+        owner
+    }
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        for map in self.maps.drain(..) {
+            let _there_may_be_none = map.forget_owner(self.owner.unwrap_or(0));
+        }
+    }
 }
 
 /// Objects that a run owns, by any address in each: who ends it before it gave them on frees
