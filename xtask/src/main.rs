@@ -13,6 +13,7 @@ mod examples;
 mod filter;
 mod first_hour;
 mod fuzz;
+mod helpers;
 mod house;
 mod inputs;
 mod packages;

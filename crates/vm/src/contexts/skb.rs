@@ -15,8 +15,8 @@ use crate::memory::value::{Kind, Region, Value};
 const HEADROOM: usize = 64;
 /// An Ethernet header.
 pub const ETH_HLEN: usize = 14;
-/// Largest packet that helpers make (`lo`'s MTU and header).
-const MAX_LEN: usize = 65536 + ETH_HLEN;
+/// Largest packet that helpers make (`BPF_SKB_MAX_LEN`: four pages, less what is kept behind).
+pub const MAX_LEN: usize = 4 * 4096 - 320;
 /// A VLAN header.
 const VLAN_HLEN: usize = 4;
 const ETH_P_8021Q: u16 = 0x8100;

@@ -6,7 +6,7 @@ use skep_isa::Reg;
 use skep_maps::mem::bytes::Bytes;
 
 use super::checksum::{difference, fold_difference};
-use super::{Function, failure, number, status};
+use super::{Function, failure, status};
 use crate::contexts::skb::Skb;
 use crate::contexts::xdp::Xdp;
 use crate::memory::value::{Kind, Value};
@@ -298,7 +298,7 @@ fn csum_diff(run: &mut Run<'_>) -> Result<Value, Stop> {
         size => run.bytes_argument(NAME, reg, size),
     };
     let (from, to) = (bytes(Reg::R1, from_size)?, bytes(Reg::R3, to_size)?);
-    Ok(number(difference(&from, &to, seed)))
+    Ok(Value::scalar(difference(&from, &to, seed)))
 }
 
 /// `bpf_csum_update(skb, csum)`: only for checksums that hardware computed.

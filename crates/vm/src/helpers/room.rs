@@ -6,7 +6,7 @@ use skep_abi::helper::id;
 use skep_isa::Reg;
 
 use super::{Function, status};
-use crate::contexts::skb::{Checked, ETH_HLEN, Skb};
+use crate::contexts::skb::{Checked, ETH_HLEN, MAX_LEN, Skb};
 use crate::memory::value::Value;
 use crate::run::{Run, Stop};
 
@@ -20,8 +20,6 @@ const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 /// Most bytes by which the room changes.
 const MOST: u32 = 0xfff;
-/// Largest packet that is made so (`BPF_SKB_MAX_LEN`).
-const MAX_LEN: usize = 4 * 4096 - 320;
 
 /// Room is made behind the network header, or behind the link header.
 const NETWORK: u32 = 0;

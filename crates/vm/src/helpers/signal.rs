@@ -21,6 +21,7 @@ pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::KALLSYMS_LOOKUP_NAME, symbol),
     (id::FIND_VMA, find_vma),
     (id::COPY_FROM_USER_TASK, copy_from_task),
+    (id::BTF_FIND_BY_NAME_KIND, find_type),
 ];
 
 /// `bpf_send_signal(sig)`: it reaches nobody.
@@ -44,10 +45,9 @@ fn bprm_options(run: &mut Run<'_>) -> Result<Value, Stop> {
     Ok(status(if flags & !SECURE_EXEC == 0 { Ok(()) } else { Err(Errno::EINVAL) }))
 }
 
-/// `bpf_get_branch_snapshot(entries, size, flags)`: none were recorded.
-fn branches(run: &mut Run<'_>) -> Result<Value, Stop> {
-    let flags = run.read(Reg::R3)?.bits;
-    Ok(failure(if flags != 0 { Errno::EINVAL } else { Errno::ENOENT }))
+/// `bpf_get_branch_snapshot(entries, size)`: none were recorded.
+fn branches(_run: &mut Run<'_>) -> Result<Value, Stop> {
+    Ok(failure(Errno::ENOENT))
 }
 
 /// `bpf_kallsyms_lookup_name(name, size, flags, address)`: there are no symbols.
@@ -62,6 +62,24 @@ fn symbol(run: &mut Run<'_>) -> Result<Value, Stop> {
     }
     run.write_argument(NAME, Reg::R4, &[0; 8])?;
     Ok(failure(Errno::ENOENT))
+}
+
+/// `bpf_btf_find_by_name_kind(name, size, kind, flags)`: the number of a type of the kernel's.
+fn find_type(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_btf_find_by_name_kind";
+    let size = run.size_argument(Reg::R2)?;
+    let (kind, flags) = (run.read(Reg::R3)?.bits as u32, run.read(Reg::R4)?.bits);
+    let name = run.bytes_argument(NAME, Reg::R1, size)?;
+    let named = name.split_last().filter(|(last, _)| **last == 0);
+    let Some((_, name)) = named.filter(|(_, name)| flags == 0 && !name.is_empty()) else {
+        return Ok(failure(Errno::EINVAL));
+    };
+    let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+    let found = run.env.kernel_types().and_then(|types| {
+        let kind = skep_btf::Kind::from_number(u8::try_from(kind).ok()?)?;
+        types.find(std::str::from_utf8(name).ok()?, kind)
+    });
+    Ok(super::number(found.map(u64::from).ok_or(Errno::ENOENT)))
 }
 
 /// `bpf_find_vma(task, address, callback, context, flags)`: no task here has any.

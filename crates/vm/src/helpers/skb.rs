@@ -5,7 +5,7 @@ use skep_abi::Errno;
 use skep_abi::helper::id;
 use skep_isa::Reg;
 
-use super::{Function, failure};
+use super::{Function, checksum, failure};
 use crate::contexts::skb::{Checked, Skb};
 use crate::memory::value::Value;
 use crate::run::{Run, Stop};
@@ -13,6 +13,8 @@ use crate::run::{Run, Stop};
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::SKB_UNDER_CGROUP, under_cgroup),
     (id::GET_HASH_RECALC, hash_recalc),
+    (id::SKB_GET_XFRM_STATE, xfrm_state),
+    (id::LWT_PUSH_ENCAP, push_encapsulation),
     (id::SKB_CGROUP_ID, cgroup_id),
     (id::SKB_ANCESTOR_CGROUP_ID, ancestor_cgroup_id),
     (id::SKB_ECN_SET_CE, ecn_set_ce),
@@ -182,5 +184,51 @@ fn ancestor_cgroup_id(run: &mut Run<'_>) -> Result<Value, Stop> {
 /// `bpf_skb_cgroup_classid(skb)`: no socket here was given a class.
 fn class_id(run: &mut Run<'_>) -> Result<Value, Stop> {
     run.skb_argument("bpf_skb_cgroup_classid")?;
+    Ok(Value::scalar(0))
+}
+
+/// `bpf_skb_get_xfrm_state(skb, index, state, size, flags)`: no packet here was decrypted.
+fn xfrm_state(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_skb_get_xfrm_state";
+    let size = run.size_argument(Reg::R4)?;
+    run.skb_argument(NAME)?;
+    run.write_argument(NAME, Reg::R3, &vec![0; size as usize])?;
+    Ok(failure(Errno::EINVAL))
+}
+
+/// `bpf_lwt_push_encap(skb, type, header, len)`: headers of IP before a routed packet. Segments
+/// are not routed here.
+fn push_encapsulation(run: &mut Run<'_>) -> Result<Value, Stop> {
+    const NAME: &str = "bpf_lwt_push_encap";
+    const IP: u32 = 2;
+    /// Most bytes of headers (`LWT_BPF_MAX_HEADROOM`).
+    const MOST: usize = 256;
+    let kind = run.read(Reg::R2)?.bits as u32;
+    let len = run.size_argument(Reg::R4)?;
+    let header = run.bytes_argument(NAME, Reg::R3, len)?;
+    let skb = run.skb_argument(NAME)?;
+    skb.frame.invalidate();
+    let first = header.first().copied().unwrap_or(0);
+    let (protocol, least) = match first >> 4 {
+        4 => (IPV4, usize::from(first & 0xf) * 4),
+        6 => (IPV6, 40),
+        _ => return Ok(failure(Errno::EINVAL)),
+    };
+    let fits = (20..=MOST).contains(&header.len()) && header.len() >= least;
+    if kind != IP || !fits {
+        return Ok(failure(Errno::EINVAL));
+    }
+    skb.open(0, header.len());
+    skb.frame.bytes_mut()[..header.len()].copy_from_slice(&header);
+    skb.fields.encapsulated = true;
+    skb.fields.protocol = protocol.to_be();
+    skb.forget_hash();
+    if protocol == IPV4 {
+        let bytes = &mut skb.frame.bytes_mut()[..least.max(20)];
+        if bytes[10..12] == [0; 2] {
+            let sum = checksum::Sum(0).add_bytes(bytes).to_16();
+            bytes[10..12].copy_from_slice(&(!sum).to_ne_bytes());
+        }
+    }
     Ok(Value::scalar(0))
 }

@@ -3,10 +3,13 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use skep_btf::Btf;
+
 use super::printer::Printer;
+use super::structures::Layout;
 use super::world::World;
 use crate::objects::heap::{Heap, Objects};
 
@@ -23,6 +26,9 @@ pub struct Environment {
     world: RwLock<Arc<World>>,
     /// What programs made.
     pub(crate) heap: Arc<Heap>,
+    /// The kernel's types, once somebody read them.
+    types: OnceLock<Arc<Btf>>,
+    structures: OnceLock<Option<Layout>>,
 }
 
 impl Environment {
@@ -39,7 +45,25 @@ impl Environment {
             cpus,
             world: RwLock::default(),
             heap: Arc::default(),
+            types: OnceLock::new(),
+            structures: OnceLock::new(),
         }
+    }
+
+    /// The kernel's types, where a program was verified by them.
+    pub(crate) fn kernel_types(&self) -> Option<&Arc<Btf>> {
+        self.types.get()
+    }
+
+    /// How structures of the kernel are laid out, where that is known.
+    pub(crate) fn structures(&self) -> Option<&Layout> {
+        let types = self.types.get()?;
+        self.structures.get_or_init(|| Layout::of(types)).as_ref()
+    }
+
+    /// They were read.
+    pub(crate) fn set_kernel_types(&self, types: &Arc<Btf>) {
+        self.types.get_or_init(|| types.clone());
     }
 
     /// Number of vCPUs.

@@ -15,6 +15,7 @@ mod printer;
 mod regions;
 pub(crate) mod registers;
 mod sockets;
+mod structures;
 mod turn;
 pub(crate) mod vcpus;
 pub(crate) mod world;

@@ -126,6 +126,17 @@ impl World {
         TASKS + u64::from(pid) * TASK_SIZE
     }
 
+    /// The task that an address is of, and the offset in it.
+    pub(crate) fn task_at(address: u64) -> Option<(u32, u64)> {
+        let offset = address.checked_sub(TASKS).filter(|offset| *offset < CGROUPS - TASKS)?;
+        Some(((offset / TASK_SIZE) as u32, offset % TASK_SIZE))
+    }
+
+    /// Process id of the parent of the task that runs, where that is known.
+    pub(crate) fn parent(&self) -> Option<u32> {
+        if self.task.is_some() { None } else { own::parent() }
+    }
+
     /// Copies what is at an address; false where not all of it is there.
     pub fn read(&self, address: u64, to: &mut [u8]) -> bool {
         self.memory.iter().any(|known| {
@@ -161,6 +172,16 @@ mod own {
     #[cfg(target_os = "linux")]
     pub fn user() -> (u32, u32) {
         (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
+    }
+
+    #[cfg(target_os = "linux")]
+    pub fn parent() -> Option<u32> {
+        rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get() as u32)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub fn parent() -> Option<u32> {
+        None
     }
 
     #[cfg(not(target_os = "linux"))]
