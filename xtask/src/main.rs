@@ -14,6 +14,7 @@ mod filter;
 mod first_hour;
 mod fuzz;
 mod guest;
+mod helpers;
 mod house;
 mod inputs;
 mod packages;

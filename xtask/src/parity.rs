@@ -3,7 +3,9 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{engines, filter, packs, random, relocate, retval, run, seccomp, sound, verify};
+use crate::{
+    engines, filter, helpers, packs, random, relocate, retval, run, seccomp, sound, verify,
+};
 
 /// Calls of the kernel's functions in the tests.
 const KFUNC_CALLS: usize = 10_000;
@@ -21,6 +23,8 @@ pub enum What {
     Verify(verify::Options),
     /// What Linux's own tests return, on both kernels and every engine
     Retval(retval::Options),
+    /// Each helper with many sets of arguments, by TEST_RUN on both kernels
+    Helpers(helpers::Options),
     /// Calls of the kernel's functions with every kind of argument, beside Linux
     Kfuncs(verify::calls::Options),
     /// Calls of global functions with every kind of argument, beside Linux
@@ -41,7 +45,7 @@ pub enum What {
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 12] {
+    pub fn all() -> [What; 13] {
         let (verify, sound) = (verify::Options::short(), sound::Options::short());
         let (engines, random) = (engines::Options::short(), random::Options::short());
         [
@@ -49,6 +53,7 @@ impl What {
             What::Run,
             What::Verify(verify),
             What::Retval(retval::Options::default()),
+            What::Helpers(helpers::Options::short()),
             What::Kfuncs(verify::calls::Options::short(KFUNC_CALLS)),
             What::Globals(verify::calls::Options::short(GLOBAL_CALLS)),
             What::Sound(sound),
@@ -67,6 +72,7 @@ impl What {
             What::Run => "run",
             What::Verify(_) => "verify",
             What::Retval(_) => "retval",
+            What::Helpers(_) => "helpers",
             What::Kfuncs(_) => "kfuncs",
             What::Globals(_) => "globals",
             What::Sound(_) => "sound",
@@ -90,6 +96,7 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Run => run::execute(),
         What::Verify(options) => verify::execute(options),
         What::Retval(options) => retval::execute(options),
+        What::Helpers(options) => helpers::execute(options),
         What::Kfuncs(options) => verify::calls::execute(verify::calls::Calls::Kfuncs, options),
         What::Globals(options) => verify::calls::execute(verify::calls::Calls::Globals, options),
         What::Sound(options) => sound::execute(options),

@@ -71,6 +71,13 @@ impl Fields {
         self.0.is_some()
     }
 
+    /// Whether there is one that owns what it leads to: a pointer, a list, a tree, a timer.
+    pub fn own(&self) -> bool {
+        let plain = |kind| matches!(kind, FieldKind::SpinLock | FieldKind::ResSpinLock);
+        let special = self.0.as_ref();
+        special.is_some_and(|special| special.fields.iter().any(|field| !plain(field.kind)))
+    }
+
     /// Whether there is a `bpf_spin_lock`.
     pub fn has_lock(&self) -> bool {
         self.lock().is_some()

@@ -263,6 +263,7 @@ fn event_of(record: &EventRecord) -> Event {
         memory: memory.map(|(address, bytes)| Captured { address, bytes }).collect(),
         kernel_stack,
         user_stack,
+        ..World::default()
     };
     Event {
         context: record.context.clone(),

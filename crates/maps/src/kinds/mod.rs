@@ -2,6 +2,7 @@
 
 pub mod array;
 pub mod batch;
+pub mod bloom;
 pub mod hash;
 pub mod lpm;
 pub mod model;

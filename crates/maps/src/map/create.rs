@@ -12,6 +12,7 @@ use skep_abi::flags::map as flag;
 use skep_abi::{Errno, MapType};
 
 use super::Map;
+use super::storage::has_owners;
 use crate::fields::Fields;
 use crate::mem::PAGE;
 
@@ -44,6 +45,11 @@ pub struct MapAttr {
 const HTAB_ELEM: u64 = 48;
 /// `sizeof(struct lpm_trie_node)` without data.
 const LPM_NODE: u64 = 24;
+
+/// `BPF_LOCAL_STORAGE_MAX_VALUE_SIZE`.
+const OWNED_MAX: u32 = 0xffff - 128;
+/// Longest key of a hash of sockets (`MAX_BPF_STACK`).
+const SOCKET_KEY_MAX: u32 = 512;
 
 const ACCESS: u32 = flag::RDONLY | flag::WRONLY | flag::RDONLY_PROG | flag::WRONLY_PROG;
 
@@ -128,10 +134,32 @@ impl MapAttr {
             | MapType::Ringbuf
             | MapType::UserRingbuf
             | MapType::Cpumap
+            | MapType::Sockmap
+            | MapType::Sockhash
+            | MapType::CgroupStorage
+            | MapType::PercpuCgroupStorage
             | MapType::Xskmap => Ok(()),
+            MapType::BloomFilter if u64::from(self.value_size) > KMALLOC_MAX => Err(Errno::E2BIG),
+            MapType::BloomFilter => Ok(()),
+            MapType::ReuseportSockarray if !matches!(self.value_size, 4 | 8) => Err(Errno::EINVAL),
+            MapType::ReuseportSockarray => self.check_array(),
+            kind if has_owners(kind) => self.check_owned(),
             // Types that this kernel is built without.
             _ => Err(Errno::EINVAL),
         }
+    }
+
+    /// `bpf_local_storage_map_alloc_check()`; that there are types is the caller's to see.
+    fn check_owned(&self) -> Result<(), Errno> {
+        if !self.only(flag::NO_PREALLOC | flag::CLONE)
+            || !self.has(flag::NO_PREALLOC)
+            || self.max_entries != 0
+            || self.key_size != 4
+            || self.value_size == 0
+        {
+            return Err(Errno::EINVAL);
+        }
+        if self.value_size > OWNED_MAX { Err(Errno::E2BIG) } else { Ok(()) }
     }
 
     fn check_array(&self) -> Result<(), Errno> {
@@ -270,6 +298,38 @@ impl MapAttr {
                     return Err(Errno::E2BIG);
                 }
                 valid
+            }
+            MapType::Sockmap | MapType::Sockhash => {
+                let array = self.map_type == MapType::Sockmap;
+                let valid = self.max_entries > 0
+                    && (if array { self.key_size == 4 } else { self.key_size > 0 })
+                    && matches!(self.value_size, 4 | 8)
+                    && self.only(flag::NUMA_NODE | flag::RDONLY | flag::WRONLY);
+                if valid && !array && self.key_size > SOCKET_KEY_MAX {
+                    return Err(Errno::E2BIG);
+                }
+                valid
+            }
+            MapType::BloomFilter => {
+                self.key_size == 0
+                    && self.value_size > 0
+                    && self.max_entries > 0
+                    && self.only(flag::NUMA_NODE | flag::ZERO_SEED | ACCESS)
+                    && self.program_access_ok()
+                    && self.map_extra & !0xf == 0
+            }
+            MapType::CgroupStorage | MapType::PercpuCgroupStorage => {
+                let percpu = self.map_type == MapType::PercpuCgroupStorage;
+                if !matches!(self.key_size, 8 | 16) || self.value_size == 0 {
+                    return Err(Errno::EINVAL);
+                }
+                let most = if percpu { OWNED_MAX.min(PERCPU_MAX as u32) } else { OWNED_MAX };
+                if self.value_size > most {
+                    return Err(Errno::E2BIG);
+                }
+                self.only(flag::NUMA_NODE | ACCESS)
+                    && self.program_access_ok()
+                    && self.max_entries == 0
             }
             MapType::Xskmap => {
                 self.max_entries > 0

@@ -4,6 +4,7 @@ mod batch;
 mod create;
 mod program;
 mod state;
+mod storage;
 mod user;
 
 pub use batch::{BatchKind, BatchResult};
@@ -18,6 +19,7 @@ use skep_abi::{Errno, MapType, flags};
 
 use crate::fields::Fields;
 use crate::kinds::array::Array;
+use crate::kinds::bloom::Bloom;
 use crate::kinds::hash::{Hash, Shape};
 use crate::kinds::lpm::LpmTrie;
 use crate::kinds::model::Model;
@@ -63,6 +65,11 @@ enum Storage {
     Targets(Targets),
     TargetHash(Box<TargetHash>),
     Stacks(Stacks),
+    Bloom(Bloom),
+    /// Values of sockets, tasks, inodes, cgroups.
+    Owned(Hash),
+    /// Values of cgroups' programs.
+    OfCgroups(Hash),
 }
 
 /// The `u32` that an array's key is.
@@ -163,8 +170,8 @@ impl Map {
 
     /// Whether each vCPU has its own values.
     pub fn percpu(&self) -> bool {
-        use MapType::{LruPercpuHash, PercpuArray, PercpuHash};
-        matches!(self.map_type, PercpuArray | PercpuHash | LruPercpuHash)
+        use MapType::{LruPercpuHash, PercpuArray, PercpuCgroupStorage, PercpuHash};
+        matches!(self.map_type, PercpuArray | PercpuHash | LruPercpuHash | PercpuCgroupStorage)
     }
 
     /// Bytes of a value, as system calls see it: a per-CPU map's are rounded up to 8 and one
@@ -202,6 +209,26 @@ impl Storage {
                 shape.elements = room as u32;
             }
             Hash::new(shape, attr.fields.clone())
+        };
+        let owned = |percpu: bool| -> Result<Hash, Errno> {
+            let shape = Shape {
+                key_size: storage::OWNER,
+                value_size,
+                capacity: storage::MOST_OWNERS,
+                elements: storage::MOST_OWNERS,
+                cpus,
+                percpu,
+                lru: false,
+                lru_shares: false,
+                zero_seed: false,
+            };
+            let room =
+                attr.memory_limit.saturating_sub(shape.table_bytes()) / shape.element_bytes();
+            let elements = u32::try_from(room).unwrap_or(u32::MAX).min(storage::MOST_OWNERS);
+            if elements == 0 {
+                return Err(Errno::ENOMEM);
+            }
+            Hash::new(Shape { elements, ..shape }, attr.fields.clone())
         };
         Ok(match attr.map_type {
             MapType::Array => {
@@ -255,6 +282,21 @@ impl Storage {
                 let targets = hash(TargetHash::VALUE)?;
                 Storage::TargetHash(Box::new(TargetHash::new(targets, hash(ObjectHash::VALUE)?)))
             }
+            MapType::Sockmap | MapType::ReuseportSockarray => {
+                fits(ObjectArray::footprint(max_entries))?;
+                Storage::Sockets(ObjectArray::new(max_entries)?)
+            }
+            MapType::Sockhash => Storage::ObjectHash(ObjectHash::new(hash(ObjectHash::VALUE)?)),
+            MapType::BloomFilter => {
+                fits(Bloom::footprint(max_entries, attr.map_extra))?;
+                Storage::Bloom(Bloom::new(max_entries, attr.map_extra))
+            }
+            MapType::SkStorage
+            | MapType::TaskStorage
+            | MapType::InodeStorage
+            | MapType::CgrpStorage => Storage::Owned(owned(false)?),
+            MapType::CgroupStorage => Storage::OfCgroups(owned(false)?),
+            MapType::PercpuCgroupStorage => Storage::OfCgroups(owned(true)?),
             _ => return Err(Errno::EINVAL),
         })
     }

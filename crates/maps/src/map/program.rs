@@ -53,7 +53,10 @@ impl Map {
             | Storage::Objects(_)
             | Storage::Sockets(_)
             | Storage::ObjectHash(_)
-            | Storage::Stacks(_) => None,
+            | Storage::Stacks(_)
+            | Storage::Bloom(_)
+            | Storage::Owned(_)
+            | Storage::OfCgroups(_) => None,
         }
     }
 
@@ -196,7 +199,10 @@ impl Map {
             | Storage::ObjectHash(_)
             | Storage::Targets(_)
             | Storage::TargetHash(_)
-            | Storage::Stacks(_) => Err(Errno::EINVAL),
+            | Storage::Stacks(_)
+            | Storage::Bloom(_)
+            | Storage::OfCgroups(_) => Err(Errno::EINVAL),
+            Storage::Owned(_) => Err(Errno::EBADF),
         }
     }
 
@@ -214,11 +220,19 @@ impl Map {
             Storage::Lpm(trie) => trie.delete(key),
             Storage::Ring(_) => Err(Errno::ENOTSUPP),
             Storage::Objects(objects) => objects.delete(index_of(key)),
+            Storage::Sockets(_) if self.map_type == MapType::ReuseportSockarray => {
+                // No fd here is a socket, so that there is none.
+                let there = index_of(key) < self.max_entries;
+                Err(if there { Errno::ENOENT } else { Errno::E2BIG })
+            }
             Storage::Sockets(sockets) => sockets.delete_socket(index_of(key)),
             Storage::ObjectHash(objects) => objects.delete(key),
             Storage::Targets(targets) => targets.delete(index_of(key)),
             Storage::TargetHash(targets) => targets.delete(key),
             Storage::Stacks(stacks) => stacks.delete(index_of(key)),
+            Storage::Bloom(_) => Err(Errno::EOPNOTSUPP),
+            Storage::Owned(_) => Err(Errno::EBADF),
+            Storage::OfCgroups(_) => Err(Errno::EINVAL),
         }
     }
 
@@ -226,6 +240,7 @@ impl Map {
     pub fn push(&self, value: &[u8], flags: u64) -> Result<(), Errno> {
         match &self.storage {
             Storage::Queue(queue) => queue.push(&value[..self.value_size as usize], flags),
+            Storage::Bloom(bloom) => bloom.push(&value[..self.value_size as usize], flags),
             _ => Err(Errno::ENOTSUPP),
         }
     }
@@ -234,13 +249,16 @@ impl Map {
     pub fn pop(&self, out: &mut [u8]) -> Result<(), Errno> {
         match &self.storage {
             Storage::Queue(queue) => queue.get(&mut out[..self.value_size as usize], true),
+            Storage::Bloom(_) => Err(Errno::EOPNOTSUPP),
             _ => Err(Errno::ENOTSUPP),
         }
     }
 
-    /// `bpf_map_peek_elem`: an empty map fills `out` with zeros.
+    /// `bpf_map_peek_elem`: an empty map fills `out` with zeros; a bloom filter is asked for
+    /// what is there.
     pub fn peek(&self, out: &mut [u8]) -> Result<(), Errno> {
         match &self.storage {
+            Storage::Bloom(bloom) => bloom.peek(&out[..self.value_size as usize]),
             Storage::Queue(queue) => queue.get(&mut out[..self.value_size as usize], false),
             _ => Err(Errno::ENOTSUPP),
         }

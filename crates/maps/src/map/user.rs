@@ -33,7 +33,16 @@ impl Map {
             Storage::Queue(queue) => queue.get(out, false),
             Storage::Ring(_) => Err(Errno::ENOTSUPP),
             Storage::Stacks(stacks) => stacks.read(index_of(key), out),
-            Storage::Sockets(_) => Err(Errno::EOPNOTSUPP),
+            Storage::Sockets(_) if self.map_type == MapType::Xskmap => Err(Errno::EOPNOTSUPP),
+            // A socket is told by its cookie.
+            Storage::Sockets(_) if self.value_size != 8 => Err(Errno::ENOSPC),
+            Storage::Sockets(_) => Err(Errno::ENOENT),
+            Storage::ObjectHash(_) if self.map_type == MapType::Sockhash => {
+                Err(if self.value_size == 8 { Errno::ENOENT } else { Errno::ENOSPC })
+            }
+            Storage::Bloom(bloom) => bloom.peek(out),
+            Storage::Owned(_) => Err(Errno::EBADF),
+            Storage::OfCgroups(_) => Err(Errno::ENOENT),
             Storage::Objects(_) | Storage::ObjectHash(_) => {
                 if matches!(self.map_type, MapType::PerfEventArray | MapType::CgroupArray) {
                     return Err(Errno::ENOTSUPP);
@@ -58,7 +67,11 @@ impl Map {
     pub fn update_from_user(&self, key: &[u8], value: &[u8], flags: u64) -> Result<(), Errno> {
         self.check_lock(flags)?;
         match &self.storage {
-            Storage::Queue(_) => self.push(value, flags),
+            Storage::Queue(_) | Storage::Bloom(_) => self.push(value, flags),
+            Storage::OfCgroups(_) => {
+                let known = update::LOCK | update::EXIST;
+                Err(if flags & !known != 0 { Errno::EINVAL } else { Errno::ENOENT })
+            }
             _ => self.update_as(key, value, flags, Caller::System),
         }
     }
@@ -137,7 +150,9 @@ impl Map {
             Storage::TargetHash(targets) => targets.next_key(key, out),
             Storage::Lpm(trie) => trie.next_key(key, out),
             Storage::Queue(_) => Err(Errno::EINVAL),
-            Storage::Ring(_) => Err(Errno::ENOTSUPP),
+            Storage::Ring(_) | Storage::Owned(_) => Err(Errno::ENOTSUPP),
+            Storage::Bloom(_) => Err(Errno::EOPNOTSUPP),
+            Storage::OfCgroups(_) => Err(Errno::ENOENT),
             Storage::Stacks(stacks) => {
                 let next = stacks.next(key.map(index_of))?;
                 out.copy_from_slice(&next.to_ne_bytes());

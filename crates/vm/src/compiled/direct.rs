@@ -354,7 +354,7 @@ pub unsafe extern "C" fn csum_diff(
         // SAFETY: as the caller promises.
         let (from, to) =
             unsafe { (bytes_at(from, from_size as u32), bytes_at(to, to_size as u32)) };
-        helpers::number(checksum::difference(&from, &to, seed as u32)).bits
+        checksum::difference(&from, &to, seed as u32)
     })
 }
 

@@ -103,9 +103,11 @@ fn plan<R>(
             }
             Insn::Call(Callee::Kfunc { btf_id, .. }) => {
                 kfuncs::row(*btf_id as u32).is_some_and(|row| row.reads_any_address())
+                    || kfuncs::gives_kernel_memory(*btf_id as u32)
             }
             _ => false,
-        });
+        })
+        || program.maps.iter().any(|map| map.owned.is_some());
     let maps: Vec<MapView> = (0..).zip(&program.maps).map(|(at, map)| view(at, map)).collect();
     // SAFETY: the program has its maps as long as its code, and the functions are made for
     // each other.

@@ -3,6 +3,7 @@
 mod frame;
 pub(crate) mod plain;
 pub(crate) mod skb;
+pub(crate) mod tunnel;
 pub(crate) mod xdp;
 
 use skep_isa::Size;

@@ -104,6 +104,44 @@ impl Plain {
         self.behind.bytes_mut(0, self.behind.capacity())
     }
 
+    /// A field of 32 bits.
+    pub fn word(&self, at: u32) -> u32 {
+        let bytes = self.bytes.get(at as usize..).and_then(|rest| rest.first_chunk());
+        bytes.copied().map_or(0, u32::from_ne_bytes)
+    }
+
+    /// Puts a field of 32 bits, which a program need not be let to.
+    pub fn put_word(&mut self, at: u32, word: u32) {
+        if let Some(place) = self.bytes.get_mut(at as usize..at as usize + 4) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+    }
+
+    /// The type of program that it is for.
+    pub fn kind(&self) -> ProgType {
+        self.kind
+    }
+
+    /// Gives it a socket with these fields, or takes it away.
+    pub fn set_socket(&mut self, fields: Option<&[u8]>) {
+        let behind = self.behind.bytes_mut(0, self.behind.capacity());
+        let len = fields.map_or(0, <[u8]>::len).min(behind.len());
+        behind[..len].copy_from_slice(&fields.unwrap_or_default()[..len]);
+        behind[len..].fill(0);
+        self.has_socket = fields.is_some();
+    }
+
+    /// Whether it has a socket.
+    pub fn has_socket(&self) -> bool {
+        self.has_socket
+    }
+
+    /// The packet, message or option, to change; pointers to it no longer hold.
+    pub fn frame_mut(&mut self) -> &mut Frame {
+        self.frame.invalidate();
+        &mut self.frame
+    }
+
     fn holds(&self, when: When) -> bool {
         match when {
             When::Always | When::Bpf => true,

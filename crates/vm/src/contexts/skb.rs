@@ -7,6 +7,7 @@ use skep_isa::Size;
 
 use super::Context;
 use super::frame::Frame;
+use super::tunnel::Tunnel;
 use crate::memory::packet::PacketMemory;
 use crate::memory::value::{Kind, Region, Value};
 
@@ -14,8 +15,8 @@ use crate::memory::value::{Kind, Region, Value};
 const HEADROOM: usize = 64;
 /// An Ethernet header.
 pub const ETH_HLEN: usize = 14;
-/// Largest packet that helpers make (`lo`'s MTU and header).
-const MAX_LEN: usize = 65536 + ETH_HLEN;
+/// Largest packet that helpers make (`BPF_SKB_MAX_LEN`: four pages, less what is kept behind).
+pub const MAX_LEN: usize = 4 * 4096 - 320;
 /// A VLAN header.
 const VLAN_HLEN: usize = 4;
 const ETH_P_8021Q: u16 = 0x8100;
@@ -76,9 +77,23 @@ pub struct Skb {
     link_header: [u8; ETH_HLEN],
     /// What a packet comes with besides.
     pub fields: Fields,
+    /// The tunnel that it is to go into.
+    pub(crate) tunnel: Option<Tunnel>,
     /// The socket that it belongs to: `struct bpf_sock`.
     socket: Option<PacketMemory>,
     has_socket: bool,
+    /// Whether it comes from a device, before anybody took it.
+    pub at_ingress: bool,
+}
+
+/// Who checked the packet's checksums (`CHECKSUM_*`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Checked {
+    /// Nobody.
+    #[default]
+    None,
+    /// The device, so many of them behind the first.
+    Unnecessary(u8),
 }
 
 /// Fields of `struct __sk_buff`; `protocol` and `vlan_proto` are in network order.
@@ -98,8 +113,14 @@ pub struct Fields {
     pub tc_index: u16,
     pub cb: [u8; 20],
     pub hash: u32,
+    /// Whether `hash` was computed, or set.
+    pub has_hash: bool,
+    pub checked: Checked,
+    /// Whether it carries another packet with headers of its own.
+    pub encapsulated: bool,
     pub tc_classid: u16,
     pub tstamp: u64,
+    pub tstamp_type: u8,
     pub wire_len: u32,
     pub gso_segs: u32,
     pub gso_size: u32,
@@ -116,8 +137,10 @@ impl Skb {
             network_offset: ETH_HLEN as i64,
             link_header: [0; ETH_HLEN],
             fields: Fields::default(),
+            tunnel: None,
             socket: None,
             has_socket: false,
+            at_ingress: false,
         }
     }
 
@@ -133,6 +156,8 @@ impl Skb {
             if link { (0, ETH_HLEN as i64) } else { (-(ETH_HLEN as i64), 0) };
         self.link_header = header;
         self.has_socket = false;
+        self.at_ingress = false;
+        self.tunnel = None;
         self.fields = Fields {
             pkt_type: pkt_type(&header),
             protocol: protocol(packet),
@@ -227,6 +252,7 @@ impl Skb {
         fields.tc_index = word(at::TC_INDEX) as u16;
         fields.tc_classid = word(at::TC_CLASSID) as u16;
         fields.hash = word(at::HASH);
+        fields.has_hash = fields.hash != 0;
         fields.tstamp = long(at::TSTAMP);
         fields.hwtstamp = long(at::HWTSTAMP);
         fields.cb = bytes(at::CB).first_chunk().copied().unwrap_or_default();
@@ -408,6 +434,45 @@ impl Skb {
         Ok(tci)
     }
 
+    /// Bytes of the link header.
+    pub fn link_header_len(&self) -> usize {
+        (self.network_offset - self.mac_offset).max(0) as usize
+    }
+
+    /// `len` new zero bytes behind the first `behind` of the packet; where the headers lie
+    /// counts from its new start.
+    pub fn open(&mut self, behind: usize, len: usize) {
+        let (mac, network) = (self.mac_offset, self.network_offset);
+        self.push(len);
+        (self.mac_offset, self.network_offset) = (mac, network);
+        let bytes = self.frame.bytes_mut();
+        bytes.copy_within(len..len + behind, 0);
+        bytes[behind..behind + len].fill(0);
+    }
+
+    /// Takes `len` bytes away behind the first `behind` of the packet.
+    ///
+    /// # Errors
+    /// `ENOMEM` where it has not as many.
+    pub fn close(&mut self, behind: usize, len: usize) -> Result<(), Errno> {
+        if behind + len > self.len() {
+            return Err(Errno::ENOMEM);
+        }
+        self.frame.bytes_mut().copy_within(0..behind, len);
+        self.frame.move_start(len as isize);
+        Ok(())
+    }
+
+    /// The packet is no longer the one that a hash was computed of.
+    pub fn forget_hash(&mut self) {
+        (self.fields.hash, self.fields.has_hash) = (0, false);
+    }
+
+    /// Whether its access is that of a socket's stream.
+    pub fn is_of_stream(&self) -> bool {
+        self.access == SkbAccess::Stream
+    }
+
     /// New bytes at the packet's start, whatever they hold.
     fn push(&mut self, len: usize) {
         self.frame.reserve(len, 0);
@@ -499,7 +564,7 @@ impl Context for Skb {
                 let socket = self.socket_region();
                 Some(socket.map_or(Value::scalar(0), |region| region.pointer(0)))
             }
-            (at::TSTAMP_TYPE, Size::B) if tc => Some(Value::scalar(0)),
+            (at::TSTAMP_TYPE, Size::B) if tc => Some(Value::scalar(self.fields.tstamp_type.into())),
             (at::HWTSTAMP, Size::DW) if direct => Some(Value::scalar(self.fields.hwtstamp)),
             (_, Size::DW) => None,
             _ => {

@@ -259,6 +259,7 @@ fn on_skb(machine: &Machine, program: &Arc<Program>, event: &Event<'_>) -> Resul
     let skb = workspace.skb()?;
     skb.fill(frame_of(event)?, access, access.sees_link());
     skb.take_fields(event.context);
+    skb.at_ingress = true;
     if let Some(socket) = event.socket {
         skb.set_socket(socket);
     }

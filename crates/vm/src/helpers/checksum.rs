@@ -1,7 +1,5 @@
 //! The Internet checksum (RFC 1071, RFC 1624) as Linux computes it.
 
-use skep_abi::Errno;
-
 /// A 32-bit one's complement sum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Sum(pub u32);
@@ -18,11 +16,16 @@ impl Sum {
         self.add(!other.0)
     }
 
-    /// Adds bytes, a multiple of 4 of them.
+    /// Adds bytes; what is left of the last word is as if zeros followed.
     pub fn add_bytes(self, bytes: &[u8]) -> Sum {
-        let (words, _) = bytes.as_chunks::<4>();
+        let (words, rest) = bytes.as_chunks::<4>();
         // So few words that 64 bits hold all carries.
-        let sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+        let mut sum: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+        if !rest.is_empty() {
+            let mut last = [0; 4];
+            last[..rest.len()].copy_from_slice(rest);
+            sum += u64::from(u32::from_ne_bytes(last));
+        }
         self.add(sum as u32).add((sum >> 32) as u32)
     }
 
@@ -33,19 +36,15 @@ impl Sum {
     }
 }
 
-/// What a seed becomes when `from` gives way to `to`, either of which may be empty; `EINVAL`
-/// where they are not made of 32-bit words.
-pub(crate) fn difference(from: &[u8], to: &[u8], seed: u32) -> Result<u64, Errno> {
-    if (from.len() | to.len()) & 3 != 0 {
-        return Err(Errno::EINVAL);
-    }
+/// What a seed becomes when `from` gives way to `to`, either of which may be empty.
+pub(crate) fn difference(from: &[u8], to: &[u8], seed: u32) -> u64 {
     let sum = match (from.is_empty(), to.is_empty()) {
         (false, false) => Sum(seed).add_bytes(to).subtract(Sum(0).add_bytes(from)),
         (true, false) => Sum(seed).add_bytes(to),
         (false, true) => Sum(!Sum(!seed).add_bytes(from).0),
         (true, true) => Sum(seed),
     };
-    Ok(sum.to_16().into())
+    sum.to_16().into()
 }
 
 /// The checksum field after `from` (where it is known) gave way to `to`.

@@ -75,14 +75,14 @@ fn update_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     let key = run.bytes_argument(NAME, Reg::R2, map.map.key_size().into())?;
     let value = run.bytes_argument(NAME, Reg::R3, map.map.value_size().into())?;
     let flags = run.read(Reg::R4)?.bits;
-    Ok(status(map.map.update(&key, &value, flags, run.cpu())))
+    Ok(status(map.update(&key, &value, flags, run.cpu())))
 }
 
 fn delete_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_map_delete_elem";
     let map = run.map_argument(NAME, Reg::R1)?;
     let key = run.bytes_argument(NAME, Reg::R2, map.map.key_size().into())?;
-    Ok(status(map.map.delete(&key, run.cpu())))
+    Ok(status(map.delete(&key, run.cpu())))
 }
 
 fn push_elem(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -107,7 +107,12 @@ fn take(
     take: impl FnOnce(&MapHandle, &mut [u8]) -> Result<(), Errno>,
 ) -> Result<Value, Stop> {
     let map = run.map_argument(name, Reg::R1)?;
-    let mut value = Bytes::zeros(map.map.value_size() as usize);
+    let size = map.map.value_size();
+    let mut value = match map.map.map_type() {
+        // It is asked for this value.
+        MapType::BloomFilter => run.bytes_argument(name, Reg::R2, size.into())?,
+        _ => Bytes::zeros(size as usize),
+    };
     let result = take(map, &mut value);
     // Linux clears the buffer of an empty queue.
     run.write_argument(name, Reg::R2, &value)?;

@@ -9,17 +9,28 @@ mod format;
 pub(crate) mod lock;
 mod map;
 mod memory;
+mod message;
 pub(crate) mod misc;
+mod object;
+mod option;
 pub(crate) mod packet;
 mod perf;
 mod probe;
 mod ring;
+mod room;
+mod route;
+mod signal;
+mod skb;
 mod socket;
 mod stack;
+mod storage;
+mod syncookie;
+mod sysctl;
 pub(crate) mod tags;
 mod task;
 mod text;
 mod tracing;
+mod tunnel;
 
 use skep_abi::helper::id::TAIL_CALL;
 use skep_abi::{Helper, TrapKind};
@@ -42,7 +53,7 @@ fn is_poison(id: u32) -> bool {
 /// The implementations, by helper number.
 static FUNCTIONS: [Option<Function>; NUMBERS] = {
     let mut table: [Option<Function>; NUMBERS] = [None; NUMBERS];
-    let groups: [&[(u32, Function)]; 14] = [
+    let groups: [&[(u32, Function)]; 25] = [
         map::FUNCTIONS,
         perf::FUNCTIONS,
         probe::FUNCTIONS,
@@ -57,6 +68,17 @@ static FUNCTIONS: [Option<Function>; NUMBERS] = {
         misc::FUNCTIONS,
         packet::FUNCTIONS,
         dynptr::FUNCTIONS,
+        room::FUNCTIONS,
+        route::FUNCTIONS,
+        skb::FUNCTIONS,
+        syncookie::FUNCTIONS,
+        tunnel::FUNCTIONS,
+        message::FUNCTIONS,
+        object::FUNCTIONS,
+        option::FUNCTIONS,
+        signal::FUNCTIONS,
+        storage::FUNCTIONS,
+        sysctl::FUNCTIONS,
     ];
     let mut group = 0;
     while group < groups.len() {

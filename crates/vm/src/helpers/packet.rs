@@ -6,10 +6,11 @@ use skep_isa::Reg;
 use skep_maps::mem::bytes::Bytes;
 
 use super::checksum::{difference, fold_difference};
-use super::{Function, failure, number, status};
+use super::{Function, failure, status};
 use crate::contexts::skb::Skb;
 use crate::contexts::xdp::Xdp;
 use crate::memory::value::{Kind, Value};
+use crate::run::network::{Redirect, Way};
 use crate::run::{Run, Stop};
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
@@ -18,7 +19,6 @@ pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::L4_CSUM_REPLACE, l4_csum_replace),
     (id::SKB_VLAN_PUSH, skb_vlan_push),
     (id::SKB_VLAN_POP, skb_vlan_pop),
-    (id::REDIRECT, redirect),
     (id::SKB_LOAD_BYTES, skb_load_bytes),
     (id::CSUM_DIFF, csum_diff),
     (id::SKB_CHANGE_TYPE, skb_change_type),
@@ -39,20 +39,20 @@ pub(super) const FUNCTIONS: &[(u32, Function)] = &[
 ];
 
 impl Run<'_> {
-    fn context_argument(&self, helper: &'static str) -> Result<(), Stop> {
+    pub(super) fn context_argument(&self, helper: &'static str) -> Result<(), Stop> {
         match self.read(Reg::R1)? {
             value if value.kind() == Kind::Context && value.offset() == 0 => Ok(()),
             _ => Err(self.bad_argument(helper, 1, "is no context")),
         }
     }
 
-    fn xdp_argument(&mut self, helper: &'static str) -> Result<&mut Xdp, Stop> {
+    pub(super) fn xdp_argument(&mut self, helper: &'static str) -> Result<&mut Xdp, Stop> {
         self.context_argument(helper)?;
         let missing = self.bad_argument(helper, 1, "is no XDP context");
         self.context.xdp().ok_or(missing)
     }
 
-    fn skb_argument(&mut self, helper: &'static str) -> Result<&mut Skb, Stop> {
+    pub(super) fn skb_argument(&mut self, helper: &'static str) -> Result<&mut Skb, Stop> {
         self.context_argument(helper)?;
         let missing = self.bad_argument(helper, 1, "is no socket buffer");
         self.context.skb().ok_or(missing)
@@ -133,24 +133,6 @@ fn xdp_store_bytes(run: &mut Run<'_>) -> Result<Value, Stop> {
     Ok(status(store_xdp(run.xdp_argument(NAME)?, offset as u32, &bytes)))
 }
 
-/// `bpf_redirect(ifindex, flags)`: what it returns is the verdict.
-fn redirect(run: &mut Run<'_>) -> Result<Value, Stop> {
-    const XDP_ABORTED: u64 = 0;
-    const XDP_REDIRECT: u64 = 4;
-    const TC_ACT_SHOT: u64 = 2;
-    const TC_ACT_REDIRECT: u64 = 7;
-    const INGRESS: u64 = 1;
-    run.read(Reg::R1)?;
-    let flags = run.read(Reg::R2)?.bits;
-    let verdict = match (run.context.xdp().is_some(), flags) {
-        (true, 0) => XDP_REDIRECT,
-        (true, _) => XDP_ABORTED,
-        (false, flags) if flags & !INGRESS != 0 => TC_ACT_SHOT,
-        (false, _) => TC_ACT_REDIRECT,
-    };
-    Ok(Value::scalar(verdict))
-}
-
 /// `bpf_redirect_map(map, index, flags)`: an entry redirects; where there is none the
 /// two lowest bits of the flags are the verdict.
 fn redirect_map(run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -171,6 +153,7 @@ fn redirect_map(run: &mut Run<'_>) -> Result<Value, Stop> {
         return Ok(Value::scalar(XDP_ABORTED));
     }
     let found = map.has_target(index as u32);
+    run.call.redirect = found.then_some(Redirect { to: index as u32, way: Way::Map });
     let verdict = if found || flags & BROADCAST != 0 { XDP_REDIRECT } else { flags & ACTIONS };
     Ok(Value::scalar(verdict))
 }
@@ -237,7 +220,7 @@ pub(crate) fn store_skb(skb: &mut Skb, offset: u32, bytes: &[u8], flags: u64) ->
     let to = skb.slice_mut(offset, bytes.len()).ok_or(Errno::EFAULT)?;
     to.copy_from_slice(bytes);
     if flags & INVALIDATE_HASH != 0 {
-        skb.fields.hash = 0;
+        skb.forget_hash();
     }
     Ok(())
 }
@@ -315,7 +298,7 @@ fn csum_diff(run: &mut Run<'_>) -> Result<Value, Stop> {
         size => run.bytes_argument(NAME, reg, size),
     };
     let (from, to) = (bytes(Reg::R1, from_size)?, bytes(Reg::R3, to_size)?);
-    Ok(number(difference(&from, &to, seed)))
+    Ok(Value::scalar(difference(&from, &to, seed)))
 }
 
 /// `bpf_csum_update(skb, csum)`: only for checksums that hardware computed.
@@ -325,13 +308,14 @@ fn csum_update(run: &mut Run<'_>) -> Result<Value, Stop> {
 }
 
 fn set_hash_invalid(run: &mut Run<'_>) -> Result<Value, Stop> {
-    run.skb_argument("bpf_set_hash_invalid")?.fields.hash = 0;
+    run.skb_argument("bpf_set_hash_invalid")?.forget_hash();
     Ok(Value::scalar(0))
 }
 
 fn set_hash(run: &mut Run<'_>) -> Result<Value, Stop> {
     let hash = run.read(Reg::R2)?.bits as u32;
-    run.skb_argument("bpf_set_hash")?.fields.hash = hash;
+    let fields = &mut run.skb_argument("bpf_set_hash")?.fields;
+    (fields.hash, fields.has_hash) = (hash, true);
     Ok(Value::scalar(0))
 }
 

@@ -63,7 +63,9 @@ fn probe_read(run: &mut Run<'_>, from: From) -> Result<Value, Stop> {
     if size == 0 {
         let user = from.is_user(run, source);
         let far = refusal(run, source, user);
-        return Ok(if far == Errno::ERANGE { failure(far) } else { Value::scalar(0) });
+        // Of user space nothing is read above its end, not even nothing.
+        let beyond = far == Errno::ERANGE || user && source.bits >= USER_END;
+        return Ok(if beyond { failure(far) } else { Value::scalar(0) });
     }
     run.memory_argument(NAME, Reg::R1, size, true)?;
     let mut bytes = Bytes::zeros(size as usize);

@@ -93,6 +93,10 @@ fn tag_of(arg: Arg) -> Tag {
         | A::FixedMem(_)
         | A::ConstStr
         | A::SpinLock
+        | A::KptrSlot
+        | A::SockCommon
+        | A::Socket
+        | A::KernelSock
         | A::Dynptr => Tag::Memory,
         A::Func => Tag::Function,
         A::RingbufRecord => Tag::Record,

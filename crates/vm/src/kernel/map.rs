@@ -30,6 +30,9 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
     }
     let (readable, writable) = object::rights(flags)?;
     let map_type = MapType::from_number(attr.map_type).ok_or(Errno::EINVAL)?;
+    if has_owners(map_type) && (attr.btf_key_type_id == 0 || attr.btf_value_type_id == 0) {
+        return Err(Errno::EINVAL);
+    }
     let mut shape = MapAttr {
         flags,
         numa_node: attr.numa_node,
@@ -54,6 +57,7 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
     // Linux looks at types when it has made the map: errors of that are told before these.
     let types = types(vm, attr, &shape);
     shape.fields = types.as_ref().map(|(_, fields)| fields.clone()).unwrap_or_default();
+    let owns = shape.fields.own();
     let map = Map::create(&shape, vm.machine.env.cpus())?;
     check_name(&attr.map_name)?;
     let (btf, _) = types?;
@@ -70,9 +74,34 @@ pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
             btf_value_type_id: attr.btf_value_type_id,
             inner,
             owner: OnceLock::new(),
+            owned: owns.then(|| vm.machine.env.heap.clone()),
         })
     })?;
     Ok(vm.files().open(Object::Map(MapFd { map, readable, writable })) as u32)
+}
+
+/// Whether values belong to sockets, tasks, inodes or cgroups, which fds name.
+fn has_owners(map_type: MapType) -> bool {
+    use MapType::{CgrpStorage, InodeStorage, SkStorage, TaskStorage};
+    matches!(map_type, SkStorage | TaskStorage | InodeStorage | CgrpStorage)
+}
+
+/// No fd here is a socket.
+fn no_socket(vm: &Vm, fd: u64) -> Errno {
+    match i32::try_from(fd) {
+        Ok(fd) => vm.files().get(fd as u32).err().unwrap_or(Errno::ENOTSOCK),
+        Err(_) => Errno::EINVAL,
+    }
+}
+
+/// Why the fd that is a key names no owner: nor is any a task, an inode with a value, or a cgroup.
+fn no_owner(vm: &Vm, map: &Map, key: &[u8]) -> Errno {
+    let fd = key.first_chunk().copied().map_or(0, u32::from_ne_bytes);
+    match (vm.files().get(fd).is_ok(), map.map_type()) {
+        (true, MapType::SkStorage) => Errno::ENOTSOCK,
+        (true, MapType::InodeStorage) => Errno::ENOENT,
+        _ => Errno::EBADF,
+    }
 }
 
 /// The BTF of keys and values, if they have one, and the special fields of values.
@@ -183,7 +212,14 @@ pub(super) fn lookup(vm: &Vm, attr: &mut MapElem<'_>) -> Result<u32, Errno> {
     let map = Opened::new(vm, attr.map_fd, READ)?;
     map.check_lock(attr.flags)?;
     let key = key(&map, &attr.key)?;
+    if has_owners(map.map_type()) {
+        return Err(no_owner(vm, &map, key));
+    }
     let mut value = vec![0; map.user_value_size()];
+    if map.map_type() == MapType::BloomFilter {
+        let asked = attr.value.get(..value.len()).ok_or(Errno::EFAULT)?;
+        value.copy_from_slice(asked);
+    }
     map.lookup_copy(key, &mut value, attr.flags)?;
     attr.value.write(0, &value)?;
     Ok(0)
@@ -218,8 +254,28 @@ fn update_element(
             // The only device here is `lo`, which takes no redirected frames.
             map.map.update_target(key, value, flags, &mut |_| Err(Errno::EINVAL))
         }
-        _ => map.map.update_from_user(key, value, flags),
+        MapType::Sockmap | MapType::Sockhash => Err(no_socket(vm, long(value))),
+        MapType::ReuseportSockarray => {
+            let index = key.first_chunk().copied().map_or(0, u32::from_ne_bytes);
+            Err(match flags {
+                _ if index >= map.map.max_entries() => Errno::E2BIG,
+                update::ANY..=update::EXIST => no_socket(vm, long(value)),
+                _ => Errno::EINVAL,
+            })
+        }
+        kind if has_owners(kind) => Err(no_owner(vm, &map.map, key)),
+        _ => {
+            map.map.update_from_user(key, value, flags)?;
+            map.clear_fields(key, 0);
+            Ok(())
+        }
     }
+}
+
+/// A value of 4 or 8 bytes.
+fn long(value: &[u8]) -> u64 {
+    let half = || value.first_chunk().copied().map_or(0, u32::from_ne_bytes);
+    value.first_chunk().copied().map_or_else(|| half().into(), u64::from_ne_bytes)
 }
 
 /// What an fd is to a map that holds objects.
@@ -244,6 +300,10 @@ fn object(vm: &Vm, map: &MapHandle, fd: u32) -> Result<Arc<dyn MapObject>, Errno
 pub(super) fn delete(vm: &Vm, attr: &MapDelete<'_>) -> Result<u32, Errno> {
     let map = Opened::new(vm, attr.map_fd, WRITE)?;
     let key = key(&map, &attr.key)?;
+    if has_owners(map.map_type()) {
+        return Err(no_owner(vm, &map, key));
+    }
+    map.map.clear_fields(key, 0);
     map.delete_from_user(key)?;
     Ok(0)
 }

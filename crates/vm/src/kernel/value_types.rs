@@ -101,8 +101,16 @@ fn check_type(map: &MapAttr, key: &Type<'_>, value: &Type<'_>) -> Result<(), Err
                 && matches!(value, Type::DataSec(_))
         }
         Type::Int(int) if is_array(map.map_type) => int.bits == 32 && int.bit_offset == 0,
+        Type::Int(int) if has_owner_fds(map.map_type) => int.bits == 32 && int.bit_offset == 0,
+        _ if has_owner_fds(map.map_type) => false,
         Type::Struct(_) => !is_array(map.map_type),
         _ => !is_array(map.map_type) && map.map_type != MapType::LpmTrie,
     };
     if right { Ok(()) } else { Err(Errno::EINVAL) }
+}
+
+/// Whether keys are fds of what values belong to.
+fn has_owner_fds(map_type: MapType) -> bool {
+    use MapType::{CgrpStorage, InodeStorage, SkStorage, TaskStorage};
+    matches!(map_type, SkStorage | TaskStorage | InodeStorage | CgrpStorage)
 }

@@ -183,9 +183,13 @@ impl Vm {
             // The machine's own are the same for every kernel in this process.
             None => OWN_TYPES.get_or_init(parse).clone(),
         };
+        let vmlinux = self.types.get_or_init(read).clone();
+        if let Some(types) = &vmlinux {
+            self.machine.env.set_kernel_types(types);
+        }
         skep_verify::Env {
             caps: self.caps,
-            vmlinux: self.types.get_or_init(read).clone(),
+            vmlinux,
             cpus: self.machine.env.cpus(),
             ..skep_verify::Env::default()
         }

@@ -3,11 +3,18 @@
 //! stands here, beside the function.
 
 mod bits;
+mod cast;
+mod cpumask;
 mod dynptr;
+mod list;
+mod lock;
 mod num;
+mod object;
 mod section;
 mod string;
+mod task;
 mod throw;
+mod tree;
 
 use skep_abi::limits::DYNPTR;
 use std::sync::LazyLock;
@@ -36,6 +43,8 @@ pub(crate) enum Arg {
     Dynptr,
     /// Any address, which need not be one.
     Address,
+    /// A subprogram.
+    Function,
 }
 
 impl Arg {
@@ -46,6 +55,7 @@ impl Arg {
             Arg::Context => Tag::Context,
             Arg::Bytes(_) | Arg::Memory | Arg::Dynptr => Tag::Memory,
             Arg::Address => Tag::Address,
+            Arg::Function => Tag::Function,
         }
     }
 
@@ -74,13 +84,20 @@ const COUNT: usize = Kfunc::all().len();
 /// The implementations, by the numbers of their rows.
 static FUNCTIONS: [Option<Implementation>; COUNT] = {
     let mut table: [Option<Implementation>; COUNT] = [None; COUNT];
-    let groups: [&[Entry]; 6] = [
+    let groups: [&[Entry]; 13] = [
         num::FUNCTIONS,
         bits::FUNCTIONS,
         section::FUNCTIONS,
         dynptr::FUNCTIONS,
         string::FUNCTIONS,
         throw::FUNCTIONS,
+        cast::FUNCTIONS,
+        cpumask::FUNCTIONS,
+        list::FUNCTIONS,
+        lock::FUNCTIONS,
+        object::FUNCTIONS,
+        task::FUNCTIONS,
+        tree::FUNCTIONS,
     ];
     let mut group = 0;
     while group < groups.len() {
@@ -137,6 +154,12 @@ pub(crate) fn missing(program: &Program) -> Option<MissingKfunc> {
 #[inline]
 pub(crate) fn row(number: u32) -> Option<&'static Row> {
     ROWS.get(number as usize)?.as_ref()
+}
+
+/// Whether it gives a pointer to one of the kernel's structures, of which none is here.
+pub(crate) fn gives_kernel_memory(number: u32) -> bool {
+    let among = |group: &[Entry]| group.iter().any(|entry| entry.0 == number);
+    among(cast::FUNCTIONS) || among(task::FUNCTIONS)
 }
 
 /// Calls it.

@@ -4,11 +4,12 @@ use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 use skep_abi::flags::{map as map_flags, prog as prog_flags};
-use skep_abi::{MapType, ProgType};
-use skep_maps::{Map, MapObject, Model, grace};
+use skep_abi::{Errno, MapType, ProgType};
+use skep_maps::{Cursor, Map, MapObject, Model, grace};
 use skep_verify::MapDef;
 
 use super::btf::BtfObject;
+use super::heap::Heap;
 use super::program::Program;
 
 /// A map with what user space knows of it.
@@ -29,6 +30,18 @@ pub(crate) struct MapHandle {
     pub inner: Option<Arc<MapDef>>,
     /// Which programs a program array is for; the first one decides.
     pub owner: OnceLock<Owner>,
+    /// Where the objects are that fields of its values own, where they have such fields.
+    pub owned: Option<Arc<Heap>>,
+}
+
+impl Drop for MapHandle {
+    fn drop(&mut self) {
+        let Some(heap) = &self.owned else { return };
+        let mut cursor = Cursor::default();
+        while let Some(element) = self.map.walk(&mut cursor, 0) {
+            heap.clear(self.element_region(&element));
+        }
+    }
 }
 
 /// What programs that share a program array have in common (`struct bpf_map_owner`).
@@ -82,6 +95,28 @@ impl MapHandle {
     /// The map that a key of a map of maps leads to.
     pub fn inner(&self, key: &[u8]) -> Option<Arc<MapHandle>> {
         self.held(key)
+    }
+
+    /// Updates an element; what its fields own goes with the old value.
+    pub fn update(&self, key: &[u8], value: &[u8], flags: u64, cpu: u32) -> Result<(), Errno> {
+        self.map.update(key, value, flags, cpu)?;
+        self.clear_fields(key, cpu);
+        Ok(())
+    }
+
+    /// Deletes an element, and what its fields own.
+    pub fn delete(&self, key: &[u8], cpu: u32) -> Result<(), Errno> {
+        self.clear_fields(key, cpu);
+        self.map.delete(key, cpu)
+    }
+
+    /// What fields of an element own is nobody's any more.
+    pub fn clear_fields(&self, key: &[u8], cpu: u32) {
+        if let Some(heap) = &self.owned
+            && let Some(region) = self.lookup_region(key, cpu)
+        {
+            heap.clear(region);
+        }
     }
 
     /// Whether a map to redirect by has an entry.

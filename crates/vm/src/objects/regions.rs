@@ -4,7 +4,7 @@
 use std::ptr::NonNull;
 
 use skep_abi::{Errno, flags};
-use skep_maps::Element;
+use skep_maps::{Element, Sample};
 
 use super::map::MapHandle;
 use crate::memory::value::{Kind, Region};
@@ -21,6 +21,28 @@ impl MapHandle {
     #[inline]
     pub fn lookup_region(&self, key: &[u8], cpu: u32) -> Option<Region> {
         self.map.lookup(key, cpu).map(|value| self.value_region(value))
+    }
+
+    /// The value of an owner ([`skep_maps::Map::value_of`]).
+    pub fn owned_region(&self, owner: u64, create: bool, new: Option<&[u8]>) -> Option<Region> {
+        self.map.value_of(owner, create, new).map(|value| self.value_region(value))
+    }
+
+    /// What a cgroup's program keeps, the vCPU's own in per-CPU maps.
+    pub fn cgroup_region(&self, owner: u64, cpu: u32) -> Option<Region> {
+        let cpu = if self.map.percpu() { cpu } else { 0 };
+        self.map.value_of_cpu(owner, cpu).map(|value| self.value_region(value))
+    }
+
+    /// Takes an owner's value away, and what its fields own.
+    ///
+    /// # Errors
+    /// `ENOENT` where it has none.
+    pub fn forget_owner(&self, owner: u64) -> Result<(), Errno> {
+        if let (Some(heap), Some(region)) = (&self.owned, self.owned_region(owner, false, None)) {
+            heap.clear(region);
+        }
+        self.map.forget_owner(owner)
     }
 
     /// The value that a walk came to.
@@ -48,6 +70,14 @@ impl MapHandle {
         // SAFETY: a record is `size` bytes of the ring's data, mapped as long as the map
         // lives, which the run keeps alive until it gives the record back.
         Some(unsafe { Region::new(record.as_ptr(), size as u32, Kind::Record, true) })
+    }
+
+    /// A sample that user space wrote.
+    pub fn sample_region(&self, sample: Sample) -> Region {
+        sample.address.as_ptr().expose_provenance();
+        // SAFETY: a sample is so many bytes of the ring's data, mapped as long as the map lives,
+        // which the run keeps alive while it drains it.
+        unsafe { Region::new(sample.address.as_ptr(), sample.len, Kind::Memory, true) }
     }
 
     /// `bpf_ringbuf_submit` and `bpf_ringbuf_discard` of such a record.

@@ -3,11 +3,15 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use skep_btf::Btf;
+
 use super::printer::Printer;
+use super::structures::Layout;
 use super::world::World;
+use crate::objects::heap::{Heap, Objects};
 
 /// Time, chance and output of a kernel's runs.
 pub struct Environment {
@@ -20,6 +24,11 @@ pub struct Environment {
     pointers: RandomState,
     cpus: u32,
     world: RwLock<Arc<World>>,
+    /// What programs made.
+    pub(crate) heap: Arc<Heap>,
+    /// The kernel's types, once somebody read them.
+    types: OnceLock<Arc<Btf>>,
+    structures: OnceLock<Option<Layout>>,
 }
 
 impl Environment {
@@ -35,7 +44,26 @@ impl Environment {
             pointers: RandomState::new(),
             cpus,
             world: RwLock::default(),
+            heap: Arc::default(),
+            types: OnceLock::new(),
+            structures: OnceLock::new(),
         }
+    }
+
+    /// The kernel's types, where a program was verified by them.
+    pub(crate) fn kernel_types(&self) -> Option<&Arc<Btf>> {
+        self.types.get()
+    }
+
+    /// How structures of the kernel are laid out, where that is known.
+    pub(crate) fn structures(&self) -> Option<&Layout> {
+        let types = self.types.get()?;
+        self.structures.get_or_init(|| Layout::of(types)).as_ref()
+    }
+
+    /// They were read.
+    pub(crate) fn set_kernel_types(&self, types: &Arc<Btf>) {
+        self.types.get_or_init(|| types.clone());
     }
 
     /// Number of vCPUs.
@@ -67,6 +95,11 @@ impl Environment {
         }
     }
 
+    /// How many objects programs made, and how many were freed.
+    pub fn objects(&self) -> Objects {
+        self.heap.counts()
+    }
+
     /// Seeds the random numbers.
     pub fn seed(&self, seed: u64) {
         self.random.store(seed, Relaxed);
@@ -84,6 +117,11 @@ impl Environment {
     /// that who reads it learns nothing of the address.
     pub(crate) fn pointer_id(&self, address: u64) -> u32 {
         self.pointers.hash_one(address) as u32
+    }
+
+    /// A hash of what a flow's packets have in common, by the same key; never 0.
+    pub(crate) fn flow_hash(&self, flow: &[u8]) -> u32 {
+        (self.pointers.hash_one(flow) as u32).max(1)
     }
 
     /// Sends what `bpf_trace_printk` prints to `printer`, from the next message on.

@@ -11,14 +11,16 @@
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use skep_isa::Size;
 use skep_maps::{self as maps, RingBuf};
 
 use super::bits::BitIters;
 use super::dynptrs::Dynptrs;
+use super::sockets::Sockets;
 use crate::memory::value::{Region, Value};
+use crate::objects::heap::Heap;
 use crate::objects::map::MapHandle;
 use crate::objects::program::Program;
 
@@ -37,6 +39,77 @@ pub(crate) struct Held {
     maps: Vec<Arc<MapHandle>>,
     /// Programs that others went on in the place of: what they had pointers to stays.
     left: Vec<Arc<Program>>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few programs hold.
+#[derive(Default)]
+pub(crate) struct Rare {
+    /// Sockets that were looked up.
+    pub sockets: Sockets,
+    /// Options of sockets that were set: by level and name.
+    pub options: BTreeMap<(u32, u32), Vec<u8>>,
+    /// Objects that the run owns.
+    pub owned: Owned,
+    pub stored: Stored,
+}
+
+/// What maps keep for a socket or a cgroup that is there for this run alone: it goes with it.
+#[derive(Default)]
+pub(crate) struct Stored {
+    owner: Option<u64>,
+    maps: Vec<Arc<MapHandle>>,
+}
+
+impl Stored {
+    /// The number of the owner, of which a map keeps something from now on.
+    pub fn owner(&mut self, map: &Arc<MapHandle>) -> u64 {
+        /// Owners of runs are told from all others by the highest bit.
+        static NEXT: AtomicU64 = AtomicU64::new(1 << 63);
+        let owner = *self.owner.get_or_insert_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
+        if !self.maps.iter().any(|known| Arc::ptr_eq(known, map)) {
+            self.maps.push(map.clone());
+        }
+        owner
+    }
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        for map in self.maps.drain(..) {
+            let _there_may_be_none = map.forget_owner(self.owner.unwrap_or(0));
+        }
+    }
+}
+
+/// Objects that a run owns, by any address in each: who ends it before it gave them on frees
+/// them.
+#[derive(Default)]
+pub(crate) struct Owned {
+    heap: Option<Arc<Heap>>,
+    objects: Vec<u64>,
+}
+
+impl Owned {
+    /// Notes that the run owns an object.
+    pub fn take(&mut self, heap: &Arc<Heap>, address: u64) {
+        self.heap.get_or_insert_with(|| heap.clone());
+        self.objects.push(address);
+    }
+
+    /// Whether the run owned what starts at an address, which it gives on.
+    pub fn give(&mut self, address: u64) -> bool {
+        let at = self.objects.iter().rposition(|owned| *owned == address);
+        at.map(|at| self.objects.swap_remove(at)).is_some()
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Some(heap) = &self.heap {
+            self.objects.drain(..).for_each(|object| heap.release(object));
+        }
+    }
 }
 
 /// A ring buffer record that was reserved.
@@ -55,6 +128,12 @@ impl Held {
             && self.plain.is_empty()
             && self.dynptrs.is_empty()
             && self.bits.is_empty()
+            && self.rare.is_none()
+    }
+
+    /// What few programs hold.
+    pub fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     /// Notes a record that was reserved; gives what the program may use.
@@ -91,6 +170,11 @@ impl Held {
     /// Notes a lock that was taken.
     pub fn lock(&mut self, lock: Value) {
         self.locks.push(lock);
+    }
+
+    /// Whether the run holds a lock.
+    pub fn has_lock(&self, lock: Value) -> bool {
+        self.locks.iter().any(|held| held.bits == lock.bits)
     }
 
     /// Gives a lock back; false where it is not held.
@@ -133,6 +217,7 @@ impl Held {
         self.bits.clear();
         self.maps.clear();
         self.left.clear();
+        self.rare = None;
     }
 }
 

@@ -47,9 +47,11 @@ impl Run<'_> {
         if !matches!(proof.verified.facts().at(pc).region, Region::Other | Region::Mixed) {
             return None;
         }
+        if let Some(object) = self.env.heap.object(address) {
+            return Some(object.value(address).load(0, size).unwrap_or(0));
+        }
         let mut word = [0; 8];
-        let _zeros_where_nothing_is =
-            self.world().read(address, &mut word[..size.bytes() as usize]);
+        let _zeros_where_nothing_is = self.read_world(address, &mut word[..size.bytes() as usize]);
         Some(u64::from_le_bytes(word))
     }
 
@@ -68,7 +70,7 @@ impl Run<'_> {
             && pointer.kind() != Kind::Context
             && self.holds(&pointer)
             && pointer.read(to).is_ok();
-        own || is_user(pointer.bits) == user && self.world().read(pointer.bits, to)
+        own || is_user(pointer.bits) == user && self.read_world(pointer.bits, to)
     }
 
     /// Whether an address is one of the run's own memory.

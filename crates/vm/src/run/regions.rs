@@ -62,7 +62,10 @@ impl Run<'_> {
         match found.or(self.given.at(address)) {
             // What starts where another thing ends counts more.
             Some(region) if !at_end(region) => Some(region),
-            other => self.direct_values().find(inside).or(other),
+            other => {
+                let own = self.direct_values().find(inside).or(other);
+                own.or_else(|| self.env.heap.object(address))
+            }
         }
     }
 

@@ -5,6 +5,8 @@
 //! Unless somebody says otherwise it is the world of this process: its tasks, read from
 //! `/proc` when they are asked for, and no memory.
 
+use super::network::{Network, Redirect};
+
 /// A task, as far as programs see it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Task {
@@ -55,11 +57,16 @@ pub struct World {
     pub user_stack: Vec<u64>,
     /// Memory that addresses lead to.
     pub memory: Vec<Captured>,
+    /// Where packets would go.
+    pub network: Network,
 }
 
 /// Where the tasks of the embedded kernel would be: an address like a kernel's, at which
 /// there is nothing.
 const TASKS: u64 = 0xffff_8880_5b00_0000;
+/// Where the cgroups would be, and the bytes that each would take.
+const CGROUPS: u64 = 0xffff_8880_6300_0000;
+const CGROUP_SIZE: u64 = 0x1000;
 /// Bytes that a task would take.
 const TASK_SIZE: u64 = 0x4000;
 
@@ -95,9 +102,39 @@ impl World {
         }
     }
 
+    /// Ids of the cgroups of the task that runs, the root's first.
+    pub fn cgroups(&self) -> Vec<u64> {
+        self.task.as_ref().map_or_else(own::cgroups, |task| task.cgroups.clone())
+    }
+
+    /// The address that programs see of a cgroup.
+    pub fn cgroup_address(id: u64) -> u64 {
+        CGROUPS.wrapping_add(id.wrapping_mul(CGROUP_SIZE))
+    }
+
+    /// Whether there is a task with this id: the one that runs, or in a world that nobody
+    /// described any of this process.
+    pub fn has_task(&self, pid: u32) -> bool {
+        match &self.task {
+            Some(task) => task.pid == pid || task.tgid == pid,
+            None => own::has_task(pid),
+        }
+    }
+
     /// The address that programs see of a task.
     pub fn task_address(pid: u32) -> u64 {
         TASKS + u64::from(pid) * TASK_SIZE
+    }
+
+    /// The task that an address is of, and the offset in it.
+    pub(crate) fn task_at(address: u64) -> Option<(u32, u64)> {
+        let offset = address.checked_sub(TASKS).filter(|offset| *offset < CGROUPS - TASKS)?;
+        Some(((offset / TASK_SIZE) as u32, offset % TASK_SIZE))
+    }
+
+    /// Process id of the parent of the task that runs, where that is known.
+    pub(crate) fn parent(&self) -> Option<u32> {
+        if self.task.is_some() { None } else { own::parent() }
     }
 
     /// Copies what is at an address; false where not all of it is there.
@@ -127,9 +164,24 @@ mod own {
         (std::process::id(), std::process::id())
     }
 
+    /// Whether this process has a thread with this id.
+    pub fn has_task(pid: u32) -> bool {
+        std::path::Path::new(&format!("/proc/self/task/{pid}")).exists()
+    }
+
     #[cfg(target_os = "linux")]
     pub fn user() -> (u32, u32) {
         (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
+    }
+
+    #[cfg(target_os = "linux")]
+    pub fn parent() -> Option<u32> {
+        rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get() as u32)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub fn parent() -> Option<u32> {
+        None
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -180,6 +232,8 @@ pub struct Call {
     pub cookie: u64,
     /// What a cgroup's call returns so far (`bpf_get_retval`).
     pub retval: i32,
+    /// Where the program redirected its packet to last.
+    pub redirect: Option<Redirect>,
 }
 
 #[cfg(test)]

@@ -1,0 +1,231 @@
+//! `parity helpers`: for each helper that Linux runs by TEST_RUN here, small programs made from
+//! its row, with many sets of arguments, on Linux and on the embedded kernel with each of its
+//! engines. What a program returns, what the helper gave and wrote, the packet and the maps have
+//! to be the same. What Linux accepts decides which programs count.
+
+mod kernels;
+mod program;
+mod skipped;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use skep_abi::{AttachType, Caller, Capabilities, Helper, ProgType, Proto};
+
+use crate::inputs::Random;
+use crate::run::pin_to_cpu_0;
+use kernels::{Bed, Ran};
+use program::Given;
+
+/// Types that are run by TEST_RUN, those first whose helpers do most.
+const TYPES: [ProgType; 8] = [
+    ProgType::SchedCls,
+    ProgType::Xdp,
+    ProgType::CgroupSkb,
+    ProgType::SocketFilter,
+    ProgType::LwtIn,
+    ProgType::Syscall,
+    ProgType::RawTracepoint,
+    ProgType::FlowDissector,
+];
+/// Types that a helper is judged with, where so many have it.
+const TYPES_EACH: usize = 3;
+/// Sets of arguments that Linux has to accept.
+const SETS: usize = 24;
+/// Sets that are tried for that.
+const TRIED: usize = 160;
+
+/// How much to compare.
+#[derive(Args, Clone, Default)]
+pub struct Options {
+    /// Only helpers whose name has this in it
+    #[arg(long)]
+    only: Option<String>,
+    /// Sets of arguments for each helper and type of program
+    #[arg(long, default_value_t = SETS)]
+    sets: usize,
+    /// Print what differs
+    #[arg(long)]
+    show: bool,
+}
+
+impl Options {
+    /// What the tests compare.
+    pub fn short() -> Options {
+        Options { only: None, sets: 4, show: false }
+    }
+}
+
+/// What came of one helper.
+enum Judged {
+    /// As on Linux, with so many sets of arguments.
+    Agrees(usize),
+    /// Not as on Linux: the first difference.
+    Differs(String),
+    /// It cannot be judged.
+    Not(&'static str),
+    /// Linux runs it, the embedded kernel does not have it.
+    Missing,
+}
+
+/// Compares, writes `target/parity/helpers.txt`, and prints the figures. Gives whether there was
+/// no difference.
+///
+/// # Errors
+/// Kernels that do not make the maps.
+pub fn execute(options: &Options) -> Result<bool> {
+    if let Some(ended) = apart()? {
+        return Ok(ended);
+    }
+    pin_to_cpu_0()?;
+    let mut beds = kernels::beds()?;
+    let (mut agree, mut judged, mut sets) = (0, 0, 0);
+    let mut reasons = BTreeMap::<&str, usize>::new();
+    let mut report = String::new();
+    let mut differ = false;
+    for row in Helper::all() {
+        if options.only.as_ref().is_some_and(|only| !row.name.contains(only.as_str())) {
+            continue;
+        }
+        match judge(row, &mut beds, options).with_context(|| row.name)? {
+            Judged::Agrees(count) => {
+                (agree, judged, sets) = (agree + 1, judged + 1, sets + count);
+                writeln!(report, "{}: agrees, {count} sets", row.name)?;
+            }
+            Judged::Differs(how) => {
+                judged += 1;
+                differ = true;
+                println!("parity helpers: {} differs: {how}", row.name);
+                writeln!(report, "{}: differs: {how}", row.name)?;
+            }
+            Judged::Missing => {
+                judged += 1;
+                println!("parity helpers: {} is not in the embedded kernel", row.name);
+                writeln!(report, "{}: missing", row.name)?;
+            }
+            Judged::Not(why) => {
+                *reasons.entry(why).or_default() += 1;
+                writeln!(report, "{}: not judged: {why}", row.name)?;
+            }
+        }
+    }
+    std::fs::write("target/parity/helpers.txt", &report)?;
+    for (why, count) in &reasons {
+        println!("parity helpers: not judged: {count}: {why}");
+    }
+    println!("parity helpers: {sets} programs compared");
+    println!("parity helpers: agree {agree} of {judged}");
+    Ok(!differ && judged > 0)
+}
+
+/// Says that the process is in a network of its own.
+const APART: &str = "SKEP_XTASK_NETWORK";
+
+/// Does the same in a network of its own, where packets that programs copy go nowhere; `None`
+/// in there.
+fn apart() -> Result<Option<bool>> {
+    if std::env::var_os(APART).is_some() {
+        return Ok(None);
+    }
+    let script = "ip link set lo up && exec \"$@\"";
+    let ran = std::process::Command::new("unshare")
+        .args(["-n", "sh", "-c", script, "sh"])
+        .arg(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1))
+        .env(APART, "1")
+        .status()
+        .context("unshare")?;
+    Ok(Some(ran.success()))
+}
+
+/// The signature that a helper has for programs of a type.
+fn proto_for(row: &Helper, kind: ProgType) -> Option<&'static Proto> {
+    let attach_type = match kind {
+        ProgType::CgroupSkb => AttachType::CgroupInetIngress,
+        ProgType::FlowDissector => AttachType::FlowDissector,
+        _ => AttachType::from_number(0)?,
+    };
+    let capabilities = Capabilities::all();
+    row.proto(&Caller { prog_type: kind, attach_type, capabilities, target: None })
+}
+
+fn judge(row: &'static Helper, beds: &mut [Bed], options: &Options) -> Result<Judged> {
+    if let Some(why) = skipped::why(row.id) {
+        return Ok(Judged::Not(why));
+    }
+    let offered = TYPES.into_iter().filter_map(|kind| Some((kind, proto_for(row, kind)?)));
+    let offered: Vec<_> = offered.collect();
+    if offered.is_empty() {
+        return Ok(Judged::Not("no type of program that has it is run by TEST_RUN"));
+    }
+    let made: Vec<_> = offered.into_iter().filter(|(_, proto)| program::can_make(proto)).collect();
+    if made.is_empty() {
+        return Ok(Judged::Not("it takes an object that only BTF-typed programs have"));
+    }
+    let mut compared = 0;
+    for (kind, proto) in made.into_iter().take(TYPES_EACH) {
+        if skipped::crashes(row.id, kind) {
+            continue;
+        }
+        let mut random = Random::new(u64::from(row.id));
+        let mut accepted = 0;
+        for index in 0..TRIED {
+            if accepted >= options.sets {
+                break;
+            }
+            let given = Given::new(row, proto, kind, index, &mut random);
+            let (linux, others) = beds.split_last_mut().context("kernels")?;
+            let expected = match linux.run(&given) {
+                Ok(expected) => expected,
+                Err(why) => {
+                    if options.show && accepted == 0 {
+                        println!("{kind:?}: {why}");
+                    }
+                    continue;
+                }
+            };
+            accepted += 1;
+            if !skep_vm::has_helper(row.id) {
+                return Ok(Judged::Missing);
+            }
+            for bed in others {
+                let ours = bed.run(&given);
+                if let Some(how) = difference(&expected, ours, row.id) {
+                    let text = given.text();
+                    if options.show {
+                        println!("{kind:?}, {}: {how}\n{text}", bed.name);
+                    }
+                    return Ok(Judged::Differs(format!("{kind:?}, {}: {how}: {text}", bed.name)));
+                }
+            }
+        }
+        compared += accepted;
+    }
+    Ok(match compared {
+        0 => Judged::Not("Linux accepts none of the programs that are made from the row"),
+        count => Judged::Agrees(count),
+    })
+}
+
+/// What is not the same.
+fn difference(linux: &Ran, ours: std::result::Result<Ran, String>, id: u32) -> Option<String> {
+    let mut ours = match ours {
+        Ok(ours) => ours,
+        Err(why) => return Some(format!("not run: {why}")),
+    };
+    let mut linux = linux.clone();
+    skipped::forget(id, &mut linux, &mut ours);
+    if linux.gave != ours.gave {
+        return Some(format!("gives {:#x}, on Linux {:#x}", ours.gave, linux.gave));
+    }
+    if linux.result != ours.result {
+        return Some(format!("returns {:?}, on Linux {:?}", ours.result, linux.result));
+    }
+    if linux.memory != ours.memory {
+        return Some(format!("leaves {:x?}, on Linux {:x?}", ours.memory, linux.memory));
+    }
+    (linux.packet != ours.packet)
+        .then(|| format!("packet {:x?}, on Linux {:x?}", ours.packet, linux.packet))
+}
