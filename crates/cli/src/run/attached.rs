@@ -16,10 +16,10 @@ use skep::sys::Kernel;
 use super::fill::{self, Fill};
 use super::records::Ring;
 use super::{Args, Where, contents, json, report, select, side};
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 use crate::signal::Stop;
 use crate::terminal::{Guard, Paint, clean};
-use crate::{Outcome, kernels};
+use crate::{kernels, types};
 
 /// Where programs go, and for how long.
 #[derive(clap::Args)]
@@ -169,7 +169,7 @@ fn skip(object: &mut Object, places: &Places) -> Vec<(String, String)> {
 fn load(args: &Args, object: &Object, kernel: &Arc<dyn Kernel>) -> Result<Live, Failure> {
     let mut target = Target::of(&**kernel);
     if let Some(file) = &args.btf {
-        target = target.with_core_btf(Arc::new(crate::btf::open(file, None)?));
+        target = target.with_core_btf(Arc::new(types::open(file, None)?));
     }
     let linked: Linked = relocate(object, &target)?;
     let options = Options { pin_dir: args.pin.clone(), ..Options::default() };

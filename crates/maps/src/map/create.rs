@@ -139,7 +139,9 @@ impl MapAttr {
             | MapType::CgroupStorage
             | MapType::PercpuCgroupStorage
             | MapType::Xskmap => Ok(()),
-            MapType::BloomFilter if u64::from(self.value_size) > KMALLOC_MAX => Err(Errno::E2BIG),
+            MapType::BloomFilter if u64::from(self.value_size) > MAX_ALLOCATION => {
+                Err(Errno::E2BIG)
+            }
             MapType::BloomFilter => Ok(()),
             MapType::ReuseportSockarray if !matches!(self.value_size, 4 | 8) => Err(Errno::EINVAL),
             MapType::ReuseportSockarray => self.check_array(),
@@ -323,7 +325,8 @@ impl MapAttr {
                 if !matches!(self.key_size, 8 | 16) || self.value_size == 0 {
                     return Err(Errno::EINVAL);
                 }
-                let most = if percpu { OWNED_MAX.min(PERCPU_MAX as u32) } else { OWNED_MAX };
+                let most =
+                    if percpu { OWNED_MAX.min(MAX_PERCPU_ALLOCATION as u32) } else { OWNED_MAX };
                 if self.value_size > most {
                     return Err(Errno::E2BIG);
                 }

@@ -12,8 +12,9 @@ use skep_isa::Reg;
 use super::{Function, failure, number, status};
 use crate::memory::value::{Kind, Value};
 use crate::objects::map::MapHandle;
-use crate::run::dynptrs::{DYNPTR_BYTES, Data, Dynptr};
+use crate::run::dynptrs::{Data, Dynptr};
 use crate::run::{Run, Stop};
+use skep_abi::limits::DYNPTR;
 
 pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::GET_LOCAL_STORAGE, of_cgroup_program),
@@ -158,7 +159,7 @@ fn drain(run: &mut Run<'_>) -> Result<Value, Stop> {
         return Ok(failure(errno));
     }
     // A dynptr of each sample in turn.
-    let place = run.env.heap.make(DYNPTR_BYTES as u32, None).pointer(0);
+    let place = run.env.heap.make(DYNPTR as u32, None).pointer(0);
     run.own_object(place.bits);
     let (mut drained, mut result) = (0, Ok(0));
     for _ in 0..MOST {
