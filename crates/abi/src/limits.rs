@@ -70,3 +70,5 @@ pub const FLOW_KEYS: usize = 56;
 pub const BUILD_ID: usize = 32;
 /// `sizeof(struct bpf_dynptr)`
 pub const DYNPTR: u64 = 16;
+/// `sizeof(struct bpf_tcp_sock)`
+pub const TCP_SOCK: usize = 112;

@@ -2,14 +2,14 @@
 //! (`struct bpf_sock`, `struct bpf_tcp_sock`), and how often it was not given back.
 
 use skep_abi::context::at::sock as at;
+use skep_abi::limits::TCP_SOCK;
 
 use super::network::Socket;
 use crate::memory::packet::PacketMemory;
 use crate::memory::value::{Kind, Region};
 
-/// Bytes of `struct bpf_sock` and of `struct bpf_tcp_sock` behind it.
+/// Bytes of `struct bpf_sock`, which `struct bpf_tcp_sock` is behind.
 const SOCK: usize = at::SIZE_OF as usize;
-const TCP_SOCK: usize = 112;
 
 /// A socket that was looked up.
 struct Known {
