@@ -78,6 +78,12 @@ enum Command {
     /// Links in Linux, with bpftool's words: show, pin, detach (skep link help)
     #[cfg(target_os = "linux")]
     Link(verbs::Args),
+    /// Programs of cgroups, with bpftool's words: show, tree, attach, detach (skep cgroup help)
+    #[cfg(target_os = "linux")]
+    Cgroup(verbs::Args),
+    /// Programs of interfaces, with bpftool's words: show, attach, detach (skep net help)
+    #[cfg(target_os = "linux")]
+    Net(verbs::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
 }
@@ -102,6 +108,10 @@ fn main() -> ExitCode {
         Command::Map(args) => verbs::map(args, &mut out),
         #[cfg(target_os = "linux")]
         Command::Link(args) => verbs::link(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Cgroup(args) => verbs::cgroup(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Net(args) => verbs::net(args, &mut out),
         Command::Completions(args) => shell::completions(args, &mut out),
         Command::Man(args) => shell::man(args),
     };

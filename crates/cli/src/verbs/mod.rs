@@ -7,12 +7,15 @@
 
 mod about;
 mod btf;
+mod cgroup;
 mod code;
 mod element;
 mod link;
 mod map;
+mod net;
 mod pick;
 mod prog;
+mod query;
 mod value;
 mod words;
 mod writer;
@@ -86,6 +89,16 @@ pub fn map(args: Args, out: &mut dyn Write) -> Outcome {
 /// `skep link`.
 pub fn link(args: Args, out: &mut dyn Write) -> Outcome {
     run(args, out, link::VERBS, link::HELP)
+}
+
+/// `skep cgroup`.
+pub fn cgroup(args: Args, out: &mut dyn Write) -> Outcome {
+    run(args, out, cgroup::VERBS, cgroup::HELP)
+}
+
+/// `skep net`.
+pub fn net(args: Args, out: &mut dyn Write) -> Outcome {
+    run(args, out, net::VERBS, net::HELP)
 }
 
 /// Runs the verb that the first word names, by as much of it as there is. Without a word the

@@ -132,20 +132,18 @@ fn info(fd: &Fd) -> Result<ProgInfo, Failure> {
 struct Known {
     pins: BTreeMap<u32, Vec<String>>,
     holders: BTreeMap<u32, Vec<Holder>>,
+    names: Names,
+}
+
+/// The names of programs in full: a kernel keeps 15 bytes of one, the types have all of it.
+#[derive(Default)]
+pub struct Names {
     types: Types,
 }
 
-impl Known {
-    fn new(session: &Session<'_>) -> Known {
-        let pins = match session.bpffs {
-            true => pick::pins(&session.kernel, ObjectKind::Prog),
-            false => BTreeMap::new(),
-        };
-        Known { pins, holders: holders(ObjectKind::Prog), types: Types::default() }
-    }
-
-    /// A kernel keeps 15 bytes of a name; the types have all of it.
-    fn name(&mut self, fd: &Fd, info: &ProgInfo) -> String {
+impl Names {
+    /// The name of the program behind an fd.
+    pub fn of(&mut self, fd: &Fd, info: &ProgInfo) -> String {
         let short = pick::text(&info.name);
         if short.len() < 15 || info.btf_id == 0 || info.func_count == 0 {
             return short;
@@ -158,9 +156,19 @@ impl Known {
         };
         long().unwrap_or(short)
     }
+}
+
+impl Known {
+    fn new(session: &Session<'_>) -> Known {
+        let pins = match session.bpffs {
+            true => pick::pins(&session.kernel, ObjectKind::Prog),
+            false => BTreeMap::new(),
+        };
+        Known { pins, holders: holders(ObjectKind::Prog), names: Names::default() }
+    }
 
     fn json(&mut self, fd: &Fd, info: &ProgInfo) -> Json {
-        let name = self.name(fd, info);
+        let name = self.names.of(fd, info);
         let mut members = Members::new();
         let mut put = |name: &str, value: Json| {
             members.insert(name.into(), value);
@@ -216,7 +224,7 @@ impl Known {
             Some(kind) => kind.name().to_owned(),
             None => format!("type {}", info.prog_type),
         };
-        let name = self.name(fd, info);
+        let name = self.names.of(fd, info);
         let name = if name.is_empty() { name } else { format!("name {name}  ") };
         let mut text = format!("{}: {kind}  {name}tag {}", info.id, tag(info));
         if info.gpl_compatible {

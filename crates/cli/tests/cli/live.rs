@@ -408,3 +408,60 @@ fn programs_are_loaded_pinned_and_attached_by_words() {
     // What was there before is there still.
     assert!(Path::new(&maps).join("traffic").exists());
 }
+
+#[test]
+fn programs_of_interfaces_and_cgroups_are_shown_and_moved_by_words() {
+    if !namespace() {
+        return;
+    }
+    let (Some(bpffs), Some(cgroup)) = (Bpffs::new(), Cgroup::new("moved")) else { return };
+    let (hello, other) = (bpffs.0.path("hello"), bpffs.0.path("other"));
+    for path in [&hello, &other] {
+        skep(&["prog", "load", "examples/hello.bpf.o", path]).done();
+    }
+    let id = skep(&["prog", "show", "pinned", &hello, "-j"]).json()["id"].clone();
+    let net = |words: &str| {
+        let words = words.replace("HELLO", &hello).replace("OTHER", &other);
+        let words: Vec<&str> = ["net"].into_iter().chain(words.split(' ')).collect();
+        skep(&words)
+    };
+    net("attach xdpgeneric pinned HELLO dev lo").done();
+    let (error, _) = net("attach xdpgeneric pinned OTHER dev lo").failed(1);
+    assert!(error.contains("EBUSY"), "{error}");
+    let shown = net("show -j").json();
+    let xdp = &shown[0]["xdp"][0];
+    assert_eq!((&xdp["devname"], &xdp["mode"]), (&"lo".into(), &"generic".into()));
+    assert_eq!(xdp["id"], id);
+    if let Some(theirs) = bpftool(&["net", "show"]) {
+        says_as_much(&theirs, &shown, "net show");
+    }
+    net("attach xdpgeneric pinned OTHER dev lo overwrite").done();
+    assert_ne!(net("show dev lo -j").json()[0]["xdp"][0]["id"], id);
+    net("detach xdpgeneric dev lo").done();
+    assert_eq!(net("show -j").json()[0]["xdp"].as_array().map(Vec::len), Some(0));
+
+    let program = bpffs.0.path("bind");
+    let folder = Folder::new();
+    let source = ".section cgroup/bind4\n.globl bind\nbind:\nr0 = 1\nexit\n";
+    let object = folder.object("bind", source);
+    skep(&["prog", "load", &object, &program]).done();
+    let path = cgroup.0.to_str().unwrap();
+    let words = |verb: &'static str| {
+        ["cgroup", verb, path, "cgroup_inet4_bind", "pinned", &program].map(String::from)
+    };
+    let run = |words: &[String]| skep(&words.iter().map(String::as_str).collect::<Vec<&str>>());
+    let mut attach = words("attach").to_vec();
+    attach.push("multi".into());
+    run(&attach).done();
+    for list in [["cgroup", "show", path], ["cgroup", "tree", path]] {
+        let ours = skep(&[&list[..], &["-j"]].concat()).json();
+        assert!(ours.to_string().contains("\"attach_flags\":\"multi\""), "{ours}");
+        if let Some(theirs) = bpftool(&list) {
+            says_as_much(&theirs, &ours, list[1]);
+        }
+    }
+    run(&words("detach")).done();
+    assert_eq!(skep(&["cgroup", "show", path, "-j"]).done(), "[]\n");
+    let (error, hint) = skep(&["cgroup", "attach", path, "xdp", "id", "1"]).failed(2);
+    assert!(error.contains("no hook \"xdp\"") && hint.contains("cgroup_device"), "{error} {hint}");
+}
