@@ -2,6 +2,7 @@
 //! the tests, comparison with other implementations, benches, the examples.
 #![forbid(unsafe_code)]
 
+mod attach;
 mod bench;
 mod boundaries;
 mod capture;

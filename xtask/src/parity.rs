@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::{
-    engines, filter, helpers, packs, random, relocate, retval, run, seccomp, sound, verify,
+    attach, engines, filter, helpers, packs, random, relocate, retval, run, seccomp, sound, verify,
 };
 
 /// Calls of the kernel's functions in the tests.
@@ -41,6 +41,8 @@ pub enum What {
     Packs,
     /// Seccomp policies: shared cases, Debian's profile, random ones; each program is proved
     Seccomp(seccomp::Options),
+    /// Hits of programs at each kind of hook of this Linux, beside what was done
+    Attach,
 }
 
 impl What {
@@ -62,6 +64,7 @@ impl What {
             What::Filter(filter::Options::short()),
             What::Packs,
             What::Seccomp(seccomp::Options::short()),
+            What::Attach,
         ]
     }
 
@@ -81,6 +84,7 @@ impl What {
             What::Filter(_) => "filter",
             What::Packs => "packs",
             What::Seccomp(_) => "seccomp",
+            What::Attach => "attach",
         }
     }
 }
@@ -105,5 +109,6 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Filter(options) => filter::execute(options),
         What::Packs => packs::execute(),
         What::Seccomp(options) => seccomp::execute(options),
+        What::Attach => attach::execute(),
     }
 }

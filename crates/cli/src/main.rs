@@ -26,6 +26,8 @@ mod signal;
 mod table;
 mod terminal;
 mod types;
+#[cfg(target_os = "linux")]
+mod verbs;
 mod verify;
 
 use std::io::{BufWriter, Write};
@@ -68,6 +70,21 @@ enum Command {
     Filter(Box<filter::Args>),
     Seccomp(seccomp::Args),
     Doctor(doctor::Args),
+    /// Programs in Linux, with bpftool's words: show, dump, load, pin, attach (skep prog help)
+    #[cfg(target_os = "linux")]
+    Prog(verbs::Args),
+    /// Maps in Linux, with bpftool's words: show, dump, lookup, update (skep map help)
+    #[cfg(target_os = "linux")]
+    Map(verbs::Args),
+    /// Links in Linux, with bpftool's words: show, pin, detach (skep link help)
+    #[cfg(target_os = "linux")]
+    Link(verbs::Args),
+    /// Programs of cgroups, with bpftool's words: show, tree, attach, detach (skep cgroup help)
+    #[cfg(target_os = "linux")]
+    Cgroup(verbs::Args),
+    /// Programs of interfaces, with bpftool's words: show, attach, detach (skep net help)
+    #[cfg(target_os = "linux")]
+    Net(verbs::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
 }
@@ -86,6 +103,16 @@ fn main() -> ExitCode {
         Command::Filter(args) => filter::run(&args, &mut out),
         Command::Seccomp(args) => seccomp::run(&args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Prog(args) => verbs::prog(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Map(args) => verbs::map(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Link(args) => verbs::link(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Cgroup(args) => verbs::cgroup(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Net(args) => verbs::net(args, &mut out),
         Command::Completions(args) => shell::completions(args, &mut out),
         Command::Man(args) => shell::man(args),
     };

@@ -53,6 +53,18 @@ impl Bed {
         self.skep.global("hits").expect("a variable")
     }
 
+    /// Compares what was counted with what was done, and says so: `cargo xtask parity attach`
+    /// adds these lines up.
+    pub fn counted(&self, kind: &str, done: u64) {
+        self.counted_since(kind, 0, done);
+    }
+
+    pub fn counted_since(&self, kind: &str, before: u64, done: u64) {
+        let counted = self.hits() - before;
+        println!("hook {kind}: done {done}, counted {counted}");
+        assert_eq!(counted, done, "{kind}");
+    }
+
     pub fn cookie(&self) -> u64 {
         self.skep.global("cookie").expect("a variable")
     }

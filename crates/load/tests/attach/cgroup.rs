@@ -138,7 +138,7 @@ fn each_hook_of_a_cgroup_counts_what_its_processes_do() {
         let Some(link) = bed.try_attach(&place) else { continue };
         assert!(matches!(link.info().unwrap().at, Linked::Cgroup { .. }));
         cgroup.run(task);
-        assert_eq!(bed.hits(), times, "{name}: {task}");
+        bed.counted(name, times);
         drop(link);
         cgroup.run(task);
         assert_eq!(bed.hits(), times, "{name}: {task}, detached");
@@ -153,6 +153,7 @@ fn each_hook_of_a_cgroup_counts_what_its_processes_do() {
         let Some(_link) = bed.try_attach(Cgroup::open(&cgroup.0).unwrap()) else { continue };
         cgroup.run(task);
         assert!(bed.hits() >= at_least, "{name}: {}", bed.hits());
+        bed.counted(name, bed.hits());
     }
 }
 

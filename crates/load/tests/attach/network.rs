@@ -49,7 +49,8 @@ fn xdp_counts_what_lo_receives_and_is_replaced_in_place() {
     let Some(lo) = namespace() else { return };
     let Some(pass) = Bed::new("xdp_pass") else { return };
     let Some(link) = pass.try_attach(Xdp::new(lo).generic()) else { return };
-    assert_eq!((send(10), pass.hits()), (10, 10));
+    assert_eq!(send(10), 10);
+    pass.counted("xdp (generic)", 10);
     let info = link.info().unwrap();
     assert_eq!((&info.at, link.place()), (&Linked::Xdp { ifindex: lo }, "generic xdp of lo"));
 
@@ -103,6 +104,7 @@ fn xdp_in_the_driver_counts_what_comes_over_a_cable() {
     }
     let hits = bed.hits() - before;
     assert!(hits >= 10, "{hits}");
+    bed.counted_since("xdp (native)", before, hits);
     let error = interface("skepc").unwrap_err().to_string();
     assert!(error.contains("skepa, skepb") || error.contains("skepb, skepa"), "{error}");
 }
@@ -115,7 +117,9 @@ fn programs_in_the_stack_stand_in_an_order() {
     let kernel = egress.skep.program("tcx_egress").unwrap().fd().kernel().clone();
     let ingress = Bed::with(&kernel, "tcx_ingress", |_| {}).expect("as the other one");
     let first = ingress.try_attach(Tcx::ingress(lo)).expect("as the other one");
-    assert_eq!((send(10), egress.hits(), ingress.hits()), (10, 10, 10));
+    assert_eq!(send(10), 10);
+    egress.counted("tcx egress", 10);
+    ingress.counted("tcx ingress", 10);
     assert!(matches!(out.info().unwrap().at, Linked::Tcx { ifindex, .. } if ifindex == lo));
 
     // What stands in front and lets all through ends the walk.
@@ -138,7 +142,8 @@ fn filters_of_packets_count_at_their_stage() {
     let Some(bed) = Bed::new("nf_accept") else { return };
     let hook = Netfilter::new(Family::Ipv4, Stage::LocalIn).priority(-5);
     let Some(link) = bed.try_attach(hook) else { return };
-    assert_eq!((send(10), bed.hits()), (10, 10));
+    assert_eq!(send(10), 10);
+    bed.counted("netfilter", 10);
     let expected = Linked::Netfilter { pf: 2, hook: 1, priority: -5, flags: 0 };
     assert_eq!(link.info().unwrap().at, expected);
     drop(link);
@@ -151,7 +156,8 @@ fn a_namespace_is_asked_who_gets_a_connection() {
     let Some(bed) = Bed::new("lookup") else { return };
     let Some(link) = bed.try_attach(NetNamespace::current().unwrap()) else { return };
     // Each packet is for a socket that is not connected.
-    assert_eq!((send(10), bed.hits()), (10, 10));
+    assert_eq!(send(10), 10);
+    bed.counted("sk_lookup", 10);
     assert!(matches!(link.info().unwrap().at, Linked::Netns { .. }));
     drop(link);
     assert_eq!((send(10), bed.hits()), (10, 10));
@@ -171,7 +177,7 @@ fn a_socket_has_its_filter_until_the_link_is_dropped() {
     for _ in 0..10 {
         from.send_to(b"x", to.local_addr().unwrap()).unwrap();
     }
-    assert_eq!(bed.hits(), 10);
+    bed.counted("socket filter", 10);
     assert_eq!(link.info().unwrap_err().errno(), Some(Errno::EOPNOTSUPP));
     drop(link);
     from.send_to(b"x", to.local_addr().unwrap()).unwrap();
@@ -203,7 +209,7 @@ fn sockets_of_a_map_have_its_programs() {
             (&one).write_all(b"x").unwrap();
             other.read_exact(&mut [0]).unwrap();
         }
-        assert_eq!(bed.hits(), 10, "{name}");
+        bed.counted(name, 10);
         drop(link);
         // A socket that is in the map keeps the programs that it came in with.
         map.delete(&0u32.to_ne_bytes()).unwrap();

@@ -22,6 +22,7 @@ fn an_iterator_is_read_as_a_file_as_often_as_one_likes() {
         before = bed.hits();
         assert!(tasks > 1);
         assert_eq!(bytes.len() as u64, 8 * tasks, "a number for each task");
+        bed.counted_since("iter", before - tasks, bytes.len() as u64 / 8);
     }
     let thread = rustix::thread::gettid().as_raw_nonzero().get() as u32;
     let one = bed.attach(Iter::over_thread(thread)).unwrap();
@@ -54,7 +55,9 @@ fn a_structure_of_operations_is_there_until_its_link_is_dropped() {
             return;
         }
     };
-    assert!(controls().contains("bpf_lazy"), "{}", controls());
+    let there = u64::from(controls().contains("bpf_lazy"));
+    println!("hook struct_ops: done 1, counted {there}");
+    assert_eq!(there, 1, "{}", controls());
     assert!(matches!(link.info().unwrap().at, Linked::StructOps { .. }));
     assert_eq!(link.place(), "structure of operations \"lazy\"");
     drop(link);

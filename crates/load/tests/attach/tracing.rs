@@ -49,7 +49,8 @@ fn a_tracepoint_counts_each_call_until_its_link_is_dropped() {
     let Some(link) = bed.try_attach(&hook) else { return };
     assert_eq!(link.place(), "tracepoint syscalls/sys_enter_getpgid");
     calls(10);
-    assert_eq!((bed.hits(), bed.cookie()), (10, 42));
+    bed.counted("tracepoint", 10);
+    assert_eq!(bed.cookie(), 42);
     let info = link.info().unwrap();
     let expected = PerfLinked::Tracepoint { name: "sys_enter_getpgid".into(), cookie: 42 };
     assert_eq!(info.at, Linked::Perf(expected));
@@ -77,7 +78,8 @@ fn raw_tracepoints_count_with_and_without_types() {
         };
         let Some(link) = link else { continue };
         calls(10);
-        assert_eq!((bed.hits(), bed.cookie()), (10, 7), "{name}");
+        bed.counted(name, 10);
+        assert_eq!(bed.cookie(), 7, "{name}");
         match link.info().unwrap().at {
             Linked::RawTracepoint { name, cookie } => {
                 assert_eq!((name.as_str(), cookie), ("sys_enter", 7));
@@ -102,6 +104,7 @@ fn events_are_counted_by_number_and_by_time() {
         }
         let hits = bed.hits();
         assert!(hits >= 20, "{hits}");
+        bed.counted("perf_event (context-switches)", hits);
         assert_eq!(bed.cookie(), 5);
         let info = link.info().unwrap();
         assert!(
@@ -143,7 +146,9 @@ fn functions_of_a_file_are_counted_at_start_and_return() {
             (0..10).for_each(|value| {
                 black_box(skep_attach_probed(value));
             });
-            assert_eq!((bed.hits() - before, bed.cookie()), (10, 9), "{hook:?}");
+            let kind = if at_return { "uretprobe" } else { "uprobe" };
+            bed.counted_since(kind, before, 10);
+            assert_eq!(bed.cookie(), 9, "{hook:?}");
             let Linked::Perf(PerfLinked::Uprobe { file: told, is_return, cookie, .. }) =
                 link.info().unwrap().at
             else {
@@ -184,7 +189,8 @@ fn many_functions_of_a_file_have_one_link_and_a_cookie_each() {
     black_box(skep_attach_probed(1));
     black_box(skep_attach_probed_too(1));
     black_box(skep_attach_probed_too(1));
-    assert_eq!((bed.hits(), bed.cookie()), (3, 2001));
+    bed.counted("uprobe_multi", 3);
+    assert_eq!(bed.cookie(), 2001);
     let Linked::UprobeMulti { path, offsets, cookies, pid, .. } = link.info().unwrap().at else {
         panic!("{link:?}")
     };
@@ -200,7 +206,8 @@ fn many_functions_of_a_file_have_one_link_and_a_cookie_each() {
     let hook = Uprobes::new(this_file()).function(of, 3);
     let Some(_link) = session.try_attach(&hook) else { return };
     black_box(skep_attach_probed(1));
-    assert_eq!((session.hits(), session.cookie()), (2, 3), "at start and return");
+    session.counted("uprobe_session", 2);
+    assert_eq!(session.cookie(), 3);
 }
 
 #[test]
@@ -209,14 +216,16 @@ fn functions_of_the_kernel_are_counted_where_there_are_probes() {
         && let Some(link) = bed.try_attach(Kprobe::system_call("getpgid").cookie(3))
     {
         calls(10);
-        assert_eq!((bed.hits(), bed.cookie()), (10, 3));
+        bed.counted("kprobe", 10);
+        assert_eq!(bed.cookie(), 3);
         drop(link);
     }
     if let Some(bed) = Bed::new("kprobes")
         && let Some(link) = bed.try_attach(Kprobes::new().function("__x64_sys_getpgid", 3))
     {
         calls(10);
-        assert_eq!((bed.hits(), bed.cookie()), (10, 3));
+        bed.counted("kprobe_multi", 10);
+        assert_eq!(bed.cookie(), 3);
         drop(link);
     }
     for name in ["fentry", "fexit", "lsm"] {
@@ -224,7 +233,8 @@ fn functions_of_the_kernel_are_counted_where_there_are_probes() {
             && let Some(link) = bed.try_attach(Tracing::new().cookie(3))
         {
             calls(10);
-            assert_eq!((bed.hits(), bed.cookie()), (10, 3), "{name}");
+            bed.counted(name, 10);
+            assert_eq!(bed.cookie(), 3, "{name}");
             drop(link);
         }
     }

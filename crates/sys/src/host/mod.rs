@@ -1,12 +1,14 @@
 //! The machine that this runs on, beside `bpf(2)`: files of the kernel's that are mapped
-//! rather than read, packets of its interfaces ([`packet`]), filters of system calls
-//! ([`seccomp`]), its tracepoints ([`tracefs`]), and the system calls of one's own processes
-//! (`tree`).
+//! rather than read, packets of its interfaces ([`packet`]), what of its network's configuration
+//! concerns programs ([`netlink`]), filters of system calls ([`seccomp`]), its tracepoints
+//! ([`tracefs`]), and the system calls of one's own processes (`tree`).
 //!
 //! A mapping is handed out as a slice only where nobody can change or cut what is mapped:
 //! the types of the running kernel are part of its own image. It is made once, and stays.
 #![allow(unsafe_code)]
 
+#[cfg(target_os = "linux")]
+pub mod netlink;
 #[cfg(target_os = "linux")]
 pub mod packet;
 #[cfg(target_os = "linux")]

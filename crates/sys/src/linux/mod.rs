@@ -256,10 +256,9 @@ unsafe impl Kernel for Linux {
 
     fn perf_event(&self, cpu: u32, _pages: u32) -> Result<RawFd, Errno> {
         let fd = perf::open(&PerfSpec::bpf_output(cpu))?;
-        perf::control(fd, PerfControl::Enable).map_err(|errno| {
+        perf::control(fd, PerfControl::Enable).inspect_err(|_| {
             // SAFETY: it was just made, and is nobody else's yet.
             unsafe { libc::close(fd) };
-            errno
         })?;
         Ok(fd)
     }
