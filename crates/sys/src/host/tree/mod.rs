@@ -44,6 +44,7 @@
 //! ```
 
 mod attend;
+mod captures;
 mod event;
 mod inject;
 #[allow(dead_code)] // Some of it is the agent's alone.

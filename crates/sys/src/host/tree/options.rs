@@ -122,6 +122,14 @@ impl Options {
         self
     }
 
+    /// Has captured what programs that look at a call mostly look at: texts, lists of texts, the
+    /// beginnings of buffers, by a table of calls.
+    #[must_use]
+    pub fn captured(self, number: u32) -> Options {
+        super::captures::of(number)
+            .fold(self, |options, (argument, what)| options.capture(number, argument, what))
+    }
+
     pub(super) fn tables(&self) -> (&[u8], &[Row]) {
         (&self.wanted, &self.rows)
     }
