@@ -130,6 +130,14 @@ impl Options {
             .fold(self, |options, (argument, what)| options.capture(number, argument, what))
     }
 
+    pub(super) fn begins(&self, number: u32) -> bool {
+        self.wanted.get(number as usize).is_some_and(|wanted| wanted & ENTER != 0)
+    }
+
+    pub(super) fn captures(&self, number: u32) -> bool {
+        self.wanted.get(number as usize).is_some_and(|wanted| wanted & CAPTURE != 0)
+    }
+
     pub(super) fn tables(&self) -> (&[u8], &[Row]) {
         (&self.wanted, &self.rows)
     }
