@@ -78,7 +78,7 @@ pub fn choose(object: &Object, name: Option<&str>) -> Result<usize, Failure> {
 }
 
 /// What came of all events.
-struct Session {
+pub(super) struct Session {
     skep: Skep,
     name: String,
     prog_type: ProgType,
@@ -86,14 +86,14 @@ struct Session {
     printed: Arc<Mutex<Printed>>,
     rings: Vec<Ring>,
     perf: Vec<Samples>,
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
     events: u64,
     /// Events by what the program returned.
     returned: BTreeMap<u32, u64>,
     /// The last outcome.
     last: Option<EventOutcome>,
     /// The signal that ended it.
-    stopped: Option<&'static str>,
+    pub(super) stopped: Option<&'static str>,
 }
 
 /// A perf event array and what came out of it.
@@ -137,7 +137,8 @@ pub fn run(
         let failure = Failure::unusable("contexts are for the embedded kernel");
         return Err(failure.hint("leave out --kernel; captures run in both (--pcap FILE)"));
     }
-    let (mut session, hook) = load(args, object, program)?;
+    let (mut session, mut hooks) = load(args, object, &[program])?;
+    let hook = hooks.remove(0);
     fill::maps(&session.skep, fills)?;
     let mut stop = Stop::default();
     match source {
@@ -169,13 +170,10 @@ pub fn run(
     session.notes.extend(
         stopped.map(|signal| format!("stopped by {} before the end of the events", signal.name())),
     );
-    session.engine = engine::name(hook.program());
-    session
-        .notes
-        .extend(hook.program().compile_error().map(|error| format!("interpreted: {error}")));
+    session.ran_by(&hook);
     match args.json {
-        true => session.json(&object.file, source, args.show, out)?,
-        false => session.text(source, args.show, out)?,
+        true => session.json(&object.file, &source.shown(), args.show, out)?,
+        false => session.text(&source.shown(), args.show, out)?,
     }
     Ok(stopped.map_or(Status::Done, Status::Stopped))
 }
@@ -194,7 +192,15 @@ fn read_context(path: &Path, kind: ProgType) -> Result<EventRecord, Failure> {
     })
 }
 
-fn load(args: &Args, object: &Object, program: usize) -> Result<(Session, EventHook), Failure> {
+/// Loads programs into the embedded kernel. The first gives the session its name.
+///
+/// # Errors
+/// What does not load.
+pub(super) fn load(
+    args: &Args,
+    object: &Object,
+    programs: &[usize],
+) -> Result<(Session, Vec<EventHook>), Failure> {
     let (vm, target) = embedded_kernel(args)?;
     let kernel: Arc<dyn Kernel> = vm.clone();
     let linked = relocate(object, &target)?;
@@ -202,18 +208,21 @@ fn load(args: &Args, object: &Object, program: usize) -> Result<(Session, EventH
     let options = Options { pin_dir: args.pin.clone(), ..Options::default() };
     let (skep, left_out) = side::load_what_is_used(&kernel, &linked, &target, &options)?;
     notes.extend(left_out);
-    let def = &object.programs[program];
-    let name = def.name.clone();
-    let loaded = skep.program(&name);
-    let loaded =
-        loaded.ok_or_else(|| Failure::unusable(format!("program {name:?} was not loaded")))?;
-    let hook = EventHook::new(&vm, loaded.fd().raw()).map_err(|error| {
-        let failure = Failure::unusable(format!("program {name:?}: {error}"));
-        match error {
-            EventError::Missing(_) => failure.hint(side::LACKS),
-            _ => failure,
-        }
-    })?;
+    let hook = |&program: &usize| {
+        let name = &object.programs[program].name;
+        let loaded = skep.program(name);
+        let loaded =
+            loaded.ok_or_else(|| Failure::unusable(format!("program {name:?} was not loaded")))?;
+        EventHook::new(&vm, loaded.fd().raw()).map_err(|error| {
+            let failure = Failure::unusable(format!("program {name:?}: {error}"));
+            match error {
+                EventError::Missing(_) => failure.hint(side::LACKS),
+                _ => failure,
+            }
+        })
+    };
+    let hooks = programs.iter().map(hook).collect::<Result<Vec<_>, _>>()?;
+    let first = programs.first().map(|&program| &object.programs[program]);
     let printed = Arc::new(Mutex::new(Printed::default()));
     let lines = printed.clone();
     vm.environment().set_printer(move |text| {
@@ -230,8 +239,8 @@ fn load(args: &Args, object: &Object, program: usize) -> Result<(Session, EventH
     });
     let perf = perf.collect();
     let session = Session {
-        prog_type: def.prog_type.unwrap_or(ProgType::Unspec),
-        name,
+        prog_type: first.and_then(|def| def.prog_type).unwrap_or(ProgType::Unspec),
+        name: first.map_or_else(String::new, |def| def.name.clone()),
         engine: "interpreter",
         printed,
         rings,
@@ -243,7 +252,7 @@ fn load(args: &Args, object: &Object, program: usize) -> Result<(Session, EventH
         stopped: None,
         skep,
     };
-    Ok((session, hook))
+    Ok((session, hooks))
 }
 
 /// An event as the hook takes it.
@@ -285,17 +294,37 @@ impl Session {
         record: &EventRecord,
         line: Option<usize>,
     ) -> Result<(), Failure> {
-        let ran = hook.run(&event_of(record)).map_err(|error| self.explain(&error));
-        let outcome = ran.map_err(|failure| match line {
+        self.event(hook, &event_of(record)).map_err(|failure| match line {
             Some(line) => failure.context(&format!("line {line}")),
             None => failure,
-        })?;
+        })
+    }
+
+    /// One event, whatever it is of.
+    pub(super) fn event(&mut self, hook: &EventHook, event: &Event) -> Result<(), Failure> {
+        let outcome = hook.run(event).map_err(|error| self.explain(&error))?;
         self.events += 1;
         *self.returned.entry(outcome.retval).or_default() += 1;
         self.last = Some(outcome);
         self.rings.iter_mut().for_each(|ring| ring.drain(false));
         self.perf.iter_mut().for_each(Samples::drain);
         Ok(())
+    }
+
+    /// What ran a program.
+    pub(super) fn ran_by(&mut self, hook: &EventHook) {
+        self.engine = engine::name(hook.program());
+        let error = hook.program().compile_error();
+        self.notes.extend(error.map(|error| format!("interpreted: {error}")));
+    }
+
+    /// What else runs beside the first program.
+    pub(super) fn is_called(&mut self, name: String) {
+        self.name = name;
+    }
+
+    pub(super) fn skep(&self) -> &Skep {
+        &self.skep
     }
 
     fn explain(&self, error: &EventError) -> Failure {
@@ -313,7 +342,12 @@ impl Session {
         }
     }
 
-    fn text(&self, source: &Source<'_>, show: usize, out: &mut dyn Write) -> std::io::Result<()> {
+    pub(super) fn text(
+        &self,
+        source: &str,
+        show: usize,
+        out: &mut dyn Write,
+    ) -> std::io::Result<()> {
         let paint = Paint::stdout();
         let title = format!("{} ({})", self.name, self.prog_type);
         writeln!(
@@ -321,7 +355,7 @@ impl Session {
             "{} in the embedded kernel ({}), on {}\n",
             paint.bold(&clean(&title)),
             self.engine,
-            clean(&source.shown())
+            clean(source)
         )?;
         for (retval, count) in &self.returned {
             let events = if *count == 1 { "event" } else { "events" };
@@ -355,10 +389,10 @@ impl Session {
         Ok(())
     }
 
-    fn json(
+    pub(super) fn json(
         &self,
         object: &str,
-        source: &Source<'_>,
+        source: &str,
         show: usize,
         out: &mut dyn Write,
     ) -> std::io::Result<()> {
@@ -397,7 +431,7 @@ impl Session {
         writeln!(out, "{{")?;
         for (name, value) in [
             ("object", json!(object)),
-            ("source", json!(source.shown())),
+            ("source", json!(source)),
             ("program", json!({"name": self.name, "type": self.prog_type.name()})),
             ("kernel", json!("embedded")),
             ("engine", json!(self.engine)),

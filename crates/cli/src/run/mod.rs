@@ -11,6 +11,8 @@
 
 #[cfg(target_os = "linux")]
 mod attached;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod command;
 mod compare;
 mod contents;
 mod elements;
@@ -56,6 +58,12 @@ pub struct Args {
     /// Run once for each record of a file, JSON, one a line; - is the standard input
     #[arg(long, value_name = "FILE", conflicts_with_all = ["raw", "pcap", "context"])]
     events: Option<PathBuf>,
+    /// Start a command, and run all programs of the object that are for trace points on what it
+    /// and all that comes from it do: system calls, forks, execs. Needs no permission (see
+    /// docs/live-processes.md)
+    #[arg(short = 'c', long = "command", value_name = "CMD",
+        conflicts_with_all = ["raw", "pcap", "context", "events"])]
+    command: Option<String>,
     /// Where to run it
     #[arg(long, value_enum, default_value_t = Where::Embedded)]
     kernel: Where,
@@ -137,6 +145,7 @@ Examples:
   skep run prog.bpf.o --pcap in.pcapng --interpret           no compiled code
   skep run opensnoop.bpf.o --program tracepoint__syscalls__sys_enter_open --context open.json
   skep run prog.bpf.o --events events.jsonl                  once for each line
+  skep run opensnoop.bpf.o -c 'make -j4'                     on the system calls of a command
   skep run prog.bpf.o --program NAME                         once, on a context of zeros
   skep run xdp.bpf.o --interface eth0 --kernel linux         by a link, until Ctrl-C
   skep run app.bpf.o --attach --kernel linux --cgroup DIR    each program at its own place
@@ -190,6 +199,14 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         return attached::run(args, object, out);
     }
     let fills = fill::read(&args.map, args.maps.as_deref())?;
+    if let Some(command) = &args.command {
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        return command::run(args, object, fills, command, out);
+        #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+        return Err(Failure::unusable(format!(
+            "system calls of commands ({command:?}) are seen on Linux on x86-64 only"
+        )));
+    }
     let Some(pcap) = &args.pcap else {
         let source = match (&args.context, &args.events) {
             (Some(path), _) => events::Source::Context(path),

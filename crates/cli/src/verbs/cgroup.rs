@@ -10,8 +10,8 @@ use skep::sys::{Command, Fd, ObjectKind, ProgAttach, ProgInfo};
 
 use super::prog::Names;
 use super::words::{self, Words};
-use super::{Outcome, Session, Verb, pick, query, refused};
-use crate::failure::{Failure, Status};
+use super::{Session, Verb, pick, query, refused};
+use crate::failure::{Failure, Outcome, Status};
 
 pub const HELP: &str = "\
 skep cgroup show|list CGROUP [effective]

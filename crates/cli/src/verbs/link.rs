@@ -9,8 +9,8 @@ use skep::sys::{LinkInfo, Linked, ObjectKind, PerfLinked, ProgInfo};
 
 use super::about::{Holder, holders};
 use super::words::Words;
-use super::{Outcome, Session, Verb, pick, refused};
-use crate::failure::Status;
+use super::{Session, Verb, pick, refused};
+use crate::failure::{Outcome, Status};
 
 pub const HELP: &str = "\
 skep link show|list [LINK]

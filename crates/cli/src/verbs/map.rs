@@ -15,8 +15,8 @@ use super::btf::Types;
 use super::element::{self, Element, Parts, holds_maps, is_per_cpu};
 use super::link::named;
 use super::words::{self, Words};
-use super::{Outcome, Session, Verb, pick, refused, value, writer};
-use crate::failure::{Failure, Status};
+use super::{Session, Verb, pick, refused, value, writer};
+use crate::failure::{Failure, Outcome, Status};
 
 pub const HELP: &str = "\
 skep map show|list [MAP]

@@ -27,8 +27,8 @@ use serde_json::{Value as Json, json};
 use skep::abi::Errno;
 use skep::sys::Kernel;
 
-use crate::failure::{Failure, Status};
-use crate::{Outcome, kernels};
+use crate::failure::{Failure, Outcome, Status};
+use crate::kernels;
 use words::Words;
 
 /// The flags and words of a verb.

@@ -11,8 +11,8 @@ use skep::sys::{Command, LinkInfo, Linked, ObjectKind, ProgAttach, ProgInfo};
 
 use super::prog::Names;
 use super::words::{self, Words};
-use super::{Outcome, Session, Verb, pick, query, refused};
-use crate::failure::{Failure, Status};
+use super::{Session, Verb, pick, query, refused};
+use crate::failure::{Failure, Outcome, Status};
 
 pub const HELP: &str = "\
 skep net show|list [dev NAME]

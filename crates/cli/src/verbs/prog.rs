@@ -13,8 +13,8 @@ use skep::sys::{Command, Fd, ObjPin, ObjectKind, ProgAttach, ProgCode, ProgInfo}
 use super::about::{self, Holder, fdinfo, holders};
 use super::btf::Types;
 use super::words::{self, Words};
-use super::{Outcome, Session, Verb, pick, refused};
-use crate::failure::{Failure, Status};
+use super::{Session, Verb, pick, refused};
+use crate::failure::{Failure, Outcome, Status};
 use crate::run::side;
 use crate::{objects, output};
 

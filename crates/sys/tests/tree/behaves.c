@@ -309,12 +309,36 @@ static int failing(void) {
 static int killed(void) { calls(10); kill(getpid(), SIGKILL); return 0; }
 static int crashed(void) { calls(10); *(volatile int *)8 = 1; return 0; }
 
+static int many_calls(void) { calls(100000); return 0; }
+
+/* Overwrites all memory that it shares with others, again and again, and makes calls meanwhile. */
+static int hostile(void) {
+    FILE *f = fopen("/proc/self/maps", "r");
+    char line[512]; unsigned long from[64], to[64]; int n = 0;
+    while (n < 64 && fgets(line, sizeof line, f))
+        if (strstr(line, "rw-s") && sscanf(line, "%lx-%lx", &from[n], &to[n]) == 2) n++;
+    fclose(f);
+    unsigned long x = (unsigned long)getpid() * 0x9e3779b97f4a7c15ul | 1;
+    alarm(1); /* whatever it has done to itself */
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < n; i++)
+            for (unsigned long *p = (void *)from[i]; p < (unsigned long *)to[i]; p++) {
+                x ^= x << 13; x ^= x >> 7; x ^= x << 17;
+                /* now and then what is nearly right */
+                *p = (x & 7) ? x : (x >> 40) & 0xffff;
+                if (!(x & 0xffff)) getppid();
+            }
+    }
+    return 3;
+}
+
 int main(int argc, char **argv) {
     static const struct { const char *name; int (*run)(void); } modes[] = {
         { "threads", threads }, { "forks", forks }, { "vforks", vforks }, { "storm", storm }, { "longjmps", longjmps },
         { "interrupted", interrupted }, { "altstack", altstack }, { "sigsys", sigsys }, { "masks", masks }, { "filter", filter },
         { "strict", strict }, { "cancel", cancel }, { "gate", gate }, { "gsbase", gsbase }, { "many_sites", many_sites },
         { "registers", registers }, { "exec_thread", exec_thread }, { "failing", failing }, { "killed", killed }, { "crashed", crashed },
+        { "many_calls", many_calls }, { "hostile", hostile },
     };
     for (unsigned i = 0; argc > 1 && i < sizeof modes / sizeof *modes; i++)
         if (!strcmp(argv[1], modes[i].name)) return modes[i].run();

@@ -1,5 +1,8 @@
-//! Where events come from: the packets of captures, contexts that somebody describes, and bare instructions that somebody runs.
+//! Where events come from: the packets of captures, contexts that somebody describes, system
+//! calls of processes, and bare instructions that somebody runs.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod calls;
 mod events;
 mod packets;
 pub(crate) mod raw;

@@ -44,7 +44,9 @@
 //! ```
 
 mod attend;
+mod captures;
 mod event;
+mod first;
 mod inject;
 #[allow(dead_code)] // Some of it is the agent's alone.
 mod layout;
@@ -76,6 +78,8 @@ use read::Reader;
 pub use event::{Captured, Counts, Enter, Event, What};
 pub use options::{Capture, Options};
 
+/// System calls are those below this number.
+pub const CALLS: u32 = layout::CALLS as u32;
 /// How often rings are looked at.
 const TICK: Duration = Duration::from_millis(2);
 
@@ -88,6 +92,8 @@ pub struct Tree {
     attended: Attended,
     reader: Reader,
     ready: VecDeque<Event>,
+    /// The tree's first call, until its end is seen.
+    first: Option<Box<Enter>>,
 }
 
 impl Tree {
@@ -97,6 +103,7 @@ impl Tree {
     /// The command cannot be started; Linux has no Syscall User Dispatch (5.11), or the
     /// CPU no FSGSBASE.
     pub fn start(mut command: Command, options: &Options) -> io::Result<Tree> {
+        let first = first::of(&command, options);
         let (wanted, rows) = options.tables();
         let code = Code::new(wanted, rows)?;
         let shared = Arc::new(Shared::new()?);
@@ -117,7 +124,7 @@ impl Tree {
         // It is this process's child, and nobody has waited for it yet.
         let pidfd = Pid::from_raw(child.id() as i32).ok_or(Errno::SRCH);
         let pidfd = pidfd.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))?;
-        Ok(Tree { child, pidfd, attended, reader: Reader::new(), ready: VecDeque::new() })
+        Ok(Tree { child, pidfd, attended, reader: Reader::new(), ready: VecDeque::new(), first })
     }
 
     /// The process of the command.
@@ -160,7 +167,7 @@ impl Tree {
         let (began, mut events) = (Instant::now(), Vec::from(std::mem::take(&mut self.ready)));
         loop {
             let bell = self.attended.shared.word(shared::BELL).load(Acquire);
-            self.reader.read(&self.attended.shared, false, &mut events);
+            self.read(false, &mut events);
             if !events.is_empty() {
                 return events;
             }
@@ -174,6 +181,20 @@ impl Tree {
         }
     }
 
+    fn read(&mut self, all: bool, events: &mut Vec<Event>) {
+        self.reader.read(&self.attended.shared, all, events);
+        // The first exec began when nobody could see it yet.
+        let pid = self.child.id();
+        let first = |event: &Event| event.pid == pid && matches!(event.what, What::Exec { .. });
+        if self.first.is_some()
+            && let Some(at) = events.iter().position(first)
+            && let Some(enter) = self.first.take()
+        {
+            let event = Event { what: What::Enter(enter), ..events[at].clone() };
+            events.insert(at, event);
+        }
+    }
+
     /// How many processes of the tree are known to live.
     pub fn alive(&self) -> usize {
         self.reader.alive()
@@ -183,7 +204,7 @@ impl Tree {
     pub fn finish(mut self) -> (Child, Vec<Event>, Counts) {
         self.attended.end();
         let mut events = Vec::from(std::mem::take(&mut self.ready));
-        self.reader.read(&self.attended.shared, true, &mut events);
+        self.read(true, &mut events);
         let counts = self.counts();
         (self.child, events, counts)
     }

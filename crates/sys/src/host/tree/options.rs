@@ -119,6 +119,22 @@ impl Options {
         self
     }
 
+    /// Has captured what programs that look at a call mostly look at: texts, lists of texts, the
+    /// beginnings of buffers, by a table of calls.
+    #[must_use]
+    pub fn captured(self, number: u32) -> Options {
+        super::captures::of(number)
+            .fold(self, |options, (argument, what)| options.capture(number, argument, what))
+    }
+
+    pub(super) fn begins(&self, number: u32) -> bool {
+        self.wanted.get(number as usize).is_some_and(|wanted| wanted & ENTER != 0)
+    }
+
+    pub(super) fn captures(&self, number: u32) -> bool {
+        self.wanted.get(number as usize).is_some_and(|wanted| wanted & CAPTURE != 0)
+    }
+
     pub(super) fn tables(&self) -> (&[u8], &[Row]) {
         (&self.wanted, &self.rows)
     }

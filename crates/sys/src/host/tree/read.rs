@@ -3,12 +3,13 @@
 //! do meanwhile.
 
 use std::arch::x86_64::_rdtsc;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -19,15 +20,15 @@ use super::layout::{
 };
 use super::memory::Shared;
 
-/// Processes that are watched at once.
-const WATCHED: usize = 4096;
+/// Events that are held at once: what is beyond stays in its ring until the next reading.
+const HELD: usize = 1 << 20;
 /// A record that stays unfinished for longer, with others behind it, has no writer any more.
 const UNFINISHED: Duration = Duration::from_secs(1);
 
 /// Where each ring was read to, and what was read.
 pub(super) struct Reader {
     rings: Vec<Ring>,
-    watched: HashMap<u32, Option<OwnedFd>>,
+    watched: HashMap<u32, OwnedFd>,
     clock: Clock,
     /// Events by the time stamp counter, not given out yet.
     pending: Vec<(u64, Event)>,
@@ -139,23 +140,24 @@ impl Reader {
 
     /// Processes that own rings are watched; gives those that are gone.
     fn gone(&mut self, shared: &Shared) -> Vec<u32> {
-        for ring in 0..RINGS {
-            let pid = shared.owner(ring).0.load(Relaxed);
-            if pid != 0 && self.watched.len() < WATCHED {
-                self.watched.entry(pid).or_insert_with(|| {
-                    let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
-                    pidfd_open(pid, PidfdFlags::empty()).ok()
-                });
+        let owner = |ring| shared.owner(ring).0.load(Relaxed);
+        let owners: HashSet<u32> = (0..RINGS).map(owner).filter(|&pid| pid != 0).collect();
+        self.watched.retain(|pid, _| owners.contains(pid));
+        let mut gone = Vec::new();
+        for pid in owners {
+            if self.watched.contains_key(&pid) {
+                continue;
+            }
+            match watch(pid) {
+                Ok(fd) => drop(self.watched.insert(pid, fd)),
+                // It was waited for already, or is no number of a process.
+                Err(Errno::SRCH | Errno::INVAL) => gone.push(pid),
+                // Next time.
+                Err(_) => {}
             }
         }
-        // One that could not be opened is gone already.
-        let mut gone: Vec<u32> =
-            self.watched.iter().filter(|(_, fd)| fd.is_none()).map(|(pid, _)| *pid).collect();
-        let (pids, mut fds): (Vec<u32>, Vec<PollFd<'_>>) = self
-            .watched
-            .iter()
-            .filter_map(|(pid, fd)| Some((*pid, PollFd::new(fd.as_ref()?, PollFlags::IN))))
-            .unzip();
+        let (pids, mut fds): (Vec<u32>, Vec<PollFd<'_>>) =
+            self.watched.iter().map(|(pid, fd)| (*pid, PollFd::new(fd, PollFlags::IN))).unzip();
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         if poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0) {
             let ended = pids.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty());
@@ -178,7 +180,7 @@ impl Reader {
             shared.ring(ring, TAIL).store(head, Release);
             return;
         }
-        while tail != head {
+        while tail != head && (self.pending.len() < HELD || last) {
             let tag = shared.ring(ring, record_offset(tail)).load(Acquire);
             let (units, kind) = ((tag >> 48 & 0x3ff) as usize, tag >> 58);
             let fits = units as u64 <= head - tail && units <= SLACK >> UNIT_LOG;
@@ -241,8 +243,15 @@ impl Reader {
             }
         };
         let (pid, tid) = task(who);
+        // A stamp that lies ahead would be held until then.
+        let stamp = stamp.min(tsc());
         self.pending.push((stamp, Event { time: 0, pid, tid, what }));
     }
+}
+
+fn watch(pid: u32) -> Result<OwnedFd, Errno> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::INVAL)?;
+    pidfd_open(pid, PidfdFlags::empty())
 }
 
 /// Offset in a ring of the record at a position.

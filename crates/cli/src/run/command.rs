@@ -1,0 +1,223 @@
+//! `skep run OBJECT -c CMD`: the object's programs for trace points, on what a command and all
+//! that comes from it do, as it happens: system calls, forks, execs, ends of threads.
+//!
+//! Linux would need root for that; here it needs nothing (`sys::host::tree`).
+
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use skep::abi::ProgType;
+use skep::load::{Object, ProgramDef};
+use skep::seccomp::Arch;
+use skep::sys::host::tree::{Counts, Event, Options, Tree};
+use skep::vm::hooks::EventHook;
+use skep::vm::hooks::calls::{Calls, Layout, Point};
+
+use super::{Args, Where, events, fill};
+use crate::failure::{Failure, Outcome, Status};
+use crate::signal::{Signal, Stop};
+
+/// How long to wait for an event before looking whether the command has ended.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Where a program of an object is hooked.
+#[derive(Clone, Copy)]
+struct Place {
+    program: usize,
+    point: Point,
+    layout: Layout,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// No program for what a command does, what does not load, a command that cannot be started, a
+/// program that trapped.
+pub fn run(
+    args: &Args,
+    mut object: Object,
+    fills: Vec<fill::Fill>,
+    command: &str,
+    out: &mut dyn Write,
+) -> Outcome {
+    if args.kernel != Where::Embedded {
+        return Err(Failure::unusable("events of a command are for the embedded kernel"));
+    }
+    let places = choose(&mut object, args.program.as_deref())?;
+    let fills = fill::data_sections(&mut object, fills)?;
+    let programs: Vec<usize> = places.iter().map(|place| place.program).collect();
+    let (mut session, hooks) = events::load(args, &object, &programs)?;
+    fill::maps(session.skep(), &fills)?;
+    let hooks: Vec<(Place, EventHook)> = places.iter().copied().zip(hooks).collect();
+    if places.len() > 1 {
+        let names = programs.iter().map(|&program| object.programs[program].name.clone());
+        session.is_called(names.collect::<Vec<_>>().join(", "));
+    }
+    if let Some((_, hook)) = hooks.first() {
+        session.ran_by(hook);
+    }
+
+    let stop = Stop::on_signals();
+    let mut tree = start(command, &options(&places))?;
+    let mut calls = Calls::default();
+    let mut see = |session: &mut events::Session, events: Vec<Event>| {
+        events.iter().try_for_each(|event| one(&mut calls, session, &hooks, event))
+    };
+    let status = loop {
+        see(&mut session, tree.batch(TICK))?;
+        let ended = tree.try_wait().map_err(|error| cannot(command, &error))?;
+        if ended.is_some() || stop.signal().is_some() {
+            break ended;
+        }
+    };
+    let (_, events, counts) = tree.finish();
+    see(&mut session, events)?;
+
+    let stopped = stop.signal();
+    session.stopped = stopped.map(Signal::name);
+    session.notes.extend(notes(status, counts));
+    let source = format!("what {command:?} did");
+    match args.json {
+        true => session.json(&object.file, &source, args.show, out)?,
+        false => session.text(&source, args.show, out)?,
+    }
+    Ok(stopped.map_or(Status::Done, Status::Stopped))
+}
+
+/// One thing that happened, by all programs that are hooked to it.
+fn one(
+    calls: &mut Calls,
+    session: &mut events::Session,
+    hooks: &[(Place, EventHook)],
+    event: &Event,
+) -> Result<(), Failure> {
+    for happening in calls.events(event) {
+        for (place, hook) in hooks.iter().filter(|(place, _)| happening.point.is(place.point)) {
+            if let Some(event) = happening.event(place.layout) {
+                session.event(hook, &event)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The programs that are for what a command does; only they are loaded.
+fn choose(object: &mut Object, name: Option<&str>) -> Result<Vec<Place>, Failure> {
+    let file = object.file.clone();
+    let named = |program: &ProgramDef| match name {
+        Some(name) => program.name == name,
+        None => program.autoload,
+    };
+    let places: Vec<Place> = object
+        .programs
+        .iter()
+        .enumerate()
+        .filter(|(_, program)| named(program))
+        .filter_map(|(index, program)| {
+            let (point, layout) = place(program)?;
+            Some(Place { program: index, point, layout })
+        })
+        .collect();
+    if places.is_empty() {
+        let what = match name {
+            Some(name) => format!("{file}: no program {name:?} for what a command does"),
+            None => format!("{file}: has no program for what a command does"),
+        };
+        let failure = Failure::unusable(what);
+        return Err(failure.hint(
+            "these are SEC(\"tracepoint/syscalls/sys_enter_X\"), sys_exit_X, \
+             raw_syscalls/sys_enter and sys_exit, sched/sched_process_fork, _exec and _exit, \
+             and raw_tp/sys_enter and sys_exit",
+        ));
+    }
+    for (index, program) in object.programs.iter_mut().enumerate() {
+        program.autoload = places.iter().any(|place| place.program == index);
+    }
+    Ok(places)
+}
+
+/// Where a program is hooked, if it is for what a command does.
+fn place(program: &ProgramDef) -> Option<(Point, Layout)> {
+    let target = program.target.as_deref()?;
+    match program.prog_type? {
+        ProgType::Tracepoint => {
+            let (category, name) = target.split_once('/')?;
+            let number = |call: &str| Arch::native().number(call);
+            Some((Point::of(category, name, number)?, Layout::Record))
+        }
+        ProgType::RawTracepoint => match target {
+            "sys_enter" => Some((Point::Enter(None), Layout::Words)),
+            "sys_exit" => Some((Point::Exit(None), Layout::Words)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What has to be seen for these.
+fn options(places: &[Place]) -> Options {
+    let (mut options, mut wanted) = (Options::none(), std::collections::BTreeMap::new());
+    let all = || 0..skep::sys::host::tree::CALLS;
+    for place in places {
+        let (numbers, enter, exit) = match place.point {
+            Point::Enter(Some(number)) => (number..number + 1, true, false),
+            Point::Exit(Some(number)) => (number..number + 1, false, true),
+            Point::Enter(None) => (all(), true, false),
+            Point::Exit(None) => (all(), false, true),
+            Point::Fork | Point::Exec | Point::End => continue,
+        };
+        for number in numbers {
+            let known: &mut (bool, bool) = wanted.entry(number).or_default();
+            *known = (known.0 || enter, known.1 || exit);
+        }
+    }
+    // Paths of programs, names of threads, and ends of threads are known from calls.
+    let also = ["execve", "execveat", "prctl", "exit", "exit_group"];
+    for number in also.into_iter().filter_map(|call| Arch::native().number(call)) {
+        wanted.entry(number).or_default().0 = true;
+    }
+    for (number, (enter, exit)) in wanted {
+        // What it was given is asked for when it ends as well.
+        options = options.call(number, enter, exit).captured(number);
+    }
+    options
+}
+
+fn start(command: &str, options: &Options) -> Result<Tree, Failure> {
+    let words = shlex::split(command).filter(|words| !words.is_empty());
+    let Some(words) = words else {
+        return Err(Failure::unusable(format!("{command:?} is no command")));
+    };
+    let mut started = Command::new(&words[0]);
+    started.args(&words[1..]);
+    Tree::start(started, options).map_err(|error| cannot(command, &error))
+}
+
+fn cannot(command: &str, error: &std::io::Error) -> Failure {
+    Failure::unusable(format!("{command:?} cannot be traced: {error}"))
+}
+
+/// What a reader of the report should know.
+fn notes(status: Option<ExitStatus>, counts: Counts) -> Vec<String> {
+    let mut notes = Vec::new();
+    match status {
+        Some(status) => match (status.code(), status.signal()) {
+            (Some(0), _) => {}
+            (Some(code), _) => notes.push(format!("the command ended with status {code}")),
+            (_, signal) => {
+                notes.push(format!("the command was ended by signal {}", signal.unwrap_or(0)));
+            }
+        },
+        None => notes.push("the command goes on, untraced".into()),
+    }
+    let told = [
+        (counts.lost, "events were lost"),
+        (counts.untraced, "programs or processes ran untraced (set-user-id, 32-bit, or out of reach)"),
+        (counts.left, "threads or processes were seen in part: they use what the agent needs"),
+        (counts.odd, "calls were none of 64-bit Linux's, and are not among the events"),
+    ];
+    notes.extend(told.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+    notes
+}
