@@ -47,7 +47,7 @@ pub enum What {
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 13] {
+    pub fn all() -> [What; 14] {
         let (verify, sound) = (verify::Options::short(), sound::Options::short());
         let (engines, random) = (engines::Options::short(), random::Options::short());
         [

@@ -214,7 +214,10 @@ fn notes(status: Option<ExitStatus>, counts: Counts) -> Vec<String> {
     }
     let told = [
         (counts.lost, "events were lost"),
-        (counts.untraced, "programs or processes ran untraced (set-user-id, 32-bit, or out of reach)"),
+        (
+            counts.untraced,
+            "programs or processes ran untraced (set-user-id, 32-bit, or out of reach)",
+        ),
         (counts.left, "threads or processes were seen in part: they use what the agent needs"),
         (counts.odd, "calls were none of 64-bit Linux's, and are not among the events"),
     ];
