@@ -90,18 +90,20 @@ impl Named {
             _ => None,
         });
         let upper = |name: &str| name.to_ascii_uppercase();
-        let helpers = Helper::all().iter().map(|row| upper(row.name));
+        // A helper or a command may be called without `BPF_` as well; `XDP` alone is many things.
+        let short = |name: String| [name.trim_start_matches("BPF_").to_owned(), name];
+        let helpers = Helper::all().iter().flat_map(|row| short(upper(row.name)));
         let kinds = MapType::ALL.iter().map(|kind| format!("BPF_MAP_TYPE_{}", upper(kind.name())));
         let programs =
             ProgType::ALL.iter().map(|kind| format!("BPF_PROG_TYPE_{}", upper(kind.name())));
         let attaches = AttachType::ALL.iter().map(|kind| format!("BPF_{}", upper(kind.name())));
-        let commands = Cmd::ALL.iter().map(|cmd| upper(cmd.name()));
+        let commands = Cmd::ALL.iter().flat_map(|cmd| short(upper(cmd.name())));
         let all = limits.chain(helpers).chain(kinds).chain(programs).chain(attaches);
         Ok(Named(all.chain(commands).collect()))
     }
 
     fn has(&self, name: &str) -> bool {
-        self.0.contains(name) || self.0.contains(&format!("BPF_{name}"))
+        self.0.contains(name)
     }
 }
 
@@ -279,7 +281,7 @@ mod tests {
     use super::*;
 
     fn faults(text: &str) -> Vec<usize> {
-        let named = Named(["MAX_STACK", "BPF_MAP_LOOKUP_ELEM"].map(str::to_owned).into());
+        let named = Named(["MAX_STACK", "MAP_LOOKUP_ELEM"].map(str::to_owned).into());
         look(text, &named).unwrap().iter().map(|fault| fault.line).collect()
     }
 
