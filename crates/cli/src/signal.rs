@@ -1,6 +1,8 @@
 //! Ctrl-C and SIGTERM while a command works on its input: the first one ends the work
 //! where it stands, so that there is a report of what was done; a second one ends the
-//! process at once. Before the work has begun, both do what they always do.
+//! process at once. One that follows within a moment is the same one: `timeout` sends its
+//! signal to the command, and again to the group. Before the work has begun, all do what they
+//! always do.
 //!
 //! A process that was ended so dies of the signal in the end, as its caller expects: a
 //! shell shows 130 or 143, and a script that runs it stops.
@@ -48,14 +50,10 @@ impl Stop {
     pub fn on_signals() -> Stop {
         let stop = Stop::default();
         #[cfg(unix)]
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            use signal_hook::flag;
-            // In this order: the first signal finds no flag and sets it. Where handlers
-            // cannot be had, signals go on to do what they do.
-            let (came, which) = (|| stop.came.clone(), || stop.which.clone());
-            let _ = flag::register_conditional_default(signal, came())
-                .and_then(|_| flag::register_usize(signal, which(), signal as usize))
-                .and_then(|_| flag::register(signal, came()));
+        {
+            let again = Arc::new(AtomicBool::new(false));
+            // Where handlers cannot be had, signals go on to do what they do.
+            let _ = handle(&stop, &again).and_then(|first| arm(first, again));
         }
         stop
     }
@@ -65,6 +63,34 @@ impl Stop {
         let came = self.came.load(Ordering::Relaxed);
         came.then(|| Signal(self.which.load(Ordering::Relaxed) as i32))
     }
+}
+
+/// Has the first signal noted, and each end the process once `again` is set. Gives what can be
+/// read when there was one.
+#[cfg(unix)]
+fn handle(stop: &Stop, again: &Arc<AtomicBool>) -> io::Result<std::os::unix::net::UnixStream> {
+    use signal_hook::{flag, low_level::pipe};
+    let (first, told) = std::os::unix::net::UnixStream::pair()?;
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        flag::register_conditional_default(signal, again.clone())?;
+        flag::register_usize(signal, stop.which.clone(), signal as usize)?;
+        flag::register(signal, stop.came.clone())?;
+        pipe::register(signal, told.try_clone()?)?;
+    }
+    Ok(first)
+}
+
+/// Sets `again` a moment after the first signal.
+#[cfg(unix)]
+fn arm(mut first: std::os::unix::net::UnixStream, again: Arc<AtomicBool>) -> io::Result<()> {
+    const MOMENT: std::time::Duration = std::time::Duration::from_millis(200);
+    let wait = move || {
+        if first.read_exact(&mut [0]).is_ok() {
+            std::thread::sleep(MOMENT);
+            again.store(true, Ordering::Relaxed);
+        }
+    };
+    std::thread::Builder::new().name("skep-signal".into()).spawn(wait).map(drop)
 }
 
 /// A file to read until there is a signal: pipes and terminals may have nothing to read

@@ -81,6 +81,21 @@ fn ten_packets() -> Vec<u8> {
     bytes
 }
 
+/// As `timeout -s INT` sends it: to the process, and to its group.
+#[test]
+fn a_signal_that_comes_twice_at_once_is_one() {
+    let folder = Folder::new();
+    let (child, input) = waiting(&folder, &folder.path("out.pcapng"));
+    let pid = child.id().to_string();
+    let kill = Command::new("kill").args(["-s", "INT", &pid, &pid]).status();
+    assert!(kill.expect("kill").success());
+    let ended = child.wait_with_output().expect("it ends");
+    drop(input);
+    let report: serde_json::Value = serde_json::from_slice(&ended.stdout).expect("JSON");
+    assert_eq!(report["runs"][0]["packets"], 10);
+    assert_eq!(ended.status.signal(), Some(2));
+}
+
 #[test]
 fn a_signal_ends_a_run_with_its_report_and_its_output() {
     for (name, number) in [("INT", 2), ("TERM", 15)] {
