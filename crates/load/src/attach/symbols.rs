@@ -55,6 +55,9 @@ fn read<'data>(data: impl ReadRef<'data>) -> Result<Vec<FileFunction>, object::E
         let Some((start, len)) = section.file_range() else { continue };
         let Some(inside) = symbol.address().checked_sub(section.address()) else { continue };
         let (true, Some(offset)) = (inside < len, start.checked_add(inside)) else { continue };
+        if data.len().is_ok_and(|whole| offset >= whole) {
+            continue;
+        }
         let name = String::from_utf8_lossy(symbol.name_bytes()?);
         let name = name.split('@').next().unwrap_or_default().to_owned();
         if seen.insert((name.clone(), offset)) {
