@@ -85,6 +85,16 @@ enum Command {
     /// Programs of interfaces, with bpftool's words: show, attach, detach (skep net help)
     #[cfg(target_os = "linux")]
     Net(verbs::Args),
+    /// Events of processes that programs are attached to, with bpftool's words
+    #[cfg(target_os = "linux")]
+    Perf(verbs::Args),
+    /// Iterators as files, with bpftool's words: pin, show (skep iter help)
+    #[cfg(target_os = "linux")]
+    Iter(verbs::Args),
+    /// Structures of operations, with bpftool's words: show, register, unregister
+    #[cfg(target_os = "linux")]
+    #[command(name = "struct_ops")]
+    StructOps(verbs::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
 }
@@ -113,6 +123,12 @@ fn main() -> ExitCode {
         Command::Cgroup(args) => verbs::cgroup(args, &mut out),
         #[cfg(target_os = "linux")]
         Command::Net(args) => verbs::net(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Perf(args) => verbs::perf(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Iter(args) => verbs::iter(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::StructOps(args) => verbs::struct_ops(args, &mut out),
         Command::Completions(args) => shell::completions(args, &mut out),
         Command::Man(args) => shell::man(args),
     };

@@ -34,6 +34,7 @@
 //! | run programs on frames without TEST_RUN's limits | [`vm::hooks::PacketHook`] |
 //! | set clock, chance and output of programs | [`vm::environment`] |
 //! | ask which packets an expression takes | [`filter()`], [`lang`] |
+//! | put programs at their hooks, by links | [`load::attach`] |
 //! | read captures | [`load::capture`] |
 //! | ask for Linux's verdict without loading | [`judge`], [`verify`](mod@verify) |
 //! | compare with an earlier verification | [`baseline`] |
@@ -42,6 +43,11 @@
 //! | read maps by the object's own types, through serde | `ByBtf` (feature `serde`) |
 //! | see each `bpf()` command, or compare two kernels | [`Trace`], [`Tee`] |
 #![forbid(unsafe_code)]
+
+/// The Rust of docs/attach.md, to be compiled.
+#[cfg(all(doctest, target_os = "linux"))]
+#[doc = include_str!("../../../docs/attach.md")]
+struct AttachPage;
 
 pub mod baseline;
 mod filter;

@@ -10,12 +10,15 @@ mod btf;
 mod cgroup;
 mod code;
 mod element;
+mod iter;
 mod link;
 mod map;
 mod net;
+mod perf;
 mod pick;
 mod prog;
 mod query;
+mod struct_ops;
 mod value;
 mod words;
 mod writer;
@@ -99,6 +102,21 @@ pub fn cgroup(args: Args, out: &mut dyn Write) -> Outcome {
 /// `skep net`.
 pub fn net(args: Args, out: &mut dyn Write) -> Outcome {
     run(args, out, net::VERBS, net::HELP)
+}
+
+/// `skep perf`.
+pub fn perf(args: Args, out: &mut dyn Write) -> Outcome {
+    run(args, out, perf::VERBS, perf::HELP)
+}
+
+/// `skep iter`.
+pub fn iter(args: Args, out: &mut dyn Write) -> Outcome {
+    run(args, out, iter::VERBS, iter::HELP)
+}
+
+/// `skep struct_ops`.
+pub fn struct_ops(args: Args, out: &mut dyn Write) -> Outcome {
+    run(args, out, struct_ops::VERBS, struct_ops::HELP)
 }
 
 /// Runs the verb that the first word names, by as much of it as there is. Without a word the

@@ -8,7 +8,7 @@ use skep::abi::{AttachType, Errno, ProgType, SectionDef};
 use skep::btf::{Btf, Type};
 use skep::load::attach::auto::{self, Found, Places};
 use skep::load::{Object, Options, Skep, Target, relocate};
-use skep::sys::{Command, Fd, ObjPin, ObjectKind, ProgAttach, ProgCode, ProgInfo};
+use skep::sys::{Command, Fd, ObjPin, ObjectKind, Output, ProgAttach, ProgCode, ProgInfo, TestRun};
 
 use super::about::{self, Holder, fdinfo, holders};
 use super::btf::Types;
@@ -16,7 +16,7 @@ use super::words::{self, Words};
 use super::{Session, Verb, pick, refused};
 use crate::failure::{Failure, Outcome, Status};
 use crate::run::side;
-use crate::{objects, output};
+use crate::{files, objects, output};
 
 pub const HELP: &str = "\
 skep prog show|list [PROG]
@@ -24,6 +24,7 @@ skep prog dump xlated PROG [opcodes] [file FILE]
 skep prog dump jited PROG [opcodes] [file FILE]
 skep prog pin PROG FILE
 skep prog load|loadall OBJECT PATH [type TYPE] [map name NAME MAP] [pinmaps DIR] [autoattach]
+skep prog run PROG [data_in FILE] [data_out FILE] [ctx_in FILE] [ctx_out FILE] [repeat N]
 skep prog attach PROG ATTACH_TYPE [MAP]
 skep prog detach PROG ATTACH_TYPE [MAP]
 PROG: id N | name NAME | tag TAG | pinned FILE
@@ -41,6 +42,7 @@ pub const VERBS: &[(&str, Verb)] = &[
     ("loadall", load_all),
     ("attach", attach),
     ("detach", detach),
+    ("run", test_run),
 ];
 
 /// The tag, as it is shown.
@@ -506,4 +508,59 @@ fn place(
     }
     words.end()?;
     Ok((command, held))
+}
+
+fn test_run(session: &mut Session<'_>, words: &mut Words<'_>) -> Outcome {
+    /// Room for what comes out.
+    const ROOM: usize = 32 << 10;
+    let fd = pick::one(&session.kernel, ObjectKind::Prog, words)?;
+    let (mut data_in, mut ctx_in) = (Vec::new(), Vec::new());
+    let (mut data_out, mut ctx_out, mut repeat) = (None, None, 1);
+    while let Some(word) = words.next() {
+        match word {
+            "data_in" => {
+                data_in = files::read(Path::new(words.want("the file")?), files::MAX_TEXT)?
+            }
+            "ctx_in" => ctx_in = files::read(Path::new(words.want("the file")?), files::MAX_TEXT)?,
+            "data_out" => data_out = Some(PathBuf::from(words.want("the file")?)),
+            "ctx_out" => ctx_out = Some(PathBuf::from(words.want("the file")?)),
+            "repeat" => repeat = words.number("how often")?,
+            other => return Err(Failure::unusable(format!("there is no place for {other:?}"))),
+        }
+    }
+    let (mut data, mut context) = (vec![0; ROOM + data_in.len()], vec![0; ROOM]);
+    let wants = (data_out.is_some(), ctx_out.is_some());
+    let given = |bytes: &Vec<u8>| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let mut command = Command::TestRun(Box::new(TestRun {
+        prog_fd: fd.raw() as u32,
+        data_size_in: given(&data_in),
+        data_in: (!data_in.is_empty()).then(|| data_in[..].into()),
+        ctx_size_in: given(&ctx_in),
+        ctx_in: (!ctx_in.is_empty()).then(|| ctx_in[..].into()),
+        data_size_out: if wants.0 { given(&data) } else { 0 },
+        data_out: if wants.0 { data[..].as_mut().into() } else { Output::Null },
+        ctx_size_out: if wants.1 { given(&context) } else { 0 },
+        ctx_out: if wants.1 { context[..].as_mut().into() } else { Output::Null },
+        repeat,
+        ..TestRun::default()
+    }));
+    let ran = session.kernel.bpf(&mut command);
+    ran.map_err(|errno| refused("failed to run the program", errno))?;
+    let Command::TestRun(run) = &command else { return session.done() };
+    let (retval, duration) = (run.retval, run.duration);
+    let sizes = (run.data_size_out as usize, run.ctx_size_out as usize);
+    drop(command);
+    for (file, bytes, size) in [(data_out, data, sizes.0), (ctx_out, context, sizes.1)] {
+        if let Some(file) = file {
+            output::write(&file, &[], &bytes[..size.min(bytes.len())])?;
+        }
+    }
+    match session.json {
+        true => session.print(&json!({ "retval": retval, "duration": duration }))?,
+        false => {
+            let average = if repeat > 1 { " (average)" } else { "" };
+            writeln!(session.out, "Return value: {retval}, duration{average}: {duration}ns")?;
+        }
+    }
+    Ok(Status::Done)
 }

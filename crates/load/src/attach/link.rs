@@ -27,7 +27,7 @@ enum Held {
     /// A link of the kernel's.
     Fd(Fd),
     /// What takes the program away, at a place that has no links.
-    Undo(#[expect(dead_code, reason = "it acts when it is dropped")] Undo),
+    Undo(Undo),
 }
 
 /// Done once, when it is dropped.
@@ -192,6 +192,14 @@ impl Link {
         };
         let updated = fd.kernel().bpf(&mut Command::LinkUpdate(update));
         updated.map(drop).map_err(|errno| self.failed("replacing its program", errno))
+    }
+
+    /// Leaves the program where it is for good, at a place that has no links: it is taken away
+    /// by other means. A link of the kernel's goes nevertheless; pin it instead.
+    pub fn keep(mut self) {
+        if let Held::Undo(undo) = &mut self.held {
+            undo.0 = None;
+        }
     }
 
     /// Takes the program away, whoever else holds the link: pins of it are there still, and

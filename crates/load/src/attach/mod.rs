@@ -12,7 +12,7 @@
 //! | [`PerfEvent`] | software and hardware events, by count or frequency |
 //! | [`Uprobe`], [`Uprobes`] | functions of files, one or many |
 //! | [`Kprobe`], [`Kprobes`] | functions of the kernel, one or many |
-//! | [`Xdp`], [`Tcx`], [`Netfilter`] | packets of an interface or a namespace |
+//! | [`Xdp`], [`Tcx`], [`ClassicTc`], [`Netfilter`] | packets of an interface or a namespace |
 //! | [`Cgroup`] | what the processes of a cgroup do |
 //! | [`NetNamespace`] | sk_lookup, flow_dissector |
 //! | [`Sockmap`], [`Socket`] | sockets of a map, or one |
@@ -41,6 +41,7 @@ mod socket;
 mod sockmap;
 mod struct_ops;
 pub mod symbols;
+mod tc;
 mod tcx;
 mod tracepoint;
 mod tracing;
@@ -64,6 +65,7 @@ pub use perf_event::PerfEvent;
 pub use raw_tracepoint::RawTracepoint;
 pub use socket::Socket;
 pub use sockmap::Sockmap;
+pub use tc::ClassicTc;
 pub use tcx::Tcx;
 pub use tracepoint::Tracepoint;
 pub use tracing::Tracing;

@@ -55,6 +55,9 @@ fn read<'data>(data: impl ReadRef<'data>) -> Result<Vec<FileFunction>, object::E
         let Some((start, len)) = section.file_range() else { continue };
         let Some(inside) = symbol.address().checked_sub(section.address()) else { continue };
         let (true, Some(offset)) = (inside < len, start.checked_add(inside)) else { continue };
+        if data.len().is_ok_and(|whole| offset >= whole) {
+            continue;
+        }
         let name = String::from_utf8_lossy(symbol.name_bytes()?);
         let name = name.split('@').next().unwrap_or_default().to_owned();
         if seen.insert((name.clone(), offset)) {
@@ -135,4 +138,39 @@ pub fn resolve(name: &Path) -> Result<PathBuf, String> {
             if is_library { "libraries" } else { "programs" }
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_found_lies_inside_of_the_file_however_it_was_changed() {
+        let file = std::env::current_exe().unwrap();
+        let whole = std::fs::read(&file).unwrap();
+        let own = functions_of(&whole[..]).unwrap();
+        assert!(own.iter().any(|function| function.name == "main" && function.is_global));
+        // An object of a page or two, changed in a few places of its headers.
+        let object = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/objects/functions.bpf.o");
+        let small = std::fs::read(object).unwrap();
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..5_000 {
+            let mut bytes = small.clone();
+            for _ in 0..random.usize(1..8) {
+                let at = random.usize(..bytes.len());
+                bytes[at] = random.u8(..);
+            }
+            bytes.truncate(random.usize(..=bytes.len()));
+            for function in functions_of(&bytes[..]).unwrap_or_default() {
+                assert!(function.offset < bytes.len() as u64, "{function:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_folder_is_looked_for() {
+        assert_eq!(resolve(Path::new("/etc/passwd")), Ok("/etc/passwd".into()));
+        assert_eq!(resolve(Path::new("./here")), Ok("./here".into()));
+        assert!(resolve(Path::new("no-such-program")).unwrap_err().contains("programs"));
+    }
 }

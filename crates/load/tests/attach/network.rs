@@ -8,9 +8,10 @@ use std::time::Duration;
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use skep_abi::Errno;
 use skep_load::attach::{
-    Family, NetNamespace, Netfilter, Order, Socket, Sockmap, Stage, Tcx, Xdp, interface,
+    ClassicTc, Family, NetNamespace, Netfilter, Order, Socket, Sockmap, Stage, Tcx, Xdp, interface,
 };
 use skep_sys::Linked;
+use skep_sys::host::netlink::{Direction, Route};
 
 use crate::bed::{Bed, link_exists, linux};
 
@@ -216,4 +217,32 @@ fn sockets_of_a_map_have_its_programs() {
         (&one).write_all(b"x").unwrap();
         assert_eq!(bed.hits(), 10, "{name}");
     }
+}
+
+#[test]
+fn a_classic_filter_goes_with_its_link_and_stays_where_it_is_kept() {
+    let Some(lo) = namespace() else { return };
+    let filters = || {
+        let mut route = Route::open().unwrap();
+        [Direction::Ingress, Direction::Egress].map(|way| route.filters(lo, way).unwrap().len())
+    };
+    let Some(bed) = Bed::new("tc_pass") else { return };
+    let Some(link) = bed.try_attach(ClassicTc::ingress(lo)) else { return };
+    assert_eq!(link.place(), "clsact/ingress of lo");
+    assert_eq!(send(10), 10);
+    bed.counted("classic tc", 10);
+    assert_eq!(filters(), [1, 0]);
+    let again = bed.attach(ClassicTc::ingress(lo)).unwrap_err();
+    assert_eq!(again.errno(), Some(Errno::EEXIST), "{again}");
+    drop(link);
+    assert_eq!((send(10), bed.hits(), filters()), (10, 10, [0, 0]));
+
+    bed.attach(ClassicTc::egress(lo).priority(7).handle(3)).unwrap().keep();
+    assert_eq!((send(5), filters()), (5, [0, 1]));
+    bed.counted("classic tc", 15);
+    let found = Route::open().unwrap().filters(lo, Direction::Egress).unwrap();
+    assert_eq!((found[0].priority, found[0].handle, found[0].name.as_str()), (7, 3, "tc_pass"));
+    Route::open().unwrap().remove_clsact(lo).unwrap();
+    assert_eq!(filters(), [0, 0]);
+    assert!(bed.attach(ClassicTc::ingress(4711)).is_err());
 }
