@@ -239,6 +239,49 @@ fn programs_with_rights_of_their_own_keep_them_and_are_counted() {
 }
 
 #[test]
+fn programs_of_32_bits_run_untraced_and_are_counted() {
+    let Some(program) = Program::compiled(&[]) else { return };
+    let Some(narrow) = programs::narrow(program.folder()) else {
+        println!("skipped: no 32-bit programs run here");
+        return;
+    };
+    let script = format!("{}; echo $?; /bin/true; {0}; exit $?", narrow.display());
+    let Some(seen) = seen(shell(&script), &Options::default()) else { return };
+    assert_eq!((seen.status, &seen.output[..]), (7, &b"7\n"[..]));
+    assert_eq!((seen.counts.untraced, seen.counts.executed), (2, 2), "{:?}", seen.counts);
+}
+
+/// What Linux counts of a script, where perf may. (perf puts a folder into PATH: names are whole.)
+fn perf(script: &str) -> Option<u64> {
+    let done = Command::new("perf")
+        .args(["stat", "-x", ",", "-e", "raw_syscalls:sys_enter", "/bin/sh", "-c", script])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&done.stderr).into_owned();
+    let line = text.lines().find(|line| line.contains("raw_syscalls:sys_enter"))?;
+    line.split(',').next()?.parse().ok()
+}
+
+#[test]
+fn each_call_that_linux_counts_is_seen() {
+    let Some(program) = Program::compiled(&[]) else { return };
+    let own = |mode: &str| format!("exec {} {mode}", program.path());
+    for script in ["exec /usr/bin/find /usr/share".into(), own("forks"), own("vforks"), own("registers")] {
+        let Some(theirs) = perf(&script) else {
+            println!("skipped: no perf, or no right to count");
+            return;
+        };
+        let mut command = shell(&script);
+        command.stdin(std::process::Stdio::null());
+        let Some(seen) = seen(command, &Options::default()) else { return };
+        // perf begins behind the first execve.
+        let ours = seen.enters().count() as u64 - 1;
+        assert_eq!(ours, theirs, "{script}: {:?}", seen.counts);
+    }
+}
+
+#[test]
 fn births_and_execs_are_told() {
     let Some(program) = Program::compiled(&[]) else { return };
     let Some(vforks) = seen(program.command("vforks"), &Options::none()) else { return };

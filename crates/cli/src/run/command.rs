@@ -55,10 +55,6 @@ pub fn run(
         let names = programs.iter().map(|&program| object.programs[program].name.clone());
         session.is_called(names.collect::<Vec<_>>().join(", "));
     }
-    if let Some((_, hook)) = hooks.first() {
-        session.ran_by(hook);
-    }
-
     let stop = Stop::on_signals();
     let mut tree = start(command, &options(&places))?;
     let mut calls = Calls::default();
@@ -77,6 +73,9 @@ pub fn run(
 
     let stopped = stop.signal();
     session.stopped = stopped.map(Signal::name);
+    if let Some((_, hook)) = hooks.first() {
+        session.ran_by(hook);
+    }
     session.notes.extend(notes(status, counts));
     let source = format!("what {command:?} did");
     match args.json {

@@ -2,6 +2,8 @@
 
 mod capabilities;
 mod ci;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod command;
 mod embedded;
 mod errors;
 mod events;

@@ -309,6 +309,28 @@ static int failing(void) {
 static int killed(void) { calls(10); kill(getpid(), SIGKILL); return 0; }
 static int crashed(void) { calls(10); *(volatile int *)8 = 1; return 0; }
 
+/* A thread that unmaps its own stack at its end, as musl's do. */
+static int unmapself(void) {
+    for (int i = 0; i < 20; i++) {
+        char *stack = mmap(0, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        static volatile int tid;
+        tid = 1;
+        long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
+        register long r10 asm("r10") = (long)&tid;
+        register long r8 asm("r8") = 0;
+        long r;
+        asm volatile("mov $56,%%eax\n syscall\n test %%eax,%%eax\n jnz 1f\n"
+            "mov $110,%%eax\n syscall\n mov %4,%%rdi\n mov $65536,%%esi\n mov $11,%%eax\n syscall\n xor %%edi,%%edi\n mov $60,%%eax\n syscall\n hlt\n 1:"
+            : "=&a"(r) : "D"(flags), "S"(stack + 65536 - 64), "d"(0L), "r"(stack), "r"(r10), "r"(r8) : "rcx", "r11", "memory");
+        if (r < 0) return 1;
+        while (tid) sched_yield();
+        /* what was its stack is nobody's any more */
+        if (mincore(stack, 65536, (unsigned char[16]){ 0 }) != -1 || errno != ENOMEM) return 2;
+    }
+    puts("unmapped");
+    return 0;
+}
+
 static int many_calls(void) { calls(100000); return 0; }
 
 /* Overwrites all memory that it shares with others, again and again, and makes calls meanwhile. */
@@ -338,7 +360,7 @@ int main(int argc, char **argv) {
         { "interrupted", interrupted }, { "altstack", altstack }, { "sigsys", sigsys }, { "masks", masks }, { "filter", filter },
         { "strict", strict }, { "cancel", cancel }, { "gate", gate }, { "gsbase", gsbase }, { "many_sites", many_sites },
         { "registers", registers }, { "exec_thread", exec_thread }, { "failing", failing }, { "killed", killed }, { "crashed", crashed },
-        { "many_calls", many_calls }, { "hostile", hostile },
+        { "unmapself", unmapself }, { "many_calls", many_calls }, { "hostile", hostile },
     };
     for (unsigned i = 0; argc > 1 && i < sizeof modes / sizeof *modes; i++)
         if (!strcmp(argv[1], modes[i].name)) return modes[i].run();

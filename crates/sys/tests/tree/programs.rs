@@ -28,6 +28,7 @@ pub const MODES: &[(&str, Option<u64>)] = &[
     ("failing", None),
     ("killed", Some(10)),
     ("crashed", Some(10)),
+    ("unmapself", Some(20)),
 ];
 
 /// `behaves.c`, compiled.
@@ -121,4 +122,26 @@ pub fn set_id(folder: &std::path::Path) -> Option<String> {
         format!("setpriv --reuid 65534 --regid 65534 --clear-groups {} -u", path.display());
     let bare = Command::new("/bin/sh").args(["-c", &script]).output().ok()?;
     (bare.stdout == b"0\n").then_some(script)
+}
+
+/// A 32-bit program that ends with status 7, where such run.
+pub fn narrow(folder: &std::path::Path) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    /// `mov $1, %eax; mov $7, %ebx; int $0x80`
+    const CODE: [u8; 12] = [0xb8, 1, 0, 0, 0, 0xbb, 7, 0, 0, 0, 0xcd, 0x80];
+    const AT: u32 = 0x0804_8000;
+    let mut file = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x03\0\x01\0\0\0".to_vec();
+    let put = |file: &mut Vec<u8>, words: &[u32]| {
+        words.iter().for_each(|word| file.extend(word.to_le_bytes()));
+    };
+    // The entry, one program header behind this one, and the code behind both.
+    put(&mut file, &[AT + 84, 52, 0, 0]);
+    put(&mut file, &[32 << 16 | 52, 1, 0]);
+    put(&mut file, &[1, 0, AT, AT, 96, 96, 5, 0x1000]);
+    file.extend(CODE);
+    let path = folder.join("narrow");
+    std::fs::write(&path, file).ok()?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).ok()?;
+    let bare = Command::new(&path).status().ok()?;
+    (bare.code() == Some(7)).then_some(path)
 }

@@ -298,14 +298,28 @@ fn stopped() -> Option<(i32, i32)> {
 
 /// Whether one that is traced has ended; `reap` says that its real parent may be told.
 fn has_ended(pid: i32, reap: bool) -> bool {
-    // SAFETY: as in `stopped`.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let keep = if reap { 0 } else { libc::WNOWAIT };
-    let flags = libc::WEXITED | libc::WNOHANG | libc::__WALL | libc::__WNOTHREAD | keep;
-    // SAFETY: as above.
-    let result = unsafe { libc::waitid(libc::P_PID, pid as u32, &raw mut info, flags) };
-    // SAFETY: as above.
-    result != 0 || unsafe { info.si_pid() } != 0
+    let wait = |keep: i32| {
+        // SAFETY: as in `stopped`.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let flags = libc::WEXITED | libc::WNOHANG | libc::__WALL | libc::__WNOTHREAD | keep;
+        // SAFETY: as above.
+        let result = unsafe { libc::waitid(libc::P_PID, pid as u32, &raw mut info, flags) };
+        // SAFETY: as above.
+        (result == 0).then(|| (unsafe { info.si_pid() }, info.si_code))
+    };
+    // A tracer is told of stops even when it asks for ends alone, and they are gone then: so
+    // this looks first, and takes what is an end.
+    match wait(libc::WNOWAIT) {
+        None => true,
+        Some((0, _)) => false,
+        Some((_, libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED)) => {
+            if reap {
+                wait(0);
+            }
+            true
+        }
+        Some(_) => false,
+    }
 }
 
 /// The robust futex by which the tree knows that somebody reads.

@@ -108,9 +108,11 @@ pub enum Count {
     Odd,
     /// Processes that share another's ring.
     Sharing,
+    /// Programs that began with the agent.
+    Begun,
 }
 /// How many there are.
-pub const COUNTS: usize = 11;
+pub const COUNTS: usize = 12;
 
 /// Execs that can be attended to at once.
 pub const EXECS: usize = 64;

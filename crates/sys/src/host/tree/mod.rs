@@ -220,11 +220,13 @@ impl Tree {
             patched: count(Count::Patched),
             unpatched: count(Count::Unpatched),
             armed: count(Count::Armed),
-            executed: done(&self.attended.done.injected),
+            executed: count(Count::Begun),
             untraced: [Count::Untraced, Count::Unanswered]
                 .map(count)
                 .into_iter()
                 .chain([done(&self.attended.done.narrow), done(&self.attended.done.failed)])
+                // Those that could not open the files: other users, other file systems.
+                .chain([done(&self.attended.done.injected).saturating_sub(count(Count::Begun))])
                 .fold(0, u64::saturating_add),
             left: count(Count::Left),
             odd: count(Count::Odd),

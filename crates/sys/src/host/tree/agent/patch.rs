@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicU8, AtomicU64};
 use crate::calls::{self, call, call6};
 use crate::entry::address;
 use crate::layout::{Count, THUNKS};
-use crate::state::{AREAS, Area, base, count, private, quiet};
+use crate::state::{AREAS, Area, SEEN, base, count, private, quiet};
 
 /// How many thunks of each form a page has.
 pub const THUNKS_OF: [usize; 4] = [80, 16, 8, 24];
@@ -25,7 +25,7 @@ pub const THUNKS_OF: [usize; 4] = [80, 16, 8, 24];
 const THUNK: usize = 32;
 const PAGE: u64 = 4096;
 /// A patch costs as much as some catches.
-const PATIENCE: u8 = 3;
+const PATIENCE: u32 = 3;
 
 /// Which instruction the jump covers.
 #[derive(Clone, Copy)]
@@ -60,16 +60,20 @@ const READ_EXECUTE: u64 = 1 | 4;
 
 /// A site was caught; it lies before `behind`.
 pub fn caught(behind: u64, number: u64) {
-    let seen = &private().seen[(behind >> 1) as usize & 2047];
-    if seen.load(Relaxed) >= PATIENCE {
+    let seen = &private().seen[(behind >> 1) as usize & (SEEN - 1)];
+    let (was, site) = (seen.load(Relaxed), ((behind >> 1) as u32) << 8);
+    // Another site at this place begins anew; each comes to its patch in the end.
+    let times = if was & !0xff == site { was & 0xff } else { 0 };
+    if times >= PATIENCE {
         return;
     }
-    if seen.fetch_add(1, Relaxed) + 1 < PATIENCE || quiet() {
+    seen.store(site | (times + 1), Relaxed);
+    if times + 1 < PATIENCE || quiet() {
         return;
     }
     if private().lock.swap(1, Acquire) != 0 {
         // Another thread is at it; next time.
-        seen.store(PATIENCE - 1, Relaxed);
+        seen.store(site | (PATIENCE - 1), Relaxed);
         return;
     }
     let done = known(behind, number).is_some_and(|covered| patch(behind, number, covered));

@@ -68,7 +68,6 @@ fn map(file: u64, inode: u64) -> bool {
         let ring = [0, RING as u64, RW, MAP_SHARED, file, ring_offset(slot) as u64];
         let at = call6(calls::MMAP, ring);
         if at < 0 {
-            count(Count::Untraced);
             return false;
         }
         private().ring.store(at as u64, Relaxed);
@@ -93,9 +92,9 @@ fn begin(number: u64) {
     };
     set_who(if blocked & SIGSYS_BIT != 0 { BLOCKED } else { 0 });
     if !arm() {
-        count(Count::Untraced);
         return;
     }
+    count(Count::Begun);
     let number = if number == 0 { calls::EXECVE } else { number };
     ring::life(kind::EXEC, number, [name[0], name[1], uid, gid, parent]);
     if wanted(number, EXIT) {

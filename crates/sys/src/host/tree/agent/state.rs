@@ -8,6 +8,8 @@ use crate::layout::{BLOCKED, CODE, CONTROL, Count, LEFT, PID_BITS, PRIVATE, shar
 
 /// Sites of clone, fork and vfork that one program may have.
 pub const SITES: usize = 256;
+/// Sites that are counted at once.
+pub const SEEN: usize = 512;
 /// Areas of thunks.
 pub const AREAS: usize = 16;
 
@@ -45,8 +47,8 @@ pub struct Private {
     /// that memory is shared.
     pub sites: [AtomicU64; SITES],
     pub areas: [Area; AREAS],
-    /// How often sites were caught, by a hash of their address.
-    pub seen: [AtomicU8; 2048],
+    /// How often sites were caught: which one in bits 8 on, how often below; by a hash.
+    pub seen: [AtomicU32; SEEN],
 }
 const _: () = assert!(size_of::<Private>() <= crate::layout::PRIVATE_LEN);
 
