@@ -1,0 +1,12 @@
+//! bpftrace's language: from text to a checked tree, in the order of the steps below.
+//!
+//! ```text
+//! text -> parse -> macros -> points -> fold -> sugar -> types -> checked::Script
+//! ```
+
+pub mod ast;
+pub mod checked;
+pub mod config;
+pub mod kind;
+pub mod place;
+pub mod records;
