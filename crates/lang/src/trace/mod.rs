@@ -8,5 +8,6 @@ pub mod ast;
 pub mod checked;
 pub mod config;
 pub mod kind;
+pub mod output;
 pub mod place;
 pub mod records;
