@@ -30,8 +30,20 @@ pub enum BuildError {
 enum Item {
     Plain(Insn),
     Goto(Label),
+    MayGoto(Label),
     Branch { cond: Cond, width: Width, dst: Reg, src: Operand, to: Label },
     Call(Label),
+}
+
+/// Where the labels of a finished program are.
+#[derive(Clone, Debug, Default)]
+pub struct Places(Vec<Option<Pc>>);
+
+impl Places {
+    /// The slot that a label stands before; `None` for one that was not placed.
+    pub fn of(&self, label: Label) -> Option<Pc> {
+        self.0.get(label.0 as usize).copied().flatten()
+    }
 }
 
 /// A program in the making.
@@ -161,6 +173,17 @@ impl Builder {
         self.items.push(Item::Branch { cond, width: Width::W32, dst, src, to });
     }
 
+    /// Leaves a loop that has run for long enough (Linux 6.9).
+    pub fn may_goto(&mut self, to: Label) {
+        self.items.push(Item::MayGoto(to));
+    }
+
+    /// The address of a subprogram, which a relocation puts in.
+    pub fn function(&mut self, dst: Reg) {
+        let imm = Imm64 { kind: ImmKind::Func, lo: 0, hi: 0 };
+        self.push(Insn::LoadImm64 { dst, imm });
+    }
+
     /// Returns.
     pub fn exit(&mut self) {
         self.push(Insn::Exit);
@@ -171,6 +194,14 @@ impl Builder {
     /// # Errors
     /// A label that is not placed, or twice; a program that is too long.
     pub fn finish(self) -> Result<Vec<Insn>, BuildError> {
+        self.finish_placed().map(|(insns, _)| insns)
+    }
+
+    /// The instructions, and where the labels are among them.
+    ///
+    /// # Errors
+    /// As of [`Builder::finish`].
+    pub fn finish_placed(self) -> Result<(Vec<Insn>, Places), BuildError> {
         if let Some(label) = self.twice {
             return Err(BuildError::PlacedTwice(label));
         }
@@ -180,7 +211,9 @@ impl Builder {
             let starts = self.starts(&far)?;
             let mut grown = false;
             for (index, item) in self.items.iter().enumerate() {
-                let (Item::Goto(to) | Item::Branch { to, .. }) = *item else { continue };
+                let (Item::Goto(to) | Item::MayGoto(to) | Item::Branch { to, .. }) = *item else {
+                    continue;
+                };
                 let distance = self.distance(&starts, index, 1, to)?;
                 if !far[index] && i16::try_from(distance).is_err() {
                     far[index] = true;
@@ -188,7 +221,11 @@ impl Builder {
                 }
             }
             if !grown {
-                return self.emit(&starts, &far);
+                let place = |item: &Option<usize>| {
+                    item.and_then(|item| Pc::try_from(starts[item]).ok())
+                };
+                let places = Places(self.places.iter().map(place).collect());
+                return Ok((self.emit(&starts, &far)?, places));
             }
         }
     }
@@ -200,7 +237,7 @@ impl Builder {
         for (item, far) in self.items.iter().zip(far) {
             starts.push(at);
             at += match item {
-                Item::Branch { .. } if *far => 3,
+                Item::Branch { .. } | Item::MayGoto(_) if *far => 3,
                 _ => 1,
             };
         }
@@ -242,6 +279,15 @@ impl Builder {
                 Item::Branch { cond, width, dst, src, to } if !far[index] => {
                     let off = self.distance(starts, index, 1, to)? as i16;
                     insns.push(Insn::Branch { cond, width, dst, src, off });
+                }
+                Item::MayGoto(to) if !far[index] => {
+                    let off = self.distance(starts, index, 1, to)? as i16;
+                    insns.push(Insn::MayGoto { off });
+                }
+                Item::MayGoto(to) => {
+                    insns.push(Insn::MayGoto { off: 1 });
+                    insns.push(Insn::Ja { off: 1 });
+                    insns.push(Insn::Gotol { off: self.distance(starts, index, 3, to)? });
                 }
                 Item::Branch { cond, width, dst, src, to } => {
                     // Over the jump that leaves, else to it.

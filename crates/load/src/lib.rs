@@ -20,6 +20,7 @@ mod kconfig;
 mod load;
 mod object;
 mod parse;
+mod parts;
 mod relocate;
 mod target;
 

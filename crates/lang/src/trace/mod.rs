@@ -8,6 +8,8 @@ pub mod ast;
 pub mod checked;
 pub mod config;
 pub mod kind;
+pub mod lower;
 pub mod output;
 pub mod place;
+pub mod plan;
 pub mod records;
