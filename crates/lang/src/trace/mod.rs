@@ -5,8 +5,14 @@
 //! ```
 
 pub mod ast;
+pub mod c;
 pub mod checked;
 pub mod config;
+pub mod diagnostic;
 pub mod kind;
+pub mod number;
+pub mod parse;
 pub mod place;
 pub mod records;
+pub mod walk;
+pub mod words;
