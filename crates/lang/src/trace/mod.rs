@@ -5,11 +5,17 @@
 //! ```
 
 pub mod ast;
+pub mod c;
 pub mod checked;
 pub mod config;
+pub mod diagnostic;
 pub mod kind;
 pub mod lower;
 pub mod output;
+pub mod number;
+pub mod parse;
 pub mod place;
 pub mod plan;
 pub mod records;
+pub mod walk;
+pub mod words;

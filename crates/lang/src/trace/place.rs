@@ -123,8 +123,11 @@ impl Source {
         self.text.get(start..end.max(start)).unwrap_or("")
     }
 
-    /// How many lines the text has, an empty last one included.
-    pub fn line_count(&self) -> u32 {
+    /// How many lines can be shown: an empty text has none.
+    pub fn shown_lines(&self) -> u32 {
+        if self.text.is_empty() {
+            return 0;
+        }
         self.lines.len() as u32
     }
 }
