@@ -167,7 +167,7 @@ impl BtfInfo {
     }
 }
 
-fn query(
+pub(crate) fn query(
     kernel: &dyn Kernel,
     fd: RawFd,
     info: &mut [u8],
@@ -183,11 +183,11 @@ fn query(
     kernel.bpf(&mut Command::ObjInfo(command)).map(|_| ())
 }
 
-fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     bytes[offset..].first_chunk().copied().map_or(0, u32::from_ne_bytes)
 }
 
-fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     bytes[offset..].first_chunk().copied().map_or(0, u64::from_ne_bytes)
 }
 
