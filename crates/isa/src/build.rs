@@ -189,6 +189,38 @@ impl Builder {
         self.push(Insn::Exit);
     }
 
+    /// Leaves out what no path from the start reaches, which Linux refuses. Labels before what
+    /// is left out have no place any more.
+    pub fn prune(&mut self) {
+        let mut reached = vec![false; self.items.len()];
+        let mut pending = vec![0];
+        while let Some(index) = pending.pop() {
+            let Some(item) = self.items.get(index) else { continue };
+            if std::mem::replace(&mut reached[index], true) {
+                continue;
+            }
+            let (to, goes_on) = match *item {
+                Item::Plain(insn) => (None, insn.falls_through()),
+                Item::Call(to) | Item::MayGoto(to) | Item::Branch { to, .. } => (Some(to), true),
+                Item::Goto(to) => (Some(to), false),
+            };
+            pending.extend(goes_on.then_some(index + 1));
+            let to = to.and_then(|to| self.places.get(to.0 as usize).copied().flatten());
+            pending.extend(to);
+        }
+        let mut kept = 0;
+        let mut moved = Vec::with_capacity(reached.len());
+        for reached in &reached {
+            moved.push(reached.then_some(kept));
+            kept += usize::from(*reached);
+        }
+        for place in &mut self.places {
+            *place = place.and_then(|item| moved.get(item).copied().flatten());
+        }
+        let mut reached = reached.into_iter();
+        self.items.retain(|_| reached.next().unwrap_or(false));
+    }
+
     /// The instructions, with every jump at its target.
     ///
     /// # Errors
@@ -354,6 +386,24 @@ mod tests {
         assert_eq!(Slot::join(&slots).len(), 8 * insns.len());
         assert_eq!(decode(&slots).unwrap(), insns);
         assert_eq!(insns[6], Insn::Call(Callee::Local(1)));
+    }
+
+    #[test]
+    fn what_is_never_reached_is_left_out() {
+        let mut b = Builder::new();
+        let (out, dead) = (b.label(), b.label());
+        b.goto(out);
+        b.place(dead);
+        b.map(Reg::R1, 3);
+        b.goto(dead);
+        b.place(out);
+        b.set(Reg::R0, 0);
+        b.exit();
+        b.prune();
+        let (insns, places) = b.finish_placed().unwrap();
+        assert_eq!(insns.len(), 3);
+        assert_eq!(insns[0], Insn::Ja { off: 0 });
+        assert_eq!((places.of(dead), places.of(out)), (None, Some(1)));
     }
 
     #[test]

@@ -157,6 +157,7 @@ impl<'s, 'a> Code<'s, 'a> {
             text: error.to_string(),
             place: at,
         };
+        self.b.prune();
         let (insns, places) = self.b.finish_placed().map_err(failed)?;
         let mut function = Function::new(name, section, &insns);
         function.references = self
