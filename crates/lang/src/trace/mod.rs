@@ -17,5 +17,7 @@ pub mod parse;
 pub mod place;
 pub mod plan;
 pub mod records;
+#[cfg(target_os = "linux")]
+pub mod run;
 pub mod walk;
 pub mod words;

@@ -88,6 +88,7 @@ impl<'s, 'a> Code<'s, 'a> {
         }
         let mut code = Code::new(shared, program, index, variables, top, false);
         code.prologue();
+        code.filter();
         code.block(&program.body)?;
         code.b.set(Reg::R0, 0);
         let function = code.finish(name, section)?;
@@ -144,6 +145,30 @@ impl<'s, 'a> Code<'s, 'a> {
         self.b.store(Size::DW, Reg::R10, SAVED, Operand::Reg(Reg::R9));
         self.b.store(Size::DW, Reg::R9, ENDED as i16, Operand::Imm(0));
         self.b.store(Size::DW, Reg::R9, UNKNOWN_ZERO as i16, Operand::Imm(0));
+    }
+
+    /// Ends programs of the kernel's events in processes that nobody asked for.
+    fn filter(&mut self) {
+        use super::super::checked::{Namespace, Point};
+        let Some(process) = self.shared.machine.filter else { return };
+        let sees_all = matches!(
+            self.program.points.first(),
+            Some(
+                Point::Tracepoint { .. }
+                    | Point::RawTracepoint { .. }
+                    | Point::Kprobe { .. }
+                    | Point::Fentry { .. }
+            )
+        );
+        if sees_all {
+            let seen = self.b.label();
+            self.process(Namespace::Current, true);
+            self.b.branch(Cond::Eq, Reg::R0, Operand::Imm(process.cast_signed()), seen);
+            self.b.set(Reg::R0, 0);
+            let end = self.end;
+            self.b.goto(end);
+            self.b.place(seen);
+        }
     }
 
     /// Ends the function, with its result in r0.

@@ -63,6 +63,10 @@ pub struct Machine {
     pub clock: Option<String>,
     /// Restricts programs to the processes that a map names.
     pub only: bool,
+    /// Intervals are programs that are run from outside.
+    pub timers: bool,
+    /// The only process that probes of the kernel's events see.
+    pub filter: Option<u32>,
 }
 
 impl Default for Machine {
@@ -76,6 +80,8 @@ impl Default for Machine {
             ring: 1 << 20,
             clock: None,
             only: false,
+            timers: false,
+            filter: None,
         }
     }
 }
@@ -149,7 +155,7 @@ pub fn lower(script: &Script, machine: &Machine) -> Result<Plan, LowerError> {
     let mut object = Object::empty("trace", script.config.license);
     for (index, program) in script.programs.iter().enumerate() {
         let name = program_name(&program.name, index);
-        let section = section::of(program).map_err(|text| LowerError { text, place: program.place })?;
+        let section = section::of(program, machine.timers).map_err(|text| LowerError { text, place: program.place })?;
         let function = Code::program(&mut shared, program, index, &name, &section)?;
         object
             .add_program(&name, &section, function)

@@ -2,8 +2,8 @@
 
 use super::super::checked::{Point, Program};
 
-/// The section of a program.
-pub(super) fn of(program: &Program) -> Result<String, String> {
+/// The section of a program; intervals may be run from outside, by timers.
+pub(super) fn of(program: &Program, timers: bool) -> Result<String, String> {
     let Some(point) = program.points.first() else {
         return Ok("raw_tp".into());
     };
@@ -12,6 +12,7 @@ pub(super) fn of(program: &Program) -> Result<String, String> {
         Point::Begin | Point::End | Point::Test(_) | Point::Bench(_) | Point::SelfSignal(_) => {
             "raw_tp".into()
         }
+        Point::Interval(_) if timers => "raw_tp".into(),
         Point::Hardware { .. }
         | Point::Software { .. }
         | Point::Interval(_)
