@@ -10,14 +10,23 @@ pub mod checked;
 pub mod config;
 pub mod diagnostic;
 pub mod kind;
-pub mod lower;
-pub mod output;
+mod macros;
+mod names;
 pub mod number;
+pub mod options;
 pub mod parse;
 pub mod place;
-pub mod plan;
+pub mod points;
 pub mod records;
+mod settings;
+mod unit;
+mod walk;
+mod words;
+pub mod world;
+
+// From the checked tree to a run.
+pub mod lower;
+pub mod output;
+pub mod plan;
 #[cfg(target_os = "linux")]
 pub mod run;
-pub mod walk;
-pub mod words;

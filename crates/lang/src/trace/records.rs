@@ -19,6 +19,8 @@ pub struct Record {
     pub tracepoint: bool,
     /// Whether the members are known, or only the name.
     pub complete: bool,
+    /// Whether it has no name in C.
+    pub anonymous: bool,
 }
 
 /// A member.
@@ -82,6 +84,7 @@ impl Records {
             fields: Vec::new(),
             tracepoint: false,
             complete: false,
+            anonymous: false,
         })
     }
 
@@ -101,6 +104,11 @@ impl Records {
     pub fn type_of(&self, id: RecordId) -> Type {
         let record = self.get(id);
         Kind::Record { id, name: record.name.clone(), size: record.size }.into()
+    }
+
+    /// Whether it has no name in C.
+    pub fn anonymous(&self, id: RecordId) -> bool {
+        self.get(id).anonymous
     }
 
     /// A member by its name.
