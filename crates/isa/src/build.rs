@@ -253,9 +253,8 @@ impl Builder {
                 }
             }
             if !grown {
-                let place = |item: &Option<usize>| {
-                    item.and_then(|item| Pc::try_from(starts[item]).ok())
-                };
+                let place =
+                    |item: &Option<usize>| item.and_then(|item| Pc::try_from(starts[item]).ok());
                 let places = Places(self.places.iter().map(place).collect());
                 return Ok((self.emit(&starts, &far)?, places));
             }

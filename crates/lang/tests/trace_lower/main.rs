@@ -151,9 +151,8 @@ fn strings_are_compared_searched_and_measured() {
 fn maps_hold_what_was_put_into_them() {
     let set = |key, value| StatementKind::SetElement(MapId(0), int(key), int(value));
     let get = |key| expr(ExprKind::Element(MapId(0), Box::new(int(key))), Type::int64());
-    let step = |op, key| {
-        expr(ExprKind::StepElement(op, MapId(0), Box::new(int(key))), Type::int64())
-    };
+    let step =
+        |op, key| expr(ExprKind::StepElement(op, MapId(0), Box::new(int(key))), Type::int64());
     let call = |function, of| expr(ExprKind::Call(function, vec![of]), Type::bool());
     let truth = |e| cast(e, Type::int64());
     let len = expr(ExprKind::Call(Function::MapLen(MapId(0)), vec![]), Type::int64());
@@ -177,12 +176,13 @@ fn maps_hold_what_was_put_into_them() {
 fn walks_over_maps_see_each_element_and_can_end() {
     let pair = Type::tuple(vec![Type::int64(), Type::int64()]);
     let set = |key, value| StatementKind::SetElement(MapId(0), int(key), int(value));
-    let part = |index| {
-        expr(ExprKind::Part(Box::new(variable(0, pair.clone())), index), Type::int64())
-    };
+    let part =
+        |index| expr(ExprKind::Part(Box::new(variable(0, pair.clone())), index), Type::int64());
     let sum = || variable(1, Type::int64());
     let add = binary(BinaryOp::Add, sum(), binary(BinaryOp::Mul, part(0), part(1)));
-    let walk = |body| StatementKind::ForMap(VariableId(0), MapId(0), Block { statements: statements_of(body) });
+    let walk = |body| {
+        StatementKind::ForMap(VariableId(0), MapId(0), Block { statements: statements_of(body) })
+    };
     let body = vec![
         StatementKind::SetVariable(VariableId(1), int(0)),
         set(2, 3),
@@ -244,8 +244,7 @@ fn aggregations_of_all_kinds_hold_what_they_say() {
                 .filter(|at| cpus.iter().map(|cpu| word(cpu, *at)).sum::<u64>() > 0)
                 .collect::<Vec<usize>>()
         };
-        let buckets = values
-            .map(|value| skep_lang::trace::output::histogram::log_bucket(value, 3));
+        let buckets = values.map(|value| skep_lang::trace::output::histogram::log_bucket(value, 3));
         assert_eq!(read("AT_5"), buckets);
         assert_eq!(read("AT_6"), [0, 1, 5, 11]);
     });
@@ -254,7 +253,10 @@ fn aggregations_of_all_kinds_hold_what_they_say() {
 #[test]
 fn tuples_and_text_are_kept_whole() {
     let of = Type::tuple(vec![Type::int(1, true), Type::string(6), Type::int64()]);
-    let tuple = expr(ExprKind::Tuple(vec![cast(int(-1), Type::int(1, true)), string("hello", 6), int(9)]), of.clone());
+    let tuple = expr(
+        ExprKind::Tuple(vec![cast(int(-1), Type::int(1, true)), string("hello", 6), int(9)]),
+        of.clone(),
+    );
     let comm = expr(ExprKind::Builtin(Builtin::Comm), Type::string(16));
     let body = vec![
         StatementKind::SetVariable(VariableId(0), tuple),

@@ -1,11 +1,11 @@
 //! Checked trees in few words.
 
 use skep_lang::trace::ast::BinaryOp;
-pub use skep_lang::trace::checked::{Expr, Script};
 use skep_lang::trace::checked::{
     Block, ExprKind, Function, Map, Point, Program, Shape, Statement, StatementKind, Value,
     Variable, VariableId,
 };
+pub use skep_lang::trace::checked::{Expr, Script};
 use skep_lang::trace::kind::Type;
 use skep_lang::trace::place::Place;
 

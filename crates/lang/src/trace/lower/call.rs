@@ -210,13 +210,7 @@ impl<'a> Code<'_, 'a> {
     }
 
     /// Reads text from the address in r0.
-    fn read_text(
-        &mut self,
-        length: Option<&'a Expr>,
-        space: Space,
-        at: u32,
-        most: u32,
-    ) -> Lowered {
+    fn read_text(&mut self, length: Option<&'a Expr>, space: Space, at: u32, most: u32) -> Lowered {
         let address = self.spill()?;
         let length_at = self.length(length, most)?;
         self.clear(at, most);

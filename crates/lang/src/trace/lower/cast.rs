@@ -79,8 +79,7 @@ impl<'a> Code<'_, 'a> {
                 self.clear_padding(to, at);
                 let (of_places, to_places) = (of.layout().offsets, to.layout().offsets);
                 let parts = of.parts().into_iter().zip(of_places);
-                for ((part, start), (into, end)) in
-                    parts.zip(to.parts().into_iter().zip(to_places))
+                for ((part, start), (into, end)) in parts.zip(to.parts().into_iter().zip(to_places))
                 {
                     self.convert(part, from + start, into, at + end)?;
                 }

@@ -178,10 +178,8 @@ impl<'s, 'a> Code<'s, 'a> {
         self.b.exit();
         self.shared.region = self.shared.region.max(self.most);
         let at = self.place;
-        let failed = |error: skep_isa::build::BuildError| LowerError {
-            text: error.to_string(),
-            place: at,
-        };
+        let failed =
+            |error: skep_isa::build::BuildError| LowerError { text: error.to_string(), place: at };
         self.b.prune();
         let (insns, places) = self.b.finish_placed().map_err(failed)?;
         let mut function = Function::new(name, section, &insns);
@@ -212,10 +210,7 @@ impl<'s, 'a> Code<'s, 'a> {
 
     /// Makes a function that a helper calls with a map, a key, a value and the saved registers
     /// (r1 to r4); gives its number.
-    pub fn callback(
-        &mut self,
-        body: impl FnOnce(&mut Code<'_, 'a>) -> Lowered,
-    ) -> Lowered<usize> {
+    pub fn callback(&mut self, body: impl FnOnce(&mut Code<'_, 'a>) -> Lowered) -> Lowered<usize> {
         let name = format!("each_{}", self.shared.functions.len());
         let (program, index, top) = (self.program, self.index, self.top);
         let variables = self.variables.clone();

@@ -8,10 +8,10 @@ use super::super::ast::UnaryOp;
 use super::super::checked::{Expr, ExprKind, Map, MapId, VariableId};
 use super::super::kind::{Kind, Type};
 use super::super::plan::Failure;
+use super::FIRST_MAP;
 use super::code::{Code, Lowered};
 use super::memory::size_of;
 use super::scalar::is_number;
-use super::FIRST_MAP;
 
 /// A script's map among the object's.
 pub(super) fn object_map(map: MapId) -> usize {
@@ -191,7 +191,8 @@ impl<'a> Code<'_, 'a> {
         self.lookup(map, key);
         let done = self.b.label();
         self.b.branch(Cond::Eq, Reg::R0, Operand::Imm(0), done);
-        let (to, into) = (self.variable(variable), self.program.variables[variable.0 as usize].of.size());
+        let (to, into) =
+            (self.variable(variable), self.program.variables[variable.0 as usize].of.size());
         self.b.copy(Reg::R1, Reg::R0);
         let size = of.size().min(into);
         self.copy_in(to, size);

@@ -135,8 +135,7 @@ impl Code<'_, '_> {
         for (part, of) in parts(used as u32) {
             let start = part as usize;
             let mut word = [0; 8];
-            word[..of.bytes() as usize]
-                .copy_from_slice(&bytes[start..start + of.bytes() as usize]);
+            word[..of.bytes() as usize].copy_from_slice(&bytes[start..start + of.bytes() as usize]);
             let word = u64::from_le_bytes(word);
             match i32::try_from(word.cast_signed()) {
                 Ok(small) => self.store_imm(of, at + part, small),

@@ -155,7 +155,8 @@ pub fn lower(script: &Script, machine: &Machine) -> Result<Plan, LowerError> {
     let mut object = Object::empty("trace", script.config.license);
     for (index, program) in script.programs.iter().enumerate() {
         let name = program_name(&program.name, index);
-        let section = section::of(program, machine.timers).map_err(|text| LowerError { text, place: program.place })?;
+        let section = section::of(program, machine.timers)
+            .map_err(|text| LowerError { text, place: program.place })?;
         let function = Code::program(&mut shared, program, index, &name, &section)?;
         object
             .add_program(&name, &section, function)
@@ -206,8 +207,7 @@ fn map_def(map: &Map) -> MapDef {
     let key = if kind == MapType::PercpuArray { 4 } else { map.key.size().max(1) };
     let size = stored_size(map).max(1);
     let entries = if map.scalar { 1 } else { u32::try_from(map.entries).unwrap_or(u32::MAX) };
-    let mut def =
-        MapDef::new(&map_name(&map.name), kind, key, size as u32, entries.max(1));
+    let mut def = MapDef::new(&map_name(&map.name), kind, key, size as u32, entries.max(1));
     let bytes = (size + key as usize).saturating_mul(def.max_entries as usize);
     if bytes >= LARGE && matches!(kind, MapType::Hash | MapType::PercpuHash) {
         def.flags |= skep_abi::flags::map::NO_PREALLOC;

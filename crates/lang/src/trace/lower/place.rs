@@ -206,7 +206,8 @@ impl<'a> Code<'_, 'a> {
     /// Cuts the bits of a member out of r0.
     pub fn cut_bits(&mut self, field: &Field) {
         if let Some(bits) = field.bits {
-            let (shift, width) = (i32::from(bits.shift.min(63)), i32::from(bits.width.clamp(1, 64)));
+            let (shift, width) =
+                (i32::from(bits.shift.min(63)), i32::from(bits.width.clamp(1, 64)));
             self.b.alu(AluOp::Lsh, Reg::R0, Operand::Imm((64 - shift - width).max(0)));
             let op = if field.of.is_signed() { AluOp::Arsh } else { AluOp::Rsh };
             self.b.alu(op, Reg::R0, Operand::Imm(64 - width));

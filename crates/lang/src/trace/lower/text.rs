@@ -183,13 +183,7 @@ impl<'a> Code<'_, 'a> {
     }
 
     /// Two texts in a row, as much as there is room for with a zero behind it.
-    pub fn str_concat(
-        &mut self,
-        one: &'a Expr,
-        other: &'a Expr,
-        e: &'a Expr,
-        at: u32,
-    ) -> Lowered {
+    pub fn str_concat(&mut self, one: &'a Expr, other: &'a Expr, e: &'a Expr, at: u32) -> Lowered {
         let level = self.top;
         let parts = [self.text(one)?, self.text(other)?];
         let size = e.of.size();

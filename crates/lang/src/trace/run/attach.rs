@@ -14,10 +14,7 @@ use super::{RunError, Session};
 /// with the newest first in the order of the script only if the last comes first.
 pub(super) fn order(script: &Script) -> Vec<usize> {
     let is_attached = |point: Option<&Point>| {
-        !matches!(
-            point,
-            None | Some(Point::Begin | Point::End | Point::Test(_) | Point::Bench(_))
-        )
+        !matches!(point, None | Some(Point::Begin | Point::End | Point::Test(_) | Point::Bench(_)))
     };
     let is_reversed = |point: Option<&Point>| {
         matches!(
@@ -144,11 +141,9 @@ pub(super) fn attach(session: &Session<'_, '_>, index: usize) -> Result<Vec<Link
         Point::Usdt { .. } | Point::Watchpoint { .. } | Point::FentryProgram { .. } => {
             Err(failed(&"such probes are not there yet"))
         }
-        Point::Begin
-        | Point::End
-        | Point::Test(_)
-        | Point::Bench(_)
-        | Point::SelfSignal(_) => Ok(Vec::new()),
+        Point::Begin | Point::End | Point::Test(_) | Point::Bench(_) | Point::SelfSignal(_) => {
+            Ok(Vec::new())
+        }
     }
 }
 

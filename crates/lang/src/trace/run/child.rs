@@ -124,7 +124,10 @@ mod tests {
 
     #[test]
     fn words_are_those_of_a_shell() {
-        assert_eq!(words(r#"ls  -l 'a b' "c \" d" e\ f ''"#), ["ls", "-l", "a b", "c \" d", "e f", ""]);
+        assert_eq!(
+            words(r#"ls  -l 'a b' "c \" d" e\ f ''"#),
+            ["ls", "-l", "a b", "c \" d", "e f", ""]
+        );
     }
 
     #[test]

@@ -394,8 +394,7 @@ impl Session<'_, '_> {
         for (index, program) in self.script.programs.iter().enumerate() {
             let cpus = map.lookup_per_cpu(&(index as u32).to_ne_bytes());
             let cpus = cpus.ok().flatten().unwrap_or_default();
-            let count: u64 =
-                cpus.iter().map(|cpu| super::output::decode::number(cpu, 0, 8)).sum();
+            let count: u64 = cpus.iter().map(|cpu| super::output::decode::number(cpu, 0, 8)).sum();
             if count > 0 {
                 by_program.push((program.name.to_string(), count));
             }

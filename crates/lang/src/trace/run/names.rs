@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, DynamicClockId, clock_gettime, clock_gettime_dynamic};
 use skep_sys::Kernel;
 
 use super::super::kind::{Clock, Stack, StackMode};
@@ -35,6 +35,13 @@ fn nanos(clock: ClockId) -> i64 {
     time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
 }
 
+fn tai_time() -> i64 {
+    match clock_gettime_dynamic(DynamicClockId::Tai) {
+        Ok(time) => time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec),
+        Err(_) => nanos(ClockId::Realtime),
+    }
+}
+
 /// Nanoseconds since boot.
 pub fn boot_time() -> u64 {
     u64::try_from(nanos(ClockId::Boottime)).unwrap_or(0)
@@ -42,7 +49,7 @@ pub fn boot_time() -> u64 {
 
 /// Nanoseconds from the boot clock to TAI.
 pub fn tai_offset() -> i64 {
-    nanos(ClockId::Tai).saturating_sub(nanos(ClockId::Boottime))
+    tai_time().saturating_sub(nanos(ClockId::Boottime))
 }
 
 /// The name space of processes, where it is not the machine's first.
@@ -70,12 +77,14 @@ impl<'a> Running<'a> {
             users: RefCell::default(),
             boot: now.saturating_sub(nanos(ClockId::Boottime)),
             monotonic: now.saturating_sub(nanos(ClockId::Monotonic)),
-            tai: now.saturating_sub(nanos(ClockId::Tai)),
+            tai: now.saturating_sub(tai_time()),
         }
     }
 
     fn kernel_symbols(&self) -> &KernelSymbols {
-        self.kernel.get_or_init(|| if self.linux { KernelSymbols::read() } else { KernelSymbols::default() })
+        self.kernel.get_or_init(|| {
+            if self.linux { KernelSymbols::read() } else { KernelSymbols::default() }
+        })
     }
 
     /// The moment of a time series' clock, as nanoseconds since 1970.
@@ -104,8 +113,7 @@ impl Names for Running<'_> {
                     writeln!(text, "\t{address:x} {name} ([kernel.kallsyms])")
                 }
                 (StackMode::Perf, Some(process)) => {
-                    let (name, file) =
-                        self.processes.borrow_mut().name(*address, process, true);
+                    let (name, file) = self.processes.borrow_mut().name(*address, process, true);
                     writeln!(text, "\t{address:x} {name} ({file})")
                 }
                 (_, None) => {

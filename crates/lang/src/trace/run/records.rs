@@ -168,7 +168,8 @@ impl Session<'_, '_> {
             }
         };
         if self.printer.json {
-            let kind = if matches!(what, Failure::Helper(_)) { "helper_error" } else { "runtime_error" };
+            let kind =
+                if matches!(what, Failure::Helper(_)) { "helper_error" } else { "runtime_error" };
             return Ok(self.json_message(kind, &text, place)?);
         }
         let shown = self.shown(Graveness::Warning, place, &text);
@@ -200,7 +201,8 @@ impl Session<'_, '_> {
         let path = String::from_utf8_lossy(path).into_owned();
         let most = self.script.config.max_cat_bytes;
         let mut text = Vec::new();
-        let read = std::fs::File::open(&path).and_then(|file| file.take(most).read_to_end(&mut text));
+        let read =
+            std::fs::File::open(&path).and_then(|file| file.take(most).read_to_end(&mut text));
         match read {
             Ok(_) => Ok(self.printer.text("cat", &text)?),
             Err(error) => {

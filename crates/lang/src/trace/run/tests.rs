@@ -1,6 +1,5 @@
 //! `test:` and `bench:` probes: each is run here, and said to be right or not.
 
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use super::super::checked::Point;
