@@ -28,6 +28,11 @@ pub const RING: &str = "ring";
 /// The name of the map that counts records which found no room, by program.
 pub const LOST: &str = "lost";
 
+/// The name of the map of processes that are seen, where not all are.
+pub const ONLY: &str = "only";
+/// The name of the program that adds to it what they start.
+pub const FORKS: &str = "only_forks";
+
 /// Bytes of a record's head: the action's number, and the program's.
 pub const HEAD: u32 = 8;
 

@@ -120,6 +120,7 @@ impl<'a> Code<'_, 'a> {
             (Function::MacAddr, [of]) => self.address_bytes(of, at, 6),
             (Function::StrConcat, [one, other]) => self.str_concat(one, other, e, at),
             (Function::AsPointer, [of]) => self.put(of, at),
+            (Function::NameOf(names), [number]) => self.name_of(*names, number, e, at),
             _ => self.error(format!("{} is not there yet", name_of(function))),
         }
     }

@@ -7,7 +7,7 @@ use skep_isa::build::{Builder, Label};
 use skep_isa::{AluOp, Cond, Imm64, Insn, Operand, Reg, Size};
 use skep_load::{Function, Reference, Symbol};
 
-use super::super::checked::{Block, Program, VariableId};
+use super::super::checked::{Block, Namespace, Program, VariableId};
 use super::super::place::Place;
 use super::super::plan::{Action, Failure, HEAD};
 use super::{LOST_MAP, LowerError, REGIONS, RING_MAP, Shared};
@@ -147,28 +147,30 @@ impl<'s, 'a> Code<'s, 'a> {
         self.b.store(Size::DW, Reg::R9, UNKNOWN_ZERO as i16, Operand::Imm(0));
     }
 
-    /// Ends programs of the kernel's events in processes that nobody asked for.
+    /// Ends programs of events in processes that nobody asked for.
     fn filter(&mut self) {
-        use super::super::checked::{Namespace, Point};
-        let Some(process) = self.shared.machine.filter else { return };
-        let sees_all = matches!(
-            self.program.points.first(),
-            Some(
-                Point::Tracepoint { .. }
-                    | Point::RawTracepoint { .. }
-                    | Point::Kprobe { .. }
-                    | Point::Fentry { .. }
-            )
-        );
-        if sees_all {
-            let seen = self.b.label();
+        let machine = self.shared.machine;
+        if !super::only::sees_all(self.program.points.first()) {
+            return;
+        }
+        let (seen, end) = (self.b.label(), self.end);
+        if let Some(process) = machine.filter {
             self.process(Namespace::Current, true);
             self.b.branch(Cond::Eq, Reg::R0, Operand::Imm(process.cast_signed()), seen);
-            self.b.set(Reg::R0, 0);
-            let end = self.end;
-            self.b.goto(end);
-            self.b.place(seen);
+        } else if machine.only.is_some() {
+            self.process(Namespace::Init, true);
+            self.b.store(Size::W, Reg::R10, KEY, Operand::Reg(Reg::R0));
+            let map = super::only_map(self.shared.script);
+            self.map(Reg::R1, map);
+            self.stack_address(Reg::R2, KEY);
+            self.b.helper(id::MAP_LOOKUP_ELEM);
+            self.b.branch(Cond::Ne, Reg::R0, Operand::Imm(0), seen);
+        } else {
+            return;
         }
+        self.b.set(Reg::R0, 0);
+        self.b.goto(end);
+        self.b.place(seen);
     }
 
     /// Ends the function, with its result in r0.

@@ -24,10 +24,12 @@ mod cast;
 mod code;
 mod element;
 mod memory;
+mod only;
 mod place;
 mod scalar;
 mod section;
 mod statement;
+mod tables;
 mod text;
 
 use std::sync::Arc;
@@ -61,8 +63,9 @@ pub struct Machine {
     pub ring: u32,
     /// The map whose only value stands for the time in time series, for tests.
     pub clock: Option<String>,
-    /// Restricts programs to the processes that a map names.
-    pub only: bool,
+    /// Restricts programs to the processes that a map names, and says where in a
+    /// `struct task_struct` a process's number lies.
+    pub only: Option<u32>,
     /// Intervals are programs that are run from outside.
     pub timers: bool,
     /// The only process that probes of the kernel's events see.
@@ -79,7 +82,7 @@ impl Default for Machine {
             tai: 0,
             ring: 1 << 20,
             clock: None,
-            only: false,
+            only: None,
             timers: false,
             filter: None,
         }
@@ -117,6 +120,8 @@ struct Shared<'a> {
     times: Vec<super::ast::Name>,
     cgroups: Vec<Option<super::ast::Name>>,
     functions: Vec<Function>,
+    /// Maps that programs need besides, each once.
+    extra: Vec<MapDef>,
     types: Types,
     /// Prototypes: of programs, and of callbacks over maps.
     protos: [u32; 2],
@@ -129,6 +134,11 @@ const REGIONS: usize = 0;
 const RING_MAP: usize = 1;
 const LOST_MAP: usize = 2;
 const FIRST_MAP: usize = 3;
+
+/// The map of processes that are seen, behind the script's own.
+fn only_map(script: &Script) -> usize {
+    FIRST_MAP + script.maps.len()
+}
 
 /// Lowers a script for a machine.
 ///
@@ -148,6 +158,7 @@ pub fn lower(script: &Script, machine: &Machine) -> Result<Plan, LowerError> {
         times: Vec::new(),
         cgroups: Vec::new(),
         functions: Vec::new(),
+        extra: Vec::new(),
         types,
         protos: [of_program, of_callback],
         region: 0,
@@ -175,6 +186,13 @@ pub fn lower(script: &Script, machine: &Machine) -> Result<Plan, LowerError> {
         MapDef::new(LOST, MapType::PercpuArray, 4, 8, count),
     ];
     object.maps.extend(script.maps.iter().map(map_def));
+    if let Some(tgid) = machine.only {
+        let map = object.maps.len();
+        object.maps.push(only::map());
+        only::add(&mut shared, &mut object, tgid, map)
+            .map_err(|text| LowerError { text, place: Place::default() })?;
+    }
+    object.maps.append(&mut shared.extra);
     object.functions = shared.functions;
     object.btf = shared.types.build().ok().map(Arc::new);
     let Shared { actions, times, cgroups, .. } = shared;
@@ -220,6 +238,17 @@ impl Shared<'_> {
     fn action(&mut self, action: Action) -> u32 {
         self.actions.push(action);
         self.actions.len() as u32 - 1
+    }
+
+    /// A map that programs need besides the script's own; gives its index in the object.
+    fn extra(&mut self, def: MapDef) -> usize {
+        let first = only_map(self.script) + usize::from(self.machine.only.is_some());
+        let found = self.extra.iter().position(|of| of.name == def.name);
+        first
+            + found.unwrap_or_else(|| {
+                self.extra.push(def);
+                self.extra.len() - 1
+            })
     }
 
     /// The type of a function that records name.

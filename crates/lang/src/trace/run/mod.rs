@@ -29,7 +29,7 @@ use thiserror::Error;
 
 use super::checked::{Point, Rate, Script};
 use super::lower::{LowerError, Machine, lower};
-use super::plan::{LOST, Plan, RING, map_name};
+use super::plan::{FORKS, LOST, ONLY, Plan, RING, map_name};
 pub use child::Child;
 use names::Running;
 pub use printer::Printer;
@@ -51,6 +51,8 @@ pub struct Settings {
     pub only: bool,
     /// What is run beside `begin` and `end`.
     pub mode: Mode,
+    /// When output is handed on.
+    pub buffering: Buffering,
     /// Says on standard output when all is attached, for those who wait for it.
     pub notify: bool,
     /// The map that stands for the clock of time series, in tests.
@@ -67,6 +69,18 @@ pub enum Mode {
     Test,
     /// `bench:`
     Bench,
+}
+
+/// When output is handed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Buffering {
+    /// At once.
+    None,
+    /// When nothing more is there to be printed.
+    #[default]
+    Line,
+    /// When there is much of it.
+    Full,
 }
 
 /// Why a script did not run, or ended before its end.
@@ -118,7 +132,7 @@ pub fn run(
     ask: &dyn Fn() -> Option<Ask>,
 ) -> Result<i32, RunError> {
     let mut child = settings.command.as_deref().map(Child::start).transpose()?;
-    let machine = machine(kernel, settings, child.as_ref().map_or(0, Child::process));
+    let machine = machine(kernel, settings, child.as_ref().map_or(0, Child::process))?;
     let plan = lower(script, &machine)?;
     let skep = load(&plan, kernel, script, settings)?;
     let ring = skep.ring_buffer(RING).map_err(|error| RunError::Attach(error.to_string()))?;
@@ -145,20 +159,25 @@ pub fn run(
 }
 
 /// What the script is lowered for.
-fn machine(kernel: &Arc<dyn Kernel>, settings: &Settings, child: u32) -> Machine {
+fn machine(
+    kernel: &Arc<dyn Kernel>,
+    settings: &Settings,
+    child: u32,
+) -> Result<Machine, RunError> {
     let linux = kernel.name() == "linux";
-    Machine {
+    let only = (settings.only && child != 0).then(|| names::process_number(kernel)).transpose()?;
+    Ok(Machine {
         cpus: kernel.possible_cpus(),
         start: if linux { names::boot_time() } else { 0 },
         child,
         namespace: linux.then(names::process_namespace).flatten(),
         tai: names::tai_offset(),
         clock: settings.clock.clone(),
-        only: settings.only,
+        only,
         timers: !linux,
         filter: settings.process.filter(|_| linux),
         ..Machine::default()
-    }
+    })
 }
 
 /// Loads the programs that this mode runs.
@@ -235,6 +254,7 @@ impl Session<'_, '_> {
         let mut timers = Vec::new();
         let mut attached = begins.len() + ends.len();
         let mut waits = 0;
+        links.extend(self.restrict(child.as_deref())?);
         for index in attach::order(self.script) {
             let points = &self.script.programs[index].points;
             match points.first() {
@@ -279,6 +299,18 @@ impl Session<'_, '_> {
         }
         self.printer.flush()?;
         Ok(())
+    }
+
+    /// Has programs see the command's processes alone, where that was asked for.
+    fn restrict(&self, child: Option<&Child>) -> Result<Option<Link>, RunError> {
+        let (Some(child), Some(map)) = (child, self.skep.map(ONLY)) else { return Ok(None) };
+        let Some(program) = self.skep.program(FORKS) else { return Ok(None) };
+        let link = program
+            .attach(skep_load::attach::RawTracepoint::new("sched_process_fork"))
+            .map_err(|error| RunError::Attach(error.to_string()))?;
+        map.update(&child.process().to_ne_bytes(), &1u32.to_ne_bytes(), 0)
+            .map_err(|errno| RunError::Kernel { doing: "naming the command's process", errno })?;
+        Ok(Some(link))
     }
 
     fn is_linux(&self) -> bool {
@@ -340,7 +372,9 @@ impl Session<'_, '_> {
             if had_some {
                 continue;
             }
-            self.printer.flush()?;
+            if self.settings.buffering != Buffering::Full {
+                self.printer.flush()?;
+            }
             let next = timers.iter().map(|timer| timer.next.saturating_duration_since(now)).min();
             let wait = next.unwrap_or(TURN).min(TURN);
             match self.ring.wait(wait) {
@@ -372,6 +406,9 @@ impl Session<'_, '_> {
             let Some(record) = self.ring.next_record() else { break };
             had_some = true;
             self.record(&record)?;
+            if self.settings.buffering == Buffering::None {
+                self.printer.flush()?;
+            }
         }
         Ok(had_some)
     }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::time::{ClockId, DynamicClockId, clock_gettime, clock_gettime_dynamic};
+use skep_btf::{Kind, Type};
+use skep_load::Target;
 use skep_sys::Kernel;
 
 use super::super::kind::{Clock, Stack, StackMode};
@@ -14,6 +16,7 @@ use super::super::lower::Machine;
 use super::super::output::decode::Names;
 use super::super::output::series::strftime;
 use super::super::plan::Plan;
+use super::RunError;
 use super::kernel_symbols::KernelSymbols;
 use super::user_symbols::UserSymbols;
 
@@ -59,6 +62,18 @@ pub fn process_namespace() -> Option<(u64, u64)> {
     const FIRST: u64 = 0xeffffffc;
     let of = std::fs::metadata("/proc/self/ns/pid").ok()?;
     (of.ino() != FIRST).then(|| (of.dev(), of.ino()))
+}
+
+/// Where in a `struct task_struct` a process's number lies.
+pub fn process_number(kernel: &Arc<dyn Kernel>) -> Result<u32, RunError> {
+    let failed = |reason: String| RunError::Attach(format!("--only needs the kernel's types: {reason}"));
+    let target = Target::of(&**kernel);
+    let btf = target.kernel_btf().map_err(failed)?;
+    let missing = || failed("they have no task_struct".into());
+    let id = btf.find("task_struct", Kind::Struct).ok_or_else(missing)?;
+    let Ok(Type::Struct(of)) = btf.type_by_id(id) else { return Err(missing()) };
+    let found = of.members.iter().find(|member| member.name == "tgid");
+    found.map(|member| member.bit_offset / 8).ok_or_else(missing)
 }
 
 /// Whether there is a process of this number.
