@@ -95,7 +95,8 @@ pub fn run(script: &Script, args: &RunArgs, given: &Given, out: &mut dyn Write) 
         Some(path) => match File::create(path) {
             Ok(file) => Some(BufWriter::new(file)),
             Err(error) => {
-                let reason = crate::files::reason(&error);
+                let reason = error.to_string();
+                let reason = reason.split(" (os error").next().unwrap_or_default();
                 let path = path.display();
                 return failed(format!("Failed to open output file: \"{path}\": {reason}"));
             }

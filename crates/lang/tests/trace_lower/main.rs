@@ -1,6 +1,8 @@
 //! Trees that are built by hand, lowered, verified and run by the embedded kernel, and by Linux
 //! where the user may: what the programs send is what the trees say.
 
+#[cfg(target_os = "linux")]
+mod live;
 mod tree;
 
 use std::sync::Arc;

@@ -287,7 +287,10 @@ impl Session<'_, '_> {
             self.drain()?;
         }
         drop(links);
-        self.exit = None;
+        // What came after the script's end is not its any more.
+        if self.exit.take().is_some() {
+            while self.ring.next_record().is_some() {}
+        }
         for program in &ends {
             self.run_program(*program)?;
         }
