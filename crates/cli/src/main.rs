@@ -25,6 +25,8 @@ mod shell;
 mod signal;
 mod table;
 mod terminal;
+#[cfg(target_os = "linux")]
+mod verbs;
 mod verify;
 
 use std::io::{BufWriter, Write};
@@ -67,6 +69,15 @@ enum Command {
     Filter(Box<filter::Args>),
     Seccomp(seccomp::Args),
     Doctor(doctor::Args),
+    /// Programs in Linux, with bpftool's words: show, dump, load, pin, attach (skep prog help)
+    #[cfg(target_os = "linux")]
+    Prog(verbs::Args),
+    /// Maps in Linux, with bpftool's words: show, dump, lookup, update (skep map help)
+    #[cfg(target_os = "linux")]
+    Map(verbs::Args),
+    /// Links in Linux, with bpftool's words: show, pin, detach (skep link help)
+    #[cfg(target_os = "linux")]
+    Link(verbs::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
 }
@@ -85,6 +96,12 @@ fn main() -> ExitCode {
         Command::Filter(args) => filter::run(&args, &mut out),
         Command::Seccomp(args) => seccomp::run(&args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Prog(args) => verbs::prog(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Map(args) => verbs::map(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Link(args) => verbs::link(args, &mut out),
         Command::Completions(args) => shell::completions(args, &mut out),
         Command::Man(args) => shell::man(args),
     };

@@ -35,7 +35,9 @@ mod trace;
 pub use between::{Below, Between, Layer};
 pub use fd::{Fd, RawFd};
 pub use host::KernelTypes;
-pub use info::{BTF_INFO_SIZE, BtfInfo, MAP_INFO_SIZE, MapInfo, PROG_INFO_SIZE, ProgInfo};
+pub use info::{
+    BTF_INFO_SIZE, BtfInfo, MAP_INFO_SIZE, MapInfo, PROG_INFO_SIZE, ProgCode, ProgInfo,
+};
 pub use kernel::{Host, Kernel, SocketPlace, possible_cpus};
 pub use link_info::{LINK_INFO_SIZE, LinkInfo, Linked, PerfLinked};
 #[cfg(target_os = "linux")]

@@ -3,9 +3,8 @@
 use skep_abi::{Errno, LinkType};
 
 use crate::fd::RawFd;
-use crate::info::{query, u32_at, u64_at};
+use crate::info::{Pointed, point, query, u32_at, u64_at};
 use crate::kernel::Kernel;
-use crate::table::NestedBuffer;
 
 /// Size of `struct bpf_link_info` in Linux 6.18.
 pub const LINK_INFO_SIZE: usize = 64;
@@ -143,15 +142,6 @@ const NAME_ROOM: usize = 4096;
 /// Bytes of the most numbers of a list: as many as a link may have functions.
 const MOST_LONGS: usize = 8 << 20;
 
-/// Memory that a field of the structure points to: where the address stands, where its length
-/// is told, and in units of how many bytes.
-struct Pointed {
-    at: usize,
-    len_at: usize,
-    unit: usize,
-    bytes: Vec<u8>,
-}
-
 impl LinkInfo {
     /// Asks `kernel` about the link behind `fd`.
     ///
@@ -164,7 +154,7 @@ impl LinkInfo {
         let mut pointed = pointed(kind, &first);
         let mut bytes = [0; LINK_INFO_SIZE];
         if !pointed.is_empty() {
-            ask(kernel, fd, &mut bytes, &mut pointed)?;
+            point(kernel, fd, &mut bytes, &mut pointed)?;
         } else {
             bytes = first;
         }
@@ -176,25 +166,6 @@ impl LinkInfo {
         let (link_type, id, prog_id) = (u32_at(&bytes, 0), u32_at(&bytes, 4), u32_at(&bytes, 8));
         Ok(LinkInfo { link_type, id, prog_id, at })
     }
-}
-
-/// Asks again, with room for what is pointed to.
-fn ask(
-    kernel: &dyn Kernel,
-    fd: RawFd,
-    bytes: &mut [u8],
-    pointed: &mut [Pointed],
-) -> Result<(), Errno> {
-    // The addresses are names: the kernel below finds the memory by them.
-    let mut nested = Vec::new();
-    for (number, of) in pointed.iter_mut().enumerate() {
-        let address = (number as u64 + 1) << 32;
-        bytes[of.at..of.at + 8].copy_from_slice(&address.to_ne_bytes());
-        let len = of.bytes.len() / of.unit;
-        bytes[of.len_at..of.len_at + 4].copy_from_slice(&(len as u32).to_ne_bytes());
-        nested.push(NestedBuffer { address, memory: (&mut of.bytes[..]).into() });
-    }
-    query(kernel, fd, bytes, nested)
 }
 
 /// What the structure of a kind points to, with room for it.

@@ -6,6 +6,7 @@ use skep_abi::{AttachType, ProgType, SectionTarget};
 
 use crate::error::LinkErrorKind as Kind;
 use crate::load::Program;
+use crate::object::ProgramDef;
 
 use super::cgroup::Cgroup;
 use super::freplace::Replaced;
@@ -56,9 +57,8 @@ pub fn find(program: &Program, places: &Places) -> Result<Found, Kind> {
     };
     let target = def.target.as_deref();
     let is_return = section.name.contains("ret");
-    if needs_the_whole_system(section.target, def.attach_type, places) && !places.system_wide {
-        let what = "it would act on every process of the machine, which has to be asked for";
-        return Ok(Found::Open(what.into()));
+    if acts_on_all(def, places) && !places.system_wide {
+        return Ok(Found::Open(ACTS_ON_ALL.into()));
     }
     let no_name = || Found::Open("its section names no function".into());
     let found = match (section.target, target) {
@@ -137,13 +137,14 @@ fn kprobe(hook: Kprobe, is_return: bool) -> Found {
     if is_return { at(hook.at_return()) } else { at(hook) }
 }
 
-/// Whether a program at such a place meets every process: tracepoints do, too, and only watch.
-fn needs_the_whole_system(
-    target: SectionTarget,
-    attach_type: Option<AttachType>,
-    places: &Places,
-) -> bool {
-    match target {
+/// Why a program is not attached that acts on all processes.
+pub const ACTS_ON_ALL: &str =
+    "it would act on every process of the machine, which has to be asked for";
+
+/// Whether a program at its place meets every process. (Tracepoints do, too, and only watch.)
+pub fn acts_on_all(def: &ProgramDef, places: &Places) -> bool {
+    let Some(section) = def.section_def else { return false };
+    match section.target {
         SectionTarget::KernelFunction
         | SectionTarget::KernelFunctions
         | SectionTarget::Syscall
@@ -152,7 +153,7 @@ fn needs_the_whole_system(
             places.pid.is_none()
         }
         SectionTarget::Btf => !matches!(
-            attach_type,
+            def.attach_type,
             Some(AttachType::TraceRawTp | AttachType::TraceIter | AttachType::LsmCgroup)
         ),
         SectionTarget::Nothing
