@@ -52,7 +52,7 @@ impl<'a> Code<'_, 'a> {
     }
 
     /// `r8`: a zero that no verifier knows, so that a loop's second turn is like its first.
-    fn from_zero(&mut self, counter: Reg) {
+    fn begin_at_zero(&mut self, counter: Reg) {
         self.load(counter, Size::DW, false, UNKNOWN_ZERO);
     }
 
@@ -72,7 +72,7 @@ impl<'a> Code<'_, 'a> {
         let most = i32::try_from(most).unwrap_or(i32::MAX);
         let (equal, differs, done) = (self.b.label(), self.b.label(), self.b.label());
         let (ended_one, ended_other) = (self.b.label(), self.b.label());
-        self.from_zero(Reg::R8);
+        self.begin_at_zero(Reg::R8);
         let turn = self.b.here();
         self.b.may_goto(equal);
         self.b.branch(Cond::Ge, Reg::R8, Operand::Imm(most), equal);
@@ -107,7 +107,7 @@ impl<'a> Code<'_, 'a> {
         let other = self.text(other)?;
         let most = u32::try_from(most).unwrap_or(u32::MAX).min(one.size).min(other.size);
         let (equal, done) = (self.b.label(), self.b.label());
-        self.from_zero(Reg::R8);
+        self.begin_at_zero(Reg::R8);
         let turn = self.b.here();
         self.b.may_goto(equal);
         self.b.branch(Cond::Ge, Reg::R8, Operand::Imm(most as i32), equal);
@@ -132,7 +132,7 @@ impl<'a> Code<'_, 'a> {
             text.size = text.size.min(u32::try_from(*most).unwrap_or(u32::MAX));
         }
         let out = self.b.label();
-        self.from_zero(Reg::R8);
+        self.begin_at_zero(Reg::R8);
         let turn = self.b.here();
         self.b.may_goto(out);
         self.byte(Reg::R1, text, Reg::R8, out);
@@ -153,11 +153,11 @@ impl<'a> Code<'_, 'a> {
         let (found, missing, done) = (self.b.label(), self.b.label(), self.b.label());
         let next = self.b.label();
         // r8: where the part is tried, r7: how much of it fits.
-        self.from_zero(Reg::R8);
+        self.begin_at_zero(Reg::R8);
         let outer = self.b.here();
         self.b.may_goto(missing);
         self.b.branch(Cond::Gt, Reg::R8, Operand::Imm(text.size as i32), missing);
-        self.from_zero(Reg::R7);
+        self.begin_at_zero(Reg::R7);
         let inner = self.b.here();
         self.b.may_goto(missing);
         self.byte(Reg::R1, part, Reg::R7, found);
@@ -189,10 +189,10 @@ impl<'a> Code<'_, 'a> {
         let size = e.of.size();
         self.clear(at, size);
         // r7: where the next byte goes.
-        self.from_zero(Reg::R7);
+        self.begin_at_zero(Reg::R7);
         for part in parts {
             let out = self.b.label();
-            self.from_zero(Reg::R8);
+            self.begin_at_zero(Reg::R8);
             let turn = self.b.here();
             self.b.may_goto(out);
             self.byte(Reg::R1, part, Reg::R8, out);

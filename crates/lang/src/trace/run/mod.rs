@@ -132,7 +132,10 @@ pub fn run(
     ask: &dyn Fn() -> Option<Ask>,
 ) -> Result<i32, RunError> {
     let mut child = settings.command.as_deref().map(Child::start).transpose()?;
-    let machine = machine(kernel, settings, child.as_ref().map_or(0, Child::process))?;
+    let mut machine = machine(kernel, settings, child.as_ref().map_or(0, Child::process))?;
+    if let Some(bytes) = ring_size(script.config.perf_rb_pages) {
+        machine.ring = bytes;
+    }
     let plan = lower(script, &machine)?;
     let skep = load(&plan, kernel, script, settings)?;
     let ring = skep.ring_buffer(RING).map_err(|error| RunError::Attach(error.to_string()))?;
@@ -156,6 +159,15 @@ pub fn run(
         Mode::Bench => session.benches()?,
     }
     Ok(session.status)
+}
+
+/// The bytes of a ring of so many pages, as kernels take them; `None` where the script does not
+/// say.
+fn ring_size(pages: u64) -> Option<u32> {
+    const PAGE: u32 = 4096;
+    const MOST: u32 = 1 << 28;
+    let pages = u32::try_from(pages).unwrap_or(u32::MAX).min(MOST / PAGE);
+    (pages > 0).then(|| pages.next_power_of_two() * PAGE)
 }
 
 /// What the script is lowered for.

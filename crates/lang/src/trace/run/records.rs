@@ -240,9 +240,6 @@ impl Session<'_, '_> {
             _ => self.content(map, elements, wanted),
         };
         self.printer.map(&map.name, &content)?;
-        if asked && !self.printer.json && !map.scalar {
-            self.printer.plain(b"\n")?;
-        }
         Ok(())
     }
 
