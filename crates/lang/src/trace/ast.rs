@@ -168,6 +168,8 @@ pub struct MapDeclaration {
 /// Statements and the value of the last expression, if it has no semicolon.
 #[derive(Clone, Debug)]
 pub struct Block {
+    /// Its number, for the variables that begin in it.
+    pub id: ExprId,
     /// In their order.
     pub statements: Vec<Statement>,
     /// The value, [`ExprKind::None`] without one.
@@ -493,6 +495,11 @@ impl BinaryOp {
         matches!(self, Eq | Ne | Le | Ge | Lt | Gt)
     }
 
+    /// Whether it gives a truth: comparisons, `&&` and `||`.
+    pub fn gives_truth(self) -> bool {
+        self.compares() || self.is_logical()
+    }
+
     /// Whether it joins truths.
     pub fn is_logical(self) -> bool {
         matches!(self, BinaryOp::And | BinaryOp::Or)
@@ -524,12 +531,16 @@ impl UnaryOp {
 }
 
 impl Expr {
-    /// Whether it is a literal: a number, a truth or a string.
+    /// Whether it is a literal: a number, a truth, a string, or a tuple or record of them.
     pub fn is_literal(&self) -> bool {
-        matches!(
-            self.kind,
-            ExprKind::Int(..) | ExprKind::Negative(_) | ExprKind::Bool(_) | ExprKind::Str(_)
-        )
+        match &self.kind {
+            ExprKind::Int(..) | ExprKind::Negative(_) | ExprKind::Bool(_) | ExprKind::Str(_) => {
+                true
+            }
+            ExprKind::Tuple(values) => values.iter().all(Expr::is_literal),
+            ExprKind::Record(values) => values.iter().all(|value| value.value.is_literal()),
+            _ => false,
+        }
     }
 
     /// Whether it is nothing.

@@ -250,8 +250,8 @@ impl Type {
     }
 
     /// A value of an enumeration.
-    pub fn enumeration(name: Name) -> Type {
-        Kind::Int { size: 8, signed: false, enumeration: Some(name) }.into()
+    pub fn enumeration(name: Name, size: u8) -> Type {
+        Kind::Int { size, signed: false, enumeration: Some(name) }.into()
     }
 
     /// A string.

@@ -392,6 +392,7 @@ impl<'s> Expander<'s> {
                         id: self.shared.ids.next(),
                         place: call,
                         kind: ExprKind::Block(Block {
+                            id: self.shared.ids.next(),
                             statements: Vec::new(),
                             value: Box::new(argument),
                             place: call,

@@ -207,6 +207,7 @@ impl<F: FnMut(Place) -> Place> Visitor for Renumber<'_, F> {
     }
 
     fn block(&mut self, block: &mut Block) {
+        block.id = self.ids.next();
         block.place = (self.place)(block.place);
         block_parts(self, block);
     }

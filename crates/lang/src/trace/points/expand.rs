@@ -156,9 +156,10 @@ fn join(unit: &mut Unit<'_>, at: usize, at_return: Block) {
     let place = probe.body.place;
     let mut expr = |kind| Expr { id: ids.next(), kind, place };
     let none = expr(ExprKind::None);
+    let id = probe.body.id;
     let entry = std::mem::replace(
         &mut probe.body,
-        Block { statements: Vec::new(), value: Box::new(none), place },
+        Block { id, statements: Vec::new(), value: Box::new(none), place },
     );
     let condition = expr(ExprKind::Call(Call {
         function: "__session_is_return".into(),

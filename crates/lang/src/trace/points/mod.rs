@@ -10,7 +10,7 @@ pub use check::check;
 pub use expand::expand;
 pub use matching::matching;
 pub use parse::parse;
-pub use table::{Event, Provider, hardware, software};
+pub use table::{Context, Event, Provider, hardware, software};
 
 use super::ast::Name;
 use super::place::Place;
