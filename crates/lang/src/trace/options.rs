@@ -4,7 +4,11 @@
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Until {
     /// The text is read, and what attach points say.
-    Parse,
+    Text,
+    /// Settings and imports are taken too.
+    Config,
+    /// Attach points are checked too.
+    Points,
     /// Macros are expanded too.
     Macros,
     /// Probes are expanded, constants folded, names of C replaced.

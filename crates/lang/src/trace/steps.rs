@@ -55,6 +55,10 @@ fn run(unit: &mut Unit<'_>, text: &str, name: &str) -> Option<Script> {
         macros::expand(unit);
         return None;
     }
+    if until == Until::Text {
+        points::parse(unit);
+        return None;
+    }
     settings::apply(unit);
     go(unit)?;
     imports::take(unit);
@@ -63,12 +67,15 @@ fn run(unit: &mut Unit<'_>, text: &str, name: &str) -> Option<Script> {
     go(unit)?;
     points::parse(unit);
     go(unit)?;
-    if until == Until::Parse {
+    if until == Until::Config {
         return None;
     }
-    if until >= Until::Names {
+    if until == Until::Points || until >= Until::Names {
         points::check(unit);
         go(unit)?;
+    }
+    if until == Until::Points {
+        return None;
     }
     language(unit);
     go(unit)?;

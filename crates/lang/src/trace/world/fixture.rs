@@ -37,6 +37,7 @@ pub struct Fixture {
     modules: Vec<Name>,
     binaries: BTreeMap<Name, Binary>,
     kfuncs: Vec<Name>,
+    imports: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -90,6 +91,10 @@ impl Fixture {
         for (path, binary) in entries(&value["binaries"], "binaries")? {
             let binary = read_binary(binary)?;
             fixture.binaries.insert(path.as_str().into(), binary);
+        }
+        for (path, text) in entries(&value["imports"], "imports")? {
+            let text = text.as_str().ok_or(FixtureError::Form("imports", "paths with texts"))?;
+            fixture.imports.insert(path.clone(), text.to_owned());
         }
         for program in list(&value["programs"], "programs")? {
             let number = program[0].as_u64().and_then(|n| u32::try_from(n).ok());
@@ -309,7 +314,10 @@ impl World for Fixture {
         &NoHeaders
     }
 
-    fn import(&self, _path: &str) -> Import {
-        Import::Missing
+    fn import(&self, path: &str) -> Import {
+        match self.imports.get(path) {
+            Some(text) => Import::Files(vec![(path.to_owned(), text.clone())]),
+            None => Import::Missing,
+        }
     }
 }
