@@ -189,3 +189,146 @@ fn conditions_of_tracepoints_see_the_process() {
     let Some((_, out, _)) = ran(&linux, &script, &Settings::default(), false) else { return };
     assert_eq!(out, "1\n\n\n");
 }
+
+/// What one program prints on Linux, by lines; `None` where the user may not.
+fn printed_on_linux(script: &Script) -> Option<Vec<String>> {
+    let linux: Arc<dyn Kernel> = Arc::new(Linux::new());
+    let settings = Settings { quiet: true, ..Settings::default() };
+    let (_, out, err) = ran(&linux, script, &settings, false)?;
+    assert_eq!(err, "");
+    Some(out.trim_end().lines().map(str::to_owned).collect())
+}
+
+fn at_user(address: u64, of: Type) -> Expr {
+    let pointer = Type::pointer(of, skep_lang::trace::kind::Space::User);
+    expr(ExprKind::Constant(skep_lang::trace::checked::Value::Int(address)), pointer)
+}
+
+#[test]
+fn memory_of_the_process_is_read_as_text_and_bytes() {
+    use skep_lang::trace::checked::Value;
+    let text: &'static [u8] = Box::leak(b"hello, world\0".to_vec().into_boxed_slice());
+    let address = || at_user(text.as_ptr() as u64, Type::int(1, true));
+    let str_of = |size, length: Vec<Expr>| {
+        let arguments = std::iter::once(address()).chain(length).collect();
+        expr(ExprKind::Call(Function::Str, arguments), Type::string(size))
+    };
+    let length = |number| expr(ExprKind::Constant(Value::Int(number)), Type::uint64());
+    let buffer = |size, arguments| {
+        expr(ExprKind::Call(Function::Buf, arguments), Type::from(Kind::Buffer(size)))
+    };
+    let body = vec![
+        print(str_of(64, vec![])),
+        print(str_of(5, vec![])),
+        print(str_of(64, vec![length(6)])),
+        print(buffer(16, vec![address(), length(5)])),
+        print(buffer(13, vec![string("ok_value", 13), length(7)])),
+        print(expr(ExprKind::Call(Function::Strlen, vec![address()]), Type::uint64())),
+        print(cast(
+            expr(ExprKind::Index(Box::new(address()), Box::new(int(4))), Type::int(1, true)),
+            Type::int64(),
+        )),
+    ];
+    let script = script(body, vec![], vec![]);
+    let Some(lines) = printed_on_linux(&script) else { return };
+    assert_eq!(
+        lines,
+        ["hello, world", "hello..", "hello", "hello", "ok_valu", "12", &b'o'.to_string()]
+    );
+}
+
+#[test]
+fn the_current_task_is_this_one() {
+    use skep_lang::trace::checked::Value;
+    use skep_lang::trace::kind::Space;
+    use skep_lang::trace::records::{Field, Record};
+    let linux: Arc<dyn Kernel> = Arc::new(Linux::new());
+    let target = skep_load::Target::of(&*linux);
+    let Ok(btf) = target.kernel_btf() else {
+        println!("skipped: the kernel has no types");
+        return;
+    };
+    let id = btf.find("task_struct", skep_btf::Kind::Struct).unwrap();
+    let skep_btf::Type::Struct(of) = btf.type_by_id(id).unwrap() else { panic!() };
+    let place = |name: &str| {
+        of.members.iter().find(|member| member.name == name).unwrap().bit_offset / 8
+    };
+    let field = |name: &str, of| Field {
+        name: name.into(),
+        of,
+        offset: place(name),
+        bits: None,
+        data_loc: false,
+    };
+    let (tgid, comm) = (field("tgid", Type::int(4, true)), field("comm", Type::string(16)));
+    let mut script = script(vec![], vec![], vec![]);
+    let id = script.records.add(Record {
+        name: "struct task_struct".into(),
+        size: of.size,
+        fields: vec![tgid, comm],
+        tracepoint: false,
+        complete: true,
+        anonymous: false,
+    });
+    let task = || {
+        let of = Type::pointer(script.records.type_of(id), Space::Kernel);
+        expr(ExprKind::Builtin(Builtin::CurrentTask), of)
+    };
+    let member = |index, of| expr(ExprKind::Member(Box::new(task()), id, index), of);
+    let comm = expr(ExprKind::Builtin(Builtin::Comm), Type::string(16));
+    let same = binary(BinaryOp::Eq, member(1, Type::string(16)), comm);
+    let number = |number| expr(ExprKind::Constant(Value::Int(number)), Type::uint64());
+    let names = |of| Function::NameOf(of);
+    let name = |of, at| expr(ExprKind::Call(names(of), vec![number(at)]), Type::string(64));
+    use skep_lang::trace::checked::Names::{Errors, Signals, SystemCalls};
+    let body = vec![
+        print(member(0, Type::int(4, true))),
+        print(cast(same, Type::int64())),
+        print(name(Errors, 1)),
+        print(name(Signals, 9)),
+        print(name(SystemCalls, 0)),
+        print(name(SystemCalls, 100_000)),
+    ];
+    script.programs[0].body = Block { statements: statements_of(body) };
+    let Some(lines) = printed_on_linux(&script) else { return };
+    let expected = ["1", "Operation not permitted", "SIGKILL", "read", "unknown"];
+    assert_eq!(lines[0], std::process::id().to_string());
+    assert_eq!(lines[1..], expected);
+}
+
+#[test]
+fn addresses_of_variables_are_read_through() {
+    use skep_lang::trace::checked::VariableId;
+    use skep_lang::trace::kind::Space;
+    let pointer = Type::pointer(Type::int(1, true), Space::None);
+    let address = expr(ExprKind::VariableAddress(VariableId(0)), pointer.clone());
+    let at = |number| {
+        let of = Box::new(variable(1, pointer.clone()));
+        let byte = expr(ExprKind::Index(of, Box::new(int(number))), Type::int(1, true));
+        cast(byte, Type::int64())
+    };
+    let body = vec![
+        StatementKind::SetVariable(VariableId(0), string("hello", 8)),
+        StatementKind::SetVariable(VariableId(1), address),
+        print(at(0)),
+        print(at(1)),
+    ];
+    let script = script(body, vec![Type::string(8), pointer.clone()], vec![]);
+    for kernel in both() {
+        let settings = Settings { quiet: true, ..Settings::default() };
+        let Some((_, out, _)) = ran(&kernel, &script, &settings, false) else { continue };
+        assert_eq!(out.trim_end(), "104\n101", "{}", kernel.name());
+    }
+}
+
+#[test]
+fn stacks_end_where_they_end() {
+    use skep_lang::trace::kind::{Stack, StackMode};
+    let stack = |kernel| {
+        let stack = Stack { kernel, limit: 16, mode: StackMode::Bpftrace };
+        expr(ExprKind::Builtin(Builtin::Stack(stack)), Type::from(Kind::Stack(stack)))
+    };
+    let script = script(vec![print(stack(true)), print(stack(false))], vec![], vec![]);
+    let Some(lines) = printed_on_linux(&script) else { return };
+    assert!(lines.iter().any(|line| line.contains("bpf_prog_test_run_raw_tp+")), "{lines:?}");
+}

@@ -70,6 +70,10 @@ impl<'a> Code<'_, 'a> {
             ExprKind::Member(_, record, index) => {
                 let field = self.field(*record, *index)?;
                 let place = self.locate(e)?;
+                if field.data_loc {
+                    // What lies elsewhere in the record is its address.
+                    return Ok(());
+                }
                 match field.bits {
                     Some(bits) => {
                         self.read_number(place, &Type::int(bits.read, false))?;

@@ -16,6 +16,7 @@ mod printer;
 mod records;
 mod tests;
 mod user_symbols;
+pub mod world;
 
 use std::io;
 use std::sync::Arc;
