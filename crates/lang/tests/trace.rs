@@ -32,9 +32,14 @@ fn until(file: &str, function: &str) -> Until {
         "parser" => Until::Text,
         "recursion_check" | "config_analyser" | "unstable_feature" => Until::Config,
         "attachpoint_passes" => Until::Points,
-        "macro_expansion" | "named_param" => Until::Macros,
-        "fold_literals" | "builtins" | "ap_probe_expansion" | "imports"
-        | "control_flow_analyser" | "field_analyser" => Until::Fold,
+        "macro_expansion" => Until::Macros,
+        "fold_literals"
+        | "builtins"
+        | "named_param"
+        | "ap_probe_expansion"
+        | "imports"
+        | "control_flow_analyser"
+        | "field_analyser" => Until::Fold,
         "pre_type_check" => Until::Names,
         _ => Until::Types,
     }

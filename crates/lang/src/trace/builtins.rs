@@ -25,10 +25,7 @@ pub const MACHINE: &str = "arm64";
 /// Checks, before probes are expanded, that builtins fit all their points.
 pub fn check_points(unit: &mut Unit<'_>) {
     for probe in &mut unit.probes {
-        let mut check = PointCheck {
-            points: &probe.points,
-            diagnostics: &mut unit.diagnostics,
-        };
+        let mut check = PointCheck { points: &probe.points, diagnostics: &mut unit.diagnostics };
         check.block(&mut probe.body);
     }
 }
@@ -128,10 +125,7 @@ impl Resolver<'_> {
                 | "__builtin_elf_ino"
         ) && self.point.is_none()
         {
-            self.error(
-                place,
-                format!("{word} can only be used inside of a probe."),
-            );
+            self.error(place, format!("{word} can only be used inside of a probe."));
             return None;
         }
         let point = self.point.as_ref();
@@ -162,14 +156,8 @@ impl Resolver<'_> {
         };
         let values = [
             ("cpp_demangle", ExprKind::Bool(config.cpp_demangle)),
-            (
-                "lazy_symbolication",
-                ExprKind::Bool(config.lazy_symbolication),
-            ),
-            (
-                "print_maps_on_exit",
-                ExprKind::Bool(config.print_maps_on_exit),
-            ),
+            ("lazy_symbolication", ExprKind::Bool(config.lazy_symbolication)),
+            ("print_maps_on_exit", ExprKind::Bool(config.print_maps_on_exit)),
             ("use_blazesym", ExprKind::Bool(config.use_blazesym)),
             ("show_debug_info", ExprKind::Bool(config.show_debug_info)),
             ("log_size", int(config.log_size)),
@@ -181,10 +169,7 @@ impl Resolver<'_> {
             ("on_stack_limit", int(config.on_stack_limit)),
             ("perf_rb_pages", int(config.perf_rb_pages)),
             ("str_trunc_trailer", text(&config.str_trunc_trailer)),
-            (
-                "unstable_import_statement",
-                unstable(config.unstable_import_statement),
-            ),
+            ("unstable_import_statement", unstable(config.unstable_import_statement)),
             ("unstable_tseries", unstable(config.unstable_tseries)),
             ("unstable_typeinfo", unstable(config.unstable_typeinfo)),
             ("unstable_dw_ustack", unstable(config.unstable_dw_ustack)),
@@ -194,11 +179,7 @@ impl Resolver<'_> {
         ];
         let values = values.into_iter().map(|(name, kind)| NamedValue {
             name: name.into(),
-            value: Expr {
-                id: self.ids.next(),
-                kind,
-                place,
-            },
+            value: Expr { id: self.ids.next(), kind, place },
             place,
         });
         ExprKind::Record(values.collect())
@@ -253,10 +234,7 @@ impl Resolver<'_> {
             }
             Some(provider) => {
                 let name = provider.name();
-                self.error(
-                    place,
-                    format!("The func builtin can not be used with '{name}' probes"),
-                );
+                self.error(place, format!("The func builtin can not be used with '{name}' probes"));
             }
         }
     }
@@ -355,10 +333,7 @@ fn signal_number(name: &str) -> Option<u64> {
     ];
     let upper = name.to_ascii_uppercase();
     let plain = upper.strip_prefix("SIG").unwrap_or(&upper);
-    SIGNALS
-        .iter()
-        .find(|(signal, _)| *signal == plain)
-        .map(|(_, number)| *number)
+    SIGNALS.iter().find(|(signal, _)| *signal == plain).map(|(_, number)| *number)
 }
 
 impl Visitor for Resolver<'_> {

@@ -68,7 +68,9 @@ pub struct Program {
     /// Where it attaches: one point, or several of one kind that one program serves
     /// (functions of a wildcard by `kprobe_multi` or `uprobe_multi`).
     pub points: Vec<Point>,
-    /// The record of `args`, where the script uses it.
+    /// Entry and return of the functions both run it; [`Function::IsReturn`] tells which.
+    pub session: bool,
+    /// The record of `args` or `retval`, where the script uses it.
     pub arguments: Option<RecordId>,
     /// The variables, by [`VariableId`].
     pub variables: Vec<Variable>,
@@ -447,7 +449,8 @@ pub enum ExprKind {
     Part(Box<Expr>, u32),
     /// An element of an array, of what a pointer points to, or a byte of a string.
     Index(Box<Expr>, Box<Expr>),
-    /// A value as another type.
+    /// A value as another type. Tuples change part by part, records by the names of their
+    /// parts; an aggregation becomes the number of all processors together.
     Cast(Box<Expr>),
     /// Values of a tuple or of a record with names, in the type's order.
     Tuple(Vec<Expr>),
@@ -559,6 +562,8 @@ pub enum Function {
     Join(Name),
     /// `exit(code)`: ends the tracing later; the program returns at once.
     Exit,
+    /// `unwatch(address)`: later.
+    Unwatch,
     /// `skboutput(file, skb, length, offset)`
     SkbOutput(Name),
     /// `str(pointer)`, `str(pointer, length)`: reads to the first 0 byte; size by the type.

@@ -34,18 +34,14 @@ pub fn read(unit: &mut Unit<'_>) -> Words {
     if let Err(error) = declare(&read.tokens, &mut c, unit.world, includes) {
         let place = unit.definitions.iter().find(|one| !one.text.starts_with('#'));
         let place = place.or(unit.definitions.first()).map(|one| one.place);
-        unit.diagnostics
-            .error(place.unwrap_or_default(), error.to_string());
+        unit.diagnostics.error(place.unwrap_or_default(), error.to_string());
     }
     unit.c = c;
     let join = |tokens: &[Token]| {
         let words: Vec<&str> = tokens.iter().map(Token::text).collect();
         words.concat()
     };
-    read.macros
-        .iter()
-        .map(|(word, tokens)| (word.clone(), join(tokens)))
-        .collect()
+    read.macros.iter().map(|(word, tokens)| (word.clone(), join(tokens))).collect()
 }
 
 /// Puts expressions in the place of defined words.
@@ -55,11 +51,7 @@ pub fn replace(unit: &mut Unit<'_>, words: &Words) {
     }
     let mut probes = std::mem::take(&mut unit.probes);
     let mut functions = std::mem::take(&mut unit.functions);
-    let mut replacer = Replacer {
-        unit,
-        words,
-        active: Vec::new(),
-    };
+    let mut replacer = Replacer { unit, words, active: Vec::new() };
     for function in &mut functions {
         replacer.block(&mut function.body);
     }

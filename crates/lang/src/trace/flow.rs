@@ -100,31 +100,20 @@ struct Ends {
 
 /// Warns of what is never reached, and says so of functions that end without a value.
 pub fn warn_unreachable(unit: &mut Unit<'_>) {
-    let returns = Ends {
-        returns: true,
-        loops: false,
-    };
-    let mut bodies: Vec<&mut Block> = unit
-        .functions
-        .iter_mut()
-        .map(|function| &mut function.body)
-        .collect();
+    let returns = Ends { returns: true, loops: false };
+    let mut bodies: Vec<&mut Block> =
+        unit.functions.iter_mut().map(|function| &mut function.body).collect();
     bodies.extend(unit.probes.iter_mut().map(|probe| &mut probe.body));
     for body in bodies {
         ends(body, returns, &mut unit.diagnostics);
-        let mut loops = Loops {
-            diagnostics: &mut unit.diagnostics,
-        };
+        let mut loops = Loops { diagnostics: &mut unit.diagnostics };
         loops.block(body);
     }
 }
 
 /// Whether a function's body always ends in `return`.
 pub fn always_returns(body: &Block) -> bool {
-    let returns = Ends {
-        returns: true,
-        loops: false,
-    };
+    let returns = Ends { returns: true, loops: false };
     ends(body, returns, &mut Diagnostics::default())
 }
 
@@ -140,10 +129,7 @@ impl Visitor for Loops<'_> {
             _ => None,
         };
         if let Some((block, returns)) = inside {
-            let loops = Ends {
-                returns,
-                loops: true,
-            };
+            let loops = Ends { returns, loops: true };
             ends(block, loops, self.diagnostics);
         }
         walk::statement_parts(self, statement);
@@ -173,9 +159,9 @@ fn statement_ends(statement: &Statement, by: Ends, diagnostics: &mut Diagnostics
     match &statement.kind {
         StatementKind::Return(_) => by.returns,
         StatementKind::Break | StatementKind::Continue => by.loops,
-        StatementKind::Expr(expr) | StatementKind::Discard(expr) | StatementKind::Assign(_, expr) => {
-            expr_ends(expr, by, diagnostics)
-        }
+        StatementKind::Expr(expr)
+        | StatementKind::Discard(expr)
+        | StatementKind::Assign(_, expr) => expr_ends(expr, by, diagnostics),
         StatementKind::Unroll(_, block) => ends(block, by, diagnostics),
         // A loop may run never.
         _ => false,

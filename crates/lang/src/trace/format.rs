@@ -97,11 +97,7 @@ pub fn mismatch(format: &Format, arguments: &[Type], records: &Records) -> Optio
     let conversions = conversions(format);
     let (given, wanted) = (arguments.len(), conversions.len());
     if given != wanted {
-        let how = if given < wanted {
-            "not enough"
-        } else {
-            "too many"
-        };
+        let how = if given < wanted { "not enough" } else { "too many" };
         return Some(format!(
             "{how} arguments for format string ({given} supplied, {wanted} expected)"
         ));
@@ -125,10 +121,7 @@ fn wrong(letter: &str, of: &Type, records: &Records) -> Option<String> {
         _ => return Some(format!("unsupported format specifier: {letter}")),
     };
     (!fits).then(|| {
-        format!(
-            "unsupported format specifier for type '{}': {letter}",
-            names::full(of, records)
-        )
+        format!("unsupported format specifier for type '{}': {letter}", names::full(of, records))
     })
 }
 
@@ -143,10 +136,7 @@ mod tests {
             .into_iter()
             .map(|one| (&*one.letter, one.width, &*one.length))
             .collect();
-        assert_eq!(
-            letters,
-            [("d", Some(10), "ll"), ("rh", None, ""), ("s", Some(5), "")]
-        );
+        assert_eq!(letters, [("d", Some(10), "ll"), ("rh", None, ""), ("s", Some(5), "")]);
         assert_eq!(format.pieces.len(), 6);
     }
 }

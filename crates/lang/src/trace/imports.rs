@@ -44,17 +44,13 @@ pub fn take(unit: &mut Unit<'_>) {
 
 fn add(unit: &mut Unit<'_>, name: &str, text: &str, place: super::place::Place) {
     if name.ends_with(".h") {
-        unit.definitions.push(Definition {
-            text: text.to_owned(),
-            place,
-        });
+        unit.definitions.push(Definition { text: text.to_owned(), place });
         return;
     }
     let source = unit.sources.add(name, text);
     let script = parse::script(text, source, &mut unit.ids, &mut unit.diagnostics);
     if let Some(setting) = script.config.first() {
-        unit.diagnostics
-            .error(setting.place, "An imported script cannot have a config block");
+        unit.diagnostics.error(setting.place, "An imported script cannot have a config block");
     }
     unit.add(script, false);
 }

@@ -63,11 +63,6 @@ impl Macros {
         macros
     }
 
-    /// Whether the language has a macro of that name.
-    pub fn has(&self, name: &str) -> bool {
-        self.by_name.contains_key(name)
-    }
-
     fn find(&self, name: &str, arguments: &[Expr], of_language: Option<bool>) -> Found {
         let Some(known) = self.by_name.get(name) else {
             return Found::No;

@@ -6,6 +6,7 @@
 
 mod arguments;
 pub mod ast;
+mod build;
 mod builtins;
 pub mod c;
 pub mod checked;

@@ -29,10 +29,7 @@ pub type NamedParameters = HashMap<Name, NamedParameter>;
 pub fn resolve(unit: &mut Unit<'_>) -> NamedParameters {
     let mut probes = std::mem::take(&mut unit.probes);
     let mut functions = std::mem::take(&mut unit.functions);
-    let mut resolver = Resolver {
-        unit,
-        known: HashMap::new(),
-    };
+    let mut resolver = Resolver { unit, known: HashMap::new() };
     for function in &mut functions {
         resolver.block(&mut function.body);
     }
@@ -56,9 +53,7 @@ impl Resolver<'_, '_> {
         Some(match argument.map(|argument| &argument.kind) {
             None => (Value::Bool(false), Type::bool()),
             Some(ExprKind::Bool(truth)) => (Value::Bool(*truth), Type::bool()),
-            Some(ExprKind::Str(bytes)) => {
-                (Value::Str(bytes.clone()), Type::string(max_strlen))
-            }
+            Some(ExprKind::Str(bytes)) => (Value::Str(bytes.clone()), Type::string(max_strlen)),
             Some(ExprKind::Int(value, _)) => (Value::Int(*value), Type::uint64()),
             Some(ExprKind::Negative(value)) => (Value::Negative(*value), Type::int64()),
             Some(_) => return None,
@@ -77,10 +72,8 @@ impl Resolver<'_, '_> {
             return None;
         }
         let Some(name) = arguments[0].as_text() else {
-            diagnostics.error(
-                arguments[0].place,
-                "First argument to 'getopt' must be a string literal.",
-            );
+            diagnostics
+                .error(arguments[0].place, "First argument to 'getopt' must be a string literal.");
             return None;
         };
         let mut description = String::new();
@@ -129,30 +122,10 @@ impl Resolver<'_, '_> {
             }
         }
         let value = self.given(&name, &default, place);
-        self.known.insert(
-            name.clone(),
-            NamedParameter {
-                default,
-                description,
-                value,
-                of,
-            },
-        );
-        let map = Map {
-            id: self.unit.ids.next(),
-            name,
-            place,
-        };
-        let zero = Expr {
-            id: self.unit.ids.next(),
-            kind: ExprKind::Int(0, None),
-            place,
-        };
-        Some(ExprKind::Element(Element {
-            map,
-            key: Box::new(zero),
-            place,
-        }))
+        self.known.insert(name.clone(), NamedParameter { default, description, value, of });
+        let map = Map { id: self.unit.ids.next(), name, place };
+        let zero = Expr { id: self.unit.ids.next(), kind: ExprKind::Int(0, None), place };
+        Some(ExprKind::Element(Element { map, key: Box::new(zero), place }))
     }
 
     /// What the command line says about it.

@@ -13,9 +13,33 @@ use super::walk::{self, Visitor};
 
 /// How many arguments each function takes, least and most; those that the compiler puts in
 /// front counted.
-const COUNTS: [(&str, usize, usize); 51] = [
+const COUNTS: [(&str, usize, usize); 75] = [
     ("__builtin_dw_ustack", 0, 2),
     ("__builtin_uaddr", 1, 1),
+    ("__comm_of", 1, 1),
+    ("__cgroup", 0, 0),
+    ("__current_task", 0, 0),
+    ("__delete", 2, 2),
+    ("__error_name", 1, 1),
+    ("__find", 3, 3),
+    ("__has_key", 2, 2),
+    ("__jiffies", 0, 0),
+    ("__map_len", 1, 1),
+    ("__memcmp", 3, 3),
+    ("__numa", 0, 0),
+    ("__override", 1, 1),
+    ("__random", 0, 0),
+    ("__session_is_return", 0, 0),
+    ("__signal", 2, 2),
+    ("__signal_name", 1, 1),
+    ("__str_concat", 2, 2),
+    ("__strlen", 1, 1),
+    ("__strstr", 2, 2),
+    ("__syscall_name", 1, 1),
+    ("__uid_gid", 0, 0),
+    ("__write_user", 3, 3),
+    ("__deprecated_delete", 1, 1),
+    ("is_scalar", 1, 1),
     ("avg", 3, 3),
     ("bswap", 1, 1),
     ("buf", 1, 2),
@@ -94,20 +118,12 @@ const REGISTERS: [(&str, u16); 22] = [
     ("ss", 160),
 ];
 #[cfg(not(target_arch = "x86_64"))]
-const REGISTERS: [(&str, u16); 5] = [
-    ("x0", 0),
-    ("x30", 240),
-    ("sp", 248),
-    ("pc", 256),
-    ("pstate", 264),
-];
+const REGISTERS: [(&str, u16); 5] =
+    [("x0", 0), ("x30", 240), ("sp", 248), ("pc", 256), ("pstate", 264)];
 
 /// Where a register lies in `struct pt_regs`.
 pub fn register(name: &str) -> Option<u16> {
-    REGISTERS
-        .iter()
-        .find(|(register, _)| *register == name)
-        .map(|(_, offset)| *offset)
+    REGISTERS.iter().find(|(register, _)| *register == name).map(|(_, offset)| *offset)
 }
 
 /// Checks a whole unit.
@@ -118,7 +134,11 @@ pub fn check(unit: &mut Unit<'_>) {
             let origin = (Origin::Parameter, parameter.place);
             variables.add(parameter.name.clone(), origin, true);
         }
+        for parameter in &mut function.parameters {
+            variables.type_of(&mut parameter.of);
+        }
         variables.block(&mut function.body);
+        variables.type_of(&mut function.result);
         variables.finish();
     }
     for probe in &mut unit.probes {
@@ -182,12 +202,7 @@ struct Variables<'a> {
 
 impl<'a> Variables<'a> {
     fn new(diagnostics: &'a mut Diagnostics) -> Variables<'a> {
-        Variables {
-            diagnostics,
-            scopes: vec![Vec::new()],
-            gone: Vec::new(),
-            asking: 0,
-        }
+        Variables { diagnostics, scopes: vec![Vec::new()], gone: Vec::new(), asking: 0 }
     }
 
     fn finish(mut self) {
@@ -203,19 +218,12 @@ impl<'a> Variables<'a> {
     }
 
     fn find(&mut self, name: &str) -> Option<&mut Known> {
-        self.scopes
-            .iter_mut()
-            .flatten()
-            .find(|known| *known.name == *name)
+        self.scopes.iter_mut().flatten().find(|known| *known.name == *name)
     }
 
     fn add(&mut self, name: Name, origin: (Origin, Place), assigned: bool) {
         if let Some(scope) = self.scopes.last_mut() {
-            scope.push(Known {
-                name,
-                origin,
-                assigned,
-            });
+            scope.push(Known { name, origin, assigned });
         }
     }
 
@@ -232,9 +240,7 @@ impl<'a> Variables<'a> {
         text: String,
         origin: (Origin, Place),
     ) -> &mut Diagnostic {
-        self.diagnostics
-            .error(place, text)
-            .context(origin.1, origin.0.text())
+        self.diagnostics.error(place, text).context(origin.1, origin.0.text())
     }
 
     fn declare(&mut self, declared: &mut Let) {
@@ -244,9 +250,8 @@ impl<'a> Variables<'a> {
         let name = declared.variable.name.clone();
         if let Some(known) = self.find(&name) {
             let origin = known.origin;
-            let text = format!(
-                "Variable {name} was already declared. Variable shadowing is not allowed."
-            );
+            let text =
+                format!("Variable {name} was already declared. Variable shadowing is not allowed.");
             self.error_with_origin(declared.place, text, origin);
             return;
         }
@@ -290,11 +295,9 @@ impl Visitor for Variables<'_> {
                     self.diagnostics.error(variable.place, text);
                 }
             },
-            ExprKind::Call(Call {
-                function,
-                arguments,
-                ..
-            }) if &**function == "__find" && arguments.len() == 3 => {
+            ExprKind::Call(Call { function, arguments, .. })
+                if &**function == "__find" && arguments.len() == 3 =>
+            {
                 let (before, last) = arguments.split_at_mut(2);
                 for argument in before {
                     self.expr(argument);
@@ -387,10 +390,7 @@ impl Calls<'_> {
         match function {
             "reg" => provider.has_registers(),
             "__builtin_uaddr" => {
-                matches!(
-                    provider,
-                    Provider::Uprobe | Provider::Uretprobe | Provider::Usdt
-                )
+                matches!(provider, Provider::Uprobe | Provider::Uretprobe | Provider::Usdt)
             }
             "skboutput" | "socket_cookie" => provider.is_tracing(),
             _ => true,
@@ -403,10 +403,8 @@ impl Calls<'_> {
         let Some((_, least, most)) = COUNTS.iter().find(|(name, ..)| *name == &**function) else {
             return true;
         };
-        let (least, most) = (
-            least.saturating_sub(call.injected),
-            most.saturating_sub(call.injected),
-        );
+        let (least, most) =
+            (least.saturating_sub(call.injected), most.saturating_sub(call.injected));
         let found = call.arguments.len() - call.injected;
         if (least..=most).contains(&found) {
             return true;
@@ -489,11 +487,7 @@ impl Calls<'_> {
 
     fn hist(&mut self, call: &mut Call, place: Place) {
         if call.arguments.len() == 3 {
-            call.arguments.push(Expr {
-                id: self.ids.next(),
-                kind: ExprKind::Int(0, None),
-                place,
-            });
+            call.arguments.push(Expr { id: self.ids.next(), kind: ExprKind::Int(0, None), place });
         }
         if let Some(bits) = call.arguments[3].as_int().filter(|bits| *bits > 5) {
             self.error(place, format!("hist: bits {bits} must be 0..5"));
@@ -520,16 +514,14 @@ impl Calls<'_> {
         } else {
             let buckets = (range / step) as i32;
             if buckets > 1000 {
-                let text = format!(
-                    "lhist() too many buckets, must be <= 1000 (would need {buckets})"
-                );
+                let text =
+                    format!("lhist() too many buckets, must be <= 1000 (would need {buckets})");
                 self.error(place, text);
             }
         }
         if min > max {
-            let text = format!(
-                "lhist() min must be less than max (provided min {min} and max {max})"
-            );
+            let text =
+                format!("lhist() min must be less than max (provided min {min} and max {max})");
             self.error(place, text);
         }
         if range < step {
@@ -542,7 +534,8 @@ impl Calls<'_> {
     }
 
     fn tseries(&mut self, call: &Call, place: Place) {
-        let needs = |name: &str| format!("tseries: invalid {name} value (must be non-negative literal)");
+        let needs =
+            |name: &str| format!("tseries: invalid {name} value (must be non-negative literal)");
         let Some(interval) = call.arguments[3].as_int() else {
             return self.error(place, needs("interval_ns"));
         };
@@ -550,16 +543,12 @@ impl Calls<'_> {
             return self.error(place, needs("num_intervals"));
         };
         if interval == 0 {
-            return self.error(
-                place,
-                format!("tseries() interval_ns must be >= 1 ({interval} provided)"),
-            );
+            return self
+                .error(place, format!("tseries() interval_ns must be >= 1 ({interval} provided)"));
         }
         if count == 0 {
-            return self.error(
-                place,
-                format!("tseries() num_intervals must be >= 1 ({count} provided)"),
-            );
+            return self
+                .error(place, format!("tseries() num_intervals must be >= 1 ({count} provided)"));
         }
         if count > 1_000_000 {
             let text = format!("tseries() num_intervals must be < 1000000 ({count} provided)");
@@ -608,10 +597,7 @@ impl Calls<'_> {
         for provider in self.providers.clone() {
             if !Self::available(&function, provider) {
                 let name = provider.name();
-                self.error(
-                    place,
-                    format!("{function} can not be used with \"{name}\" probes"),
-                );
+                self.error(place, format!("{function} can not be used with \"{name}\" probes"));
             }
         }
         if !self.count(call, place) {
@@ -641,18 +627,16 @@ impl Visitor for Calls<'_> {
             ExprKind::Ident(word) => {
                 let fits = matches!(&**word, "curr_ns" | "init");
                 if matches!(function, Some("pid" | "tid")) && !fits {
-                    let text = format!(
-                        "Invalid PID namespace mode: {word} (expects: curr_ns or init)"
-                    );
+                    let text =
+                        format!("Invalid PID namespace mode: {word} (expects: curr_ns or init)");
                     self.error(expr.place, text);
                 }
             }
             ExprKind::Str(bytes) => {
-                let is_format = matches!(function, Some("printf" | "errorf" | "warnf"))
-                    && self.argument == 0;
+                let is_format =
+                    matches!(function, Some("printf" | "errorf" | "warnf")) && self.argument == 0;
                 let known = function == Some("cgroupid");
-                if !is_format && !known && bytes.len() as u64 > self.max_strlen.saturating_sub(1)
-                {
+                if !is_format && !known && bytes.len() as u64 > self.max_strlen.saturating_sub(1) {
                     let text = format!(
                         "String is too long (over {} bytes): {}",
                         self.max_strlen,
@@ -666,9 +650,7 @@ impl Visitor for Calls<'_> {
     }
 
     fn type_of(&mut self, of: &mut TypeOf) {
-        let mut writes = Writes {
-            diagnostics: self.diagnostics,
-        };
+        let mut writes = Writes { diagnostics: self.diagnostics };
         walk::type_parts(&mut writes, of);
         walk::type_parts(self, of);
     }
@@ -698,14 +680,9 @@ struct Writes<'a> {
 
 impl Visitor for Writes<'_> {
     fn statement(&mut self, statement: &mut Statement) {
-        if matches!(
-            statement.kind,
-            StatementKind::Assign(Target::Element(_) | Target::Map(_), _)
-        ) {
-            self.diagnostics.error(
-                statement.place,
-                "Map assignments not allowed inside of typeof or typeinfo",
-            );
+        if matches!(statement.kind, StatementKind::Assign(Target::Element(_) | Target::Map(_), _)) {
+            self.diagnostics
+                .error(statement.place, "Map assignments not allowed inside of typeof or typeinfo");
         }
         walk::statement_parts(self, statement);
     }

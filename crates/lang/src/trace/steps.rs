@@ -5,10 +5,10 @@ use super::diagnostic::Diagnostics;
 use super::options::{Options, Until};
 use super::place::Sources;
 use super::unit::Unit;
-use super::world::{Import, World};
+use super::world::World;
 use super::{
-    builtins, constants, flow, fold, imports, macros, params, parse, points, precheck, settings,
-    sugar, types, unstable,
+    build, builtins, constants, flow, fold, imports, macros, params, parse, points, precheck,
+    settings, sugar, types, unstable,
 };
 
 /// What became of a script.
@@ -36,11 +36,7 @@ const LANGUAGE: &str = include_str!("stdlib.bt");
 pub fn check(text: &str, name: &str, world: &dyn World, options: &Options) -> Outcome {
     let mut unit = Unit::new(world, options);
     let script = run(&mut unit, text, name);
-    Outcome {
-        script,
-        diagnostics: unit.diagnostics,
-        sources: unit.sources,
-    }
+    Outcome { script, diagnostics: unit.diagnostics, sources: unit.sources }
 }
 
 fn run(unit: &mut Unit<'_>, text: &str, name: &str) -> Option<Script> {
@@ -113,8 +109,9 @@ fn run(unit: &mut Unit<'_>, text: &str, name: &str) -> Option<Script> {
     }
     let typed = types::resolve(unit, &known, &uses, &parameters)?;
     go(unit)?;
-    let _ = (typed, Import::Missing);
-    None
+    let script = build::build(unit, &typed, &uses, &parameters);
+    go(unit)?;
+    Some(script)
 }
 
 /// Ends the steps where something was wrong.

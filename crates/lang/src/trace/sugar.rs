@@ -13,9 +13,8 @@ use super::unit::Unit;
 use super::walk::{self, Visitor};
 
 /// Functions that fill a map.
-pub const AGGREGATIONS: [&str; 9] = [
-    "hist", "lhist", "count", "sum", "min", "max", "avg", "stats", "tseries",
-];
+pub const AGGREGATIONS: [&str; 9] =
+    ["hist", "lhist", "count", "sum", "min", "max", "avg", "stats", "tseries"];
 
 /// Functions whose first argument is a whole map.
 pub const WHOLE_MAP: [&str; 10] = [
@@ -73,19 +72,14 @@ pub fn rewrite(unit: &mut Unit<'_>, macros: &Macros) -> MapUses {
     for probe in &mut unit.probes {
         Inject.block(&mut probe.body);
     }
-    let mut lone = Lone {
-        diagnostics: &mut unit.diagnostics,
-    };
+    let mut lone = Lone { diagnostics: &mut unit.diagnostics };
     for function in &mut unit.functions {
         lone.block(&mut function.body);
     }
     for probe in &mut unit.probes {
         lone.block(&mut probe.body);
     }
-    let mut asked = Asked {
-        scalar: &uses.scalar,
-        diagnostics: &mut unit.diagnostics,
-    };
+    let mut asked = Asked { scalar: &uses.scalar, diagnostics: &mut unit.diagnostics };
     for function in &mut unit.functions {
         asked.block(&mut function.body);
     }
@@ -166,16 +160,8 @@ impl Keys<'_> {
 
     fn zero(&mut self, map: Map) -> Element {
         let place = map.place;
-        let zero = Expr {
-            id: self.ids.next(),
-            kind: ExprKind::Int(0, None),
-            place,
-        };
-        Element {
-            map,
-            key: Box::new(zero),
-            place,
-        }
+        let zero = Expr { id: self.ids.next(), kind: ExprKind::Int(0, None), place };
+        Element { map, key: Box::new(zero), place }
     }
 
     fn call(&mut self, expr: &mut Expr) {
@@ -311,8 +297,7 @@ fn inject(expr: &mut Expr, element: &Element) -> bool {
                 kind: ExprKind::Map(element.map.clone()),
                 place: element.map.place,
             };
-            call.arguments
-                .splice(0..0, [map, (*element.key).clone()]);
+            call.arguments.splice(0..0, [map, (*element.key).clone()]);
             call.injected = 2;
             true
         }
@@ -326,11 +311,7 @@ impl Visitor for Inject {
         if let StatementKind::Assign(Target::Element(element), value) = &mut statement.kind
             && inject(value, element)
         {
-            let none = Expr {
-                id: value.id,
-                kind: ExprKind::None,
-                place: value.place,
-            };
+            let none = Expr { id: value.id, kind: ExprKind::None, place: value.place };
             let value = std::mem::replace(value, none);
             statement.kind = StatementKind::Discard(value);
         }
@@ -374,10 +355,8 @@ impl Visitor for Asked<'_> {
         let map = match call.arguments.first().map(|argument| &argument.kind) {
             Some(ExprKind::Map(map)) => map,
             _ => {
-                self.diagnostics.error(
-                    expr.place,
-                    "is_scalar() expects a map for the first argument",
-                );
+                self.diagnostics
+                    .error(expr.place, "is_scalar() expects a map for the first argument");
                 return;
             }
         };

@@ -9,11 +9,8 @@ use super::walk::{self, Visitor};
 
 /// Warns of, or refuses, such features.
 pub fn check(unit: &mut Unit<'_>) {
-    let mut checker = Checker {
-        config: &unit.config,
-        diagnostics: &mut unit.diagnostics,
-        warned: Vec::new(),
-    };
+    let mut checker =
+        Checker { config: &unit.config, diagnostics: &mut unit.diagnostics, warned: Vec::new() };
     for function in &mut unit.functions {
         checker.block(&mut function.body);
     }

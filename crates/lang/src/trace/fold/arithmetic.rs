@@ -47,7 +47,5 @@ pub(super) fn work_out(op: BinaryOp, left: i128, right: i128) -> Option<ExprKind
     if value < 0 {
         return i64::try_from(value).ok().map(ExprKind::Negative);
     }
-    u64::try_from(value)
-        .ok()
-        .map(|value| ExprKind::Int(value, None))
+    u64::try_from(value).ok().map(|value| ExprKind::Int(value, None))
 }

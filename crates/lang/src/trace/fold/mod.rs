@@ -3,9 +3,7 @@
 
 mod arithmetic;
 
-use super::ast::{
-    BinaryOp, Block, Expr, ExprKind, NamedValue, Statement, StatementKind, UnaryOp,
-};
+use super::ast::{BinaryOp, Block, Expr, ExprKind, NamedValue, Statement, StatementKind, UnaryOp};
 use super::diagnostic::Diagnostics;
 use super::number;
 use super::options::Options;
@@ -93,8 +91,7 @@ impl Folder<'_> {
             (UnaryOp::Minus, ExprKind::Int(0, text)) => ExprKind::Int(0, text.clone()),
             (UnaryOp::Minus, ExprKind::Int(value, _)) => {
                 if *value > i64::MAX as u64 + 1 {
-                    self.diagnostics
-                        .error(expr.place, "negative value will underflow");
+                    self.diagnostics.error(expr.place, "negative value will underflow");
                     return None;
                 }
                 ExprKind::Negative((*value as i64).wrapping_neg())
@@ -148,8 +145,7 @@ impl Folder<'_> {
             (BinaryOp::Add, ExprKind::Int(from, _)) => {
                 let from = usize::try_from(*from).unwrap_or(usize::MAX);
                 if from >= string.len() {
-                    self.diagnostics
-                        .warning(expr.place, "literal string will always be empty");
+                    self.diagnostics.warning(expr.place, "literal string will always be empty");
                     return Some(Some(text(b"")));
                 }
                 return Some(Some(text(&string[from..])));
@@ -176,21 +172,14 @@ impl Folder<'_> {
             BinaryOp::Or => truth(!string.is_empty() || !other.is_empty()),
             BinaryOp::Add => Some(Some(text(&[&**string, &**other].concat()))),
             _ => {
-                self.diagnostics
-                    .error(expr.place, "illegal literal operation with strings");
+                self.diagnostics.error(expr.place, "illegal literal operation with strings");
                 Some(None)
             }
         }
     }
 
     /// Operators with a truth.
-    fn truths(
-        &mut self,
-        expr: &Expr,
-        op: BinaryOp,
-        left: &Expr,
-        right: &Expr,
-    ) -> Option<ExprKind> {
+    fn truths(&mut self, expr: &Expr, op: BinaryOp, left: &Expr, right: &Expr) -> Option<ExprKind> {
         let (a, b) = match (&left.kind, &right.kind) {
             (ExprKind::Bool(a), ExprKind::Bool(b)) => (*a, *b),
             (ExprKind::Bool(_), _) | (_, ExprKind::Bool(_)) if op.is_logical() => {
@@ -249,11 +238,7 @@ impl Folder<'_> {
     }
 
     fn replacement(&mut self, expr: &mut Expr) -> Option<ExprKind> {
-        let copy = Expr {
-            id: expr.id,
-            kind: ExprKind::None,
-            place: expr.place,
-        };
+        let copy = Expr { id: expr.id, kind: ExprKind::None, place: expr.place };
         match &mut expr.kind {
             ExprKind::Unary(op, inner) => self.unary(&copy, *op, inner),
             ExprKind::Binary(op, left, right) => self.binary(&copy, *op, left, right),
@@ -266,9 +251,7 @@ impl Folder<'_> {
                 self.positional(&copy, number)
             }
             ExprKind::Call(call) if &*call.function == "str" => self.str_call(&mut call.arguments),
-            ExprKind::Builtin(word) if &**word == "__builtin_usermode" => {
-                self.usermode.map(int)
-            }
+            ExprKind::Builtin(word) if &**word == "__builtin_usermode" => self.usermode.map(int),
             ExprKind::Block(block) => folded_block(block),
             ExprKind::Index(of, index) => match (&of.kind, &index.kind) {
                 (ExprKind::Str(bytes), ExprKind::Int(at, _)) => {
@@ -328,16 +311,8 @@ impl Folder<'_> {
             }
         }
         if let Some(taken) = taken {
-            let none = Expr {
-                id: self.ids.next(),
-                kind: ExprKind::None,
-                place: expr.place,
-            };
-            let branch = if taken {
-                &mut branches.then
-            } else {
-                &mut branches.otherwise
-            };
+            let none = Expr { id: self.ids.next(), kind: ExprKind::None, place: expr.place };
+            let branch = if taken { &mut branches.then } else { &mut branches.otherwise };
             *expr = std::mem::replace(branch, none);
         }
     }
@@ -345,8 +320,7 @@ impl Folder<'_> {
 
 fn folded_block(block: &mut Block) -> Option<ExprKind> {
     let value = &block.value;
-    let folds =
-        value.is_literal() || matches!(value.kind, ExprKind::Tuple(_) | ExprKind::None);
+    let folds = value.is_literal() || matches!(value.kind, ExprKind::Tuple(_) | ExprKind::None);
     (block.statements.is_empty() && folds).then(|| value.kind.clone())
 }
 
@@ -419,9 +393,9 @@ impl Visitor for Folder<'_> {
 
     fn block(&mut self, block: &mut Block) {
         walk::block_parts(self, block);
-        block
-            .statements
-            .retain(|statement| !matches!(&statement.kind, StatementKind::Expr(expr) if expr.is_none()));
+        block.statements.retain(
+            |statement| !matches!(&statement.kind, StatementKind::Expr(expr) if expr.is_none()),
+        );
     }
 
     fn statement(&mut self, statement: &mut Statement) {
@@ -435,11 +409,7 @@ impl Visitor for Folder<'_> {
             && let [only] = &mut block.statements[..]
             && let StatementKind::Expr(inner) = &mut only.kind
         {
-            let none = Expr {
-                id: self.ids.next(),
-                kind: ExprKind::None,
-                place: inner.place,
-            };
+            let none = Expr { id: self.ids.next(), kind: ExprKind::None, place: inner.place };
             let inner = std::mem::replace(inner, none);
             *expr = inner;
         }

@@ -106,6 +106,9 @@ impl<'a> Parser<'a> {
         loop {
             if is_space(self.byte(at)) && at < self.text.len() {
                 at += 1;
+            } else if self.byte(at) == b'\\' && self.byte(at + 1) == b'\n' {
+                // A line that goes on, as in C.
+                at += 2;
             } else if self.byte(at) == b'/' && self.byte(at + 1) == b'/' {
                 while at < self.text.len() && self.byte(at) != b'\n' {
                     at += 1;

@@ -439,7 +439,12 @@ impl Parser<'_> {
         let then = self.expr(ExprKind::Block(body), then_place);
         let otherwise = self.expr(ExprKind::None, place);
         let test = self.expr(ExprKind::If(Box::new(If { condition, then, otherwise })), place);
-        Block { id: self.ids.next(), statements: Vec::<Statement>::new(), value: Box::new(test), place }
+        Block {
+            id: self.ids.next(),
+            statements: Vec::<Statement>::new(),
+            value: Box::new(test),
+            place,
+        }
     }
 
     fn predicate(&mut self) -> Option<Expr> {

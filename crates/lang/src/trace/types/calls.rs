@@ -21,8 +21,21 @@ pub fn clock(word: &str) -> Option<Clock> {
 
 /// Functions without a value.
 const VOID: [&str; 15] = [
-    "join", "printf", "errorf", "warnf", "system", "cat", "debugf", "exit", "print", "clear",
-    "zero", "time", "unwatch", "fail", "__override",
+    "join",
+    "printf",
+    "errorf",
+    "warnf",
+    "system",
+    "cat",
+    "debugf",
+    "exit",
+    "print",
+    "clear",
+    "zero",
+    "time",
+    "unwatch",
+    "fail",
+    "__override",
 ];
 
 /// Builtins and functions that always have one type.
@@ -75,13 +88,7 @@ impl Collector<'_, '_> {
     pub(super) fn builtin(&mut self, expr: &Expr, word: &Name) {
         let place = expr.place;
         let mode = self.config.stack_mode;
-        let stack = |kernel, mode| {
-            Type::from(Kind::Stack(Stack {
-                kernel,
-                limit: 127,
-                mode,
-            }))
-        };
+        let stack = |kernel, mode| Type::from(Kind::Stack(Stack { kernel, limit: 127, mode }));
         let of = match &**word {
             "ctx" => self.context(expr, word),
             "__builtin_retval" => self.retval(expr, word),
@@ -160,11 +167,7 @@ impl Collector<'_, '_> {
         let mut of = self.finder.records.type_of(id).in_context();
         match point.provider {
             Provider::Tracepoint => {
-                of.space = if point.target == "syscalls" {
-                    Space::User
-                } else {
-                    Space::Kernel
-                };
+                of.space = if point.target == "syscalls" { Space::User } else { Space::Kernel };
             }
             provider => {
                 if self.finder.records.get(id).fields.is_empty() {
@@ -282,11 +285,7 @@ impl Collector<'_, '_> {
     fn key_of(&mut self, map: Name, key: &Expr, expr: &Expr, checked: bool) {
         let slot = self.key_slot(&map);
         let input = self.node(key);
-        let how = How::Key {
-            map,
-            place: expr.place,
-            checked,
-        };
+        let how = How::Key { map, place: expr.place, checked };
         self.solver.rule(slot, vec![input], how);
     }
 
@@ -310,11 +309,7 @@ impl Collector<'_, '_> {
             let value = self.value_slot(&map.name);
             let slot = super::solve::Slot::Variable(scope, name.clone());
             let slot = self.solver.slot(slot);
-            let how = How::SetVariable {
-                scope,
-                name,
-                place: expr.place,
-            };
+            let how = How::SetVariable { scope, name, place: expr.place };
             self.solver.rule(slot, vec![value], how);
         }
     }
@@ -361,10 +356,7 @@ impl Collector<'_, '_> {
     fn pton(&mut self, expr: &Expr, argument: Option<&Expr>) -> Option<Type> {
         let place = expr.place;
         let Some(text) = argument.and_then(Expr::as_text) else {
-            self.error(
-                place,
-                "pton() expects an string literal at the first argument",
-            );
+            self.error(place, "pton() expects an string literal at the first argument");
             return None;
         };
         let size = if text.contains('.') {
@@ -372,9 +364,8 @@ impl Collector<'_, '_> {
         } else if text.contains(':') {
             16
         } else {
-            let text = format!(
-                "pton() expects an string argument of an IPv4/IPv6 address, got {text}"
-            );
+            let text =
+                format!("pton() expects an string argument of an IPv4/IPv6 address, got {text}");
             self.error(place, text);
             return None;
         };
@@ -447,16 +438,8 @@ impl Collector<'_, '_> {
             self.error(expr.place, text);
         }
         if mode == StackMode::BuildId && kernel {
-            self.error(
-                expr.place,
-                "'build_id' stack mode can only be used for ustack",
-            );
+            self.error(expr.place, "'build_id' stack mode can only be used for ustack");
         }
-        Kind::Stack(Stack {
-            kernel,
-            limit: u16::try_from(limit).unwrap_or(u16::MAX),
-            mode,
-        })
-        .into()
+        Kind::Stack(Stack { kernel, limit: u16::try_from(limit).unwrap_or(u16::MAX), mode }).into()
     }
 }

@@ -16,11 +16,7 @@ use crate::trace::unit::Unit;
 
 /// Checks a whole unit.
 pub(super) fn check(unit: &mut Unit<'_>, typed: Typed) -> Typed {
-    let mut casts = Casts {
-        typed: &typed,
-        diagnostics: &mut unit.diagnostics,
-        function: None,
-    };
+    let mut casts = Casts { typed: &typed, diagnostics: &mut unit.diagnostics, function: None };
     for function in &unit.functions {
         casts.function = Some(function);
         casts.block(&function.body);
@@ -71,11 +67,8 @@ impl<'c> Casts<'c> {
 
     fn no_value(&mut self, function: &Function, place: Place) {
         let of = self.typed.of(function.result.id);
-        let text = format!(
-            "Function {} is of type {}, cannot return void",
-            function.name,
-            self.full(&of)
-        );
+        let text =
+            format!("Function {} is of type {}, cannot return void", function.name, self.full(&of));
         self.error(place, text);
     }
 
@@ -330,11 +323,7 @@ impl<'c> Casts<'c> {
                 if a.is_string() || b.is_string() {
                     return;
                 }
-                let to = if op.gives_truth() {
-                    promote(&a, &b)
-                } else {
-                    Some(self.of(expr))
-                };
+                let to = if op.gives_truth() { promote(&a, &b) } else { Some(self.of(expr)) };
                 if let Some(to) = to {
                     self.puts_expr(left, &to);
                     self.puts_expr(right, &to);

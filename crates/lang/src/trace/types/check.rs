@@ -29,18 +29,12 @@ pub const MAP_KINDS: [(&str, MapKind); 5] = [
 
 /// The kind that a word names.
 pub fn map_kind(word: &str) -> Option<MapKind> {
-    MAP_KINDS
-        .iter()
-        .find(|(name, _)| *name == word)
-        .map(|(_, kind)| *kind)
+    MAP_KINDS.iter().find(|(name, _)| *name == word).map(|(_, kind)| *kind)
 }
 
 /// Whether a kind keeps values for each processor.
 fn is_percpu(kind: MapKind) -> bool {
-    matches!(
-        kind,
-        MapKind::PercpuHash | MapKind::PercpuArray | MapKind::PercpuLruHash
-    )
+    matches!(kind, MapKind::PercpuHash | MapKind::PercpuArray | MapKind::PercpuLruHash)
 }
 
 /// Checks a whole unit.
@@ -69,10 +63,7 @@ pub(super) fn check(unit: &mut Unit<'_>, typed: &Typed, c: &Definitions) {
         checker.block(&function.body);
         checker.type_of(&function.result);
         if typed.of(function.result.id).is_none() {
-            checker.error(
-                function.result.place,
-                "Unable to resolve suitable return type.",
-            );
+            checker.error(function.result.place, "Unable to resolve suitable return type.");
         }
     }
     checker.in_probe = true;
@@ -121,8 +112,7 @@ impl Checker<'_> {
             None => {
                 let kinds: Vec<&str> = MAP_KINDS.iter().map(|(name, _)| *name).collect();
                 let hint = format!("Valid map types: {}", kinds.join(", "));
-                self.error(map.place, format!("Invalid bpf map type: {}", map.kind))
-                    .hint(hint);
+                self.error(map.place, format!("Invalid bpf map type: {}", map.kind)).hint(hint);
             }
         }
     }
@@ -141,11 +131,7 @@ impl Checker<'_> {
                 let found = MAP_KINDS.iter().find(|(_, one)| *one == kind);
                 found.map_or("unknown", |(name, _)| name)
             };
-            let needed = if value.is_aggregate() {
-                MapKind::PercpuHash
-            } else {
-                MapKind::Hash
-            };
+            let needed = if value.is_aggregate() { MapKind::PercpuHash } else { MapKind::Hash };
             let text = format!(
                 "Incompatible map types. Type from declaration: {}. Type from value/key type: {}",
                 word(declared),
@@ -256,16 +242,10 @@ impl Checker<'_> {
                 crate::trace::walk::expr_parts(self, expr);
             }
         }
-        let mut finds = Finds {
-            typed: self.typed,
-            found: Vec::new(),
-        };
+        let mut finds = Finds { typed: self.typed, found: Vec::new() };
         crate::trace::walk::Visitor::block(&mut finds, &mut block.clone());
         for (place, word) in finds.found {
-            self.error(
-                place,
-                format!("'{word}' builtin is not allowed in a for-loop"),
-            );
+            self.error(place, format!("'{word}' builtin is not allowed in a for-loop"));
         }
     }
 
@@ -324,10 +304,7 @@ impl Checker<'_> {
         let place = expr.place;
         match &expr.kind {
             ExprKind::Ident(word) => {
-                let known = matches!(
-                    &**word,
-                    "curr_ns" | "init" | "current_pid" | "current_tid"
-                );
+                let known = matches!(&**word, "curr_ns" | "init" | "current_pid" | "current_tid");
                 if !known && self.of(expr).is_none() {
                     self.error(place, format!("Unknown identifier: '{word}'"));
                 }
@@ -412,8 +389,7 @@ impl Checker<'_> {
         self.expr(left);
         self.expr(right);
         let (a, b) = (self.of(left), self.of(right));
-        let number =
-            |of: &Type| of.is_castable_aggregate() || of.is_int() || of.kind == Kind::Bool;
+        let number = |of: &Type| of.is_castable_aggregate() || of.is_int() || of.kind == Kind::Bool;
         if (number(&a) && number(&b)) || a.is_pointer() || b.is_pointer() {
             return;
         }
@@ -421,16 +397,10 @@ impl Checker<'_> {
         let sign = op.sign();
         if let (Kind::Array(of, m), Kind::Array(_, n)) = (&a.kind, &b.kind) {
             if !equality {
-                self.error(
-                    place,
-                    format!("The {sign} operator cannot be used on arrays."),
-                );
+                self.error(place, format!("The {sign} operator cannot be used on arrays."));
             }
             if m != n {
-                self.error(
-                    place,
-                    "Only arrays of same size support comparison operators.",
-                );
+                self.error(place, "Only arrays of same size support comparison operators.");
             }
             if !of.is_int() || a != b {
                 self.error(
@@ -469,15 +439,9 @@ impl Checker<'_> {
         };
         let record = self.typed.records.get(id);
         let common = record.tracepoint
-            && record
-                .fields
-                .iter()
-                .any(|one| one.name == *field && one.offset < 8);
+            && record.fields.iter().any(|one| one.name == *field && one.offset < 8);
         if common {
-            self.error(
-                place,
-                "BPF does not support accessing common tracepoint fields",
-            );
+            self.error(place, "BPF does not support accessing common tracepoint fields");
         }
     }
 
@@ -498,9 +462,7 @@ impl Checker<'_> {
                 _ => 0,
             };
             if count != 0 && at >= u64::from(count) {
-                let text = format!(
-                    "the index {at} is out of bounds for array of size {count}"
-                );
+                let text = format!("the index {at} is out of bounds for array of size {count}");
                 self.error(place, text);
             }
             return;
@@ -534,8 +496,7 @@ impl Checker<'_> {
             return;
         }
         if to == from {
-            let text =
-                format!("Unnecessary cast: expression is already of type {full_from}");
+            let text = format!("Unnecessary cast: expression is already of type {full_from}");
             self.diagnostics.warning(place, text);
             return;
         }
@@ -600,11 +561,7 @@ impl Checker<'_> {
     }
 
     fn cast_enumeration(&mut self, to: &Type, inner: &Expr, place: Place) {
-        let Kind::Int {
-            enumeration: Some(name),
-            ..
-        } = &to.kind
-        else {
+        let Kind::Int { enumeration: Some(name), .. } = &to.kind else {
             return;
         };
         let known = self.c.enums.get(name).cloned();
@@ -648,10 +605,7 @@ impl Checker<'_> {
         let right = base == wanted.base;
         let function = &call.function;
         if wanted.literal && (!argument.is_literal() || !right) {
-            let text = format!(
-                "{function}() expects a {} literal ({base} provided)",
-                wanted.base
-            );
+            let text = format!("{function}() expects a {} literal ({base} provided)", wanted.base);
             self.error(place, text);
             if wanted.base == "string"
                 && let ExprKind::Positional(number) = argument.kind
@@ -662,10 +616,8 @@ impl Checker<'_> {
             return false;
         }
         if !right {
-            let text = format!(
-                "{function}() only supports {} arguments ({base} provided)",
-                wanted.base
-            );
+            let text =
+                format!("{function}() only supports {} arguments ({base} provided)", wanted.base);
             self.error(place, text);
         }
         right
@@ -723,10 +675,7 @@ impl Checker<'_> {
             }
             "path" => {
                 if !self.world.has(Feature::DPath) {
-                    self.error(
-                        place,
-                        "BPF_FUNC_d_path not available for your kernel version",
-                    );
+                    self.error(place, "BPF_FUNC_d_path not available for your kernel version");
                 }
                 if !is(&["c_type", "pointer"]) {
                     let text = format!(
@@ -744,10 +693,7 @@ impl Checker<'_> {
             "macaddr" => self.macaddr(first, &of, place),
             "nsecs" => {
                 if self.of(expr).clock == Clock::Tai && !self.world.has(Feature::KtimeGetTaiNs) {
-                    self.error(
-                        place,
-                        "Kernel does not support tai timestamp, please try sw_tai",
-                    );
+                    self.error(place, "Kernel does not support tai timestamp, please try sw_tai");
                 }
             }
             "socket_cookie" => {
@@ -780,16 +726,13 @@ impl Checker<'_> {
         }
         let base = names::base(of);
         if !matches!(base, "int" | "string" | "pointer" | "array") {
-            let text = format!(
-                "buf() expects an integer, string, or array argument but saw {base}"
-            );
+            let text =
+                format!("buf() expects an integer, string, or array argument but saw {base}");
             self.error(place, text);
         }
         match call.arguments.get(1).map(|length| &length.kind) {
             None if !of.is_array() => {
-                let text = format!(
-                    "buf() expects a length argument for non-array type {base}"
-                );
+                let text = format!("buf() expects a length argument for non-array type {base}");
                 self.error(place, text);
             }
             Some(ExprKind::Negative(length)) => {
@@ -805,18 +748,13 @@ impl Checker<'_> {
             return;
         };
         if call.arguments.len() == 2 {
-            let family = arguments::Wanted {
-                base: "int",
-                literal: false,
-            };
+            let family = arguments::Wanted { base: "int", literal: false };
             self.argument(call, &call.arguments[0], family, place);
         }
         let of = self.of(address);
         if !of.is_int() && !of.is_string() && !of.is_array() {
-            let text = format!(
-                "ntop() expects an integer or array argument, got {}",
-                names::base(&of)
-            );
+            let text =
+                format!("ntop() expects an integer or array argument, got {}", names::base(&of));
             self.error(place, text);
         }
         if (of.is_array() || of.is_string()) && !matches!(of.size(), 4 | 16) {
@@ -829,10 +767,8 @@ impl Checker<'_> {
             return;
         };
         let format = format::parse(bytes);
-        let given: Vec<Type> = call.arguments[1..]
-            .iter()
-            .map(|argument| self.of(argument))
-            .collect();
+        let given: Vec<Type> =
+            call.arguments[1..].iter().map(|argument| self.of(argument)).collect();
         if let Some(text) = format::mismatch(&format, &given, &self.typed.records) {
             self.error(place, text);
         }
@@ -881,8 +817,8 @@ impl Checker<'_> {
         }
         let of = self.of(&call.arguments[0]);
         let full = self.full(&of);
-        let hidden = matches!(of.kind, Kind::None | Kind::TimestampMode)
-            || (of.context && !of.arguments);
+        let hidden =
+            matches!(of.kind, Kind::None | Kind::TimestampMode) || (of.context && !of.arguments);
         if of.is_histogram() {
             let text = format!(
                 "Map type {full} cannot print the value of individual keys. You must print the \
@@ -890,10 +826,7 @@ impl Checker<'_> {
             );
             self.error(place, text);
         } else if hidden {
-            self.error(
-                place,
-                format!("{full} type passed to print() is not printable"),
-            );
+            self.error(place, format!("{full} type passed to print() is not printable"));
         } else if count != 1 {
             let text = format!("Non-map print() only takes 1 argument, {count} found");
             self.error(place, text);
@@ -922,10 +855,7 @@ impl Checker<'_> {
             self.error(place, "macaddr() does not support literal string arguments");
         }
         if (of.is_array() || bytes) && of.size() < 6 {
-            self.error(
-                place,
-                "macaddr() argument must be at least 6 bytes in size",
-            );
+            self.error(place, "macaddr() argument must be at least 6 bytes in size");
         }
     }
 

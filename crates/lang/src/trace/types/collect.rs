@@ -241,11 +241,7 @@ impl Collector<'_, '_> {
                     ExprKind::Element(from) => Some(from.map.name.clone()),
                     _ => None,
                 };
-                let how = How::SetElement {
-                    map: element.map.name.clone(),
-                    place,
-                    from,
-                };
+                let how = How::SetElement { map: element.map.name.clone(), place, from };
                 self.solver.rule(slot, vec![input], how);
             }
             Target::Map(_) => self.expr(value),
@@ -344,11 +340,7 @@ impl Collector<'_, '_> {
         }
         let key = self.key_slot(name);
         let input = self.node(&element.key);
-        let how = How::Key {
-            map: name.clone(),
-            place: element.place,
-            checked: true,
-        };
+        let how = How::Key { map: name.clone(), place: element.place, checked: true };
         self.solver.rule(key, vec![input], how);
         if let Some(expr) = expr {
             let value = self.value_slot(name);
@@ -381,10 +373,7 @@ impl Collector<'_, '_> {
             ExprKind::Offsetof(of, fields) => {
                 self.type_of(of);
                 let input = self.solver.node(of.id);
-                let how = How::Offset {
-                    fields: fields.clone(),
-                    place,
-                };
+                let how = How::Offset { fields: fields.clone(), place };
                 self.rule(expr, vec![input], how);
             }
             ExprKind::Typeinfo(of) => {
@@ -419,10 +408,7 @@ impl Collector<'_, '_> {
             ExprKind::Field(inner, field) => {
                 self.expr(inner);
                 let input = self.node(inner);
-                let how = How::Field {
-                    field: field.clone(),
-                    place,
-                };
+                let how = How::Field { field: field.clone(), place };
                 self.rule(expr, vec![input], how);
             }
             ExprKind::TupleIndex(inner, at) => {
@@ -434,10 +420,7 @@ impl Collector<'_, '_> {
                 self.expr(of);
                 self.expr(at);
                 let input = self.node(of);
-                let how = How::Index {
-                    at: at.as_int(),
-                    place,
-                };
+                let how = How::Index { at: at.as_int(), place };
                 self.rule(expr, vec![input], how);
             }
             ExprKind::Cast(of, inner) => self.cast(expr, of, inner),
@@ -489,12 +472,7 @@ impl Collector<'_, '_> {
         self.expr(left);
         self.expr(right);
         let inputs = vec![self.node(left), self.node(right)];
-        let how = How::Binary {
-            op,
-            place: expr.place,
-            left: left.place,
-            right: right.place,
-        };
+        let how = How::Binary { op, place: expr.place, left: left.place, right: right.place };
         self.rule(expr, inputs, how);
     }
 
@@ -518,22 +496,15 @@ impl Collector<'_, '_> {
                     let scope = self.scope_of(&name);
                     let sized = self.sized.contains(&(scope, name.clone()));
                     let slot = self.solver.slot(Slot::Variable(scope, name.clone()));
-                    let how = How::StepVariable {
-                        scope,
-                        name,
-                        place,
-                        sized,
-                    };
+                    let how = How::StepVariable { scope, name, place, sized };
                     self.solver.rule(slot, vec![node], how);
                     let how = How::StepOf { slot, sized, op };
                     self.rule(expr, vec![input], how);
                     return;
                 }
                 _ => {
-                    let text = format!(
-                        "The {} operator must be applied to a map or variable",
-                        op.sign()
-                    );
+                    let text =
+                        format!("The {} operator must be applied to a map or variable", op.sign());
                     self.error(place, text);
                 }
             }
@@ -560,10 +531,7 @@ impl Collector<'_, '_> {
             TypeOfKind::Expr(_) => {
                 self.type_of(of);
                 let to = self.solver.node(of.id);
-                let how = How::CastTo {
-                    inner: input,
-                    provider,
-                };
+                let how = How::CastTo { inner: input, provider };
                 self.rule(expr, vec![to], how);
             }
         }
@@ -574,31 +542,19 @@ impl Collector<'_, '_> {
     fn word(&mut self, expr: &Expr, word: &Name) {
         let constant = self.finder.script.constants.get(word);
         let of = if let Some((_, name)) = constant {
-            if name.is_empty() {
-                Type::uint64()
-            } else {
-                Type::enumeration(name.clone(), 8)
-            }
+            if name.is_empty() { Type::uint64() } else { Type::enumeration(name.clone(), 8) }
         } else if let Some(id) = self.finder.records.find(word) {
             self.finder.records.type_of(id)
         } else if self.function.as_deref() == Some("nsecs") {
             match super::calls::clock(word) {
-                Some(clock) => Type {
-                    clock,
-                    ..Kind::TimestampMode.into()
-                },
+                Some(clock) => Type { clock, ..Kind::TimestampMode.into() },
                 None => {
                     self.error(expr.place, format!("Invalid timestamp mode: {word}"));
                     Type::none()
                 }
             }
         } else if let Some(mode) = StackMode::of(word) {
-            Kind::Stack(Stack {
-                kernel: true,
-                limit: 127,
-                mode,
-            })
-            .into()
+            Kind::Stack(Stack { kernel: true, limit: 127, mode }).into()
         } else if self.asking > 0 {
             crate::trace::words::type_of_word(word)
                 .or_else(|| self.finder.named(word))
@@ -611,10 +567,7 @@ impl Collector<'_, '_> {
 
     /// Where pointers of this probe point.
     pub(super) fn space(&self) -> crate::trace::kind::Space {
-        self.point
-            .as_ref()
-            .map(|point| point.provider.space())
-            .unwrap_or_default()
+        self.point.as_ref().map(|point| point.provider.space()).unwrap_or_default()
     }
 
     /// The provider of this probe.
@@ -645,10 +598,7 @@ pub fn literal(value: u64) -> Type {
     } else {
         return Type::uint64();
     };
-    Type {
-        flexible: true,
-        ..Type::int(size, true)
-    }
+    Type { flexible: true, ..Type::int(size, true) }
 }
 
 /// The smallest type of a literal below 0.

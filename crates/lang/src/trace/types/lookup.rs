@@ -31,14 +31,11 @@ impl Lookup for Finder<'_> {
 
     fn typedef(&self, name: &str) -> Option<CType> {
         let own = self.script.typedefs.get(name).cloned();
-        own.or_else(|| self.world.typedef(name))
-            .or_else(|| self.script.typedef(name))
+        own.or_else(|| self.world.typedef(name)).or_else(|| self.script.typedef(name))
     }
 
     fn enumeration(&self, name: &str) -> Option<Arc<crate::trace::c::CEnum>> {
-        self.script
-            .enumeration(name)
-            .or_else(|| self.world.enumeration(name))
+        self.script.enumeration(name).or_else(|| self.world.enumeration(name))
     }
 }
 
@@ -74,20 +71,13 @@ impl Finder<'_> {
             }
             CType::Pointer(to, tags) => {
                 let to = self.of_deep(to, of_script, left);
-                Type {
-                    tags: tags.clone(),
-                    ..Type::pointer(to, Space::None)
-                }
+                Type { tags: tags.clone(), ..Type::pointer(to, Space::None) }
             }
             CType::Array(of, count) => {
                 let count = u32::try_from(*count).unwrap_or(u32::MAX);
                 let plain = of.plain(self);
                 if plain == Some(CType::Char) {
-                    return Type::string(if of_script {
-                        count.saturating_add(1)
-                    } else {
-                        count
-                    });
+                    return Type::string(if of_script { count.saturating_add(1) } else { count });
                 }
                 let element = self.of_deep(of, of_script, left);
                 if !of_script && element.is_int() && element.size() == 1 {
@@ -161,11 +151,7 @@ impl Finder<'_> {
             let bits = member.width.map(|width| {
                 let shift = (bit % 8) as u8;
                 let bytes = (shift + width).div_ceil(8);
-                Bits {
-                    read: bytes.next_power_of_two().min(8),
-                    shift,
-                    width,
-                }
+                Bits { read: bytes.next_power_of_two().min(8), shift, width }
             });
             fields.push(Field {
                 name: member.name.clone(),
@@ -285,13 +271,7 @@ impl Finder<'_> {
         let mut add = |finder: &mut Self, name: Name, of: &CType| {
             let of = finder.of(of, false);
             let words = of.size().div_ceil(8).max(1);
-            fields.push(Field {
-                name,
-                of,
-                offset: word * 8,
-                bits: None,
-                data_loc: false,
-            });
+            fields.push(Field { name, of, offset: word * 8, bits: None, data_loc: false });
             word += words;
         };
         for (name, of) in known.parameters.iter().skip(skip) {
@@ -319,9 +299,7 @@ impl Finder<'_> {
         let (category, event) = (&point.target, &point.function);
         let known = self.world.tracepoint_fields(category, event);
         let Some(known) = known else {
-            return Err(format!(
-                "tracepoint not found: {category}:{event}"
-            ));
+            return Err(format!("tracepoint not found: {category}:{event}"));
         };
         Ok(known.iter().map(|field| self.tracepoint_field(field)).collect())
     }
@@ -349,13 +327,7 @@ impl Finder<'_> {
                 }
             }
         }
-        Field {
-            name: field.name.clone(),
-            of,
-            offset: field.offset,
-            bits: None,
-            data_loc,
-        }
+        Field { name: field.name.clone(), of, offset: field.offset, bits: None, data_loc }
     }
 
     /// A type as C text says it.

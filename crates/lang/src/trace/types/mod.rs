@@ -17,8 +17,9 @@ mod solve;
 
 use std::collections::{HashMap, HashSet};
 
-pub use calls::clock;
+pub use check::map_kind;
 pub use lookup::Finder;
+pub use promote::promote;
 pub use solve::Slot;
 
 use super::ast::{ExprId, Name};
@@ -95,11 +96,7 @@ fn resolve_with(
     uses: &MapUses,
     parameters: &NamedParameters,
 ) -> Option<Typed> {
-    let mut finder = Finder {
-        script: c,
-        world: unit.world,
-        records: Records::default(),
-    };
+    let mut finder = Finder { script: c, world: unit.world, records: Records::default() };
     check_arguments(unit, &mut finder);
     if !unit.is_ok() {
         return None;
@@ -120,8 +117,7 @@ fn resolve_with(
         let stuck = !run.comptimes.is_empty() && run.comptimes == before && !changed;
         if stuck {
             for (_, place) in &run.comptimes {
-                unit.diagnostics
-                    .error(*place, "Unable to resolve comptime expression");
+                unit.diagnostics.error(*place, "Unable to resolve comptime expression");
             }
             return None;
         }
@@ -222,12 +218,8 @@ fn run_once(
         collector.point = probe.points.first().cloned();
         collector.block(&probe.body);
     }
-    let (values, comptimes, asked, variables) = (
-        collector.values,
-        collector.comptimes,
-        collector.asked,
-        collector.variables,
-    );
+    let (values, comptimes, asked, variables) =
+        (collector.values, collector.comptimes, collector.asked, collector.variables);
     let mut runner = Runner {
         finder,
         diagnostics: &mut unit.diagnostics,
@@ -235,15 +227,8 @@ fn run_once(
         locked,
         given: HashMap::new(),
     };
-    solver.solve(&values, |solver, rule, inputs| {
-        runner.run(solver, rule, inputs)
-    });
-    Run {
-        solver,
-        comptimes,
-        asked,
-        variables,
-    }
+    solver.solve(&values, |solver, rule, inputs| runner.run(solver, rule, inputs));
+    Run { solver, comptimes, asked, variables }
 }
 
 fn rewrite(unit: &mut Unit<'_>, finder: &mut Finder<'_>, solver: &Solver<How>) -> bool {

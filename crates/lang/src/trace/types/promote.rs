@@ -13,12 +13,9 @@ pub fn compatible(one: &Type, other: &Type) -> bool {
         }
         (Kind::Named(a), Kind::Named(b)) => {
             a.len() == b.len()
-                && a.iter()
-                    .all(|(name, a)| part(b, name).is_some_and(|b| compatible(a, b)))
+                && a.iter().all(|(name, a)| part(b, name).is_some_and(|b| compatible(a, b)))
         }
-        (Kind::Array(a, m), Kind::Array(b, n)) => {
-            a == b && (m == n || *m == 0 || *n == 0)
-        }
+        (Kind::Array(a, m), Kind::Array(b, n)) => a == b && (m == n || *m == 0 || *n == 0),
         (Kind::Stack(a), Kind::Stack(b)) => a == b,
         (Kind::Aggregate(a), Kind::Aggregate(b)) => {
             std::mem::discriminant(a) == std::mem::discriminant(b)
@@ -29,10 +26,7 @@ pub fn compatible(one: &Type, other: &Type) -> bool {
 
 /// The part of that name.
 pub fn part<'p>(parts: &'p [(Name, Type)], name: &str) -> Option<&'p Type> {
-    parts
-        .iter()
-        .find(|(one, _)| **one == *name)
-        .map(|(_, part)| part)
+    parts.iter().find(|(one, _)| **one == *name).map(|(_, part)| part)
 }
 
 /// Whether every value of the first is one of the second.
@@ -50,9 +44,9 @@ pub fn fits(one: &Type, other: &Type) -> bool {
             }
         }
         (Kind::Tuple(a), Kind::Tuple(b)) => a.iter().zip(b.iter()).all(|(a, b)| fits(a, b)),
-        (Kind::Named(a), Kind::Named(b)) => a
-            .iter()
-            .all(|(name, a)| part(b, name).is_some_and(|b| fits(a, b))),
+        (Kind::Named(a), Kind::Named(b)) => {
+            a.iter().all(|(name, a)| part(b, name).is_some_and(|b| fits(a, b)))
+        }
         (a, b) => a == b,
     }
 }
@@ -64,18 +58,12 @@ fn numbers(one: &Type, other: &Type) -> Type {
     let largest = size.max(other_size);
     let flexible = one.flexible && other.flexible;
     if sign == other_sign {
-        return Type {
-            flexible,
-            ..Type::int(largest, sign)
-        };
+        return Type { flexible, ..Type::int(largest, sign) };
     }
     if one.flexible || other.flexible {
         // A literal takes the other's sign.
         let signed = (!one.flexible && sign) || (!other.flexible && other_sign);
-        return Type {
-            flexible,
-            ..Type::int(largest, signed)
-        };
+        return Type { flexible, ..Type::int(largest, signed) };
     }
     if (sign && size > other_size) || (other_sign && other_size > size) {
         return Type::int(largest, true);
@@ -92,10 +80,9 @@ fn element(one: &Type, other: &Type) -> Option<Type> {
         }
         (Kind::Tuple(_), Kind::Tuple(_)) => tuples(one, other),
         (Kind::Named(_), Kind::Named(_)) => named(one, other),
-        (Kind::String(a), Kind::String(b)) => Some(Type {
-            kind: Kind::String(*a.max(b)),
-            ..one.clone()
-        }),
+        (Kind::String(a), Kind::String(b)) => {
+            Some(Type { kind: Kind::String(*a.max(b)), ..one.clone() })
+        }
         (Kind::Pointer(a), Kind::Pointer(b)) => {
             let to = element(a, b)?;
             let space = other.pointee().map(|to| to.space).unwrap_or_default();

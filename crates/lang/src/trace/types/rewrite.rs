@@ -28,11 +28,7 @@ impl Rewriter<'_, '_> {
     }
 
     fn literal(&mut self, kind: ExprKind, place: Place) -> Expr {
-        Expr {
-            id: self.ids.next(),
-            kind,
-            place,
-        }
+        Expr { id: self.ids.next(), kind, place }
     }
 
     fn offset(&mut self, of: &TypeOf, fields: &[Name]) -> Option<ExprKind> {

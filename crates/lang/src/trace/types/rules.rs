@@ -48,7 +48,10 @@ pub enum How {
     /// `sizeof`
     Size,
     /// `offsetof`
-    Offset { fields: Vec<Name>, place: Place },
+    Offset {
+        fields: Vec<Name>,
+        place: Place,
+    },
     /// `typeinfo`
     Info,
     /// `&x`
@@ -64,7 +67,10 @@ pub enum How {
         place: Place,
     },
     /// `++` on an element gives the element's type.
-    StepElement { map: Name, place: Place },
+    StepElement {
+        map: Name,
+        place: Place,
+    },
     /// `++` of an element.
     Step(UnaryOp),
     /// `++` on a variable gives the variable's type.
@@ -80,9 +86,15 @@ pub enum How {
         sized: bool,
         op: UnaryOp,
     },
-    Field { field: Name, place: Place },
+    Field {
+        field: Name,
+        place: Place,
+    },
     Part(u64),
-    Index { at: Option<u64>, place: Place },
+    Index {
+        at: Option<u64>,
+        place: Place,
+    },
     /// A cast whose type is known, from what is cast.
     CastOf(Option<Provider>),
     /// A cast whose type is found, from that type.
@@ -92,13 +104,20 @@ pub enum How {
     },
     Tuple,
     Named(Vec<Name>),
-    Branch { place: Place, first: bool },
+    Branch {
+        place: Place,
+        first: bool,
+    },
     /// `buf` of an array.
-    Buffer { most: u32 },
+    Buffer {
+        most: u32,
+    },
     /// `kptr`, `uptr`
     InSpace(Space),
     /// `bswap`
-    Swap { place: Place },
+    Swap {
+        place: Place,
+    },
     /// `nsecs(clock)`
     Nanoseconds,
     /// `strftime`
@@ -198,25 +217,20 @@ impl Runner<'_, '_> {
             How::Key { map, place, checked } => {
                 let current = solver.find(&Slot::Key(map.clone()));
                 if *checked && !assignable(first, &current, false) {
-                    let text =
-                        format!("Value '{}' cannot be used as a map key.", self.full(first));
+                    let text = format!("Value '{}' cannot be used as a map key.", self.full(first));
                     self.error(*place, text);
                     return Type::none();
                 }
                 self.key(map, &current, first, *place)
             }
-            How::Aggregate {
-                map,
-                function,
-                place,
-            } => self.aggregate(solver, map, function, *place, first),
+            How::Aggregate { map, function, place } => {
+                self.aggregate(solver, map, function, *place, first)
+            }
             How::Pair(place) => {
                 let value = &inputs[1];
                 if value.is_aggregate() && !value.is_castable_aggregate() {
-                    let text = format!(
-                        "Loop expression does not support type: {}",
-                        self.full(value)
-                    );
+                    let text =
+                        format!("Loop expression does not support type: {}", self.full(value));
                     self.error(*place, text);
                 }
                 Type::tuple(inputs.to_vec())
@@ -226,12 +240,9 @@ impl Runner<'_, '_> {
             How::Offset { fields, place } => self.offset(first, fields, *place),
             How::Info => self.info(first),
             How::Address => Type::pointer(first.clone(), Space::Kernel),
-            How::Binary {
-                op,
-                place,
-                left,
-                right,
-            } => self.binary(*op, (*place, *left, *right), first, &inputs[1]),
+            How::Binary { op, place, left, right } => {
+                self.binary(*op, (*place, *left, *right), first, &inputs[1])
+            }
             How::Unary { op, place } => self.unary(*op, *place, first),
             How::StepElement { map, place } => {
                 let current = solver.find(&Slot::Value(map.clone()));
@@ -241,12 +252,7 @@ impl Runner<'_, '_> {
                 self.value(map, &current, first, *place)
             }
             How::Step(op) => stepped(*op, first),
-            How::StepVariable {
-                scope,
-                name,
-                place,
-                sized,
-            } => {
+            How::StepVariable { scope, name, place, sized } => {
                 if *sized {
                     return Type::none();
                 }
@@ -326,14 +332,8 @@ impl Runner<'_, '_> {
                 }
                 Type::int(first.size() as u8, false)
             }
-            How::Nanoseconds => Type {
-                clock: first.clock,
-                ..Type::uint64()
-            },
-            How::Time => Type {
-                clock: first.clock,
-                ..Kind::Timestamp.into()
-            },
+            How::Nanoseconds => Type { clock: first.clock, ..Type::uint64() },
+            How::Time => Type { clock: first.clock, ..Kind::Timestamp.into() },
         }
     }
 
@@ -599,8 +599,7 @@ impl Runner<'_, '_> {
             (Space::None, b) => b,
             (a, _) => a,
         };
-        let number =
-            |of: &Type| of.is_castable_aggregate() || of.is_int() || of.kind == Kind::Bool;
+        let number = |of: &Type| of.is_castable_aggregate() || of.is_int() || of.kind == Kind::Bool;
         let of = if number(left) && number(right) {
             self.numbers(op, places.0, left, right)
         } else if op.gives_truth() {
@@ -645,11 +644,7 @@ impl Runner<'_, '_> {
         left: &Type,
         right: &Type,
     ) -> Type {
-        let (pointer, other) = if left.is_pointer() {
-            (left, right)
-        } else {
-            (right, left)
-        };
+        let (pointer, other) = if left.is_pointer() { (left, right) } else { (right, left) };
         if other.is_pointer() {
             if !op.gives_truth() {
                 return self.operands(op, place, left, right);
@@ -660,10 +655,7 @@ impl Runner<'_, '_> {
             {
                 let (a, b) = (self.full(&a), self.full(&b));
                 self.diagnostics
-                    .warning(
-                        place,
-                        format!("comparison of distinct pointer types: {a}, {b}"),
-                    )
+                    .warning(place, format!("comparison of distinct pointer types: {a}, {b}"))
                     .context(left_place, format!("left ({a})"))
                     .context(right_place, format!("right ({b})"));
             }
@@ -738,16 +730,9 @@ impl Runner<'_, '_> {
         }
         if let Kind::Named(parts) = &of.kind {
             return match super::promote::part(parts, field) {
-                Some(part) => Type {
-                    inside,
-                    space: of.space,
-                    ..part.clone()
-                },
+                Some(part) => Type { inside, space: of.space, ..part.clone() },
                 None => {
-                    self.error(
-                        place,
-                        format!("Record does not contain a field named '{field}'"),
-                    );
+                    self.error(place, format!("Record does not contain a field named '{field}'"));
                     Type::none()
                 }
             };
@@ -766,9 +751,8 @@ impl Runner<'_, '_> {
             return Type::none();
         }
         let Some(found) = self.finder.records.field(id, field).cloned() else {
-            let text = format!(
-                "Struct/union of type '{name}' does not contain a field named '{field}'"
-            );
+            let text =
+                format!("Struct/union of type '{name}' does not contain a field named '{field}'");
             self.error(place, text);
             return Type::none();
         };
@@ -845,4 +829,3 @@ impl Runner<'_, '_> {
 fn stepped(op: UnaryOp, of: &Type) -> Type {
     Type::int(8, of.is_signed() || op.is_decrement())
 }
-

@@ -91,10 +91,7 @@ impl<H> Solver<H> {
 
     /// The type of what has one.
     pub fn find(&self, slot: &Slot) -> Type {
-        self.slots
-            .get(slot)
-            .map(|id| self.types[*id as usize].clone())
-            .unwrap_or_default()
+        self.slots.get(slot).map(|id| self.types[*id as usize].clone()).unwrap_or_default()
     }
 
     /// Adds a rule.
@@ -103,11 +100,7 @@ impl<H> Solver<H> {
         for input in &inputs {
             self.dependents[*input as usize].push(at);
         }
-        self.rules.push(std::rc::Rc::new(Rule {
-            output,
-            inputs,
-            how,
-        }));
+        self.rules.push(std::rc::Rc::new(Rule { output, inputs, how }));
     }
 
     /// Runs rules until nothing changes. Maps in `values` whose value nothing says are
@@ -131,11 +124,8 @@ impl<H> Solver<H> {
                     return;
                 }
                 let rule = self.rules[at as usize].clone();
-                let inputs: Vec<Type> = rule
-                    .inputs
-                    .iter()
-                    .map(|input| self.get(*input).clone())
-                    .collect();
+                let inputs: Vec<Type> =
+                    rule.inputs.iter().map(|input| self.get(*input).clone()).collect();
                 if inputs.iter().any(Type::is_none) {
                     continue;
                 }
