@@ -68,10 +68,18 @@ pub struct Given {
     pub allow_unsafe: bool,
     /// `--no-warnings`.
     pub no_warnings: bool,
+    /// `--dry-run`.
+    pub dry_run: bool,
 }
 
 /// Runs a checked script.
-pub fn run(script: &Script, args: &RunArgs, given: &Given, out: &mut dyn Write) -> Outcome {
+pub fn run(
+    script: &Script,
+    kernel: Arc<dyn Kernel>,
+    args: &RunArgs,
+    given: &Given,
+    out: &mut dyn Write,
+) -> Outcome {
     let json = match &args.format[..] {
         "text" | "" => false,
         "json" => true,
@@ -103,7 +111,9 @@ pub fn run(script: &Script, args: &RunArgs, given: &Given, out: &mut dyn Write) 
         },
         None => None,
     };
-    let kernel = kernel(script, args.kernel, mode)?;
+    if kernel.name() != "linux" {
+        needs_linux(script, mode)?;
+    }
     let settings = Settings {
         quiet: args.quiet,
         no_warnings: given.no_warnings,
@@ -112,6 +122,7 @@ pub fn run(script: &Script, args: &RunArgs, given: &Given, out: &mut dyn Write) 
         process: given.process,
         only: args.only,
         mode,
+        dry_run: given.dry_run,
         buffering,
         notify: std::env::var_os("__BPFTRACE_NOTIFY_PROBES_ATTACHED").is_some(),
         clock: std::env::var("BPFTRACE_DUMMY_TS_MAP").ok(),
@@ -147,24 +158,24 @@ fn failed(text: String) -> Outcome {
 }
 
 /// The kernel that was asked for; else Linux where the user may, else the embedded one.
-fn kernel(script: &Script, which: Option<Which>, mode: Mode) -> Result<Arc<dyn Kernel>, Failure> {
+pub fn kernel(args: &RunArgs) -> Result<Arc<dyn Kernel>, Failure> {
     let embedded = || Arc::new(Vm::new()) as Arc<dyn Kernel>;
-    match which {
+    match args.kernel {
         Some(Which::Linux) => linux(),
-        Some(Which::Embedded) => {
-            needs_linux(script, mode)?;
-            Ok(embedded())
-        }
-        None => {
-            if let Ok(linux) = linux()
-                && may(&linux)
-            {
-                return Ok(linux);
-            }
-            needs_linux(script, mode)?;
-            Ok(embedded())
-        }
+        Some(Which::Embedded) => Ok(embedded()),
+        None => Ok(linux().ok().filter(may).unwrap_or_else(embedded)),
     }
+}
+
+/// Leaves out probes whose names do not match; begin and end stay.
+pub fn keep_matching(script: &mut Script, filter: &str) -> Result<(), String> {
+    let filter = regex::Regex::new(filter)
+        .map_err(|error| format!("Invalid --probe-filter regex '{filter}': {error}"))?;
+    script.programs.retain(|program| {
+        let stays = matches!(program.points.first(), Some(Point::Begin | Point::End));
+        stays || filter.is_match(&program.name)
+    });
+    Ok(())
 }
 
 /// Whether the user may load programs: whether he may make a map that only such users may.

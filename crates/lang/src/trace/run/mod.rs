@@ -52,6 +52,8 @@ pub struct Settings {
     pub only: bool,
     /// What is run beside `begin` and `end`.
     pub mode: Mode,
+    /// All is loaded, and nothing attached or run.
+    pub dry_run: bool,
     /// When output is handed on.
     pub buffering: Buffering,
     /// Says on standard output when all is attached, for those who wait for it.
@@ -139,6 +141,9 @@ pub fn run(
     }
     let plan = lower(script, &machine)?;
     let skep = load(&plan, kernel, script, settings)?;
+    if settings.dry_run {
+        return Ok(0);
+    }
     let ring = skep.ring_buffer(RING).map_err(|error| RunError::Attach(error.to_string()))?;
     let names = Running::new(&plan, kernel, &machine);
     let mut session = Session {
