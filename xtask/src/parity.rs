@@ -4,7 +4,8 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::{
-    attach, engines, filter, helpers, packs, random, relocate, retval, run, seccomp, sound, verify,
+    attach, engines, filter, helpers, packs, random, relocate, retval, run, seccomp, sound, trace,
+    verify,
 };
 
 /// Calls of the kernel's functions in the tests.
@@ -43,11 +44,13 @@ pub enum What {
     Seccomp(seccomp::Options),
     /// Hits of programs at each kind of hook of this Linux, beside what was done
     Attach,
+    /// Tracing scripts: bpftrace's own tests on this machine
+    Trace(trace::Options),
 }
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 14] {
+    pub fn all() -> [What; 15] {
         let (verify, sound) = (verify::Options::short(), sound::Options::short());
         let (engines, random) = (engines::Options::short(), random::Options::short());
         [
@@ -65,6 +68,7 @@ impl What {
             What::Packs,
             What::Seccomp(seccomp::Options::short()),
             What::Attach,
+            What::Trace(trace::Options::default()),
         ]
     }
 
@@ -85,6 +89,7 @@ impl What {
             What::Packs => "packs",
             What::Seccomp(_) => "seccomp",
             What::Attach => "attach",
+            What::Trace(_) => "trace",
         }
     }
 }
@@ -110,5 +115,6 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Packs => packs::execute(),
         What::Seccomp(options) => seccomp::execute(options),
         What::Attach => attach::execute(),
+        What::Trace(options) => trace::execute(options),
     }
 }

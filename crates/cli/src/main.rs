@@ -25,6 +25,7 @@ mod shell;
 mod signal;
 mod table;
 mod terminal;
+mod trace;
 mod types;
 #[cfg(target_os = "linux")]
 mod verbs;
@@ -69,6 +70,7 @@ enum Command {
     Btf(btf::Args),
     Filter(Box<filter::Args>),
     Seccomp(seccomp::Args),
+    Trace(Box<trace::Args>),
     Doctor(doctor::Args),
     /// Programs in Linux, with bpftool's words: show, dump, load, pin, attach (skep prog help)
     #[cfg(target_os = "linux")]
@@ -100,7 +102,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(words());
     let mut out = BufWriter::new(std::io::stdout().lock());
     let result = match cli.command {
         Command::Run(args) => run::run(&args, &mut out),
@@ -112,6 +114,7 @@ fn main() -> ExitCode {
         Command::Btf(args) => btf::run(args, &mut out),
         Command::Filter(args) => filter::run(&args, &mut out),
         Command::Seccomp(args) => seccomp::run(&args, &mut out),
+        Command::Trace(args) => trace::run(&args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
         #[cfg(target_os = "linux")]
         Command::Prog(args) => verbs::prog(args, &mut out),
@@ -145,4 +148,14 @@ fn main() -> ExitCode {
             failure.status().into()
         }
     }
+}
+
+/// The words of the command line. Under the name of bpftrace, skep is what it traces with.
+fn words() -> Vec<std::ffi::OsString> {
+    let mut words: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let name = words.first().map(std::path::Path::new).and_then(|path| path.file_name());
+    if name.is_some_and(|name| name == "bpftrace") {
+        words.insert(1, "trace".into());
+    }
+    words
 }

@@ -23,6 +23,7 @@ mod load;
 mod object;
 mod open;
 mod parse;
+mod parts;
 mod relocate;
 mod target;
 

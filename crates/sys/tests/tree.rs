@@ -267,7 +267,9 @@ fn perf(script: &str) -> Option<u64> {
 fn each_call_that_linux_counts_is_seen() {
     let Some(program) = Program::compiled(&[]) else { return };
     let own = |mode: &str| format!("exec {} {mode}", program.path());
-    for script in ["exec /usr/bin/find /usr/share".into(), own("forks"), own("vforks"), own("registers")] {
+    for script in
+        ["exec /usr/bin/find /usr/share".into(), own("forks"), own("vforks"), own("registers")]
+    {
         let Some(theirs) = perf(&script) else {
             println!("skipped: no perf, or no right to count");
             return;
