@@ -12,10 +12,10 @@ use skep_lang::trace::world::Fixture;
 use skep_lang::trace::{Options, Until, check};
 
 /// Scripts must agree at least so often, and texts be the same: floors that only rise.
-const FLOOR: (usize, usize) = (1656, 208);
+const FLOOR: (usize, usize) = (1657, 208);
 
 /// Of scripts that are whole and whose verdict was kept, so many may differ.
-const CEILING: usize = 16;
+const CEILING: usize = 19;
 
 fn data() -> Option<String> {
     let given = std::env::var_os("SKEP_DATA").map(PathBuf::from);
