@@ -59,9 +59,8 @@ fn probes(notes: &[u8]) -> Vec<(Name, Name)> {
     let mut rest = notes;
     while rest.len() >= 12 {
         let word = |at: usize| {
-            rest.get(at..at + 4).map(|bytes| {
-                u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize
-            })
+            rest.get(at..at + 4)
+                .map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize)
         };
         let (Some(owner), Some(size)) = (word(0), word(4)) else {
             break;
@@ -126,9 +125,7 @@ fn glob(pattern: &Path, found: &mut Vec<PathBuf>) {
     };
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| {
-            path.file_name().is_some_and(|name| matches(&last, &name.to_string_lossy()))
-        })
+        .filter(|path| path.file_name().is_some_and(|name| matches(&last, &name.to_string_lossy())))
         .filter(|path| is_binary(path))
         .collect();
     files.sort();

@@ -239,12 +239,14 @@ impl Headers for Include {
         for part in ["include", "include/uapi", "arch/x86/include", "arch/x86/include/uapi"] {
             folders.push(kernel("source", part));
         }
-        folders.into_iter().find_map(|folder| {
-            let path = folder.join(name);
-            let size = std::fs::metadata(&path).ok().filter(|found| found.is_file())?.len();
-            (size <= LARGEST).then(|| std::fs::read(&path).ok()).flatten()
-        })
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        folders
+            .into_iter()
+            .find_map(|folder| {
+                let path = folder.join(name);
+                let size = std::fs::metadata(&path).ok().filter(|found| found.is_file())?.len();
+                (size <= LARGEST).then(|| std::fs::read(&path).ok()).flatten()
+            })
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 }
 

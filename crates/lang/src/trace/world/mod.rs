@@ -5,7 +5,7 @@ mod binary;
 mod fixture;
 mod kernel;
 mod machine;
-mod tracefs;
+pub mod tracefs;
 
 pub use fixture::{Fixture, FixtureError};
 pub use machine::Machine;
