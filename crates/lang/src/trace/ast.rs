@@ -38,6 +38,10 @@ pub struct Script {
     pub imports: Vec<Import>,
     /// The rest in its order.
     pub items: Vec<Item>,
+    /// Comments by their first byte and the one after their last.
+    pub comments: Vec<(u32, u32)>,
+    /// The config block's place, if there is one.
+    pub config_place: Option<Place>,
 }
 
 /// C text: a preprocessor line, or one `struct`, `union` or `enum`.

@@ -14,10 +14,12 @@ pub mod config;
 mod constants;
 pub mod diagnostic;
 mod flow;
+mod fmt;
 mod fold;
 mod format;
 mod imports;
 pub mod kind;
+mod list;
 mod macros;
 mod names;
 pub mod number;
@@ -38,6 +40,8 @@ mod walk;
 mod words;
 pub mod world;
 
+pub use fmt::format;
+pub use list::list;
 pub use options::{Options, Until};
 pub use steps::{Outcome, check};
 
