@@ -27,6 +27,7 @@ mod run;
 mod seccomp;
 mod sound;
 mod test;
+mod trace;
 mod verify;
 
 use std::process::ExitCode;
@@ -73,6 +74,10 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    // Tests start it under the names of their programs.
+    if let Some(code) = trace::programs::run() {
+        return code;
+    }
     match execute(Arguments::parse().task) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),

@@ -3,7 +3,9 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{engines, filter, packs, random, relocate, retval, run, seccomp, sound, verify};
+use crate::{
+    engines, filter, packs, random, relocate, retval, run, seccomp, sound, trace, verify,
+};
 
 /// Calls of the kernel's functions in the tests.
 const KFUNC_CALLS: usize = 10_000;
@@ -37,11 +39,13 @@ pub enum What {
     Packs,
     /// Seccomp policies: shared cases, Debian's profile, random ones; each program is proved
     Seccomp(seccomp::Options),
+    /// Tracing scripts: bpftrace's own tests on this machine
+    Trace(trace::Options),
 }
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 12] {
+    pub fn all() -> [What; 13] {
         let (verify, sound) = (verify::Options::short(), sound::Options::short());
         let (engines, random) = (engines::Options::short(), random::Options::short());
         [
@@ -57,6 +61,7 @@ impl What {
             What::Filter(filter::Options::short()),
             What::Packs,
             What::Seccomp(seccomp::Options::short()),
+            What::Trace(trace::Options::default()),
         ]
     }
 
@@ -75,6 +80,7 @@ impl What {
             What::Filter(_) => "filter",
             What::Packs => "packs",
             What::Seccomp(_) => "seccomp",
+            What::Trace(_) => "trace",
         }
     }
 }
@@ -98,5 +104,6 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Filter(options) => filter::execute(options),
         What::Packs => packs::execute(),
         What::Seccomp(options) => seccomp::execute(options),
+        What::Trace(options) => trace::execute(options),
     }
 }

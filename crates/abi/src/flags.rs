@@ -88,3 +88,55 @@ pub mod test_run {
     /// on a context as the program sees it (docs/run.md).
     pub const OWN: u32 = 1 << 31;
 }
+
+/// `attach_flags` of PROG_ATTACH, and `flags` of LINK_CREATE and LINK_UPDATE.
+pub mod attach {
+    /// Cgroups below may have a program of their own instead (PROG_ATTACH).
+    pub const ALLOW_OVERRIDE: u32 = 1 << 0;
+    /// Cgroups below may have programs of their own as well (PROG_ATTACH; links always).
+    pub const ALLOW_MULTI: u32 = 1 << 1;
+    /// Takes the place of another program.
+    pub const REPLACE: u32 = 1 << 2;
+    /// In front of the program that `relative_fd` names, or of all.
+    pub const BEFORE: u32 = 1 << 3;
+    /// Behind it, or behind all.
+    pub const AFTER: u32 = 1 << 4;
+    /// `relative_fd` is an id.
+    pub const ID: u32 = 1 << 5;
+    /// In front of the programs of the cgroups above.
+    pub const PREORDER: u32 = 1 << 6;
+    /// `relative_fd` is a link.
+    pub const LINK: u32 = 1 << 13;
+}
+
+/// `flags` of an XDP link (`include/uapi/linux/if_link.h`).
+pub mod xdp {
+    /// Only where there is none yet (netlink).
+    pub const UPDATE_IF_NOEXIST: u32 = 1 << 0;
+    /// In the network stack, whatever the driver can.
+    pub const SKB_MODE: u32 = 1 << 1;
+    /// In the driver.
+    pub const DRV_MODE: u32 = 1 << 2;
+    /// In the device.
+    pub const HW_MODE: u32 = 1 << 3;
+    /// Only in the place of a program that is named (netlink).
+    pub const REPLACE: u32 = 1 << 4;
+}
+
+/// `flags` of links on many functions.
+pub mod multi {
+    /// At the functions' returns.
+    pub const RETURN: u32 = 1 << 0;
+}
+
+/// `flags` of netfilter links.
+pub mod netfilter {
+    /// Fragments are put together first.
+    pub const IP_DEFRAG: u32 = 1 << 0;
+}
+
+/// `query_flags` of PROG_QUERY.
+pub mod query {
+    /// What runs, the programs of the cgroups above included.
+    pub const EFFECTIVE: u32 = 1 << 0;
+}

@@ -34,7 +34,7 @@ pub use helper::{
     RetKind, TypeFlags, When, Yield,
 };
 pub use kfunc::{Kfunc, KfuncFilter, KfuncFlags, KfuncHook};
-pub use kinds::{AttachType, Cmd, MapType, ProgType};
+pub use kinds::{AttachType, Cmd, LinkType, MapType, ProgType};
 pub use licence::is_gpl_compatible;
 pub use map::{MapRow, SpecialFields, Typed, Values};
 pub use program::{Attaches, PacketAccess, ProgRow, Runs, Sleeps};

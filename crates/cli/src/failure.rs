@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use skep::btf::BtfError;
 use skep::load::capture::CaptureError;
-use skep::load::{ObjectError, RelocateError};
+use skep::load::{LinkError, ObjectError, RelocateError};
 
 use crate::signal::Signal;
 use crate::terminal::{Paint, clean};
@@ -146,6 +146,15 @@ impl From<RelocateError> for Failure {
     fn from(error: RelocateError) -> Failure {
         let hint = error.hint();
         Failure { hint, ..Failure::unusable(error) }
+    }
+}
+
+/// What a kernel refuses is a refusal; what is not there is the command line's fault.
+impl From<LinkError> for Failure {
+    fn from(error: LinkError) -> Failure {
+        let status = if error.errno().is_some() { Status::Refused } else { Status::Unusable };
+        let hint = error.hint();
+        Failure { hint, ..Failure::new(status, error) }
     }
 }
 

@@ -25,6 +25,9 @@ mod shell;
 mod signal;
 mod table;
 mod terminal;
+mod trace;
+#[cfg(target_os = "linux")]
+mod verbs;
 mod verify;
 
 use std::io::{BufWriter, Write};
@@ -66,13 +69,23 @@ enum Command {
     Btf(btf::Args),
     Filter(Box<filter::Args>),
     Seccomp(seccomp::Args),
+    Trace(Box<trace::Args>),
     Doctor(doctor::Args),
+    /// Programs in Linux, with bpftool's words: show, dump, load, pin, attach (skep prog help)
+    #[cfg(target_os = "linux")]
+    Prog(verbs::Args),
+    /// Maps in Linux, with bpftool's words: show, dump, lookup, update (skep map help)
+    #[cfg(target_os = "linux")]
+    Map(verbs::Args),
+    /// Links in Linux, with bpftool's words: show, pin, detach (skep link help)
+    #[cfg(target_os = "linux")]
+    Link(verbs::Args),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(words());
     let mut out = BufWriter::new(std::io::stdout().lock());
     let result = match cli.command {
         Command::Run(args) => run::run(&args, &mut out),
@@ -84,7 +97,14 @@ fn main() -> ExitCode {
         Command::Btf(args) => btf::run(args, &mut out),
         Command::Filter(args) => filter::run(&args, &mut out),
         Command::Seccomp(args) => seccomp::run(&args, &mut out),
+        Command::Trace(args) => trace::run(&args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Prog(args) => verbs::prog(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Map(args) => verbs::map(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Link(args) => verbs::link(args, &mut out),
         Command::Completions(args) => shell::completions(args, &mut out),
         Command::Man(args) => shell::man(args),
     };
@@ -101,6 +121,16 @@ fn main() -> ExitCode {
             failure.status().into()
         }
     }
+}
+
+/// The words of the command line. Under the name of bpftrace, skep is what it traces with.
+fn words() -> Vec<std::ffi::OsString> {
+    let mut words: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let name = words.first().map(std::path::Path::new).and_then(|path| path.file_name());
+    if name.is_some_and(|name| name == "bpftrace") {
+        words.insert(1, "trace".into());
+    }
+    words
 }
 
 /// What every subcommand ends with.

@@ -30,8 +30,20 @@ pub enum BuildError {
 enum Item {
     Plain(Insn),
     Goto(Label),
+    MayGoto(Label),
     Branch { cond: Cond, width: Width, dst: Reg, src: Operand, to: Label },
     Call(Label),
+}
+
+/// Where the labels of a finished program are.
+#[derive(Clone, Debug, Default)]
+pub struct Places(Vec<Option<Pc>>);
+
+impl Places {
+    /// The slot that a label stands before; `None` for one that was not placed.
+    pub fn of(&self, label: Label) -> Option<Pc> {
+        self.0.get(label.0 as usize).copied().flatten()
+    }
 }
 
 /// A program in the making.
@@ -161,9 +173,52 @@ impl Builder {
         self.items.push(Item::Branch { cond, width: Width::W32, dst, src, to });
     }
 
+    /// Leaves a loop that has run for long enough (Linux 6.9).
+    pub fn may_goto(&mut self, to: Label) {
+        self.items.push(Item::MayGoto(to));
+    }
+
+    /// The address of a subprogram, which a relocation puts in.
+    pub fn function(&mut self, dst: Reg) {
+        let imm = Imm64 { kind: ImmKind::Func, lo: 0, hi: 0 };
+        self.push(Insn::LoadImm64 { dst, imm });
+    }
+
     /// Returns.
     pub fn exit(&mut self) {
         self.push(Insn::Exit);
+    }
+
+    /// Leaves out what no path from the start reaches, which Linux refuses. Labels before what
+    /// is left out have no place any more.
+    pub fn prune(&mut self) {
+        let mut reached = vec![false; self.items.len()];
+        let mut pending = vec![0];
+        while let Some(index) = pending.pop() {
+            let Some(item) = self.items.get(index) else { continue };
+            if std::mem::replace(&mut reached[index], true) {
+                continue;
+            }
+            let (to, goes_on) = match *item {
+                Item::Plain(insn) => (None, insn.falls_through()),
+                Item::Call(to) | Item::MayGoto(to) | Item::Branch { to, .. } => (Some(to), true),
+                Item::Goto(to) => (Some(to), false),
+            };
+            pending.extend(goes_on.then_some(index + 1));
+            let to = to.and_then(|to| self.places.get(to.0 as usize).copied().flatten());
+            pending.extend(to);
+        }
+        let mut kept = 0;
+        let mut moved = Vec::with_capacity(reached.len());
+        for reached in &reached {
+            moved.push(reached.then_some(kept));
+            kept += usize::from(*reached);
+        }
+        for place in &mut self.places {
+            *place = place.and_then(|item| moved.get(item).copied().flatten());
+        }
+        let mut reached = reached.into_iter();
+        self.items.retain(|_| reached.next().unwrap_or(false));
     }
 
     /// The instructions, with every jump at its target.
@@ -171,6 +226,14 @@ impl Builder {
     /// # Errors
     /// A label that is not placed, or twice; a program that is too long.
     pub fn finish(self) -> Result<Vec<Insn>, BuildError> {
+        self.finish_placed().map(|(insns, _)| insns)
+    }
+
+    /// The instructions, and where the labels are among them.
+    ///
+    /// # Errors
+    /// As of [`Builder::finish`].
+    pub fn finish_placed(self) -> Result<(Vec<Insn>, Places), BuildError> {
         if let Some(label) = self.twice {
             return Err(BuildError::PlacedTwice(label));
         }
@@ -180,7 +243,9 @@ impl Builder {
             let starts = self.starts(&far)?;
             let mut grown = false;
             for (index, item) in self.items.iter().enumerate() {
-                let (Item::Goto(to) | Item::Branch { to, .. }) = *item else { continue };
+                let (Item::Goto(to) | Item::MayGoto(to) | Item::Branch { to, .. }) = *item else {
+                    continue;
+                };
                 let distance = self.distance(&starts, index, 1, to)?;
                 if !far[index] && i16::try_from(distance).is_err() {
                     far[index] = true;
@@ -188,7 +253,10 @@ impl Builder {
                 }
             }
             if !grown {
-                return self.emit(&starts, &far);
+                let place =
+                    |item: &Option<usize>| item.and_then(|item| Pc::try_from(starts[item]).ok());
+                let places = Places(self.places.iter().map(place).collect());
+                return Ok((self.emit(&starts, &far)?, places));
             }
         }
     }
@@ -200,7 +268,7 @@ impl Builder {
         for (item, far) in self.items.iter().zip(far) {
             starts.push(at);
             at += match item {
-                Item::Branch { .. } if *far => 3,
+                Item::Branch { .. } | Item::MayGoto(_) if *far => 3,
                 _ => 1,
             };
         }
@@ -242,6 +310,15 @@ impl Builder {
                 Item::Branch { cond, width, dst, src, to } if !far[index] => {
                     let off = self.distance(starts, index, 1, to)? as i16;
                     insns.push(Insn::Branch { cond, width, dst, src, off });
+                }
+                Item::MayGoto(to) if !far[index] => {
+                    let off = self.distance(starts, index, 1, to)? as i16;
+                    insns.push(Insn::MayGoto { off });
+                }
+                Item::MayGoto(to) => {
+                    insns.push(Insn::MayGoto { off: 1 });
+                    insns.push(Insn::Ja { off: 1 });
+                    insns.push(Insn::Gotol { off: self.distance(starts, index, 3, to)? });
                 }
                 Item::Branch { cond, width, dst, src, to } => {
                     // Over the jump that leaves, else to it.
@@ -308,6 +385,24 @@ mod tests {
         assert_eq!(Slot::join(&slots).len(), 8 * insns.len());
         assert_eq!(decode(&slots).unwrap(), insns);
         assert_eq!(insns[6], Insn::Call(Callee::Local(1)));
+    }
+
+    #[test]
+    fn what_is_never_reached_is_left_out() {
+        let mut b = Builder::new();
+        let (out, dead) = (b.label(), b.label());
+        b.goto(out);
+        b.place(dead);
+        b.map(Reg::R1, 3);
+        b.goto(dead);
+        b.place(out);
+        b.set(Reg::R0, 0);
+        b.exit();
+        b.prune();
+        let (insns, places) = b.finish_placed().unwrap();
+        assert_eq!(insns.len(), 3);
+        assert_eq!(insns[0], Insn::Ja { off: 0 });
+        assert_eq!((places.of(dead), places.of(out)), (None, Some(1)));
     }
 
     #[test]

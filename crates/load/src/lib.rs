@@ -10,6 +10,8 @@
 //! An object is read as libbpf 1.7 reads it, and relocated to the same bytes.
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "linux")]
+pub mod attach;
 pub mod capture;
 pub mod clock;
 mod elf;
@@ -20,12 +22,13 @@ mod kconfig;
 mod load;
 mod object;
 mod parse;
+mod parts;
 mod relocate;
 mod target;
 
 pub use error::{
-    AccessError, Error, LoadError, LoadErrorKind, ObjectError, ObjectErrorKind, ReadError,
-    RelocateError, RelocateErrorKind,
+    AccessError, Error, LinkError, LinkErrorKind, LoadError, LoadErrorKind, ObjectError,
+    ObjectErrorKind, ReadError, RelocateError, RelocateErrorKind,
 };
 #[cfg(feature = "serde")]
 pub use load::{ByBtf, to_json};

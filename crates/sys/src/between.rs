@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::fd::{Fd, RawFd};
-use crate::kernel::{Host, Kernel};
+use crate::kernel::{Host, Kernel, SocketPlace};
 use crate::mapping::Mapping;
+use crate::perf::{PerfControl, PerfSpec};
 use crate::table::Command;
 use skep_abi::Errno;
 
@@ -123,6 +124,35 @@ unsafe impl<B: Between> Kernel for Layer<B> {
     }
     fn perf_event(&self, cpu: u32, pages: u32) -> Result<RawFd, Errno> {
         self.kernel.perf_event(cpu, pages)
+    }
+    fn perf_open(&self, event: &PerfSpec) -> Result<RawFd, Errno> {
+        self.kernel.perf_open(event)
+    }
+    unsafe fn perf_control(&self, fd: RawFd, what: PerfControl) -> Result<(), Errno> {
+        // SAFETY: the caller's own contract; the kernel below gave it.
+        unsafe { self.kernel.perf_control(fd, what) }
+    }
+    unsafe fn read(&self, fd: RawFd, bytes: &mut [u8]) -> Result<usize, Errno> {
+        // SAFETY: the caller's own contract; the kernel below gave it.
+        unsafe { self.kernel.read(fd, bytes) }
+    }
+    #[cfg(unix)]
+    unsafe fn attach_socket(
+        &self,
+        program: RawFd,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        // SAFETY: the caller's own contract; the kernel below gave it.
+        unsafe { self.kernel.attach_socket(program, socket, place) }
+    }
+    #[cfg(unix)]
+    fn detach_socket(
+        &self,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        self.kernel.detach_socket(socket, place)
     }
     fn possible_cpus(&self) -> u32 {
         self.kernel.possible_cpus()

@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, SocketPlace};
 use crate::mapping::Mapping;
+use crate::perf::{PerfControl, PerfSpec};
 use crate::table::Command;
 use skep_abi::Errno;
 
@@ -52,6 +53,48 @@ impl Fd {
         let raw = kernel.perf_event(cpu, pages)?;
         // SAFETY: a kernel gives each fd to one caller alone.
         Ok(unsafe { Fd::from_raw(kernel.clone(), raw) })
+    }
+
+    /// Opens a perf event: see [`Kernel::perf_open`].
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn perf_open(kernel: &Arc<dyn Kernel>, event: &PerfSpec) -> Result<Fd, Errno> {
+        let raw = kernel.perf_open(event)?;
+        // SAFETY: a kernel gives each fd to one caller alone.
+        Ok(unsafe { Fd::from_raw(kernel.clone(), raw) })
+    }
+
+    /// Makes a request of a perf event.
+    ///
+    /// # Errors
+    /// The kernel's: `ENOTTY` where it is something else.
+    pub fn perf_control(&self, what: PerfControl) -> Result<(), Errno> {
+        // SAFETY: it is open as long as this lives.
+        unsafe { self.kernel.perf_control(self.raw, what) }
+    }
+
+    /// Reads from an iterator. Gives how many bytes; 0 at the end.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn read(&self, bytes: &mut [u8]) -> Result<usize, Errno> {
+        // SAFETY: it is open as long as this lives.
+        unsafe { self.kernel.read(self.raw, bytes) }
+    }
+
+    /// Gives a socket of the machine this program.
+    ///
+    /// # Errors
+    /// The kernel's: `EINVAL` where it is no program for sockets.
+    #[cfg(unix)]
+    pub fn attach_socket(
+        &self,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        // SAFETY: it is open as long as this lives.
+        unsafe { self.kernel.attach_socket(self.raw, socket, place) }
     }
 
     /// Takes ownership of a number.

@@ -29,6 +29,10 @@ pub struct MapInfo {
     pub btf_key_type_id: u32,
     pub btf_value_type_id: u32,
     pub map_extra: u64,
+    pub ifindex: u32,
+    pub btf_vmlinux_value_type_id: u32,
+    pub netns_dev: u64,
+    pub netns_ino: u64,
 }
 
 impl MapInfo {
@@ -51,6 +55,10 @@ impl MapInfo {
             btf_key_type_id: u32_at(&bytes, 68),
             btf_value_type_id: u32_at(&bytes, 72),
             map_extra: u64_at(&bytes, 80),
+            ifindex: u32_at(&bytes, 40),
+            btf_vmlinux_value_type_id: u32_at(&bytes, 44),
+            netns_dev: u64_at(&bytes, 48),
+            netns_ino: u64_at(&bytes, 56),
         })
     }
 
@@ -64,6 +72,8 @@ impl MapInfo {
             (12, self.value_size),
             (16, self.max_entries),
             (20, self.map_flags),
+            (40, self.ifindex),
+            (44, self.btf_vmlinux_value_type_id),
             (64, self.btf_id),
             (68, self.btf_key_type_id),
             (72, self.btf_value_type_id),
@@ -72,7 +82,9 @@ impl MapInfo {
             bytes[offset..offset + 4].copy_from_slice(&number.to_ne_bytes());
         }
         bytes[24..40].copy_from_slice(&self.name);
-        bytes[80..88].copy_from_slice(&self.map_extra.to_ne_bytes());
+        for (offset, number) in [(48, self.netns_dev), (56, self.netns_ino), (80, self.map_extra)] {
+            bytes[offset..offset + 8].copy_from_slice(&number.to_ne_bytes());
+        }
         bytes
     }
 }
@@ -91,6 +103,20 @@ pub struct ProgInfo {
     pub xlated: Vec<u8>,
     pub btf_id: u32,
     pub verified_insns: u32,
+    pub xlated_prog_len: u32,
+    /// Nanoseconds since the machine was started.
+    pub load_time: u64,
+    pub created_by_uid: u32,
+    pub gpl_compatible: bool,
+    pub ifindex: u32,
+    pub netns_dev: u64,
+    pub netns_ino: u64,
+    pub run_time_ns: u64,
+    pub run_cnt: u64,
+    pub recursion_misses: u64,
+    pub attach_btf_obj_id: u32,
+    pub attach_btf_id: u32,
+    pub func_count: u32,
 }
 
 impl ProgInfo {
@@ -99,42 +125,162 @@ impl ProgInfo {
     /// # Errors
     /// The command's: `EBADF`, `EINVAL` where it is no program.
     pub fn query(kernel: &dyn Kernel, fd: RawFd) -> Result<ProgInfo, Errno> {
+        ProgInfo::ask(kernel, fd, true)
+    }
+
+    /// The same without the instructions.
+    ///
+    /// # Errors
+    /// The command's.
+    pub fn brief(kernel: &dyn Kernel, fd: RawFd) -> Result<ProgInfo, Errno> {
+        ProgInfo::ask(kernel, fd, false)
+    }
+
+    fn ask(kernel: &dyn Kernel, fd: RawFd, with_code: bool) -> Result<ProgInfo, Errno> {
         let mut sizes = [0; PROG_INFO_SIZE];
         query(kernel, fd, &mut sizes, Vec::new())?;
-        let (jited, xlated, maps) = (u32_at(&sizes, 16), u32_at(&sizes, 20), u32_at(&sizes, 52));
+        let code = Pointed::bytes(32, 20, if with_code { u32_at(&sizes, 20) } else { 0 });
+        let ids = Pointed::words(56, 52, u32_at(&sizes, 52));
+        let mut pointed = [code, ids];
+        let bytes = query_pointed(kernel, fd, &mut pointed)?;
+        let [code, ids] = pointed;
+        let mut info = ProgInfo::read(&bytes);
+        // Numbers that say how much there is, and not how much was asked for.
+        info.jited_prog_len = u32_at(&sizes, 16);
+        info.xlated_prog_len = u32_at(&sizes, 20);
+        info.func_count = u32_at(&sizes, 144);
+        info.map_ids = ids.bytes.chunks_exact(4).map(|id| u32_at(id, 0)).collect();
+        info.xlated = code.bytes;
+        Ok(info)
+    }
 
-        // The addresses are names: the kernel below finds the memory by them.
-        const XLATED: u64 = 0x1000;
-        const MAPS: u64 = 0x2000;
-        let mut instructions = vec![0; xlated as usize];
-        let mut ids = vec![0; maps as usize * 4];
-        let mut bytes = [0; PROG_INFO_SIZE];
-        bytes[20..24].copy_from_slice(&xlated.to_ne_bytes());
-        bytes[52..56].copy_from_slice(&maps.to_ne_bytes());
-        let mut nested = Vec::new();
-        if xlated > 0 {
-            bytes[32..40].copy_from_slice(&XLATED.to_ne_bytes());
-            nested.push(NestedBuffer { address: XLATED, memory: (&mut instructions[..]).into() });
-        }
-        if maps > 0 {
-            bytes[56..64].copy_from_slice(&MAPS.to_ne_bytes());
-            nested.push(NestedBuffer { address: MAPS, memory: (&mut ids[..]).into() });
-        }
-        query(kernel, fd, &mut bytes, nested)?;
+    fn read(bytes: &[u8]) -> ProgInfo {
         let mut tag = [0; 8];
         tag.copy_from_slice(&bytes[8..16]);
-        Ok(ProgInfo {
-            prog_type: u32_at(&bytes, 0),
-            id: u32_at(&bytes, 4),
+        ProgInfo {
+            prog_type: u32_at(bytes, 0),
+            id: u32_at(bytes, 4),
             tag,
-            name: name_at(&bytes, 64),
-            jited_prog_len: jited,
-            map_ids: ids.chunks_exact(4).map(|id| u32_at(id, 0)).collect(),
-            xlated: instructions,
-            btf_id: u32_at(&bytes, 128),
-            verified_insns: u32_at(&bytes, 216),
+            load_time: u64_at(bytes, 40),
+            created_by_uid: u32_at(bytes, 48),
+            name: name_at(bytes, 64),
+            ifindex: u32_at(bytes, 80),
+            gpl_compatible: bytes[84] & 1 != 0,
+            netns_dev: u64_at(bytes, 88),
+            netns_ino: u64_at(bytes, 96),
+            btf_id: u32_at(bytes, 128),
+            run_time_ns: u64_at(bytes, 192),
+            run_cnt: u64_at(bytes, 200),
+            recursion_misses: u64_at(bytes, 208),
+            verified_insns: u32_at(bytes, 216),
+            attach_btf_obj_id: u32_at(bytes, 220),
+            attach_btf_id: u32_at(bytes, 224),
+            ..ProgInfo::default()
+        }
+    }
+}
+
+/// What of a program its loader and its reader know: machine code, functions, source lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProgCode {
+    /// The instructions as the verifier left them, 8 bytes a slot.
+    pub xlated: Vec<u8>,
+    /// The machine code, of all functions one after the other.
+    pub jited: Vec<u8>,
+    /// Where each function's machine code is in the kernel; zeros for who may not know.
+    pub ksyms: Vec<u64>,
+    /// The bytes of each function's machine code.
+    pub func_lens: Vec<u32>,
+    /// Records of 8 bytes: at which instruction a function starts, and its BTF type.
+    pub func_info: Vec<u8>,
+    /// Records of 16 bytes: the source line of an instruction.
+    pub line_info: Vec<u8>,
+}
+
+impl ProgCode {
+    /// Asks `kernel` about the program behind `fd`.
+    ///
+    /// # Errors
+    /// The command's: `EBADF`, `EINVAL` where it is no program.
+    pub fn query(kernel: &dyn Kernel, fd: RawFd) -> Result<ProgCode, Errno> {
+        let mut sizes = [0; PROG_INFO_SIZE];
+        query(kernel, fd, &mut sizes, Vec::new())?;
+        let count = |at: usize| u32_at(&sizes, at);
+        let mut pointed = [
+            Pointed::bytes(32, 20, count(20)),
+            Pointed::bytes(24, 16, count(16)),
+            Pointed { unit: 8, ..Pointed::bytes(112, 104, count(104).saturating_mul(8)) },
+            Pointed::words(120, 108, count(108)),
+            Pointed { unit: 8, ..Pointed::bytes(136, 144, count(144).saturating_mul(8)) },
+            Pointed { unit: 16, ..Pointed::bytes(152, 148, count(148).saturating_mul(16)) },
+        ];
+        let mut bytes = [0; PROG_INFO_SIZE];
+        // The sizes of records, which are to be what the kernel's are.
+        for (at, size) in [(132, 8u32), (172, 16)] {
+            bytes[at..at + 4].copy_from_slice(&size.to_ne_bytes());
+        }
+        point(kernel, fd, &mut bytes, &mut pointed)?;
+        let [xlated, jited, ksyms, func_lens, func_info, line_info] = pointed.map(|of| of.bytes);
+        Ok(ProgCode {
+            xlated,
+            jited,
+            ksyms: ksyms.chunks_exact(8).map(|long| u64_at(long, 0)).collect(),
+            func_lens: func_lens.chunks_exact(4).map(|word| u32_at(word, 0)).collect(),
+            func_info,
+            line_info,
         })
     }
+}
+
+/// Memory that a field of a structure points to: where the address stands, where its length
+/// is told, and in units of how many bytes.
+pub(crate) struct Pointed {
+    pub at: usize,
+    pub len_at: usize,
+    pub unit: usize,
+    pub bytes: Vec<u8>,
+}
+
+/// The most bytes that are asked for at once, whatever a kernel says that it has.
+const MOST: usize = 64 << 20;
+
+impl Pointed {
+    fn bytes(at: usize, len_at: usize, len: u32) -> Pointed {
+        Pointed { at, len_at, unit: 1, bytes: vec![0; (len as usize).min(MOST)] }
+    }
+
+    fn words(at: usize, len_at: usize, count: u32) -> Pointed {
+        Pointed { unit: 4, ..Pointed::bytes(at, len_at, count.saturating_mul(4)) }
+    }
+}
+
+fn query_pointed(
+    kernel: &dyn Kernel,
+    fd: RawFd,
+    pointed: &mut [Pointed],
+) -> Result<[u8; PROG_INFO_SIZE], Errno> {
+    let mut bytes = [0; PROG_INFO_SIZE];
+    point(kernel, fd, &mut bytes, pointed)?;
+    Ok(bytes)
+}
+
+/// Asks with room for what is pointed to. What is empty is not asked for.
+pub(crate) fn point(
+    kernel: &dyn Kernel,
+    fd: RawFd,
+    bytes: &mut [u8],
+    pointed: &mut [Pointed],
+) -> Result<(), Errno> {
+    // The addresses are names: the kernel below finds the memory by them.
+    let mut nested = Vec::new();
+    for (number, of) in pointed.iter_mut().enumerate().filter(|(_, of)| !of.bytes.is_empty()) {
+        let address = (number as u64 + 1) << 32;
+        bytes[of.at..of.at + 8].copy_from_slice(&address.to_ne_bytes());
+        let len = (of.bytes.len() / of.unit) as u32;
+        bytes[of.len_at..of.len_at + 4].copy_from_slice(&len.to_ne_bytes());
+        nested.push(NestedBuffer { address, memory: (&mut of.bytes[..]).into() });
+    }
+    query(kernel, fd, bytes, nested)
 }
 
 /// A `struct bpf_btf_info`, with the BTF.
@@ -167,7 +313,7 @@ impl BtfInfo {
     }
 }
 
-fn query(
+pub(crate) fn query(
     kernel: &dyn Kernel,
     fd: RawFd,
     info: &mut [u8],
@@ -183,11 +329,11 @@ fn query(
     kernel.bpf(&mut Command::ObjInfo(command)).map(|_| ())
 }
 
-fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     bytes[offset..].first_chunk().copied().map_or(0, u32::from_ne_bytes)
 }
 
-fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     bytes[offset..].first_chunk().copied().map_or(0, u64::from_ne_bytes)
 }
 

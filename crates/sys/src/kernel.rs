@@ -6,8 +6,18 @@ use std::time::Duration;
 use crate::fd::RawFd;
 use crate::host::KernelTypes;
 use crate::mapping::Mapping;
+use crate::perf::{PerfControl, PerfSpec};
 use crate::table::Command;
 use skep_abi::Errno;
+
+/// What a program of a socket is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SocketPlace {
+    /// Which packets it gets (`SO_ATTACH_BPF`).
+    Filter,
+    /// Which socket of those that share its port gets a packet (`SO_ATTACH_REUSEPORT_EBPF`).
+    Reuseport,
+}
 
 /// A kernel: the machine's own, the embedded one, or something before them.
 ///
@@ -88,6 +98,72 @@ pub unsafe trait Kernel: Send + Sync + 'static {
         Err(Errno::EOPNOTSUPP)
     }
 
+    /// Opens a perf event, for a link to be made on. Like those of [`Kernel::bpf`], the fd is
+    /// the caller's alone.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a kernel without them; the errno of `perf_event_open(2)`.
+    fn perf_open(&self, event: &PerfSpec) -> Result<RawFd, Errno> {
+        let _ = event;
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Makes a request of a perf event.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a kernel without them; the errno of `ioctl(2)`.
+    ///
+    /// # Safety
+    /// This kernel gave the fd for a perf event, and it stays open during the call.
+    unsafe fn perf_control(&self, fd: RawFd, what: PerfControl) -> Result<(), Errno> {
+        let _ = (fd, what);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Reads from an iterator. Gives how many bytes; 0 at the end.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a kernel that has none; the errno of `read(2)`.
+    ///
+    /// # Safety
+    /// This kernel gave the fd, and it stays open during the call.
+    unsafe fn read(&self, fd: RawFd, bytes: &mut [u8]) -> Result<usize, Errno> {
+        let _ = (fd, bytes);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Gives a socket of the machine a program, in the place of one that it has.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a kernel that has no sockets; the errno of `setsockopt(2)`.
+    ///
+    /// # Safety
+    /// This kernel gave the fd of the program, and it stays open during the call.
+    #[cfg(unix)]
+    unsafe fn attach_socket(
+        &self,
+        program: RawFd,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        let _ = (program, socket, place);
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Takes a socket's program away.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a kernel that has no sockets; `ENOENT` where it has none.
+    #[cfg(unix)]
+    fn detach_socket(
+        &self,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        let _ = (socket, place);
+        Err(Errno::EOPNOTSUPP)
+    }
+
     /// Number of possible CPUs, which is the number of slots of a per-CPU value.
     fn possible_cpus(&self) -> u32;
 
@@ -129,6 +205,35 @@ unsafe impl<K: Kernel + ?Sized> Kernel for Arc<K> {
     }
     fn perf_event(&self, cpu: u32, pages: u32) -> Result<RawFd, Errno> {
         (**self).perf_event(cpu, pages)
+    }
+    fn perf_open(&self, event: &PerfSpec) -> Result<RawFd, Errno> {
+        (**self).perf_open(event)
+    }
+    unsafe fn perf_control(&self, fd: RawFd, what: PerfControl) -> Result<(), Errno> {
+        // SAFETY: the caller's own contract.
+        unsafe { (**self).perf_control(fd, what) }
+    }
+    unsafe fn read(&self, fd: RawFd, bytes: &mut [u8]) -> Result<usize, Errno> {
+        // SAFETY: the caller's own contract.
+        unsafe { (**self).read(fd, bytes) }
+    }
+    #[cfg(unix)]
+    unsafe fn attach_socket(
+        &self,
+        program: RawFd,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        // SAFETY: the caller's own contract.
+        unsafe { (**self).attach_socket(program, socket, place) }
+    }
+    #[cfg(unix)]
+    fn detach_socket(
+        &self,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        (**self).detach_socket(socket, place)
     }
     fn possible_cpus(&self) -> u32 {
         (**self).possible_cpus()

@@ -22,9 +22,11 @@ mod fd;
 pub mod host;
 mod info;
 mod kernel;
+mod link_info;
 #[cfg(target_os = "linux")]
 mod linux;
 mod mapping;
+pub mod perf;
 mod raw;
 mod table;
 mod tee;
@@ -33,17 +35,23 @@ mod trace;
 pub use between::{Below, Between, Layer};
 pub use fd::{Fd, RawFd};
 pub use host::KernelTypes;
-pub use info::{BTF_INFO_SIZE, BtfInfo, MAP_INFO_SIZE, MapInfo, PROG_INFO_SIZE, ProgInfo};
-pub use kernel::{Host, Kernel, possible_cpus};
+pub use info::{
+    BTF_INFO_SIZE, BtfInfo, MAP_INFO_SIZE, MapInfo, PROG_INFO_SIZE, ProgCode, ProgInfo,
+};
+pub use kernel::{Host, Kernel, SocketPlace, possible_cpus};
+pub use link_info::{LINK_INFO_SIZE, LinkInfo, Linked, PerfLinked};
 #[cfg(target_os = "linux")]
 pub use linux::Linux;
 pub use mapping::Mapping;
+pub use perf::{PerfControl, PerfKind, PerfSpec, Sampling};
 pub use raw::raw_bpf;
 pub use skep_abi::Errno;
 pub use table::{
-    ATTR_SIZE, BtfLoad, Command, GetById, Input, MapBatch, MapCreate, MapDelete, MapElem,
-    MapFreeze, MapNextKey, Memory, NestedBuffer, NextId, ObjGet, ObjInfo, ObjPin, ObjectKind,
-    Output, ProgLoad, TestRun,
+    ATTR_SIZE, BtfLoad, Command, EnableStats, GetById, Input, IterCreate, LinkCreate,
+    LinkCreateIter, LinkCreateKprobes, LinkCreateNetfilter, LinkCreatePerf, LinkCreateUprobes,
+    LinkDetach, LinkUpdate, MapBatch, MapCreate, MapDelete, MapElem, MapFreeze, MapNextKey, Memory,
+    NestedBuffer, NextId, ObjGet, ObjInfo, ObjPin, ObjectKind, Output, ProgAttach, ProgBindMap,
+    ProgLoad, ProgQuery, ProgStreamRead, RawTracepointOpen, TaskFdQuery, TestRun, TokenCreate,
 };
 pub use tee::{Difference, Tee};
 pub use trace::{Trace, Watch};

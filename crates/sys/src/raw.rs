@@ -50,7 +50,6 @@ pub fn raw_bpf(
 
 /// Linux's CHECK_ATTR and the typed command.
 fn decode<'a>(cmd: Cmd, attr: &Attr, memory: &Memory) -> Result<Command<'a>, Errno> {
-    // Links and their kin: no kernel but Linux has them.
     let row = Row::of(cmd).ok_or(Errno::EINVAL)?;
     if attr[row.end..].iter().any(|&byte| byte != 0) {
         return Err(Errno::EINVAL);
@@ -65,5 +64,23 @@ fn decode<'a>(cmd: Cmd, attr: &Attr, memory: &Memory) -> Result<Command<'a>, Err
             })
             .collect();
     }
+    if let Command::LinkCreateKprobes(link) = &mut command
+        && let Some(array) = link.syms.take()
+    {
+        link.syms = Some(texts(&array, link.cnt as usize, memory)?.into());
+    }
     Ok(command)
+}
+
+/// The texts that an array of addresses names, one after the other.
+fn texts(array: &[u8], count: usize, memory: &Memory) -> Result<Vec<u8>, Errno> {
+    let (addresses, _) = array.as_chunks::<8>();
+    let addresses = addresses.get(..count).ok_or(Errno::EFAULT)?;
+    let mut all = Vec::new();
+    for address in addresses {
+        let text = memory.rest(u64::from_ne_bytes(*address));
+        let end = text.iter().position(|&byte| byte == 0).ok_or(Errno::EFAULT)?;
+        all.extend_from_slice(&text[..=end]);
+    }
+    Ok(all)
 }

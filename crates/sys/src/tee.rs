@@ -11,8 +11,9 @@ use skep_abi::{Cmd, MapType, Values};
 use skep_isa::Slot as Instruction;
 
 use crate::fd::{Fd, RawFd};
-use crate::kernel::{Host, Kernel};
+use crate::kernel::{Host, Kernel, SocketPlace};
 use crate::mapping::Mapping;
+use crate::perf::{PerfControl, PerfSpec};
 use crate::table::Command;
 use crate::table::{Holds, Len, Role, Slot};
 use skep_abi::Errno;
@@ -132,7 +133,7 @@ impl Tee {
         let bytes = match command.slot(at) {
             Slot::Input(Some(bytes)) => &mut bytes.to_mut()[..],
             Slot::Output(bytes) => &mut bytes[..],
-            Slot::Input(None) | Slot::Number(_) | Slot::Other => return,
+            Slot::Input(None) | Slot::Number(_) | Slot::Long(_) | Slot::Other => return,
         };
         match holds {
             Holds::Nothing => {}
@@ -307,6 +308,35 @@ unsafe impl Kernel for Tee {
         unsafe { self.first.event(fd) }
     }
 
+    fn perf_open(&self, event: &PerfSpec) -> Result<RawFd, Errno> {
+        self.first.perf_open(event)
+    }
+    unsafe fn perf_control(&self, fd: RawFd, what: PerfControl) -> Result<(), Errno> {
+        // SAFETY: the caller's own contract; the first kernel gave it.
+        unsafe { self.first.perf_control(fd, what) }
+    }
+    unsafe fn read(&self, fd: RawFd, bytes: &mut [u8]) -> Result<usize, Errno> {
+        // SAFETY: the caller's own contract; the first kernel gave it.
+        unsafe { self.first.read(fd, bytes) }
+    }
+    #[cfg(unix)]
+    unsafe fn attach_socket(
+        &self,
+        program: RawFd,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        // SAFETY: the caller's own contract; the first kernel gave it.
+        unsafe { self.first.attach_socket(program, socket, place) }
+    }
+    #[cfg(unix)]
+    fn detach_socket(
+        &self,
+        socket: std::os::fd::BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        self.first.detach_socket(socket, place)
+    }
     fn possible_cpus(&self) -> u32 {
         self.first.possible_cpus()
     }

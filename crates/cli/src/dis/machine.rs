@@ -35,17 +35,44 @@ pub fn lines(function: &MachineFunction, bytes: &[u8]) -> Vec<Line> {
     lines
 }
 
-/// A block of instructions, and what stands behind the last of them: a table of jumps, or
-/// the function's constants.
+/// Instructions without gaps, as the kernel's compiler makes them.
+pub fn straight(bytes: &[u8]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        let mut decoder = iced_x86::Decoder::with_ip(64, bytes, 0, iced_x86::DecoderOptions::NONE);
+        let mut formatter = formatter();
+        while decoder.can_decode() {
+            let insn = decoder.decode();
+            let mut text = String::new();
+            iced_x86::Formatter::format(&mut formatter, &insn, &mut text);
+            lines.push(Line { at: insn.ip() as usize, len: insn.len(), text, is_data: false });
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    words(bytes, 0, 4, &mut lines);
+    lines
+}
+
+/// What writes instructions in the notation of `objdump`.
 #[cfg(target_arch = "x86_64")]
-fn block(bytes: &[u8], start: usize, lines: &mut Vec<Line>) {
-    use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Mnemonic};
+fn formatter() -> iced_x86::GasFormatter {
+    use iced_x86::{Formatter, GasFormatter};
     let mut formatter = GasFormatter::new();
     formatter.options_mut().set_uppercase_hex(false);
     formatter.options_mut().set_space_after_operand_separator(true);
     formatter.options_mut().set_gas_show_mnemonic_size_suffix(false);
     formatter.options_mut().set_branch_leading_zeros(false);
     formatter.options_mut().set_show_branch_size(false);
+    formatter
+}
+
+/// A block of instructions, and what stands behind the last of them: a table of jumps, or
+/// the function's constants.
+#[cfg(target_arch = "x86_64")]
+fn block(bytes: &[u8], start: usize, lines: &mut Vec<Line>) {
+    use iced_x86::{Decoder, DecoderOptions, Formatter, Mnemonic};
+    let mut formatter = formatter();
     let mut decoder = Decoder::with_ip(64, bytes, start as u64, DecoderOptions::NONE);
     while decoder.can_decode() {
         let insn = decoder.decode();

@@ -9,6 +9,8 @@
 //!            report, json what came of it
 //! ```
 
+#[cfg(target_os = "linux")]
+mod attached;
 mod compare;
 mod contents;
 mod elements;
@@ -60,6 +62,9 @@ pub struct Args {
     /// The program to run, where the object has several
     #[arg(long, value_name = "NAME")]
     program: Option<String>,
+    #[cfg(target_os = "linux")]
+    #[command(flatten, next_help_heading = "Live, in Linux")]
+    live: attached::AttachArgs,
     /// Put an element into a map first; of a data section, NAME is .rodata or its like and
     /// KEY a variable
     #[arg(long = "map", value_name = "NAME=KEY:VALUE")]
@@ -133,6 +138,8 @@ Examples:
   skep run opensnoop.bpf.o --program tracepoint__syscalls__sys_enter_open --context open.json
   skep run prog.bpf.o --events events.jsonl                  once for each line
   skep run prog.bpf.o --program NAME                         once, on a context of zeros
+  skep run xdp.bpf.o --interface eth0 --kernel linux         by a link, until Ctrl-C
+  skep run app.bpf.o --attach --kernel linux --cgroup DIR    each program at its own place
   skep run --raw prog.bin --memory '01 02 03'
 
 Programs of the types xdp, sched_cls, sched_act and socket_filter run on captures; nearly all
@@ -178,6 +185,10 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         return Err(Failure::unusable("there is no object to run"));
     };
     let mut object = objects::open_as(file, args.loader.loader())?;
+    #[cfg(target_os = "linux")]
+    if args.live.attach || args.live.interface.is_some() {
+        return attached::run(args, object, out);
+    }
     let fills = fill::read(&args.map, args.maps.as_deref())?;
     let Some(pcap) = &args.pcap else {
         let source = match (&args.context, &args.events) {

@@ -8,6 +8,8 @@ mod events;
 mod filter;
 mod first_hour;
 mod harness;
+#[cfg(target_os = "linux")]
+mod live;
 mod loaders;
 mod printed;
 mod raw;

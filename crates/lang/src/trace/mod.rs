@@ -44,3 +44,10 @@ pub use fmt::format;
 pub use list::list;
 pub use options::{Options, Until};
 pub use steps::{Outcome, check};
+
+// From the checked tree to a run.
+pub mod lower;
+pub mod output;
+pub mod plan;
+#[cfg(target_os = "linux")]
+pub mod run;

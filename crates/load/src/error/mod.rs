@@ -4,12 +4,14 @@
 //! Names from a file are quoted and escaped in the messages.
 
 mod access;
+mod link;
 mod load;
 mod object;
 mod read;
 mod relocate;
 
 pub use access::AccessError;
+pub use link::{LinkError, LinkErrorKind};
 pub use load::{LoadError, LoadErrorKind};
 pub use object::{ObjectError, ObjectErrorKind};
 pub use read::ReadError;
@@ -30,6 +32,9 @@ pub enum Error {
     /// It is loaded, and not used as it can be.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// It is not where it should be.
+    #[error(transparent)]
+    Link(#[from] LinkError),
 }
 
 impl Error {
@@ -40,6 +45,7 @@ impl Error {
             Error::Relocate(error) => error.hint(),
             Error::Load(error) => error.hint(),
             Error::Access(error) => error.hint(),
+            Error::Link(error) => error.hint(),
         }
     }
 }

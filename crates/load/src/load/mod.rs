@@ -44,6 +44,9 @@ pub struct Options {
     /// The verifier's log level for programs that load; one that fails is loaded again
     /// with level 1 for its log. 1, 2: more and more; 4: statistics.
     pub log_level: u32,
+    /// What programs take the place of, or watch, that are for functions of other programs:
+    /// their names, the other program, and its function.
+    pub targets: Vec<(String, Program, String)>,
 }
 
 /// A loaded object: live, owned handles. All is closed when the last handle is gone.

@@ -5,8 +5,11 @@
 use std::sync::Arc;
 
 use skep_abi::{Diagnostic, Errno, ProgType, SectionTarget};
+use skep_btf::{Btf, Kind as TypeKind};
 use skep_isa::Slot;
-use skep_sys::{Command, Fd, Kernel, Output, ProgLoad, TestRun};
+use skep_sys::{
+    BtfInfo, Command, Fd, GetById, Kernel, ObjectKind, Output, ProgInfo, ProgLoad, TestRun,
+};
 
 use super::{Map, Options, kernel_name};
 use crate::error::{AccessError, LoadError, LoadErrorKind as Kind};
@@ -134,7 +137,7 @@ impl Loading<'_> {
             return Err(Kind::NoType { program: name(), section }.into());
         };
         let attach = self
-            .attach(program)
+            .attach(program, options)
             .map_err(|reason| Kind::AttachTarget { program: name(), reason })?;
         let request = Request {
             loading: self,
@@ -155,8 +158,11 @@ impl Loading<'_> {
     }
 
     /// What a program attaches to, as far as the verifier has to know it.
-    fn attach(&self, program: &LinkedProgram) -> Result<Attach, String> {
+    fn attach(&self, program: &LinkedProgram, options: &Options) -> Result<Attach, String> {
         let def = &program.def;
+        if let Some((_, target, function)) = options.targets.iter().find(|of| of.0 == def.name) {
+            return self.attach_to(target, function, def);
+        }
         match def.section_def.map(|def| def.target) {
             Some(SectionTarget::Program) => {
                 Err("it replaces a function of another program, which has to be given".into())
@@ -166,7 +172,9 @@ impl Loading<'_> {
                     structure.members.iter().map(|member| (structure.type_id, member))
                 });
                 match members.find(|(_, member)| member.program == program.index) {
-                    Some((btf_id, member)) => Ok(Attach { btf_id, attach_type: member.index }),
+                    Some((btf_id, member)) => {
+                        Ok(Attach { btf_id, attach_type: member.index, program: 0 })
+                    }
                     None => Err("no structure of operations refers to it".into()),
                 }
             }
@@ -177,8 +185,37 @@ impl Loading<'_> {
                     .map_err(|error| error.to_string())?
                     .unwrap_or(0),
                 attach_type: def.attach_type.map_or(0, |of| of as u32),
+                program: 0,
             }),
         }
+    }
+
+    /// A function of another program, by that one's own types.
+    fn attach_to(
+        &self,
+        target: &Program,
+        function: &str,
+        def: &ProgramDef,
+    ) -> Result<Attach, String> {
+        let kernel = target.fd().kernel();
+        if !target.fd().belongs_to(self.kernel) {
+            return Err("the program that it is for is another kernel's".into());
+        }
+        let types = || {
+            let info = ProgInfo::query(&**kernel, target.fd().raw())?;
+            let get = GetById { id: info.btf_id, ..GetById::default() };
+            let fd = Fd::open(kernel, &mut Command::GetById(ObjectKind::Btf, get))?;
+            BtfInfo::query(&**kernel, fd.raw())
+        };
+        let bytes = types().map_err(|errno: Errno| {
+            format!("the types of the program that it is for cannot be had: {errno}")
+        })?;
+        let btf = Btf::parse(bytes.btf).map_err(|error| error.to_string())?;
+        let found = btf.find(function, TypeKind::Func);
+        let btf_id = found
+            .ok_or_else(|| format!("program {:?} has no function {function:?}", target.name()))?;
+        let attach_type = def.attach_type.map_or(0, |of| of as u32);
+        Ok(Attach { btf_id, attach_type, program: target.fd().raw() as u32 })
     }
 
     /// The instructions, with the maps' fds.
@@ -198,6 +235,8 @@ impl Loading<'_> {
 struct Attach {
     btf_id: u32,
     attach_type: u32,
+    /// The program whose function that is; 0 for the kernel.
+    program: u32,
 }
 
 /// A load command, ready to be sent more than once.
@@ -252,6 +291,7 @@ impl Request<'_> {
             prog_name: kernel_name(&def.name),
             expected_attach_type: self.attach.attach_type,
             attach_btf_id: self.attach.btf_id,
+            attach_prog_fd: self.attach.program,
             ..ProgLoad::default()
         };
         if let Some(btf) = self.loading.btf {

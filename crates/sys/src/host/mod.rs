@@ -1,6 +1,6 @@
 //! The machine that this runs on, beside `bpf(2)`: files of the kernel's that are mapped
-//! rather than read, packets of its interfaces ([`packet`]), and filters of system calls
-//! ([`seccomp`]).
+//! rather than read, packets of its interfaces ([`packet`]), filters of system calls
+//! ([`seccomp`]), and its tracepoints ([`tracefs`]).
 //!
 //! A mapping is handed out as a slice only where nobody can change or cut what is mapped:
 //! the types of the running kernel are part of its own image. It is made once, and stays.
@@ -10,6 +10,8 @@
 pub mod packet;
 #[cfg(target_os = "linux")]
 pub mod seccomp;
+#[cfg(target_os = "linux")]
+pub mod tracefs;
 
 use std::fs::File;
 use std::ops::Deref;

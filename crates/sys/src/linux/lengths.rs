@@ -28,9 +28,24 @@ fn is_guarded(command: &Command<'_>, field: &FieldRow) -> bool {
             Len::Map | Len::Text => true,
             // The whole packet, whatever has become of it.
             Len::OfOrAll(at) => command.number(at) == 0,
-            Len::Of(_) | Len::Records(..) | Len::Slots(_) | Len::Indexed(_) => false,
+            Len::Of(_) | Len::Records(..) | Len::Slots(_) | Len::Words(_) | Len::Indexed(_) => {
+                false
+            }
+            // They get an array in front of them.
+            Len::Texts(_) => false,
         },
     }
+}
+
+/// The texts that Linux takes an array of addresses of, if the command has such: the offset
+/// of the array's address, the texts, and how many.
+pub(super) fn texts<'c>(command: &'c Command<'_>) -> Option<(usize, &'c [u8], usize)> {
+    command.row().fields.iter().find_map(|field| match field.role {
+        Role::In(Len::Texts(count), _) => {
+            Some((field.at, command.memory(field.at)?, command.number(count) as usize))
+        }
+        _ => None,
+    })
 }
 
 /// Shows each buffer whose length Linux does not take from the attribute, with the
@@ -52,7 +67,7 @@ pub(super) fn visit(
             Slot::Output(Output::Null) => {}
             Slot::Output(bytes) if read_only => see(field.at, Bytes::Read(bytes))?,
             Slot::Output(bytes) => see(field.at, Bytes::Written(bytes))?,
-            Slot::Input(None) | Slot::Number(_) | Slot::Other => {}
+            Slot::Input(None) | Slot::Number(_) | Slot::Long(_) | Slot::Other => {}
         }
     }
     Ok(())

@@ -11,6 +11,7 @@
 mod guarded;
 mod lengths;
 mod nested;
+mod perf;
 
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -20,8 +21,9 @@ use skep_abi::{Cmd, MapType, ProgType};
 use crate::fd::RawFd;
 use crate::info::PROG_INFO_SIZE;
 use crate::kernel::possible_cpus;
-use crate::kernel::{Host, Kernel};
+use crate::kernel::{Host, Kernel, SocketPlace};
 use crate::mapping::Mapping;
+use crate::perf::{PerfControl, PerfSpec};
 use crate::table::TestRun;
 use crate::table::{ATTR_SIZE, Attr, Command, Row, each};
 use guarded::Guarded;
@@ -53,6 +55,8 @@ impl Linux {
 #[derive(Default)]
 struct Staged {
     copies: Vec<Guarded>,
+    /// Texts and the array of their addresses.
+    names: Vec<Guarded>,
     nested: Nested,
     /// The program of a TEST_RUN, where its kind mattered.
     program: Option<OwnedFd>,
@@ -61,7 +65,7 @@ struct Staged {
 impl Staged {
     /// Copies what has to be, and writes the copies' addresses into `attr`.
     fn stage(command: &mut Command<'_>, attr: &mut Attr) -> Result<Staged, Errno> {
-        let mut copies = Vec::new();
+        let (mut copies, mut names) = (Vec::new(), Vec::new());
         lengths::visit(command, &mut |at, bytes| {
             let copy = match bytes {
                 Bytes::Read(bytes) => Guarded::copy(bytes)?,
@@ -71,6 +75,12 @@ impl Staged {
             copies.push(copy);
             Ok(())
         })?;
+        if let Some((at, texts, count)) = lengths::texts(command) {
+            let texts = Guarded::copy(texts)?;
+            let array = Guarded::copy(&addresses(&texts, count))?;
+            attr[at..at + 8].copy_from_slice(&array.address().to_ne_bytes());
+            names = vec![texts, array];
+        }
         let (mut nested, mut program) = (Nested::default(), None);
         let mut fd = None;
         match command {
@@ -89,7 +99,7 @@ impl Staged {
         if let Some(fd) = fd {
             attr[..4].copy_from_slice(&fd.to_ne_bytes());
         }
-        Ok(Staged { copies, nested, program })
+        Ok(Staged { copies, names, nested, program })
     }
 
     /// Copies back what Linux wrote.
@@ -106,8 +116,19 @@ impl Staged {
             Ok(())
         });
         debug_assert!(copied.is_ok());
-        drop(self.program);
+        drop((self.program, self.names));
     }
+}
+
+/// Where each of so many texts begins, as Linux's array has it.
+fn addresses(texts: &Guarded, count: usize) -> Vec<u8> {
+    let mut starts = Vec::new();
+    let mut start = 0u64;
+    for text in texts.bytes().split_inclusive(|&byte| byte == 0).take(count) {
+        starts.extend((texts.address() + start).to_ne_bytes());
+        start += text.len() as u64;
+    }
+    starts
 }
 
 /// For a run whose context may hold an address: the first argument of a `struct_ops`
@@ -219,41 +240,41 @@ unsafe impl Kernel for Linux {
         map.try_clone_to_owned().map_err(|_| last_errno())
     }
 
+    unsafe fn read(&self, fd: RawFd, bytes: &mut [u8]) -> Result<usize, Errno> {
+        // SAFETY: the slice has so many bytes; an fd that is none gives EBADF.
+        let got = unsafe { libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len()) };
+        usize::try_from(got).map_err(|_| last_errno())
+    }
+
+    fn perf_open(&self, event: &PerfSpec) -> Result<RawFd, Errno> {
+        perf::open(event)
+    }
+
+    unsafe fn perf_control(&self, fd: RawFd, what: PerfControl) -> Result<(), Errno> {
+        perf::control(fd, what)
+    }
+
     fn perf_event(&self, cpu: u32, _pages: u32) -> Result<RawFd, Errno> {
-        /// Bytes of the first version of `struct perf_event_attr`.
-        const SIZE: usize = 64;
-        const SOFTWARE: u32 = 1;
-        const BPF_OUTPUT: u64 = 10;
-        const RAW: u64 = 1 << 10;
-        const CLOSE_ON_EXEC: libc::c_ulong = 1 << 3;
-        const ENABLE: libc::c_ulong = 0x2400;
-        let cpu = i32::try_from(cpu).map_err(|_| Errno::EINVAL)?;
-        let mut attr = [0u8; SIZE];
-        attr[0..4].copy_from_slice(&SOFTWARE.to_ne_bytes());
-        attr[4..8].copy_from_slice(&(SIZE as u32).to_ne_bytes());
-        attr[8..16].copy_from_slice(&BPF_OUTPUT.to_ne_bytes());
-        // Each sample, with its bytes, wakes.
-        attr[16..24].copy_from_slice(&1u64.to_ne_bytes());
-        attr[24..32].copy_from_slice(&RAW.to_ne_bytes());
-        attr[48..52].copy_from_slice(&1u32.to_ne_bytes());
-        let (everybody, no_group): (libc::c_int, libc::c_int) = (-1, -1);
-        // SAFETY: the attribute says its own length, and Linux only reads it.
-        let fd = unsafe {
-            let call = libc::SYS_perf_event_open;
-            libc::syscall(call, attr.as_ptr(), everybody, cpu, no_group, CLOSE_ON_EXEC)
-        };
-        let fd = RawFd::try_from(fd).map_err(|_| Errno::EINVAL)?;
-        if fd < 0 {
-            return Err(last_errno());
-        }
-        // SAFETY: the fd was just made; the request takes no memory.
-        if unsafe { libc::ioctl(fd, ENABLE, 0) } < 0 {
-            let errno = last_errno();
-            // SAFETY: it is nobody else's yet.
+        let fd = perf::open(&PerfSpec::bpf_output(cpu))?;
+        perf::control(fd, PerfControl::Enable).map_err(|errno| {
+            // SAFETY: it was just made, and is nobody else's yet.
             unsafe { libc::close(fd) };
-            return Err(errno);
-        }
+            errno
+        })?;
         Ok(fd)
+    }
+
+    unsafe fn attach_socket(
+        &self,
+        program: RawFd,
+        socket: BorrowedFd<'_>,
+        place: SocketPlace,
+    ) -> Result<(), Errno> {
+        set_socket(socket, place.options().0, program)
+    }
+
+    fn detach_socket(&self, socket: BorrowedFd<'_>, place: SocketPlace) -> Result<(), Errno> {
+        set_socket(socket, place.options().1, 0)
     }
 
     fn possible_cpus(&self) -> u32 {
@@ -263,6 +284,33 @@ unsafe impl Kernel for Linux {
     fn host(&self) -> &Host {
         &self.host
     }
+}
+
+impl SocketPlace {
+    /// The options that attach and detach.
+    fn options(self) -> (libc::c_int, libc::c_int) {
+        match self {
+            SocketPlace::Filter => (libc::SO_ATTACH_BPF, libc::SO_DETACH_BPF),
+            SocketPlace::Reuseport => {
+                (libc::SO_ATTACH_REUSEPORT_EBPF, libc::SO_DETACH_REUSEPORT_BPF)
+            }
+        }
+    }
+}
+
+/// Sets an option of a socket to a number.
+fn set_socket(
+    socket: BorrowedFd<'_>,
+    option: libc::c_int,
+    number: libc::c_int,
+) -> Result<(), Errno> {
+    let len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the option's value is a number, which outlives the call.
+    let result = unsafe {
+        let value = (&raw const number).cast();
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, option, value, len)
+    };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
 /// Whether an fd is a perf event's.

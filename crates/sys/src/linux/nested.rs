@@ -10,10 +10,11 @@
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use super::guarded::Guarded;
-use super::last_errno;
+use super::{last_errno, object_type};
 use crate::info::{BTF_INFO_SIZE, MAP_INFO_SIZE, PROG_INFO_SIZE};
+use crate::link_info::LINK_INFO_SIZE;
 use crate::table::NestedBuffer;
-use skep_abi::Errno;
+use skep_abi::{Errno, LinkType};
 
 /// What a kind's structure is.
 struct Layout {
@@ -23,16 +24,41 @@ struct Layout {
     size: usize,
     /// Offsets of addresses.
     addresses: &'static [usize],
+    /// The type of link that has these, for links.
+    of: Option<LinkType>,
 }
 
-const LAYOUTS: [Layout; 3] = [
-    Layout { link: "bpf-map", size: MAP_INFO_SIZE, addresses: &[88] },
+const fn link(of: LinkType, addresses: &'static [usize]) -> Layout {
+    Layout { link: LINK, size: LINK_INFO_SIZE, addresses, of: Some(of) }
+}
+
+/// What Linux calls the file of a link: a new one, and one that was opened again.
+const LINK: &str = "bpf_link";
+const LINK_AGAIN: &str = "bpf-link";
+
+const LAYOUTS: [Layout; 17] = [
+    Layout { link: "bpf-map", size: MAP_INFO_SIZE, addresses: &[88], of: None },
     Layout {
         link: "bpf-prog",
         size: PROG_INFO_SIZE,
         addresses: &[24, 32, 56, 112, 120, 136, 152, 160, 184],
+        of: None,
     },
-    Layout { link: "btf", size: BTF_INFO_SIZE, addresses: &[0, 16] },
+    Layout { link: "btf", size: BTF_INFO_SIZE, addresses: &[0, 16], of: None },
+    link(LinkType::RawTracepoint, &[16]),
+    link(LinkType::Iter, &[16]),
+    link(LinkType::PerfEvent, &[24]),
+    link(LinkType::KprobeMulti, &[16, 40]),
+    link(LinkType::UprobeMulti, &[16, 24, 32, 40]),
+    link(LinkType::Tracing, &[]),
+    link(LinkType::Cgroup, &[]),
+    link(LinkType::Netns, &[]),
+    link(LinkType::Xdp, &[]),
+    link(LinkType::StructOps, &[]),
+    link(LinkType::Netfilter, &[]),
+    link(LinkType::Tcx, &[]),
+    link(LinkType::Netkit, &[]),
+    link(LinkType::Sockmap, &[]),
 ];
 
 /// The memory that a structure's addresses were replaced for.
@@ -40,8 +66,8 @@ const LAYOUTS: [Layout; 3] = [
 pub(super) struct Nested {
     /// Whose fd the command has to go to.
     duplicate: Option<OwnedFd>,
-    /// Offset and former value of each address.
-    replaced: Vec<(usize, u64)>,
+    /// Offset of each address, what it was, and what it was replaced by.
+    replaced: Vec<(usize, u64, u64)>,
     /// Copies of the buffers of these numbers.
     copies: Vec<(usize, Guarded)>,
 }
@@ -82,8 +108,9 @@ impl Nested {
             if address == 0 {
                 continue;
             }
-            *word = nested.copy_of(address, buffers)?.to_ne_bytes();
-            nested.replaced.push((offset, address));
+            let copy = nested.copy_of(address, buffers)?;
+            *word = copy.to_ne_bytes();
+            nested.replaced.push((offset, address, copy));
         }
         Ok(nested)
     }
@@ -108,8 +135,12 @@ impl Nested {
 
     /// Puts the addresses back and what Linux wrote into the buffers.
     pub(super) fn restore(self, info: &mut [u8], buffers: &mut [NestedBuffer<'_>]) {
-        for (offset, address) in self.replaced {
-            info[offset..offset + 8].copy_from_slice(&address.to_ne_bytes());
+        for (offset, address, copy) in self.replaced {
+            // Of some kinds of events Linux writes a number where others have an address.
+            let word = &mut info[offset..offset + 8];
+            if *word == copy.to_ne_bytes() {
+                word.copy_from_slice(&address.to_ne_bytes());
+            }
         }
         for (number, copy) in self.copies {
             buffers[number].memory.copy_from_slice(copy.bytes());
@@ -133,5 +164,10 @@ fn layout_of(fd: &OwnedFd) -> Option<&'static Layout> {
     let path = format!("/proc/thread-self/fd/{}", fd.as_raw_fd());
     let link = std::fs::read_link(path).ok()?;
     let name = link.to_str()?.strip_prefix("anon_inode:")?.trim_matches(['[', ']']);
-    LAYOUTS.iter().find(|layout| layout.link == name)
+    let name = if name == LINK_AGAIN { LINK } else { name };
+    let of = match name {
+        LINK => Some(LinkType::from_number(object_type(fd.as_raw_fd()).ok()?)?),
+        _ => None,
+    };
+    LAYOUTS.iter().find(|layout| layout.link == name && layout.of == of)
 }

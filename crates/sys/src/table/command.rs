@@ -6,7 +6,7 @@
 use skep_abi::{Cmd, Diagnostic};
 
 use super::memory::{Memory, NestedBuffer};
-use super::rows::Row;
+use super::rows::{Layout, Row};
 use super::wire::{Attr, Input, Output, Slot, View, attributes};
 
 attributes! {
@@ -290,6 +290,260 @@ attributes! {
         /// BPF token.
         btf_token_fd: i32 = 36,
     }
+
+    /// LINK_CREATE for most kinds of links. Gives an fd.
+    LinkCreate<'a> {
+        /// The program; for a structure of operations its map.
+        prog_fd: u32 = 0,
+        /// What it is attached to: a cgroup, a network namespace, a map, a program, or the
+        /// number of an interface.
+        target_fd: u32 = 4,
+        /// [`skep_abi::AttachType`] number.
+        attach_type: u32 = 8,
+        /// [`skep_abi::flags::attach`], or those of the kind.
+        flags: u32 = 12,
+        /// The function of the target that is replaced or traced; where programs stand in an
+        /// order, the fd or id of the one that this stands beside.
+        target_btf_id: u32 = 16,
+        /// The cookie; where programs stand in an order, the revision that it is known by.
+        cookie: u64 = 24,
+    }
+
+    /// LINK_CREATE on a perf event.
+    LinkCreatePerf<'a> {
+        /// The program.
+        prog_fd: u32 = 0,
+        /// The perf event.
+        target_fd: u32 = 4,
+        /// [`skep_abi::AttachType`] number.
+        attach_type: u32 = 8,
+        /// None so far.
+        flags: u32 = 12,
+        /// What the program is told on each event.
+        bpf_cookie: u64 = 16,
+    }
+
+    /// LINK_CREATE among the filters of packets.
+    LinkCreateNetfilter<'a> {
+        /// The program.
+        prog_fd: u32 = 0,
+        /// 0.
+        target_fd: u32 = 4,
+        /// [`skep_abi::AttachType`] number.
+        attach_type: u32 = 8,
+        /// None so far.
+        flags: u32 = 12,
+        /// The protocol family (`NFPROTO_*`).
+        pf: u32 = 16,
+        /// The place (`NF_INET_*`).
+        hooknum: u32 = 20,
+        /// Lower ones come first.
+        priority: i32 = 24,
+        /// [`skep_abi::flags::netfilter`].
+        netfilter_flags: u32 = 28,
+    }
+
+    /// LINK_CREATE of an iterator.
+    LinkCreateIter<'a> {
+        /// The program.
+        prog_fd: u32 = 0,
+        /// 0.
+        target_fd: u32 = 4,
+        /// [`skep_abi::AttachType`] number.
+        attach_type: u32 = 8,
+        /// None so far.
+        flags: u32 = 12,
+        /// A `union bpf_iter_link_info`: what it goes over.
+        iter_info: Input<'a> = 16,
+        /// Its length.
+        iter_info_len: u32 = 24,
+    }
+
+    /// LINK_CREATE on many functions of the kernel.
+    LinkCreateKprobes<'a> {
+        /// The program.
+        prog_fd: u32 = 0,
+        /// 0.
+        target_fd: u32 = 4,
+        /// [`skep_abi::AttachType`] number.
+        attach_type: u32 = 8,
+        /// None so far.
+        flags: u32 = 12,
+        /// [`skep_abi::flags::multi`].
+        multi_flags: u32 = 16,
+        /// How many functions.
+        cnt: u32 = 20,
+        /// Their names, each zero-terminated, one after the other. (Raw attributes have an
+        /// array of addresses of names.)
+        syms: Input<'a> = 24,
+        /// Or their addresses.
+        addrs: Input<'a> = 32,
+        /// A cookie for each.
+        cookies: Input<'a> = 40,
+    }
+
+    /// LINK_CREATE on many functions of a file.
+    LinkCreateUprobes<'a> {
+        /// The program.
+        prog_fd: u32 = 0,
+        /// 0.
+        target_fd: u32 = 4,
+        /// [`skep_abi::AttachType`] number.
+        attach_type: u32 = 8,
+        /// None so far.
+        flags: u32 = 12,
+        /// The file, zero-terminated.
+        path: Input<'a> = 16,
+        /// Where in the file, 8 bytes each.
+        offsets: Input<'a> = 24,
+        /// Where in the file the counter is that says whether anybody looks.
+        ref_ctr_offsets: Input<'a> = 32,
+        /// A cookie for each.
+        cookies: Input<'a> = 40,
+        /// How many functions.
+        cnt: u32 = 48,
+        /// [`skep_abi::flags::multi`].
+        multi_flags: u32 = 52,
+        /// Only in this process; 0 for all.
+        pid: u32 = 56,
+    }
+
+    /// LINK_UPDATE.
+    LinkUpdate<'a> {
+        /// The link.
+        link_fd: u32 = 0,
+        /// The program, or map, that takes its place.
+        new_prog_fd: u32 = 4,
+        /// [`skep_abi::flags::attach::REPLACE`]: only where the old one is this.
+        flags: u32 = 8,
+        /// The old one, with that flag.
+        old_prog_fd: u32 = 12,
+    }
+
+    /// LINK_DETACH.
+    LinkDetach<'a> {
+        /// The link.
+        link_fd: u32 = 0,
+    }
+
+    /// PROG_ATTACH, PROG_DETACH: without a link.
+    ProgAttach<'a> {
+        /// What it is attached to, as for a link.
+        target_fd: u32 = 0,
+        /// The program.
+        attach_bpf_fd: u32 = 4,
+        /// [`skep_abi::AttachType`] number.
+        attach_type: u32 = 8,
+        /// [`skep_abi::flags::attach`].
+        attach_flags: u32 = 12,
+        /// The program to replace.
+        replace_bpf_fd: u32 = 16,
+        /// The fd or id of the one that it stands beside.
+        relative_fd: u32 = 20,
+        /// The revision that the order is known by.
+        expected_revision: u64 = 24,
+    }
+
+    /// PROG_QUERY: what is attached somewhere.
+    ProgQuery<'a> {
+        /// The place, as for a link.
+        target_fd: u32 = 0,
+        /// [`skep_abi::AttachType`] number.
+        attach_type: u32 = 4,
+        /// [`skep_abi::flags::query`].
+        query_flags: u32 = 8,
+        /// Receives the flags that programs are attached with.
+        attach_flags: u32 = 12,
+        /// Receives ids of programs.
+        prog_ids: Output<'a> = 16,
+        /// Room for so many; receives how many there are.
+        prog_cnt: u32 = 24,
+        /// Receives flags of each.
+        prog_attach_flags: Output<'a> = 32,
+        /// Receives the id of each one's link.
+        link_ids: Output<'a> = 40,
+        /// Receives flags of each link.
+        link_attach_flags: Output<'a> = 48,
+        /// Receives the revision that the order is known by.
+        revision: u64 = 56,
+    }
+
+    /// RAW_TRACEPOINT_OPEN. Gives an fd.
+    RawTracepointOpen<'a> {
+        /// The tracepoint, zero-terminated; null where the program knows.
+        name: Input<'a> = 0,
+        /// The program.
+        prog_fd: u32 = 8,
+        /// What the program is told on each event.
+        cookie: u64 = 16,
+    }
+
+    /// TASK_FD_QUERY: the program behind a perf event of some process.
+    TaskFdQuery<'a> {
+        /// The process.
+        pid: u32 = 0,
+        /// Its fd.
+        fd: u32 = 4,
+        /// None so far.
+        flags: u32 = 8,
+        /// Room in `buf`; receives the length of the name.
+        buf_len: u32 = 12,
+        /// Receives the name of what is probed, zero-terminated.
+        buf: Output<'a> = 16,
+        /// Receives the program's id.
+        prog_id: u32 = 24,
+        /// Receives what it is (`BPF_FD_TYPE_*`).
+        fd_type: u32 = 28,
+        /// Receives how far behind the name.
+        probe_offset: u64 = 32,
+        /// Receives the address.
+        probe_addr: u64 = 40,
+    }
+
+    /// ITER_CREATE: begins to read. Gives an fd.
+    IterCreate<'a> {
+        /// The link.
+        link_fd: u32 = 0,
+        /// None so far.
+        flags: u32 = 4,
+    }
+
+    /// PROG_BIND_MAP: the map stays as long as the program.
+    ProgBindMap<'a> {
+        /// The program.
+        prog_fd: u32 = 0,
+        /// The map.
+        map_fd: u32 = 4,
+        /// None so far.
+        flags: u32 = 8,
+    }
+
+    /// ENABLE_STATS: counted while the fd is open. Gives an fd.
+    EnableStats<'a> {
+        /// What is counted (0: times of programs).
+        stats_type: u32 = 0,
+    }
+
+    /// TOKEN_CREATE: rights that a mounted bpffs lends. Gives an fd.
+    TokenCreate<'a> {
+        /// None so far.
+        flags: u32 = 0,
+        /// The bpffs, an fd of the machine.
+        bpffs_fd: u32 = 4,
+    }
+
+    /// PROG_STREAM_READ_BY_FD: what a program printed to a stream of its own. Gives how many
+    /// bytes.
+    ProgStreamRead<'a> {
+        /// Receives it.
+        stream_buf: Output<'a> = 0,
+        /// Room for so much.
+        stream_buf_len: u32 = 8,
+        /// 1 for the output, 2 for errors.
+        stream_id: u32 = 12,
+        /// The program.
+        prog_fd: u32 = 16,
+    }
 }
 
 /// Kind of an object that has ids.
@@ -299,6 +553,7 @@ pub enum ObjectKind {
     Prog,
     Map,
     Btf,
+    Link,
 }
 
 /// One call of `bpf(2)`.
@@ -324,6 +579,24 @@ pub enum Command<'a> {
     NextId(ObjectKind, NextId<'a>),
     ObjInfo(ObjInfo<'a>),
     BtfLoad(BtfLoad<'a>),
+    LinkCreate(LinkCreate<'a>),
+    LinkCreatePerf(LinkCreatePerf<'a>),
+    LinkCreateNetfilter(LinkCreateNetfilter<'a>),
+    LinkCreateIter(LinkCreateIter<'a>),
+    LinkCreateKprobes(LinkCreateKprobes<'a>),
+    LinkCreateUprobes(LinkCreateUprobes<'a>),
+    LinkUpdate(LinkUpdate<'a>),
+    LinkDetach(LinkDetach<'a>),
+    ProgAttach(ProgAttach<'a>),
+    ProgDetach(ProgAttach<'a>),
+    ProgQuery(ProgQuery<'a>),
+    RawTracepointOpen(RawTracepointOpen<'a>),
+    TaskFdQuery(TaskFdQuery<'a>),
+    IterCreate(IterCreate<'a>),
+    ProgBindMap(ProgBindMap<'a>),
+    EnableStats(EnableStats<'a>),
+    TokenCreate(TokenCreate<'a>),
+    ProgStreamRead(ProgStreamRead<'a>),
 }
 
 /// Applies an expression to whichever attribute structure a command holds.
@@ -349,10 +622,32 @@ macro_rules! each {
             Command::NextId(_, $attr) => $do,
             Command::ObjInfo($attr) => $do,
             Command::BtfLoad($attr) => $do,
+            Command::LinkCreate($attr) => $do,
+            Command::LinkCreatePerf($attr) => $do,
+            Command::LinkCreateNetfilter($attr) => $do,
+            Command::LinkCreateIter($attr) => $do,
+            Command::LinkCreateKprobes($attr) => $do,
+            Command::LinkCreateUprobes($attr) => $do,
+            Command::LinkUpdate($attr) => $do,
+            Command::LinkDetach($attr) => $do,
+            Command::ProgQuery($attr) => $do,
+            Command::RawTracepointOpen($attr) => $do,
+            Command::TaskFdQuery($attr) => $do,
+            Command::IterCreate($attr) => $do,
+            Command::ProgBindMap($attr) => $do,
+            Command::EnableStats($attr) => $do,
+            Command::TokenCreate($attr) => $do,
+            Command::ProgStreamRead($attr) => $do,
+            Command::ProgAttach($attr) | Command::ProgDetach($attr) => $do,
         }
     };
 }
 pub(crate) use each;
+
+/// The attach type of a raw LINK_CREATE.
+fn attach_type(attr: &Attr) -> u32 {
+    attr[8..].first_chunk().copied().map_or(0, u32::from_ne_bytes)
+}
 
 impl<'a> Command<'a> {
     /// The command's row in the table.
@@ -376,17 +671,49 @@ impl<'a> Command<'a> {
             Command::GetById(ObjectKind::Prog, _) => Cmd::ProgGetFdById,
             Command::GetById(ObjectKind::Map, _) => Cmd::MapGetFdById,
             Command::GetById(ObjectKind::Btf, _) => Cmd::BtfGetFdById,
+            Command::GetById(ObjectKind::Link, _) => Cmd::LinkGetFdById,
             Command::NextId(ObjectKind::Prog, _) => Cmd::ProgGetNextId,
             Command::NextId(ObjectKind::Map, _) => Cmd::MapGetNextId,
             Command::NextId(ObjectKind::Btf, _) => Cmd::BtfGetNextId,
+            Command::NextId(ObjectKind::Link, _) => Cmd::LinkGetNextId,
             Command::ObjInfo(_) => Cmd::ObjGetInfoByFd,
             Command::BtfLoad(_) => Cmd::BtfLoad,
+            Command::LinkCreate(_)
+            | Command::LinkCreatePerf(_)
+            | Command::LinkCreateNetfilter(_)
+            | Command::LinkCreateIter(_)
+            | Command::LinkCreateKprobes(_)
+            | Command::LinkCreateUprobes(_) => Cmd::LinkCreate,
+            Command::LinkUpdate(_) => Cmd::LinkUpdate,
+            Command::LinkDetach(_) => Cmd::LinkDetach,
+            Command::ProgAttach(_) => Cmd::ProgAttach,
+            Command::ProgDetach(_) => Cmd::ProgDetach,
+            Command::ProgQuery(_) => Cmd::ProgQuery,
+            Command::RawTracepointOpen(_) => Cmd::RawTracepointOpen,
+            Command::TaskFdQuery(_) => Cmd::TaskFdQuery,
+            Command::IterCreate(_) => Cmd::IterCreate,
+            Command::ProgBindMap(_) => Cmd::ProgBindMap,
+            Command::EnableStats(_) => Cmd::EnableStats,
+            Command::TokenCreate(_) => Cmd::TokenCreate,
+            Command::ProgStreamRead(_) => Cmd::ProgStreamReadByFd,
+        }
+    }
+
+    /// How its bytes are laid out, of commands that have several ways.
+    pub(crate) fn layout(&self) -> Layout {
+        match self {
+            Command::LinkCreatePerf(_) => Layout::Perf,
+            Command::LinkCreateNetfilter(_) => Layout::Netfilter,
+            Command::LinkCreateIter(_) => Layout::Iter,
+            Command::LinkCreateKprobes(_) => Layout::Kprobes,
+            Command::LinkCreateUprobes(_) => Layout::Uprobes,
+            _ => Layout::Plain,
         }
     }
 
     /// What its fields are for.
     pub(crate) fn row(&self) -> &'static Row {
-        Row::of(self.cmd()).expect("each command has a row")
+        Row::find(self.cmd(), self.layout()).expect("each command has a row")
     }
 
     /// Whether what it gives is an fd.
@@ -442,12 +769,33 @@ impl<'a> Command<'a> {
             Cmd::ProgGetFdById => Command::GetById(ObjectKind::Prog, fields!(GetById)),
             Cmd::MapGetFdById => Command::GetById(ObjectKind::Map, fields!(GetById)),
             Cmd::BtfGetFdById => Command::GetById(ObjectKind::Btf, fields!(GetById)),
+            Cmd::LinkGetFdById => Command::GetById(ObjectKind::Link, fields!(GetById)),
             Cmd::ProgGetNextId => Command::NextId(ObjectKind::Prog, fields!(NextId)),
             Cmd::MapGetNextId => Command::NextId(ObjectKind::Map, fields!(NextId)),
             Cmd::BtfGetNextId => Command::NextId(ObjectKind::Btf, fields!(NextId)),
+            Cmd::LinkGetNextId => Command::NextId(ObjectKind::Link, fields!(NextId)),
             Cmd::ObjGetInfoByFd => Command::ObjInfo(fields!(ObjInfo)),
             Cmd::BtfLoad => Command::BtfLoad(fields!(BtfLoad)),
-            _ => return None,
+            Cmd::LinkCreate => match Layout::of_link(attach_type(attr))? {
+                Layout::Plain => Command::LinkCreate(fields!(LinkCreate)),
+                Layout::Perf => Command::LinkCreatePerf(fields!(LinkCreatePerf)),
+                Layout::Netfilter => Command::LinkCreateNetfilter(fields!(LinkCreateNetfilter)),
+                Layout::Iter => Command::LinkCreateIter(fields!(LinkCreateIter)),
+                Layout::Kprobes => Command::LinkCreateKprobes(fields!(LinkCreateKprobes)),
+                Layout::Uprobes => Command::LinkCreateUprobes(fields!(LinkCreateUprobes)),
+            },
+            Cmd::LinkUpdate => Command::LinkUpdate(fields!(LinkUpdate)),
+            Cmd::LinkDetach => Command::LinkDetach(fields!(LinkDetach)),
+            Cmd::ProgAttach => Command::ProgAttach(fields!(ProgAttach)),
+            Cmd::ProgDetach => Command::ProgDetach(fields!(ProgAttach)),
+            Cmd::ProgQuery => Command::ProgQuery(fields!(ProgQuery)),
+            Cmd::RawTracepointOpen => Command::RawTracepointOpen(fields!(RawTracepointOpen)),
+            Cmd::TaskFdQuery => Command::TaskFdQuery(fields!(TaskFdQuery)),
+            Cmd::IterCreate => Command::IterCreate(fields!(IterCreate)),
+            Cmd::ProgBindMap => Command::ProgBindMap(fields!(ProgBindMap)),
+            Cmd::EnableStats => Command::EnableStats(fields!(EnableStats)),
+            Cmd::TokenCreate => Command::TokenCreate(fields!(TokenCreate)),
+            Cmd::ProgStreamReadByFd => Command::ProgStreamRead(fields!(ProgStreamRead)),
         })
     }
 
@@ -477,6 +825,24 @@ impl<'a> Command<'a> {
                 Command::ObjInfo(copy)
             }
             Command::BtfLoad(attr) => Command::BtfLoad(attr.copy()),
+            Command::LinkCreate(attr) => Command::LinkCreate(attr.copy()),
+            Command::LinkCreatePerf(attr) => Command::LinkCreatePerf(attr.copy()),
+            Command::LinkCreateNetfilter(attr) => Command::LinkCreateNetfilter(attr.copy()),
+            Command::LinkCreateIter(attr) => Command::LinkCreateIter(attr.copy()),
+            Command::LinkCreateKprobes(attr) => Command::LinkCreateKprobes(attr.copy()),
+            Command::LinkCreateUprobes(attr) => Command::LinkCreateUprobes(attr.copy()),
+            Command::LinkUpdate(attr) => Command::LinkUpdate(attr.copy()),
+            Command::LinkDetach(attr) => Command::LinkDetach(attr.copy()),
+            Command::ProgAttach(attr) => Command::ProgAttach(attr.copy()),
+            Command::ProgDetach(attr) => Command::ProgDetach(attr.copy()),
+            Command::ProgQuery(attr) => Command::ProgQuery(attr.copy()),
+            Command::RawTracepointOpen(attr) => Command::RawTracepointOpen(attr.copy()),
+            Command::TaskFdQuery(attr) => Command::TaskFdQuery(attr.copy()),
+            Command::IterCreate(attr) => Command::IterCreate(attr.copy()),
+            Command::ProgBindMap(attr) => Command::ProgBindMap(attr.copy()),
+            Command::EnableStats(attr) => Command::EnableStats(attr.copy()),
+            Command::TokenCreate(attr) => Command::TokenCreate(attr.copy()),
+            Command::ProgStreamRead(attr) => Command::ProgStreamRead(attr.copy()),
         }
     }
 }

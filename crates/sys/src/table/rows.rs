@@ -3,13 +3,15 @@
 //! or decodes commands goes by these. Counterpart: `__sys_bpf` and the function of each
 //! command in `kernel/bpf/syscall.c`.
 
-use skep_abi::Cmd;
+use skep_abi::{AttachType, Cmd};
 
 /// A command.
 #[derive(Debug)]
 pub(crate) struct Row {
     /// Which.
     pub cmd: Cmd,
+    /// In which of its layouts.
+    pub layout: Layout,
     /// End of the last field that it may use (`*_LAST_FIELD`); bytes behind it are refused.
     pub end: usize,
     /// Whether what it gives is an fd.
@@ -21,6 +23,33 @@ pub(crate) struct Row {
     pub alike: bool,
     /// Its fields, by their places.
     pub fields: &'static [FieldRow],
+}
+
+/// How the bytes of a LINK_CREATE are laid out; all other commands have one layout.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Layout {
+    Plain,
+    Perf,
+    Netfilter,
+    Iter,
+    Kprobes,
+    Uprobes,
+}
+
+impl Layout {
+    /// That of a link of this attach type; `None` for a type that is not known here: its
+    /// bytes might be addresses.
+    pub(crate) fn of_link(attach_type: u32) -> Option<Layout> {
+        use AttachType as A;
+        Some(match A::from_number(attach_type)? {
+            A::PerfEvent => Layout::Perf,
+            A::Netfilter => Layout::Netfilter,
+            A::TraceIter => Layout::Iter,
+            A::TraceKprobeMulti | A::TraceKprobeSession => Layout::Kprobes,
+            A::TraceUprobeMulti | A::TraceUprobeSession => Layout::Uprobes,
+            _ => Layout::Plain,
+        })
+    }
 }
 
 /// A field of a command.
@@ -66,6 +95,10 @@ pub(crate) enum Len {
     Records(usize, usize),
     /// Slots of 8 bytes, as many as the field at this place says.
     Slots(usize),
+    /// Words of 4 bytes, likewise.
+    Words(usize),
+    /// Texts, each with its zero, likewise; the kernel gets an array of their addresses.
+    Texts(usize),
     /// Keys or values of the map, or a place in it: the kernel knows.
     Map,
     /// Up to the first zero.
@@ -89,9 +122,20 @@ pub(crate) enum Holds {
 }
 
 impl Row {
-    /// The row of a command; `None` for those that only Linux has.
+    /// The row of a command, the first of those that have several layouts.
     pub(crate) fn of(cmd: Cmd) -> Option<&'static Row> {
         ROWS.iter().find(|row| row.cmd == cmd)
+    }
+
+    /// All rows.
+    #[cfg(test)]
+    pub(crate) fn all() -> &'static [Row] {
+        ROWS
+    }
+
+    /// That of one of its layouts.
+    pub(crate) fn find(cmd: Cmd, layout: Layout) -> Option<&'static Row> {
+        ROWS.iter().find(|row| row.cmd == cmd && row.layout == layout)
     }
 }
 
@@ -130,7 +174,8 @@ impl FieldRow {
 }
 
 const fn row(cmd: Cmd, end: usize, fields: &'static [FieldRow]) -> Row {
-    Row { cmd, end, gives_fd: false, retried: false, alike: true, fields }
+    let layout = Layout::Plain;
+    Row { cmd, layout, end, gives_fd: false, retried: false, alike: true, fields }
 }
 
 const fn maker(cmd: Cmd, end: usize, fields: &'static [FieldRow]) -> Row {
@@ -139,6 +184,11 @@ const fn maker(cmd: Cmd, end: usize, fields: &'static [FieldRow]) -> Row {
 
 const fn own(row: Row) -> Row {
     Row { alike: false, ..row }
+}
+
+/// A LINK_CREATE. What it attaches to is one kernel's alone.
+const fn link(layout: Layout, fields: &'static [FieldRow]) -> Row {
+    Row { layout, ..own(maker(Cmd::LinkCreate, 60, fields)) }
 }
 
 /// Places of fields that several commands share.
@@ -170,6 +220,8 @@ const WRITTEN_BATCH: &[FieldRow] = &[
 ];
 const PATH: FieldRow = input("pathname", 0, Len::Text);
 const NEXT_ID: &[FieldRow] = &[given("next_id", 4)];
+const LINKED: FieldRow = fd("prog_fd", 0);
+const ATTACHED: &[FieldRow] = &[optional("attach_bpf_fd", 4), optional("replace_bpf_fd", 16)];
 
 static ROWS: &[Row] = &[
     maker(
@@ -249,4 +301,72 @@ static ROWS: &[Row] = &[
             given("btf_log_true_size", 28),
         ],
     ),
+    link(Layout::Plain, &[LINKED]),
+    link(Layout::Perf, &[LINKED, fd("target_fd", 4)]),
+    link(Layout::Netfilter, &[LINKED]),
+    link(Layout::Iter, &[LINKED, input("iter_info", 16, Len::Of(24))]),
+    link(
+        Layout::Kprobes,
+        &[
+            LINKED,
+            input("syms", 24, Len::Texts(20)),
+            input("addrs", 32, Len::Slots(20)),
+            input("cookies", 40, Len::Slots(20)),
+        ],
+    ),
+    link(
+        Layout::Uprobes,
+        &[
+            LINKED,
+            input("path", 16, Len::Text),
+            input("offsets", 24, Len::Slots(48)),
+            input("ref_ctr_offsets", 32, Len::Slots(48)),
+            input("cookies", 40, Len::Slots(48)),
+        ],
+    ),
+    own(row(
+        Cmd::LinkUpdate,
+        16,
+        &[fd("link_fd", 0), fd("new_prog_fd", 4), optional("old_prog_fd", 12)],
+    )),
+    own(row(Cmd::LinkDetach, 4, &[fd("link_fd", 0)])),
+    own(maker(Cmd::LinkGetFdById, 4, &[])),
+    own(row(Cmd::LinkGetNextId, 8, NEXT_ID)),
+    own(row(Cmd::ProgAttach, 32, ATTACHED)),
+    own(row(Cmd::ProgDetach, 32, ATTACHED)),
+    own(row(
+        Cmd::ProgQuery,
+        64,
+        &[
+            given("attach_flags", 12),
+            output("prog_ids", 16, Len::Words(24)),
+            given("prog_cnt", 24),
+            output("prog_attach_flags", 32, Len::Words(24)),
+            output("link_ids", 40, Len::Words(24)),
+            output("link_attach_flags", 48, Len::Words(24)),
+            given("revision", 56),
+        ],
+    )),
+    own(maker(Cmd::RawTracepointOpen, 24, &[input("name", 0, Len::Text), fd("prog_fd", 8)])),
+    own(row(
+        Cmd::TaskFdQuery,
+        48,
+        &[
+            given("buf_len", 12),
+            output("buf", 16, Len::Of(12)),
+            given("prog_id", 24),
+            given("fd_type", 28),
+            given("probe_offset", 32),
+            given("probe_addr", 40),
+        ],
+    )),
+    own(maker(Cmd::IterCreate, 8, &[fd("link_fd", 0)])),
+    row(Cmd::ProgBindMap, 12, &[fd("prog_fd", 0), fd("map_fd", 4)]),
+    own(maker(Cmd::EnableStats, 4, &[])),
+    own(maker(Cmd::TokenCreate, 8, &[])),
+    own(row(
+        Cmd::ProgStreamReadByFd,
+        20,
+        &[output("stream_buf", 0, Len::Of(8)), fd("prog_fd", 16)],
+    )),
 ];

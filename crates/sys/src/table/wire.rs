@@ -82,6 +82,8 @@ impl<'a> From<&'a mut [u8]> for Output<'a> {
 pub(crate) enum Slot<'s, 'a> {
     /// A number of 32 bits.
     Number(&'s mut u32),
+    /// A number of 64 bits.
+    Long(&'s mut u64),
     /// Memory that the command reads.
     Input(&'s mut Input<'a>),
     /// Memory that some command with this structure writes.
@@ -134,7 +136,25 @@ macro_rules! number_fields {
     )*};
 }
 
-number_fields!(i32, u64);
+number_fields!(i32);
+
+impl<'a> Field<'a> for u64 {
+    fn slot(&mut self) -> Slot<'_, 'a> {
+        Slot::Long(self)
+    }
+    fn view(&self) -> View<'_> {
+        View::Number(*self)
+    }
+    fn put(&mut self, attr: &mut Attr, offset: usize) {
+        attr[offset..offset + 8].copy_from_slice(&self.to_ne_bytes());
+    }
+    fn take(attr: &Attr, offset: usize, _memory: &Memory) -> u64 {
+        attr[offset..].first_chunk().copied().map_or(0, u64::from_ne_bytes)
+    }
+    fn copy(&self) -> u64 {
+        *self
+    }
+}
 
 impl<'a> Field<'a> for u32 {
     fn slot(&mut self) -> Slot<'_, 'a> {

@@ -59,7 +59,7 @@ fn map_info(attr: &mut ObjInfo<'_>, map: &MapHandle) -> Result<u32, Errno> {
         btf_id: map.btf.as_ref().map_or(0, |btf| btf.id),
         btf_key_type_id: map.btf_key_type_id,
         btf_value_type_id: map.btf_value_type_id,
-        map_extra: 0,
+        ..MapInfo::default()
     };
     finish(attr, &info.to_bytes())
 }

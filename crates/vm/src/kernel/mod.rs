@@ -3,6 +3,7 @@
 
 mod btf;
 mod info;
+mod link;
 mod map;
 mod object;
 mod prog;
@@ -41,6 +42,7 @@ pub(crate) fn bpf(vm: &Vm, command: &mut Command<'_>) -> Result<u32, Errno> {
         Command::NextId(kind, attr) => object::next_id(vm, *kind, attr),
         Command::ObjInfo(attr) => info::info(vm, attr),
         Command::BtfLoad(attr) => btf::load(vm, attr),
+        other => link::command(vm, other),
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) fn rights(flags: u32) -> Result<(bool, bool), Errno> {
 pub(super) fn by_id(vm: &Vm, kind: ObjectKind, attr: &GetById<'_>) -> Result<u32, Errno> {
     let known = match kind {
         // The command has no flags.
-        ObjectKind::Prog => u32::MAX,
+        ObjectKind::Prog | ObjectKind::Link => u32::MAX,
         ObjectKind::Btf => map_flags::TOKEN_FD,
         ObjectKind::Map => RIGHTS,
     };
@@ -93,6 +93,8 @@ pub(super) fn by_id(vm: &Vm, kind: ObjectKind, attr: &GetById<'_>) -> Result<u32
             let map = vm.objects().maps.get(attr.id).ok_or(Errno::ENOENT)?;
             Object::Map(MapFd { map, readable, writable })
         }
+        // No link has an id here.
+        ObjectKind::Link => return Err(Errno::ENOENT),
     };
     Ok(vm.files().open(object) as u32)
 }
@@ -108,6 +110,7 @@ pub(super) fn next_id(vm: &Vm, kind: ObjectKind, attr: &mut NextId<'_>) -> Resul
         ObjectKind::Prog => objects.progs.after(attr.start_id),
         ObjectKind::Map => objects.maps.after(attr.start_id),
         ObjectKind::Btf => objects.btfs.after(attr.start_id),
+        ObjectKind::Link => None,
     };
     attr.next_id = next.ok_or(Errno::ENOENT)?;
     Ok(0)

@@ -1,0 +1,165 @@
+//! `skep trace`: scripts in bpftrace's language.
+
+mod run;
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+
+use skep::lang::trace::run::world::Machine;
+use skep::lang::trace::{Options, check};
+
+use crate::Outcome;
+use crate::failure::Status;
+
+/// Run a tracing script in bpftrace's language
+///
+/// Events come from Linux where the user may, else from the embedded kernel, which has begin,
+/// end, interval and test probes.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The script, - for the standard input; behind it, or behind -e, its parameters $1, $2, ...
+    #[arg(value_name = "SCRIPT|PARAMETER")]
+    words: Vec<String>,
+    /// The script's text; several are put together
+    #[arg(short = 'e', value_name = "TEXT")]
+    text: Vec<String>,
+    /// Named parameters: --name or --name=value
+    #[arg(last = true, value_name = "NAMED")]
+    named: Vec<String>,
+    /// Start a command when all is attached, and end with it
+    #[arg(short = 'c', long = "cmd", value_name = "COMMAND")]
+    command: Option<String>,
+    /// Trace this process, and end with it
+    #[arg(short = 'p', value_name = "PID")]
+    process: Option<String>,
+    /// Allow system(), signal() and others that change what they see
+    #[arg(long = "unsafe")]
+    allow_unsafe: bool,
+    /// Do not print warnings
+    #[arg(long)]
+    no_warnings: bool,
+    /// Check and load, but attach nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Another folder for #include
+    #[arg(short = 'I', value_name = "FOLDER")]
+    folders: Vec<PathBuf>,
+    /// Another header, in front of the script
+    #[arg(long = "include", value_name = "FILE")]
+    includes: Vec<String>,
+    /// Only probes whose names match
+    #[arg(long, value_name = "TEXT")]
+    probe_filter: Option<String>,
+    #[command(flatten)]
+    run: run::RunArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  skep trace -e 'begin { printf(\"hi\\n\"); exit(); }'
+  skep trace -e 'tracepoint:syscalls:sys_enter_openat { @[comm] = count(); }' --only -c 'make'
+  skep trace script.bt 10 -- --verbose                    $1 is 10, getopt(\"verbose\") is true
+  skep trace -f json script.bt | jq .data                 one JSON value a line";
+
+/// The largest script that is read.
+const MOST: u64 = 16 << 20;
+
+/// `skep trace`.
+pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
+    let (name, text, rest) = match script(args) {
+        Ok(script) => script,
+        Err(text) => return failed(&text),
+    };
+    let text = args.includes.iter().map(|file| format!("#include <{file}>\n")).collect::<String>() + &text;
+    let process = match args.process.as_deref().map(process).transpose() {
+        Ok(process) => process,
+        Err(text) => return failed(&text),
+    };
+    let is_named = |word: &&String| word.starts_with("--");
+    let (named, more): (Vec<&String>, Vec<&String>) = args.named.iter().partition(is_named);
+    let named = named.into_iter().map(|word| {
+        let word = word.trim_start_matches('-');
+        match word.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (word.to_owned(), None),
+        }
+    });
+    let options = Options {
+        allow_unsafe: args.allow_unsafe,
+        positional: rest.iter().chain(more).cloned().collect(),
+        named: named.collect(),
+        pid: process,
+        has_command: args.command.is_some(),
+        settings: std::env::vars()
+            .filter_map(|(name, value)| Some((name.strip_prefix("BPFTRACE_")?.to_lowercase(), value)))
+            .collect(),
+        ..Options::default()
+    };
+    let kernel = run::kernel(&args.run)?;
+    let world = Machine::new(&kernel, args.folders.clone());
+    let outcome = check(&text, &name, &world, &options);
+    let severity = |severity| outcome.diagnostics.show(severity, &outcome.sources);
+    use skep::lang::trace::diagnostic::Severity;
+    eprint!("{}", severity(Severity::Error));
+    if !args.no_warnings {
+        eprint!("{}", severity(Severity::Warning));
+    }
+    let Some(mut script) = outcome.script else { return Ok(Status::Refused) };
+    if let Some(filter) = &args.probe_filter {
+        if let Err(text) = run::keep_matching(&mut script, filter) {
+            return failed(&text);
+        }
+    }
+    let given = run::Given {
+        command: args.command.clone(),
+        process,
+        allow_unsafe: args.allow_unsafe,
+        no_warnings: args.no_warnings,
+        dry_run: args.dry_run,
+    };
+    run::run(&script, kernel, &args.run, &given, out)
+}
+
+/// Says what went wrong in bpftrace's form, which people match on.
+fn failed(text: &str) -> Outcome {
+    eprintln!("ERROR: {text}");
+    Ok(Status::Refused)
+}
+
+/// The script: what messages call it, its text, and the words that are its parameters.
+fn script(args: &Args) -> Result<(String, String, &[String]), String> {
+    if !args.text.is_empty() {
+        return Ok(("stdin".into(), args.text.join("\n"), &args.words));
+    }
+    let Some((file, rest)) = args.words.split_first() else {
+        return Err("no script: give a file, or its text by -e".into());
+    };
+    let mut text = String::new();
+    let read = match &file[..] {
+        "-" => std::io::stdin().take(MOST).read_to_string(&mut text).map(drop),
+        file => std::fs::File::open(file).and_then(|file| file.take(MOST).read_to_string(&mut text)).map(drop),
+    };
+    let name = if file == "-" { "stdin" } else { file };
+    match read {
+        Ok(()) => Ok((name.into(), text, rest)),
+        Err(error) => {
+            let reason = error.to_string();
+            let reason = reason.split(" (os error").next().unwrap_or_default();
+            Err(format!("failed to open file '{file}': {reason}"))
+        }
+    }
+}
+
+/// The number of a process.
+fn process(text: &str) -> Result<u32, String> {
+    /// `PID_MAX_LIMIT`
+    const MOST: u32 = 4 << 20;
+    let number: u64 = text
+        .parse()
+        .map_err(|_| format!("Failed to parse pid: invalid integer: {text}"))?;
+    match u32::try_from(number) {
+        Ok(number) if number <= MOST && number > 0 => Ok(number),
+        _ => Err(format!("Pid out of range: {text}")),
+    }
+}

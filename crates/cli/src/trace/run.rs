@@ -1,0 +1,215 @@
+//! `skep trace` with events: the flags of a run, the kernel that it takes, its signals.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use skep::Vm;
+use skep::lang::trace::checked::{Point, Script};
+use skep::lang::trace::run::{self, Ask, Buffering, Mode, Printer, Settings};
+use skep::sys::{Command, Fd, Kernel, MapCreate};
+
+use crate::Outcome;
+use crate::failure::{Failure, Status};
+use crate::kernels::linux;
+use crate::signal::Stop;
+
+/// How a script is run.
+#[derive(clap::Args, Default)]
+pub struct RunArgs {
+    /// A file instead of the standard output
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// text or json
+    #[arg(short = 'f', long = "format", value_name = "FORMAT", default_value = "text")]
+    pub format: String,
+    /// When output is handed on: none, line or full
+    #[arg(short = 'B', value_name = "MODE", default_value = "line")]
+    pub buffer: String,
+    /// Say nothing that the script does not say
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
+    /// Only what the command's processes do
+    #[arg(long)]
+    pub only: bool,
+    /// Run test: probes
+    #[arg(long)]
+    pub test: bool,
+    /// Run bench: probes
+    #[arg(long)]
+    pub bench: bool,
+    /// test or bench, as a word
+    #[arg(long, value_name = "MODE", hide = true)]
+    pub mode: Option<String>,
+    /// The kernel: linux where the user may, else embedded
+    #[arg(long, value_enum)]
+    pub kernel: Option<Which>,
+}
+
+/// A kernel to trace with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Which {
+    /// The machine's own
+    Linux,
+    /// In user space, without permission
+    Embedded,
+}
+
+/// What is said of a run on the command line elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// The command to start.
+    pub command: Option<String>,
+    /// The process to trace.
+    pub process: Option<u32>,
+    /// `--unsafe`.
+    pub allow_unsafe: bool,
+    /// `--no-warnings`.
+    pub no_warnings: bool,
+    /// `--dry-run`.
+    pub dry_run: bool,
+}
+
+/// Runs a checked script.
+pub fn run(
+    script: &Script,
+    kernel: Arc<dyn Kernel>,
+    args: &RunArgs,
+    given: &Given,
+    out: &mut dyn Write,
+) -> Outcome {
+    let json = match &args.format[..] {
+        "text" | "" => false,
+        "json" => true,
+        other => {
+            let valid = "Valid formats: 'text', 'json'";
+            return failed(format!("Invalid output format \"{other}\"\n{valid}"));
+        }
+    };
+    let buffering = match &args.buffer[..] {
+        "none" => Buffering::None,
+        "line" => Buffering::Line,
+        "full" => Buffering::Full,
+        other => return failed(format!("USAGE: -B must be either 'line', 'full', or 'none'. Got '{other}'")),
+    };
+    let mode = match (args.mode.as_deref(), args.test, args.bench) {
+        (Some("test"), ..) | (_, true, _) => Mode::Test,
+        (Some("bench"), ..) | (_, _, true) => Mode::Bench,
+        _ => Mode::Trace,
+    };
+    let mut file = match &args.output {
+        Some(path) => match File::create(path) {
+            Ok(file) => Some(BufWriter::new(file)),
+            Err(error) => {
+                let reason = error.to_string();
+                let reason = reason.split(" (os error").next().unwrap_or_default();
+                let path = path.display();
+                return failed(format!("Failed to open output file: \"{path}\": {reason}"));
+            }
+        },
+        None => None,
+    };
+    if kernel.name() != "linux" {
+        needs_linux(script, mode)?;
+    }
+    let settings = Settings {
+        quiet: args.quiet,
+        no_warnings: given.no_warnings,
+        allow_unsafe: given.allow_unsafe,
+        command: given.command.clone(),
+        process: given.process,
+        only: args.only,
+        mode,
+        dry_run: given.dry_run,
+        buffering,
+        notify: std::env::var_os("__BPFTRACE_NOTIFY_PROBES_ATTACHED").is_some(),
+        clock: std::env::var("BPFTRACE_DUMMY_TS_MAP").ok(),
+    };
+    let stop = Stop::on_signals();
+    let usr1 = Arc::new(AtomicBool::new(false));
+    // Where a handler cannot be had, the signal does what it does.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGUSR1, usr1.clone());
+    let ask = || match stop.signal() {
+        Some(_) => Some(Ask::Stop),
+        None => usr1.swap(false, Ordering::Relaxed).then_some(Ask::Usr1),
+    };
+    let out: &mut dyn Write = match &mut file {
+        Some(file) => file,
+        None => out,
+    };
+    let mut printer = Printer { out, err: &mut io::stderr(), json };
+    match run::run(script, &kernel, &settings, &mut printer, &ask) {
+        Ok(0) => Ok(Status::Done),
+        Ok(status) => Ok(Status::Command(status as u8)),
+        Err(run::RunError::Output(error)) => Err(error.into()),
+        Err(error) => {
+            printer.flush()?;
+            failed(error.to_string())
+        }
+    }
+}
+
+/// Says what went wrong in bpftrace's form, which people match on.
+fn failed(text: String) -> Outcome {
+    eprintln!("ERROR: {text}");
+    Ok(Status::Refused)
+}
+
+/// The kernel that was asked for; else Linux where the user may, else the embedded one.
+pub fn kernel(args: &RunArgs) -> Result<Arc<dyn Kernel>, Failure> {
+    let embedded = || Arc::new(Vm::new()) as Arc<dyn Kernel>;
+    match args.kernel {
+        Some(Which::Linux) => linux(),
+        Some(Which::Embedded) => Ok(embedded()),
+        None => Ok(linux().ok().filter(may).unwrap_or_else(embedded)),
+    }
+}
+
+/// Leaves out probes whose names do not match; begin and end stay.
+pub fn keep_matching(script: &mut Script, filter: &str) -> Result<(), String> {
+    let filter = regex::Regex::new(filter)
+        .map_err(|error| format!("Invalid --probe-filter regex '{filter}': {error}"))?;
+    script.programs.retain(|program| {
+        let stays = matches!(program.points.first(), Some(Point::Begin | Point::End));
+        stays || filter.is_match(&program.name)
+    });
+    Ok(())
+}
+
+/// Whether the user may load programs: whether he may make a map that only such users may.
+fn may(kernel: &Arc<dyn Kernel>) -> bool {
+    let mut create = Command::MapCreate(MapCreate {
+        map_type: skep::abi::MapType::Ringbuf as u32,
+        max_entries: 4096,
+        ..MapCreate::default()
+    });
+    Fd::open(kernel, &mut create).is_ok()
+}
+
+/// Refuses probes that the embedded kernel does not have.
+fn needs_linux(script: &Script, mode: Mode) -> Result<(), Failure> {
+    if mode != Mode::Trace {
+        return Ok(());
+    }
+    let is_here = |point: &Point| {
+        matches!(
+            point,
+            Point::Begin
+                | Point::End
+                | Point::Interval(_)
+                | Point::SelfSignal(_)
+                | Point::Test(_)
+                | Point::Bench(_)
+        )
+    };
+    let points = script.programs.iter().filter_map(|of| Some((of.points.first()?, &of.name)));
+    match points.into_iter().find(|(point, _)| !is_here(point)) {
+        Some((_, name)) => {
+            let failure = Failure::refused(format!("{name}: the embedded kernel has no such probe"));
+            Err(failure.hint("run it as root, on Linux; begin, end and interval work without"))
+        }
+        None => Ok(()),
+    }
+}
