@@ -11,8 +11,11 @@ use serde_json::Value;
 use skep_lang::trace::world::Fixture;
 use skep_lang::trace::{Options, Until, check};
 
-/// Scripts of a set must agree at least so often, and texts be the same.
-const FLOOR: (usize, usize) = (0, 0);
+/// Scripts must agree at least so often, and texts be the same: floors that only rise.
+const FLOOR: (usize, usize) = (1657, 208);
+
+/// Of scripts that are whole and whose verdict was kept, so many may differ.
+const CEILING: usize = 19;
 
 fn data() -> Option<String> {
     let given = std::env::var_os("SKEP_DATA").map(PathBuf::from);
@@ -54,12 +57,22 @@ fn script(file: &str, text: &str) -> String {
     format!("begin {{ {text}{end} exit(); }}")
 }
 
+/// Whether the line can be judged. Some scripts of the data were cut at a line's end or in
+/// the middle of a string; and of one set, which is about what is refused, the data says of
+/// every script that it is accepted.
+fn can_be_judged(file: &str, script: &str) -> bool {
+    let count = |letter: char| script.chars().filter(|one| *one == letter).count();
+    file != "pre_type_check" && count('{') == count('}') && count('"').is_multiple_of(2)
+}
+
 #[derive(Default)]
 struct Count {
     lines: usize,
     agree: usize,
     texts: usize,
     same: usize,
+    judged: usize,
+    differ: usize,
 }
 
 #[test]
@@ -90,6 +103,10 @@ fn unit_scripts_agree() {
         let wanted = line["ok"].as_bool().unwrap_or(true);
         let agrees = accepted == wanted;
         count.agree += usize::from(agrees);
+        if can_be_judged(file, &script) {
+            count.judged += 1;
+            count.differ += usize::from(!agrees);
+        }
         let mut same = None;
         if let (false, Some(error)) = (wanted, line["error"].as_str()) {
             count.texts += 1;
@@ -126,9 +143,17 @@ fn unit_scripts_agree() {
         whole.agree += count.agree;
         whole.texts += count.texts;
         whole.same += count.same;
+        whole.judged += count.judged;
+        whole.differ += count.differ;
     }
     println!("agree {} of {}", whole.agree, whole.lines);
+    println!(
+        "agree {} of {} whose script is whole and whose verdict was kept",
+        whole.judged - whole.differ,
+        whole.judged
+    );
     println!("same text {} of {}", whole.same, whole.texts);
     assert!(whole.agree >= FLOOR.0, "fewer scripts agree than before");
+    assert!(whole.differ <= CEILING, "more whole scripts differ than before");
     assert!(whole.same >= FLOOR.1, "fewer texts are the same than before");
 }

@@ -23,6 +23,11 @@ impl Ids {
         self.0 += 1;
         ExprId(self.0)
     }
+
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.0
+    }
 }
 
 /// A whole script.
@@ -38,6 +43,10 @@ pub struct Script {
     pub imports: Vec<Import>,
     /// The rest in its order.
     pub items: Vec<Item>,
+    /// Comments by their first byte and the one after their last.
+    pub comments: Vec<(u32, u32)>,
+    /// The config block's place, if there is one.
+    pub config_place: Option<Place>,
 }
 
 /// C text: a preprocessor line, or one `struct`, `union` or `enum`.

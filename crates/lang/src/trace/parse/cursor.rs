@@ -22,6 +22,8 @@ pub struct Parser<'a> {
     pub(super) depth: u32,
     /// Links of chains in this statement.
     pub(super) links: u32,
+    /// Comments that were passed, by their first and last byte.
+    pub(super) comments: std::collections::BTreeMap<u32, u32>,
 }
 
 pub(super) fn starts_word(byte: u8) -> bool {
@@ -44,7 +46,16 @@ impl<'a> Parser<'a> {
         ids: &'a mut Ids,
         diagnostics: &'a mut Diagnostics,
     ) -> Parser<'a> {
-        Parser { text: text.as_bytes(), source, at: 0, ids, diagnostics, depth: 0, links: 0 }
+        Parser {
+            text: text.as_bytes(),
+            source,
+            at: 0,
+            ids,
+            diagnostics,
+            depth: 0,
+            links: 0,
+            comments: Default::default(),
+        }
     }
 
     /// The byte here, 0 at the end.
@@ -133,7 +144,25 @@ impl<'a> Parser<'a> {
     }
 
     pub(super) fn layout(&mut self) {
-        self.at = self.after_layout(self.at);
+        let after = self.after_layout(self.at);
+        while self.at < after {
+            if self.peek() == b'/' {
+                let end = if self.ahead(1) == b'*' {
+                    self.after_block_comment(self.at)
+                } else {
+                    self.line_end(self.at)
+                };
+                self.comments.insert(self.at as u32, end as u32);
+                self.at = end;
+            } else {
+                self.at += 1;
+            }
+        }
+    }
+
+    fn line_end(&self, at: usize) -> usize {
+        let rest = &self.text[at..];
+        rest.iter().position(|byte| *byte == b'\n').map_or(self.text.len(), |end| at + end)
     }
 
     pub(super) fn word_end(&self, mut at: usize) -> usize {

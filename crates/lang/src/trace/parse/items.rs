@@ -48,6 +48,7 @@ impl Parser<'_> {
             }
             self.layout();
         }
+        script.comments = self.comments.iter().map(|(from, to)| (*from, *to)).collect();
         script
     }
 
@@ -58,7 +59,9 @@ impl Parser<'_> {
                 b"config" if configured => self.skip_config("duplicate config block"),
                 b"config" => {
                     configured = true;
+                    let from = self.at;
                     script.config = self.config();
+                    script.config_place = Some(self.since(from));
                 }
                 b"import" => {
                     let from = self.at;
@@ -200,7 +203,9 @@ impl Parser<'_> {
         let text = self.view(from, end);
         self.takes(b';');
         let place = self.since(from);
-        Definition { text: format!("{};", text.trim_end()), place }
+        // What was left open stays so.
+        let end = if depth == 0 { ";" } else { "" };
+        Definition { text: format!("{}{end}", text.trim_end()), place }
     }
 
     /// After a comment that begins here.

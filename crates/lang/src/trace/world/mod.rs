@@ -1,9 +1,14 @@
 //! What a script can refer to: functions, events, types and programs, of this machine or of
 //! a described one.
 
+mod binary;
 mod fixture;
+mod kernel;
+mod machine;
+pub mod tracefs;
 
 pub use fixture::{Fixture, FixtureError};
+pub use machine::Machine;
 
 use super::ast::Name;
 use super::c::{CFunction, CType, Headers, Lookup};
