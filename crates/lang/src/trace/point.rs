@@ -48,7 +48,7 @@ pub struct Attach {
 }
 
 impl Attach {
-    fn new(raw: &str, place: Place, provider: Provider) -> Attach {
+    pub(crate) fn new(raw: &str, place: Place, provider: Provider) -> Attach {
         Attach {
             raw: raw.to_owned(),
             place,
