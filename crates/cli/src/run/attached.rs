@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
+use skep::abi::AttachType;
 use skep::load::attach::auto::{self, Found, Places};
-use skep::load::attach::{Cgroup, Link, Xdp, interface};
+use skep::load::attach::{Cgroup, ClassicTc, Link, Xdp, interface};
 use skep::load::{Linked, MapOrigin, Object, Options, RingBuffer, Skep, Target, relocate};
 use skep::sys::Kernel;
 
@@ -43,6 +44,10 @@ pub struct AttachArgs {
     /// In which part of the machine an XDP program runs
     #[arg(long, value_enum, value_name = "MODE", requires = "interface")]
     pub xdp_mode: Option<XdpMode>,
+    /// Leave a tc program on the interface for good, as a filter of the classic traffic control,
+    /// which has no links; `skep net detach` removes it
+    #[arg(long, requires = "interface", conflicts_with = "duration")]
+    pub persistent: bool,
     /// End after so many seconds
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     pub duration: Option<Duration>,
@@ -105,6 +110,9 @@ pub fn run(args: &Args, mut object: Object, out: &mut dyn Write) -> Outcome {
     if live.attached.is_empty() {
         return Err(nowhere(&object, &live));
     }
+    if args.live.persistent {
+        return leave(args, live, out);
+    }
     if !args.json {
         announce(&live, args.live.duration, out)?;
         out.flush()?;
@@ -123,6 +131,43 @@ pub fn run(args: &Args, mut object: Object, out: &mut dyn Write) -> Outcome {
         false => write_text(args, &live, out)?,
     }
     Ok(stopped.map_or(Status::Done, Status::Stopped))
+}
+
+/// Leaves the programs where they are.
+fn leave(args: &Args, live: Live, out: &mut dyn Write) -> Outcome {
+    let one =
+        |of: &Attached| json!({ "program": of.program, "type": of.kind, "place": of.link.place() });
+    let told: Vec<Json> = live.attached.iter().map(one).collect();
+    for of in live.attached {
+        if !args.json {
+            let place = clean(of.link.place()).into_owned();
+            writeln!(out, "{} ({}) stays at {place}", clean(&of.program), of.kind)?;
+        }
+        of.link.keep();
+    }
+    if args.json {
+        let told =
+            json!({ "kernel": "linux", "enforced": true, "persistent": true, "attached": told });
+        writeln!(out, "{told}")?;
+    }
+    Ok(Status::Done)
+}
+
+/// The place of a program that stays: tc has one, all else has links, which go with us.
+fn for_good(
+    kind: &str,
+    attach_type: Option<AttachType>,
+    places: &Places,
+) -> Result<Found, Failure> {
+    let (Some(ifindex), "sched_cls") = (places.ifindex, kind) else {
+        let failure = Failure::unusable(format!("a program of type {kind} goes with its link"));
+        return Err(failure.hint("pin it in a bpffs: skep prog loadall OBJECT DIR autoattach"));
+    };
+    let hook = match attach_type {
+        Some(AttachType::TcxEgress) => ClassicTc::egress(ifindex),
+        _ => ClassicTc::ingress(ifindex),
+    };
+    Ok(Found::At(Box::new(hook)))
 }
 
 /// Has only those programs loaded that are wanted. Gives those that were left out, and why.
@@ -197,6 +242,7 @@ fn attach(args: &Args, object: &Object, live: &mut Live) -> Result<(), Failure> 
             continue;
         }
         let found = match (args.live.xdp_mode, places.ifindex) {
+            _ if args.live.persistent => for_good(kind, program.def().attach_type, &places)?,
             (Some(mode), Some(ifindex)) if kind == "xdp" => {
                 let hook = Xdp::new(ifindex);
                 Found::At(Box::new(match mode {

@@ -17,9 +17,10 @@ use crate::failure::{Failure, Outcome, Status};
 pub const HELP: &str = "\
 skep net show|list [dev NAME]
 skep net attach TYPE PROG dev NAME [overwrite|prepend]
-skep net detach TYPE dev NAME            of tcx the first program, or: PROG dev NAME
+skep net detach TYPE [PROG] dev NAME     without PROG of tcx the first program, of clsact all
 PROG: id N | name NAME | tag TAG | pinned FILE
-TYPE: xdp | xdpgeneric | xdpdrv | xdpoffload | tcx_ingress | tcx_egress
+TYPE: xdp | xdpgeneric | xdpdrv | xdpoffload | tcx_ingress | tcx_egress |
+      clsact_ingress | clsact_egress (to detach)
 What is attached so stays until it is detached, or the interface goes.
 ";
 
@@ -201,6 +202,7 @@ fn netfilter(session: &Session<'_>) -> Vec<Json> {
 enum Type {
     Xdp(u32),
     Tcx(AttachType),
+    Classic(Direction),
 }
 
 fn kind(words: &mut Words<'_>) -> Result<Type, Failure> {
@@ -212,9 +214,12 @@ fn kind(words: &mut Words<'_>) -> Result<Type, Failure> {
         "xdpoffload" => Type::Xdp(xdp::HW_MODE),
         "tcx_ingress" => Type::Tcx(AttachType::TcxIngress),
         "tcx_egress" => Type::Tcx(AttachType::TcxEgress),
+        "clsact_ingress" => Type::Classic(Direction::Ingress),
+        "clsact_egress" => Type::Classic(Direction::Egress),
         _ => {
             let failure = Failure::unusable(format!("programs are not attached so at {word:?}"));
-            let hint = "there are xdp, xdpgeneric, xdpdrv, xdpoffload, tcx_ingress, tcx_egress";
+            let hint = "there are xdp, xdpgeneric, xdpdrv, xdpoffload, tcx_ingress, tcx_egress, \
+                        clsact_ingress, clsact_egress";
             return Err(failure.hint(hint));
         }
     })
@@ -240,6 +245,10 @@ fn attach(session: &mut Session<'_>, words: &mut Words<'_>) -> Outcome {
             let mut route = Route::open().map_err(netlink("netlink"))?;
             let set = route.set_xdp(ifindex, Some(&program), flags);
             set.map_err(netlink("interface attach failed"))?;
+        }
+        Type::Classic(_) => {
+            let failure = Failure::unusable("filters of clsact are made by skep run --persistent");
+            return Err(failure.hint("tcx_ingress and tcx_egress are the same place, and newer"));
         }
         Type::Tcx(hook) => {
             let command = ProgAttach {
@@ -269,6 +278,19 @@ fn detach(session: &mut Session<'_>, words: &mut Words<'_>) -> Outcome {
             let mut route = Route::open().map_err(netlink("netlink"))?;
             let set = route.set_xdp(ifindex, None, mode);
             set.map_err(netlink("interface detach failed"))?;
+        }
+        Type::Classic(way) => {
+            let only = program.as_ref().and_then(|program| pick::id_of(ObjectKind::Prog, program));
+            let mut route = Route::open().map_err(netlink("netlink"))?;
+            let mut found = route.filters(ifindex, way).map_err(netlink("the filters"))?;
+            found.retain(|filter| only.is_none_or(|only| filter.id == only));
+            if found.is_empty() {
+                return Err(Failure::refused("there is no such filter"));
+            }
+            for filter in found {
+                let removed = route.remove_filter(way, &filter);
+                removed.map_err(netlink("interface detach failed"))?;
+            }
         }
         Type::Tcx(hook) => {
             let command = ProgAttach {

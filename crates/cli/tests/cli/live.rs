@@ -465,3 +465,86 @@ fn programs_of_interfaces_and_cgroups_are_shown_and_moved_by_words() {
     let (error, hint) = skep(&["cgroup", "attach", path, "xdp", "id", "1"]).failed(2);
     assert!(error.contains("no hook \"xdp\"") && hint.contains("cgroup_device"), "{error} {hint}");
 }
+
+#[test]
+fn a_filter_that_is_to_stay_stays_until_a_verb_removes_it() {
+    if !namespace() {
+        return;
+    }
+    let keep = ["--interface", "lo", "--kernel", "linux", "--persistent"];
+    let run = |object: &str, program: &str| {
+        skep(&[&["run", object, "--program", program], &keep[..]].concat())
+    };
+    let (error, hint) = run("examples/hello.bpf.o", "hello").failed(2);
+    assert!(error.contains("goes with its link") && hint.contains("pin it"), "{error} {hint}");
+    let out = run("tests/programs/tc_bytes.bpf.o", "direct").done();
+    assert!(out.contains("stays at clsact/ingress of lo"), "{out}");
+    let shown = skep(&["net", "show", "-j"]).json();
+    assert_eq!(shown[0]["tc"][0]["kind"], "clsact/ingress");
+    skep(&["net", "detach", "clsact_ingress", "dev", "lo"]).done();
+    assert_eq!(skep(&["net", "show", "-j"]).json()[0]["tc"].as_array().map(Vec::len), Some(0));
+    let (error, _) = skep(&["net", "detach", "clsact_ingress", "dev", "lo"]).failed(1);
+    assert_eq!(error, "there is no such filter");
+}
+
+#[test]
+fn iterators_structures_and_runs_have_verbs() {
+    if !linux_is_permitted() {
+        return;
+    }
+    let Some(bpffs) = Bpffs::new() else { return };
+    let tasks = bpffs.0.path("tasks");
+    skep(&["iter", "pin", ALL_KINDS, &tasks]).done();
+    let ran = Command::new(env!("CARGO_BIN_EXE_skep"))
+        .args(["iter", "show", "pinned", &tasks])
+        .output()
+        .unwrap();
+    assert!(ran.status.success() && ran.stdout.len() > 8, "{ran:?}");
+    assert_eq!(ran.stdout.len() % 8, 0, "a number for each task");
+
+    let folder = bpffs.0.path("ops");
+    std::fs::create_dir(&folder).unwrap();
+    let object = "crates/load/tests/objects/struct_ops.bpf.o";
+    let (_, hint) = skep(&["struct_ops", "register", object]).failed(2);
+    assert!(hint.contains("folder of a bpffs"), "{hint}");
+    let registered = skep(&["struct_ops", "register", object, &folder]);
+    if registered.status == 1 && registered.err.contains("EEXIST") {
+        println!("skipped: another test has registered it");
+    } else {
+        assert_eq!(registered.done(), "Registered lazy\n");
+        let shown = skep(&["struct_ops", "show", "-j"]).json();
+        let all = shown.as_array().unwrap();
+        let ours = all.iter().find(|of| of["name"] == "lazy").expect("it is shown");
+        assert_eq!(ours["kernel_struct_ops"], "tcp_congestion_ops");
+        if let Some(theirs) = bpftool(&["struct_ops", "show"]) {
+            says_as_much(&theirs, &shown, "struct_ops show");
+        }
+        std::fs::remove_file(Path::new(&folder).join("lazy")).unwrap();
+    }
+
+    let hello = bpffs.0.path("hello");
+    skep(&["prog", "load", "examples/hello.bpf.o", &hello]).done();
+    let files = Folder::new();
+    let packet = files.file("packet", [0; 64]);
+    let out = files.path("out");
+    let run = ["prog", "run", "pinned", &hello, "data_in", &packet, "data_out", &out, "-j"];
+    assert_eq!(skep(&run).json()["retval"], 2);
+    assert_eq!(std::fs::read(&out).unwrap(), [0; 64]);
+
+    let run =
+        start(&["run", ALL_KINDS, "--attach", "--program", "raw_tracepoint", "--kernel", "linux"]);
+    until("its link", || !links_of(run.id()).is_empty());
+    let shown = skep(&["perf", "show", "-j"]).json();
+    let ours = shown.as_array().unwrap().iter().find(|of| of["pid"] == run.id());
+    let ours = ours.unwrap_or_else(|| panic!("{shown}"));
+    assert_eq!(
+        (&ours["fd_type"], &ours["tracepoint"]),
+        (&"raw_tracepoint".into(), &"sys_enter".into())
+    );
+    if let Some(theirs) = bpftool(&["perf", "show"]) {
+        let theirs = theirs.as_array().unwrap().iter().find(|of| of["pid"] == run.id()).cloned();
+        says_as_much(&theirs.expect("bpftool sees it"), ours, "perf show");
+    }
+    signal(&run, "TERM");
+    assert!(run.wait_with_output().is_ok());
+}
