@@ -10,6 +10,7 @@ pub(crate) mod lock;
 mod map;
 mod memory;
 pub(crate) mod misc;
+pub(crate) mod own;
 pub(crate) mod packet;
 mod perf;
 mod probe;
@@ -22,6 +23,7 @@ mod text;
 mod tracing;
 
 use skep_abi::helper::id::TAIL_CALL;
+use skep_abi::hook::Shape;
 use skep_abi::{Helper, TrapKind};
 
 use crate::memory::value::Value;
@@ -80,6 +82,7 @@ pub fn exists(id: u32) -> bool {
 pub(crate) fn call(run: &mut Run<'_>, id: u32) -> Result<Value, Stop> {
     match FUNCTIONS.get(id as usize) {
         Some(Some(function)) => function(run),
+        _ if Shape::of(id).is_some() => own::call(run, id),
         _ if is_poison(id) => Err(TrapKind::Poisoned { what: String::new() }.into()),
         _ => Err(TrapKind::UnknownHelper { id }.into()),
     }

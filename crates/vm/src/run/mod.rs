@@ -13,6 +13,7 @@ pub(crate) mod panics;
 mod printer;
 mod regions;
 pub(crate) mod registers;
+pub(crate) mod seats;
 mod turn;
 pub(crate) mod vcpus;
 pub(crate) mod world;
