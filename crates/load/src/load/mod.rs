@@ -44,6 +44,9 @@ pub struct Options {
     /// The verifier's log level for programs that load; one that fails is loaded again
     /// with level 1 for its log. 1, 2: more and more; 4: statistics.
     pub log_level: u32,
+    /// Maps to go on with: those that the object has by the same name, with the same
+    /// definition, are these. One that is defined otherwise is an error.
+    pub reuse: Vec<Map>,
 }
 
 /// A loaded object: live, owned handles. All is closed when the last handle is gone.

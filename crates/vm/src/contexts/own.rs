@@ -9,6 +9,9 @@ use super::Context;
 use super::frame::Frame;
 use crate::memory::value::{Region, Value};
 
+/// The most bytes that a context leads to.
+pub const MOST_DATA: usize = 1 << 28;
+
 /// A context of an application.
 pub struct Own {
     row: &'static Row,
@@ -36,8 +39,12 @@ impl Own {
     }
 
     /// What the context leads to from now on.
+    #[inline]
     pub fn fill(&mut self, data: &[u8]) {
-        self.frame.fill(data, 0, 0, 0);
+        // Nothing of what it led to before is left to be seen.
+        if !data.is_empty() || self.frame.len() > 0 {
+            self.frame.fill(&data[..data.len().min(MOST_DATA)], 0, 0, 0);
+        }
     }
 
     /// It as the program left it.

@@ -8,4 +8,6 @@ pub(crate) mod raw;
 
 pub use events::{Event, EventError, EventHook, EventOutcome};
 pub use packets::{PacketError, PacketHook, Verdict};
-pub use point::{HookPoint, Occasion, PointError, PointFailure, PointProgram, RunCounts};
+pub use point::{
+    HookPoint, MOST_DATA, Occasion, PointError, PointFailure, PointProgram, RunCounts,
+};

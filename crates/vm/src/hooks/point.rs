@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use skep_abi::{ProgType, Trap};
 use skep_sys::{Errno, RawFd};
 
+pub use crate::contexts::own::MOST_DATA;
 use crate::contexts::own::Own;
 use crate::engine::runner::Runner;
 use crate::kernel::vm::Vm;
@@ -50,6 +51,9 @@ pub enum PointFailure {
     /// A run of the same hook is under way in this thread, and the hook does not let them nest.
     #[error("a run of the same hook is under way in this thread")]
     Nested,
+    /// The program was made ready for another hook.
+    #[error("the program is another hook's")]
+    OtherHook,
     /// The program was not run.
     #[error(transparent)]
     Vcpu(#[from] NoVcpu),
@@ -81,7 +85,13 @@ pub struct PointProgram {
     counters: Box<[Counters]>,
     /// For runs of this one, whichever is current.
     seats: Seats<Option<Box<Runner>>>,
+    /// That of the hook that it was made ready for: its maps are those of that kernel, and r1
+    /// points to that hook's context.
+    point: Arc<Identity>,
 }
+
+/// What tells a hook from all others, by its address.
+struct Identity(#[allow(dead_code, reason = "so that it has an address of its own")] u8);
 
 impl PointProgram {
     /// The program.
@@ -123,6 +133,7 @@ struct Ready {
 pub struct HookPoint {
     vm: Arc<Vm>,
     def: Arc<HookDef>,
+    identity: Arc<Identity>,
     nests: bool,
     seats: Seats<Ready>,
     current: Mutex<Option<Arc<PointProgram>>>,
@@ -135,9 +146,9 @@ pub trait Occasion {
     /// Writes the context's fields.
     fn fill(&self, fields: &mut [u8]);
 
-    /// The bytes that the context leads to, if it leads to any.
-    fn data(&self) -> Option<&[u8]> {
-        None
+    /// The bytes that the context leads to: at most [`MOST_DATA`] of them count.
+    fn data(&self) -> &[u8] {
+        &[]
     }
 
     /// The program returned: the fields, and the bytes that it leads to, as it left them.
@@ -152,7 +163,8 @@ impl HookPoint {
         let def = Arc::clone(vm.hook()?);
         let seats = Seats::new(&vm.machine.vcpus, vm.machine.env.cpus(), Ready::default);
         let (current, generation) = (Mutex::default(), AtomicU64::new(0));
-        Some(HookPoint { vm: Arc::clone(vm), def, nests, seats, current, generation })
+        let (vm, identity) = (Arc::clone(vm), Arc::new(Identity(0)));
+        Some(HookPoint { vm, def, identity, nests, seats, current, generation })
     }
 
     /// The process that its programs are loaded in.
@@ -181,7 +193,7 @@ impl HookPoint {
         let cpus = self.vm.machine.env.cpus();
         let seats = Seats::new(&self.vm.machine.vcpus, cpus, || None);
         let counters = (0..cpus).map(|_| Counters::default()).collect();
-        Ok(PointProgram { program, counters, seats })
+        Ok(PointProgram { program, counters, seats, point: Arc::clone(&self.identity) })
     }
 
     /// Has runs that begin from now on be of this program, or of none; gives the one before,
@@ -193,10 +205,7 @@ impl HookPoint {
         &self,
         program: Option<Arc<PointProgram>>,
     ) -> Result<Option<Arc<PointProgram>>, PointError> {
-        let fits = |of: &Arc<PointProgram>| {
-            of.program.hook.as_ref().is_some_and(|hook| Arc::ptr_eq(hook, &self.def))
-        };
-        if !program.as_ref().is_none_or(fits) {
+        if program.as_ref().is_some_and(|program| !self.is_of_this(program)) {
             return Err(PointError::OtherHook);
         }
         let mut current = self.current();
@@ -207,6 +216,10 @@ impl HookPoint {
         // What lies ready of the old one goes, but where it runs: there it goes after the run.
         self.seats.visit(|ready| (ready.generation < generation).then(|| ready.with.take()));
         Ok(before)
+    }
+
+    fn is_of_this(&self, program: &PointProgram) -> bool {
+        Arc::ptr_eq(&self.identity, &program.point)
     }
 
     /// The program that runs are of.
@@ -287,11 +300,10 @@ impl HookPoint {
         program: &PointProgram,
         occasion: &mut impl Occasion,
     ) -> Result<u64, PointFailure> {
-        let mine = program.program.hook.as_ref().is_some_and(|hook| Arc::ptr_eq(hook, &self.def));
-        let place = program.seats.take()?;
-        match place {
-            // A program of another hook would take the context for another one.
-            _ if !mine => Err(PointFailure::Nested),
+        if !self.is_of_this(program) {
+            return Err(PointFailure::OtherHook);
+        }
+        match program.seats.take()? {
             Place::Seat(mut place) => {
                 let (runner, lease) = place.parts();
                 let runner = runner.get_or_insert_with(|| self.runner(program));
@@ -315,9 +327,7 @@ fn turn(
 ) -> Outcome {
     if let Some(own) = runner.context_mut().own() {
         occasion.fill(own.bytes_mut());
-        if let Some(data) = occasion.data() {
-            own.fill(data);
-        }
+        own.fill(occasion.data());
     }
     let outcome = runner.on(lease).run();
     program.count(lease.cpu(), &outcome);

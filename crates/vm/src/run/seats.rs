@@ -76,12 +76,6 @@ impl<T> Seats<T> {
 }
 
 impl<T> Seated<'_, T> {
-    /// The vCPU.
-    #[inline]
-    pub fn lease(&self) -> &Lease<'_> {
-        &self.lease
-    }
-
     /// What lies there, and the vCPU.
     #[inline]
     pub fn parts(&mut self) -> (&mut T, &Lease<'_>) {
@@ -148,6 +142,7 @@ mod tests {
         seats.visit(|_| visited += 1);
         assert_eq!(visited, 1);
         *seat.parts().0 = 7;
-        assert_eq!((*seat, seat.lease().cpu()), (7, 0));
+        let (seated, lease) = seat.parts();
+        assert_eq!((*seated, lease.cpu()), (7, 0));
     }
 }
