@@ -107,14 +107,11 @@ pub struct HookBuilder<C> {
     returns: Option<(i32, i32)>,
     data: PacketAccess,
     nesting: Nesting,
-    budget: u64,
+    budget: Option<u64>,
     kernel: Option<Vm>,
     helpers: Vec<HelperRow>,
     contexts: PhantomData<fn(&mut C)>,
 }
-
-/// The budget of a run unless its hook has another one: a second's work, or less.
-const BUDGET: u64 = 1 << 28;
 
 struct HelperRow {
     name: &'static str,
@@ -153,9 +150,10 @@ impl<C: HookContext> HookBuilder<C> {
         self
     }
 
-    /// Bounds the instructions of a run, counted at calls and backward jumps.
+    /// Bounds the instructions of a run, counted at calls and backward jumps: one that goes
+    /// beyond fails. Every verified program ends, but may take its time before.
     pub fn budget(mut self, instructions: u64) -> Self {
-        self.budget = instructions;
+        self.budget = Some(instructions);
         self
     }
 
@@ -202,13 +200,16 @@ impl<C: HookContext> HookBuilder<C> {
         let described = Described { row: &row, fields: C::FIELDS, parameters: &parameters };
         let (types, header) = (described.btf()?, described.header());
         let def = HookDef::new(row, functions).ok_or(HookError::TooManyHelpers(MOST_HELPERS))?;
-        let def = Arc::new(def);
+        let def = Arc::new(if self.budget.is_some() { def.counting() } else { def });
         let kernel = self.kernel.unwrap_or_default();
         if !kernel.verifies() {
             return Err(HookError::Unverified);
         }
-        let vm = kernel.for_hook(&def, Arc::clone(&types)).with_budget(self.budget);
-        let vm = Arc::new(vm);
+        let vm = kernel.for_hook(&def, Arc::clone(&types));
+        let vm = Arc::new(match self.budget {
+            Some(budget) => vm.with_budget(budget),
+            None => vm,
+        });
         let nests = self.nesting == Nesting::Allowed;
         let point = HookPoint::new(&vm, nests).ok_or(HookError::Unverified)?;
         Ok(Hook {
@@ -318,7 +319,7 @@ impl<C: HookContext> Hook<C> {
             returns: None,
             data: PacketAccess::Read,
             nesting: Nesting::default(),
-            budget: BUDGET,
+            budget: None,
             kernel: None,
             helpers: Vec::new(),
             contexts: PhantomData,

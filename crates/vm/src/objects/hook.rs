@@ -50,6 +50,8 @@ pub type HookFunction =
 pub struct HookDef {
     row: Arc<HookRow>,
     functions: Vec<HookFunction>,
+    /// Whether its programs have a budget that counts.
+    counted: bool,
     /// No other hook of this process has it.
     identity: u64,
 }
@@ -61,7 +63,18 @@ impl HookDef {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let identity = NEXT.fetch_add(1, Ordering::Relaxed);
         let complete = row.helpers.len() == functions.len();
-        complete.then(|| HookDef { row: Arc::new(row), functions, identity })
+        complete.then(|| HookDef { row: Arc::new(row), functions, counted: false, identity })
+    }
+
+    /// Has all code of its programs spend from the budget. (Verified programs end by
+    /// themselves, but may take their time; code without checks does not count otherwise.)
+    pub fn counting(self) -> HookDef {
+        HookDef { counted: true, ..self }
+    }
+
+    /// Whether it does.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.counted
     }
 
     /// Its row.
