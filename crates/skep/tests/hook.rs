@@ -11,8 +11,9 @@ use skep::hook::{
 use skep::isa::assemble;
 use skep::isa::encode;
 use skep::load::{Reference, Symbol};
+use skep::sys::{Command, Fd, GetById, MapInfo, NextId, ObjectKind, ProgInfo};
 use skep::vm::Engine;
-use skep::{Errno, HookContext, Object, Vm};
+use skep::{Errno, HookContext, Kernel, Object, Vm};
 
 const ENGINES: [Engine; 3] = [Engine::Interpreter, Engine::Guarded, Engine::Auto];
 
@@ -564,16 +565,16 @@ fn a_program_of_another_hook_does_not_run_at_this_one() {
     let named = Hook::<Probe>::builder("another", VERDICTS).build().expect("a hook");
     let error = named.load(&object("blank.bpf.o")).expect_err("another section").to_string();
     assert!(error.contains("no program in section \"hook/another\""), "{error}");
-    let elsewhere: Arc<dyn skep::Kernel> = Arc::new(Vm::new());
+    let elsewhere: Arc<dyn Kernel> = Arc::new(Vm::new());
     let error = object("blank.bpf.o").load(&elsewhere).expect_err("a hook's").to_string();
     assert!(error.contains("\"hook/probe\" is for a hook of an application"), "{error}");
 }
 
 #[test]
 fn programs_of_two_hooks_do_not_call_each_other() {
-    let kernel = Vm::with_cpus(2);
-    let make =
-        || Hook::<Probe>::builder("probe", VERDICTS).kernel(&kernel).build().expect("a hook");
+    let vm = Arc::new(Vm::with_cpus(2));
+    let kernel: Arc<dyn Kernel> = vm.clone();
+    let make = || Hook::<Probe>::builder("probe", VERDICTS).kernel(&vm).build().expect("a hook");
     let (one, other) = (make(), make());
     let text = "r2 = map jumps
                 r3 = 0
@@ -583,21 +584,36 @@ fn programs_of_two_hooks_do_not_call_each_other() {
     let jumps = one.load(&program(text)).expect("a program");
     one.install(&jumps).expect("its own");
     assert_eq!(one.run(&mut probe()), by_program(7), "there is no target");
-    // One of the same hook may stand there, one of the other may not.
-    let array = jumps.skep().map("jumps").expect("a map");
+    // One of the same hook may stand there, one of the other may not. The kernel's own process
+    // sees the objects of both.
     let target = one.load(&program("r0 = 8\nexit")).expect("a program");
-    let fd = target.skep().programs()[0].fd().raw();
-    array.update(&0u32.to_ne_bytes(), &fd.to_ne_bytes(), 0).expect("it fits");
-    assert_eq!(one.run(&mut probe()), by_program(8));
-    let pin = |version: &skep::hook::Version| version.skep().programs()[0].fd().raw();
     let foreign = other.load(&program("r0 = 9\nexit")).expect("a program");
-    // Fds are each hook's own: the number means nothing here, or another program of this one.
-    assert!(
-        array.update(&1u32.to_ne_bytes(), &pin(&foreign).to_ne_bytes(), 0).is_err()
-            || pin(&foreign) == fd
-            || pin(&foreign) == pin(&jumps)
-    );
+    let set = |index: u32, version: &skep::hook::Version| {
+        let array = open(&kernel, ObjectKind::Map, id_of_map(&jumps, "jumps"));
+        let fd = open(&kernel, ObjectKind::Prog, id_of(version));
+        let array = skep::Map::from_fd(array).expect("a map");
+        array.update(&index.to_ne_bytes(), &fd.raw().to_ne_bytes(), 0)
+    };
+    assert_eq!(set(0, &foreign), Err(Errno::EINVAL));
+    assert_eq!(one.run(&mut probe()), by_program(7));
+    assert_eq!(set(0, &target), Ok(()));
+    assert_eq!(one.run(&mut probe()), by_program(8));
     assert_eq!(other.run_version(&foreign, &mut probe()), by_program(9));
+}
+
+fn id_of(version: &skep::hook::Version) -> u32 {
+    let fd = version.skep().programs()[0].fd();
+    ProgInfo::query(&**fd.kernel(), fd.raw()).expect("its own").id
+}
+
+fn id_of_map(version: &skep::hook::Version, name: &str) -> u32 {
+    let fd = version.skep().map(name).expect("a map").fd();
+    MapInfo::query(&**fd.kernel(), fd.raw()).expect("its own").id
+}
+
+fn open(kernel: &Arc<dyn Kernel>, kind: ObjectKind, id: u32) -> Fd {
+    let mut by_id = Command::GetById(kind, GetById { id, ..GetById::default() });
+    Fd::open(kernel, &mut by_id).expect("it is there")
 }
 
 #[test]
@@ -750,8 +766,6 @@ fn what_was_replaced_goes_when_no_run_has_it_any_more() {
 
 /// Programs that a kernel has.
 fn programs(kernel: &Vm) -> usize {
-    use skep::Kernel;
-    use skep::sys::{Command, NextId, ObjectKind};
     let (mut id, mut count) = (0, 0);
     loop {
         let mut next =
@@ -762,4 +776,87 @@ fn programs(kernel: &Vm) -> usize {
         let Command::NextId(_, after) = next else { return count };
         (id, count) = (after.next_id, count + 1);
     }
+}
+
+/// The context of the example's server, in another order and with more in it.
+mod later {
+    use super::{DataEnd, DataStart, HookContext};
+
+    #[derive(HookContext, Default)]
+    #[repr(C)]
+    pub struct Request {
+        pub path: DataStart,
+        pub path_end: DataEnd,
+        pub method: [u8; 8],
+        #[hook(write)]
+        pub retry_after: u64,
+        #[hook(write)]
+        pub status: u16,
+        pub port: u16,
+        pub client: u32,
+        pub time: u64,
+    }
+}
+
+/// The same with a field less.
+mod lacking {
+    use super::HookContext;
+
+    #[derive(HookContext, Default)]
+    #[repr(C)]
+    pub struct Request {
+        pub time: u64,
+        pub client: u32,
+        #[hook(write)]
+        pub status: u32,
+    }
+}
+
+fn example(name: &str) -> Object {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    Object::open(folder.join(name)).expect("a committed object")
+}
+
+#[test]
+fn an_object_fits_a_context_that_has_changed_as_far_as_names_go() {
+    let hook = Hook::<later::Request>::builder("request", Verdicts { without: 1, failed: -1 })
+        .helper("note", |request: &later::Request, why: &[u8]| {
+            assert_eq!((request.port, why), (80, &b"closed"[..]));
+        })
+        .helper("is_trusted", |client: u32| client == 9)
+        .build()
+        .expect("a hook");
+    hook.replace(&example("request_paths.bpf.o")).expect("it is relocated");
+    let request = |client: u32| later::Request { client, port: 80, ..Default::default() };
+    let ask = |request: &mut later::Request, path: &str| {
+        let decision = hook.run_on(request, path.as_bytes());
+        assert_eq!(decision.by, Decider::Program);
+        (decision.value, request.status, request.retry_after)
+    };
+    assert_eq!(ask(&mut request(9), "/admin"), (1, 0, 0));
+    assert_eq!(ask(&mut request(1), "/admin"), (0, 403, 0));
+    for _ in 0..8 {
+        assert_eq!(ask(&mut request(1), "/index"), (1, 0, 0));
+    }
+    assert_eq!(ask(&mut request(1), "/index"), (0, 429, 1));
+    assert_eq!(ask(&mut request(2), "/"), (1, 0, 0), "another client");
+    let mut second_later = later::Request { time: 1_000_000_000, ..request(1) };
+    assert_eq!(ask(&mut second_later, "/"), (1, 0, 0));
+
+    let lacking = Hook::<lacking::Request>::builder("request", Verdicts { without: 1, failed: -1 })
+        .helper("note", |_: &lacking::Request, _: &[u8]| ())
+        .helper("is_trusted", |client: u32| client == 9);
+    let error = lacking.build().expect("a hook").replace(&example("request_paths.bpf.o"));
+    let error = error.expect_err("a field is missing").to_string();
+    assert!(error.contains("path"), "{error}");
+
+    let none = Hook::<later::Request>::builder("request", Verdicts { without: 1, failed: -1 });
+    let error = none.build().expect("a hook").replace(&example("request_rates.bpf.o"));
+    let error = error.expect_err("a helper is missing").to_string();
+    assert!(error.contains("is_trusted"), "{error}");
+    let other = Hook::<later::Request>::builder("request", Verdicts { without: 1, failed: -1 })
+        .helper("is_trusted", |client: &[u8; 4]| client[0] == 9);
+    let error = other.build().expect("a hook").replace(&example("request_rates.bpf.o"));
+    let error = error.expect_err("it takes something else").to_string();
+    assert!(error.contains("is_trusted"), "{error}");
 }
