@@ -60,7 +60,7 @@ pub use skep_verify as verify;
 pub use skep_vm as vm;
 
 pub use filter::{FilterError, FilterOptions, PacketFilter, filter};
-pub use hook::Hook;
+pub use hook::{Hook, HookContext};
 pub use skep_abi::Errno;
 #[cfg(feature = "derive")]
 pub use skep_derive::HookContext;

@@ -860,3 +860,120 @@ fn an_object_fits_a_context_that_has_changed_as_far_as_names_go() {
     let error = error.expect_err("it takes something else").to_string();
     assert!(error.contains("is_trusted"), "{error}");
 }
+
+#[test]
+fn a_hooks_row_promises_nothing_that_its_functions_could_break() {
+    use skep::abi::helper;
+    use skep::abi::hook::Shape;
+    use skep::abi::{
+        Arg, ArgKind, Effects, Helper, HookRow, PacketAccess, Proto, Ret, RetKind, TypeFlags, Yield,
+    };
+    use skep::vm::{Arguments, HelperEnd, HookDef};
+
+    const fn arg(kind: ArgKind, flags: TypeFlags) -> Arg {
+        Arg { kind, flags }
+    }
+    const NONE: TypeFlags = TypeFlags::empty();
+    const READ: TypeFlags = TypeFlags::READ_ONLY;
+    const NUMBER: Ret = Ret { kind: RetKind::Integer, flags: NONE };
+    const RECORD: Ret = Ret { kind: RetKind::RingbufRecord, flags: NONE };
+    const GOOD: Proto = helper::proto(&[arg(ArgKind::FixedMem(8), READ)], NUMBER);
+    const UNREAD: Proto = helper::proto(&[arg(ArgKind::FixedMem(8), TypeFlags::UNINIT)], NUMBER);
+    const SIZES: Proto = helper::proto(&[arg(ArgKind::Mem, READ)], NUMBER);
+    const POINTER: Proto = helper::proto(&[arg(ArgKind::AllocSize, NONE)], RECORD);
+    const SOCKET: Proto = helper::proto(&[arg(ArgKind::Socket, NONE)], NUMBER);
+    let shape = Shape { words: 1, changes_context: false };
+    let made = |helper: Helper| {
+        let row = HookRow {
+            name: "probe".into(),
+            context: <Probe as HookContext>::ROW,
+            packet: PacketAccess::None,
+            returns: None,
+            helpers: vec![helper],
+        };
+        let function = |_: &mut dyn Arguments| -> Result<u64, HelperEnd> { Ok(0) };
+        HookDef::new(row, vec![Box::new(function)]).is_some()
+    };
+    let of = |protos| Helper::of_hook(shape.number(0), "one", protos);
+    assert!(made(of(&[GOOD])));
+    for (index, bad) in [
+        of(&[UNREAD]),
+        of(&[SIZES]),
+        of(&[POINTER]),
+        of(&[SOCKET]),
+        of(&[]),
+        of(&[GOOD, GOOD]),
+        Helper { id: 1, ..of(&[GOOD]) },
+        Helper { id: shape.number(1), ..of(&[GOOD]) },
+        Helper { id: Shape { words: 2, ..shape }.number(0), ..of(&[GOOD]) },
+        Helper { yields: Yield::Cpu, ..of(&[GOOD]) },
+        Helper { effects: Effects::ACQUIRES, ..of(&[GOOD]) },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(!made(bad), "{index}");
+    }
+}
+
+#[test]
+fn a_function_gets_no_more_of_a_program_than_its_row_says() {
+    use skep::abi::helper;
+    use skep::abi::hook::Shape;
+    use skep::abi::{Arg, ArgKind, Helper, HookRow, PacketAccess, Proto, Ret, RetKind, TypeFlags};
+    use skep::vm::hooks::{HookPoint, Occasion, PointFailure};
+    use skep::vm::{Arguments, HelperEnd, HookDef};
+
+    const ARGS: &[Arg] = &[
+        Arg { kind: ArgKind::FixedMem(8), flags: TypeFlags::READ_ONLY },
+        Arg { kind: ArgKind::Context, flags: TypeFlags::empty() },
+    ];
+    const PROTO: Proto =
+        helper::proto(ARGS, Ret { kind: RetKind::Integer, flags: TypeFlags::empty() });
+    type Attack = fn(&mut dyn Arguments) -> Result<u64, HelperEnd>;
+    let attacks: [(Attack, Option<&str>); 8] = [
+        (|call| call.read(0, &mut [0; 8]).map(|()| 1), None),
+        (|call| call.read(0, &mut [0; 9]).map(|()| 1), Some("has fewer bytes")),
+        (|call| call.write(0, &[0; 8]).map(|()| 1), Some("is not to be written")),
+        (|call| call.number(0), Some("is no number")),
+        (|call| call.number(1), Some("is no number")),
+        (|call| call.read(1, &mut [0; 1]).map(|()| 1), Some("is no memory")),
+        (|call| call.write(2, &[0; 1]).map(|()| 1), Some("is no memory")),
+        (|call| call.number(usize::MAX), Some("is no number")),
+    ];
+    struct Nothing;
+    impl Occasion for Nothing {
+        fn fill(&self, _fields: &mut [u8]) {}
+        fn take(&mut self, _fields: &[u8], _data: &[u8]) {}
+    }
+    let number = Shape { words: 2, changes_context: false }.number(0);
+    let text =
+        format!("r2 = r1\nr1 = 7\n*(u64 *)(r10 - 8) = r1\nr1 = r10\nr1 += -8\ncall {number}\nexit");
+    for engine in ENGINES {
+        for (attack, said) in attacks {
+            let row = HookRow {
+                name: "probe".into(),
+                context: <Probe as HookContext>::ROW,
+                packet: PacketAccess::None,
+                returns: None,
+                helpers: vec![Helper::of_hook(number, "attack", &[PROTO])],
+            };
+            let def = Arc::new(HookDef::new(row, vec![Box::new(attack)]).expect("a sound row"));
+            let vm = Arc::new(Vm::with_cpus(1).with_engine(engine).for_hook(&def));
+            let mut object = program(&text);
+            object.programs[0].prog_type = Some(skep::abi::ProgType::Unspec);
+            let loaded = object.load(&(vm.clone() as Arc<dyn Kernel>)).expect("it is verified");
+            let point = HookPoint::new(&vm, false).expect("it is for a hook");
+            let ready = point.program(loaded.programs()[0].fd().raw()).expect("its own");
+            point.exchange(Some(Arc::new(ready))).expect("its own");
+            match (point.run(&mut Nothing), said) {
+                (Ok(Some(1)), None) => {}
+                (Err(PointFailure::Trapped(trap)), Some(said)) => {
+                    let text = trap.to_string();
+                    assert!(text.contains(said), "{engine:?}: {text}");
+                }
+                (ran, said) => panic!("{engine:?}: {ran:?}, not {said:?}"),
+            }
+        }
+    }
+}

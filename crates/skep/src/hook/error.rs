@@ -27,6 +27,9 @@ pub enum HookError {
     /// Too many helpers.
     #[error("a hook has at most {0} helpers")]
     TooManyHelpers(usize),
+    /// A helper that the kernel does not take.
+    #[error("the kernel does not take one of the helpers")]
+    Definition,
     /// The least that programs may return is more than the most, or a verdict is neither.
     #[error("programs return {least} to {most}, and {value} is no such value")]
     Range {

@@ -48,3 +48,8 @@ pub use member::{DataEnd, DataStart, FieldRow, HookContext, Integer, Member, Mem
 pub use point::{Decider, Decision, Hook, HookBuilder, HookCounts, Nesting, Verdicts};
 pub use skep_vm::hooks::{PointFailure as Failure, RunCounts};
 pub use version::Version;
+
+/// The snippets of the guide.
+#[cfg(all(doctest, feature = "derive"))]
+#[doc = include_str!("../../../../docs/embedding.md")]
+struct Embedding;

@@ -199,13 +199,13 @@ impl<C: HookContext> HookBuilder<C> {
         };
         let described = Described { row: &row, fields: C::FIELDS, parameters: &parameters };
         let (types, header) = (described.btf()?, described.header());
-        let def = HookDef::new(row, functions).ok_or(HookError::TooManyHelpers(MOST_HELPERS))?;
+        let def = HookDef::new(row, functions).ok_or(HookError::Definition)?;
         let def = Arc::new(if self.budget.is_some() { def.counting() } else { def });
         let kernel = self.kernel.unwrap_or_default();
         if !kernel.verifies() {
             return Err(HookError::Unverified);
         }
-        let vm = kernel.for_hook(&def, Arc::clone(&types));
+        let vm = kernel.for_hook(&def);
         let vm = Arc::new(match self.budget {
             Some(budget) => vm.with_budget(budget),
             None => vm,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use skep_abi::hook::Shape;
-use skep_abi::{ArgKind, Proto, TrapKind};
+use skep_abi::{Arg, ArgKind, Proto, TrapKind, TypeFlags};
 use skep_isa::Reg;
 
 use super::tags::{self, Row};
@@ -17,6 +17,7 @@ const ARGUMENTS: [Reg; 5] = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
 struct Call<'c, 'r> {
     run: &'c mut Run<'r>,
     name: &'static str,
+    args: &'static [Arg],
 }
 
 impl From<Stop> for HelperEnd {
@@ -39,26 +40,48 @@ impl From<HelperEnd> for Stop {
 }
 
 impl Call<'_, '_> {
-    fn register(&self, at: usize) -> Result<Reg, HelperEnd> {
-        let none = || Stop::from(TrapKind::BadInstruction).into();
-        ARGUMENTS.get(at).copied().ok_or_else(none)
+    fn refused(&self, at: usize, why: &'static str) -> HelperEnd {
+        self.run.bad_argument(self.name, at.min(ARGUMENTS.len()) as u8 + 1, why).into()
+    }
+
+    /// The register of a memory argument that so many bytes are used of: no more than the
+    /// verifier was asked to see to.
+    fn memory(&self, at: usize, len: usize, write: bool) -> Result<Reg, HelperEnd> {
+        let most = match self.args.get(at).map(|arg| arg.kind) {
+            Some(ArgKind::FixedMem(size)) => u64::from(size),
+            Some(ArgKind::Mem) => self.number(at + 1)?,
+            _ => return Err(self.refused(at, "is no memory")),
+        };
+        if len as u64 > most {
+            return Err(self.refused(at, "has fewer bytes"));
+        }
+        if write && !self.args[at].flags.contains(TypeFlags::WRITE) {
+            return Err(self.refused(at, "is not to be written"));
+        }
+        Ok(ARGUMENTS[at])
     }
 }
 
 impl Arguments for Call<'_, '_> {
     fn number(&self, at: usize) -> Result<u64, HelperEnd> {
-        Ok(self.run.read(self.register(at)?)?.bits)
+        let kind = self.args.get(at).map(|arg| arg.kind);
+        match kind {
+            Some(ArgKind::Anything | ArgKind::Size | ArgKind::SizeOrZero) => {
+                Ok(self.run.read(ARGUMENTS[at])?.bits)
+            }
+            _ => Err(self.refused(at, "is no number")),
+        }
     }
 
     fn read(&self, at: usize, bytes: &mut [u8]) -> Result<(), HelperEnd> {
-        let reg = self.register(at)?;
+        let reg = self.memory(at, bytes.len(), false)?;
         let pointer = self.run.memory_argument(self.name, reg, bytes.len() as u64, false)?;
-        let gone = |_| self.run.bad_argument(self.name, reg.number(), "cannot be read").into();
-        pointer.read(bytes).map_err(gone)
+        pointer.read(bytes).map_err(|_| self.refused(at, "cannot be read"))
     }
 
     fn write(&mut self, at: usize, bytes: &[u8]) -> Result<(), HelperEnd> {
-        Ok(self.run.write_argument(self.name, self.register(at)?, bytes)?)
+        let reg = self.memory(at, bytes.len(), true)?;
+        Ok(self.run.write_argument(self.name, reg, bytes)?)
     }
 
     fn context(&mut self) -> &mut [u8] {
@@ -74,7 +97,8 @@ pub(super) fn call(run: &mut Run<'_>, number: u32) -> Result<Value, Stop> {
     let (Some(row), Some(function)) = (hook.row().helper(number), hook.function(index)) else {
         return Err(unknown.into());
     };
-    let r0 = function(&mut Call { run, name: row.name })?;
+    let args = row.protos.first().map_or(&[][..], |proto| proto.args);
+    let r0 = function(&mut Call { run, name: row.name, args })?;
     Ok(Value::scalar(r0))
 }
 

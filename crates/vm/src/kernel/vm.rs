@@ -83,12 +83,12 @@ impl Vm {
 
     /// Another process of the same kernel, for the programs of an application's hook: it loads
     /// no others, and those with the rights of CAP_BPF alone, so that no address of the host
-    /// becomes a number. `types` are those that programs name, the kernel's for others.
-    pub fn for_hook(&self, hook: &Arc<HookDef>, types: Arc<Btf>) -> Vm {
+    /// becomes a number. They know no types of the kernel's.
+    pub fn for_hook(&self, hook: &Arc<HookDef>) -> Vm {
         Vm {
             hook: Some(Arc::clone(hook)),
             verifies: true,
-            types: OnceLock::from(Some(types)),
+            types: OnceLock::from(None),
             ..self.process(self.caps & Capabilities::BPF)
         }
     }

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use skep_abi::{HookRow, TrapKind};
+use skep_abi::hook::Shape;
+use skep_abi::{ArgKind, Helper, HookRow, RetKind, TrapKind, TypeFlags};
 
 /// What a helper of an application gets: the words and the memory that its row says it takes,
 /// by their places from 0.
@@ -46,6 +47,39 @@ pub(crate) enum Stopped {
 pub type HookFunction =
     Box<dyn Fn(&mut dyn Arguments) -> Result<u64, HelperEnd> + Send + Sync + 'static>;
 
+/// Whether a verifier that goes by this row of a helper promises its program nothing that the
+/// helper's function could break.
+fn is_plain(index: usize, helper: &Helper) -> bool {
+    let [proto] = helper.protos else { return false };
+    let shape = Shape::of(helper.id);
+    let known = shape.is_some_and(|shape| {
+        shape.words as usize == proto.args.len() && shape.number(index) == helper.id
+    });
+    let args = (0..).zip(proto.args).all(|(at, arg): (usize, _)| {
+        let read_or_write = arg.flags == TypeFlags::READ_ONLY || arg.flags == TypeFlags::WRITE;
+        match arg.kind {
+            ArgKind::Anything | ArgKind::Context => arg.flags.is_empty(),
+            ArgKind::FixedMem(size) => size > 0 && read_or_write,
+            ArgKind::Mem => {
+                let next = proto.args.get(at + 1).map(|arg| arg.kind);
+                read_or_write && matches!(next, Some(ArgKind::Size | ArgKind::SizeOrZero))
+            }
+            ArgKind::Size | ArgKind::SizeOrZero => {
+                let before = at.checked_sub(1).map(|at| proto.args[at].kind);
+                arg.flags.is_empty() && before == Some(ArgKind::Mem)
+            }
+            _ => false,
+        }
+    });
+    let gives = matches!(proto.ret.kind, RetKind::Integer | RetKind::Void);
+    known
+        && args
+        && gives
+        && proto.ret.flags.is_empty()
+        && !proto.fastcall
+        && *helper == Helper::of_hook(helper.id, helper.name, helper.protos)
+}
+
 /// A hook of an application: programs are loaded for one, and run at no other.
 pub struct HookDef {
     row: Arc<HookRow>,
@@ -57,12 +91,14 @@ pub struct HookDef {
 }
 
 impl HookDef {
-    /// A hook with this row, and a function for each of its helpers; `None` where there are not
-    /// as many.
+    /// A hook with this row, and a function for each of its helpers. `None` where there are not
+    /// as many, or one of the helpers is none that a function is trusted to be: they take
+    /// numbers, the context, and memory with its size, and give a number or nothing.
     pub fn new(row: HookRow, functions: Vec<HookFunction>) -> Option<HookDef> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let identity = NEXT.fetch_add(1, Ordering::Relaxed);
-        let complete = row.helpers.len() == functions.len();
+        let sound = (0..).zip(&row.helpers).all(|(index, helper)| is_plain(index, helper));
+        let complete = sound && row.helpers.len() == functions.len();
         complete.then(|| HookDef { row: Arc::new(row), functions, counted: false, identity })
     }
 
