@@ -11,6 +11,8 @@ use crate::{cargo, packs, seccomp, verify};
 pub enum What {
     /// `skep filter` beside tcpdump, and filters in cache beside libpcap's
     Filter,
+    /// What an event costs at an application's hook
+    Hook,
     /// The embedded maps beside Linux's
     Maps,
     /// What a packet costs besides its program, by program type, and TEST_RUN beside Linux's
@@ -40,6 +42,7 @@ pub fn execute(what: &What) -> Result<bool> {
     std::fs::create_dir_all("target/bench")?;
     let name = match what {
         What::Filter => "filter",
+        What::Hook => "hook",
         What::Maps => "maps",
         What::Packets => "packets",
         What::Run { .. } => "run",
@@ -56,7 +59,7 @@ pub fn execute(what: &What) -> Result<bool> {
     let mut command = std::process::Command::new(cargo::build("skep-bench", "peers")?);
     command.arg(name);
     match what {
-        What::Filter | What::Maps | What::Packets | What::Corpus | What::Seccomp => {}
+        What::Filter | What::Hook | What::Maps | What::Packets | What::Corpus | What::Seccomp => {}
         What::Run { arguments } => {
             command.args(arguments);
         }

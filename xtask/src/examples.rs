@@ -20,7 +20,7 @@ use crate::capture;
 use crate::cargo::workspace;
 
 /// Folders with programs, below the workspace's root.
-const FOLDERS: [&str; 2] = ["examples", "tests/programs"];
+const FOLDERS: [&str; 4] = ["examples", "examples/hooks", "tests/programs", "tests/hooks"];
 /// The capture, below the workspace's root.
 const CAPTURE: &str = "examples/mixed.pcapng";
 /// The programs of which an object by gcc stands beside the one by clang.

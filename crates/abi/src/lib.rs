@@ -13,6 +13,7 @@ mod errno;
 mod field;
 pub mod flags;
 pub mod helper;
+pub mod hook;
 pub mod kfunc;
 mod kinds;
 mod licence;
@@ -35,6 +36,7 @@ pub use helper::{
     Allowed, Arg, ArgKind, Callback, Called, Caller, Effects, Family, Given, Helper, Proto, Ret,
     RetKind, TypeFlags, When, Yield,
 };
+pub use hook::HookRow;
 pub use kfunc::{Kfunc, KfuncFilter, KfuncFlags, KfuncHook};
 pub use kinds::{AttachType, Cmd, LinkType, MapType, ProgType};
 pub use licence::is_gpl_compatible;

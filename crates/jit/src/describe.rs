@@ -262,6 +262,8 @@ pub struct Source<'s> {
     pub(crate) host: &'s Host,
     /// Whether there is a kernel around the run.
     pub(crate) hosted: bool,
+    /// Whether code without checks spends from the budget, too.
+    pub(crate) counted: bool,
     /// How the machine that code is made for orders bytes.
     pub(crate) bytes: ByteOrder,
 }
@@ -278,6 +280,7 @@ impl<'s> Source<'s> {
             called: &[],
             host: &bare::HOST,
             hosted: false,
+            counted: false,
             bytes: ByteOrder::HOST,
         }
     }
@@ -305,6 +308,12 @@ impl<'s> Source<'s> {
     /// With subprograms, by their first slots, which the host calls by itself.
     pub fn calling(self, called: &'s [Pc]) -> Source<'s> {
         Source { called, ..self }
+    }
+
+    /// Counting what it does, whatever it is compiled with: backward jumps and calls spend from
+    /// the budget.
+    pub fn counting(self) -> Source<'s> {
+        Source { counted: true, ..self }
     }
 
     /// For a machine that orders bytes like this.

@@ -56,7 +56,7 @@ pub struct Options {
 /// Something that is not compiled.
 pub fn optimise(source: Source<'_>, options: Options) -> Result<Module, JitError> {
     let guarded = options.checks == Checks::Guarded;
-    let mut module = ir::build::build(source, guarded)?;
+    let mut module = ir::build::build(source, guarded || source.counted)?;
     passes::run(&mut module, options.passes, options.checks)?;
     Ok(module)
 }

@@ -32,6 +32,7 @@
 //! | read and write maps by Rust types | [`Skep::typed`], [`Map`], [`PerCpu`] |
 //! | read ring buffers, or wait for them | [`Skep::ring_buffer`], [`RingBuffer::event`] |
 //! | run programs on frames without TEST_RUN's limits | [`vm::hooks::PacketHook`] |
+//! | have programs extend your own application | [`hook`] |
 //! | set clock, chance and output of programs | [`vm::environment`] |
 //! | ask which packets an expression takes | [`filter()`], [`lang`] |
 //! | put programs at their hooks, by links | [`load::attach`] |
@@ -51,6 +52,7 @@ struct AttachPage;
 
 pub mod baseline;
 mod filter;
+pub mod hook;
 pub mod judge;
 
 pub use skep_abi as abi;
@@ -64,7 +66,10 @@ pub use skep_verify as verify;
 pub use skep_vm as vm;
 
 pub use filter::{FilterError, FilterOptions, PacketFilter, filter};
+pub use hook::{Hook, HookContext};
 pub use skep_abi::Errno;
+#[cfg(feature = "derive")]
+pub use skep_derive::HookContext;
 #[cfg(feature = "serde")]
 pub use skep_load::ByBtf;
 pub use skep_load::{

@@ -59,3 +59,18 @@ fn verdicts_need_no_kernel() {
     let out = run("verdicts", &[mistakes]);
     assert!(out.contains("null_check: ") && out.contains("invalid mem access"), "{out}");
 }
+
+#[test]
+fn requests_are_decided_by_one_program_or_the_next_and_none_is_lost() {
+    let out = run("requests", &[]);
+    let count = |status: &str| -> u64 {
+        let line = out.lines().find_map(|line| line.strip_prefix(status)?.strip_prefix(": "));
+        line.map_or(0, |count| count.parse().expect(&out))
+    };
+    // The second program goes on with the buckets of the first: nobody gets another burst.
+    assert_eq!(count("200"), 8, "{out}");
+    assert_eq!(count("403") + count("429"), 152, "{out}");
+    assert_eq!(count("403"), count("noted"), "{out}");
+    let header = include_str!("../../../examples/hooks/request.h");
+    assert_eq!(run("requests", &["header"]), header);
+}

@@ -323,7 +323,10 @@ impl Checker<'_> {
         if self.program.kind == ProgType::RawTracepoint && self.program.attach_btf_id != 0 {
             return Some((0, 0));
         }
-        self.program.kind.row().returned(self.program.attach_type)
+        match self.hook() {
+            Some(hook) => hook.returns,
+            None => self.program.kind.row().returned(self.program.attach_type),
+        }
     }
 
     pub(crate) fn check_ld_imm(&mut self, dst: R, imm: Imm64) -> Check {

@@ -70,7 +70,7 @@ impl Checker<'_> {
 
     fn context_field(&mut self, touch: Touch) -> Option<Yield> {
         let Touch { off, size, write, signed } = touch;
-        if let Some(context) = Context::of(self.program.kind) {
+        if let Some(context) = self.context_row() {
             let at = u32::try_from(off).ok()?;
             let field = context.field(at).filter(|field| field.admits(write, at, size as u32))?;
             return self.field(field, write, signed);

@@ -62,7 +62,7 @@ fn operand(width: Width, src: Operand, imm: impl Fn(i32) -> String) -> String {
 }
 
 /// A helper's name as Linux prints it.
-pub(crate) fn helper_name(id: u32) -> &'static str {
+fn helper_name(id: u32) -> &'static str {
     match Helper::from_id(id) {
         Some(helper) => helper.name,
         None if id == 0 => "bpf_unspec",
@@ -71,6 +71,11 @@ pub(crate) fn helper_name(id: u32) -> &'static str {
 }
 
 impl Checker<'_> {
+    /// The same, where the program's hook may have helpers of its own.
+    pub(crate) fn helper_name(&self, id: u32) -> &'static str {
+        self.helper(id).map_or_else(|| helper_name(id), |helper| helper.name)
+    }
+
     /// The instruction at this slot, without a line's end.
     pub(crate) fn disassemble(&self, pc: u32) -> String {
         let slot = self.slot(pc);
@@ -160,7 +165,9 @@ impl Checker<'_> {
                 let c = letter(width);
                 format!("if {c}{} {} {src} goto pc{off:+}", dst.number(), cond_text(cond))
             }
-            Insn::Call(Callee::Helper(id)) => format!("call {}#{}", helper_name(id), id as i32),
+            Insn::Call(Callee::Helper(id)) => {
+                format!("call {}#{}", self.helper_name(id), id as i32)
+            }
             Insn::Call(Callee::Local(off)) => format!("call pc{off:+}"),
             Insn::Call(Callee::Kfunc { btf_id, module }) => {
                 let name = self.kfunc_name(btf_id, module).unwrap_or("kernel-function");

@@ -229,7 +229,7 @@ impl Checker<'_> {
             ProgType::Tracepoint | ProgType::Syscall | ProgType::Ext => true,
             _ => false,
         };
-        match kind.row().context {
+        match self.context_name() {
             _ if fits => Ok(()),
             None => Err(format!("arg#{arg} should be void pointer")),
             Some(wanted) if is_struct && name == wanted => Ok(()),
@@ -269,7 +269,7 @@ impl Checker<'_> {
         if kind == ProgType::Kprobe && typedef_name(btf, id) == Some("bpf_user_pt_regs_t") {
             return true;
         }
-        let Some(name) = kind.row().context else { return false };
+        let Some(name) = self.context_name() else { return false };
         let behind = match name {
             "__sk_buff" => "sk_buff",
             "xdp_md" => "xdp_buff",

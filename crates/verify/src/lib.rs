@@ -30,6 +30,7 @@ mod facts;
 pub mod format;
 mod global;
 mod helper;
+mod hook;
 mod kernel_types;
 mod kfunc;
 mod linked;
@@ -156,7 +157,8 @@ fn settle(program: &Arc<Program>) -> Option<Arc<Program>> {
     let row = program.kind.row();
     let attach_type = row.settle(program.attach_type)?;
     let named = program.attach_btf_id == 0 || row.names_btf;
-    if program.kind == ProgType::Unspec || !named {
+    // Programs of no type are those of applications' hooks, and no others are.
+    if (program.kind == ProgType::Unspec) != program.hook.is_some() || !named {
         return None;
     }
     let mut settled = Arc::clone(program);

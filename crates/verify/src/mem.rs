@@ -542,7 +542,7 @@ impl Checker<'_> {
     /// Whether this program type sees packets directly; for a helper's argument, if
     /// the helper takes them.
     pub(crate) fn may_access_packet(&self, helper: Option<bool>, write: bool) -> bool {
-        match self.program.kind.row().packet {
+        match self.packet() {
             PacketAccess::None => false,
             PacketAccess::Read => !write && helper.unwrap_or(true),
             PacketAccess::Write => helper.unwrap_or(true),

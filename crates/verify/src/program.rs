@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use skep_abi::{MapType, ProgType};
+use skep_abi::{HookRow, MapType, ProgType};
 use skep_btf::Btf;
 use skep_isa::Slot;
 
@@ -39,6 +39,8 @@ pub struct Program {
     pub modules: Vec<(i32, Arc<Btf>)>,
     /// What it attaches to, by type id in the kernel's BTF; 0 for nothing.
     pub attach_btf_id: u32,
+    /// The hook of an application that it is for, of type [`ProgType::Unspec`] then.
+    pub hook: Option<Arc<HookRow>>,
 }
 
 impl Default for Program {
@@ -57,6 +59,7 @@ impl Default for Program {
             line_info: Vec::new(),
             modules: Vec::new(),
             attach_btf_id: 0,
+            hook: None,
         }
     }
 }

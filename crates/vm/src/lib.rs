@@ -36,6 +36,7 @@ pub use hooks::raw::{RawError, RawMemory, run_raw};
 pub use kernel::vm::Vm;
 pub use kfuncs::{MissingKfunc, has as has_kfunc};
 pub use objects::heap::Objects;
+pub use objects::hook::{Arguments, HelperEnd, HookDef, HookFunction};
 pub use objects::program::{Program, ProgramError};
 pub use run::Outcome;
 pub use run::environment::Environment;

@@ -205,6 +205,7 @@ impl Judge {
                 .collect(),
             modules: Vec::new(),
             attach_btf_id: attr.attach_btf_id,
+            hook: None,
         })
     }
 

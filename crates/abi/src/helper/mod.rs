@@ -11,13 +11,13 @@ mod rows;
 
 pub use effects::{Callback, Called, Effects, Given, Yield};
 pub use family::{Allowed, Family, When};
-pub use proto::{Arg, ArgKind, Proto, Ret, RetKind, TypeFlags};
+pub use proto::{Arg, ArgKind, Proto, Ret, RetKind, TypeFlags, proto};
 
 use crate::{AttachType, Capabilities, MapType, ProgType, Version};
 use rows::HELPERS;
 
 /// One helper function.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Helper {
     /// Number, as in the `imm` of a call.
     pub id: u32,

@@ -154,7 +154,8 @@ pub struct Proto {
     pub allowed: Allowed,
 }
 
-pub(super) const fn proto(args: &'static [Arg], ret: Ret) -> Proto {
+/// A signature of which nothing else is said.
+pub const fn proto(args: &'static [Arg], ret: Ret) -> Proto {
     Proto {
         args,
         ret,
@@ -173,7 +174,8 @@ impl Proto {
         Proto { gpl_only: true, ..self }
     }
 
-    pub(super) const fn packet(self) -> Proto {
+    /// Its memory may lie in the packet.
+    pub const fn packet(self) -> Proto {
         Proto { packet_access: true, ..self }
     }
 

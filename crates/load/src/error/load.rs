@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use skep_abi::{Capabilities, Diagnostic, Errno, ProgType};
+use skep_abi::{Capabilities, Diagnostic, Errno, ProgType, hook};
 
 use crate::relocate::Poisoned;
 
@@ -35,7 +35,7 @@ pub enum LoadErrorKind {
         errno: Errno,
     },
     /// A program whose section's name says no type.
-    #[error("program {program:?}: its section {section:?} does not say what type it is of")]
+    #[error("program {program:?}: its section {section:?} {}", no_type(.section))]
     NoType {
         /// The program's name.
         program: String,
@@ -147,6 +147,9 @@ impl LoadError {
                 "the map is larger than the kernel allows; lower max_entries or the value's size"
                     .into()
             }
+            LoadErrorKind::NoType { section, .. } if section.starts_with(hook::SECTION) => {
+                "its application loads it, by skep::Hook".into()
+            }
             LoadErrorKind::NoType { .. } => {
                 "name the section by the program's type, such as SEC(\"xdp\") or SEC(\"tc\")".into()
             }
@@ -157,6 +160,14 @@ impl LoadError {
     pub(crate) fn of_file(mut self, file: &str) -> LoadError {
         self.file = file.into();
         self
+    }
+}
+
+/// What is wrong with a section's name that says no type.
+fn no_type(section: &str) -> &'static str {
+    match section.starts_with(hook::SECTION) {
+        true => "is for a hook of an application, and this is not its kernel",
+        false => "does not say what type it is of",
     }
 }
 

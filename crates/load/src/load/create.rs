@@ -83,6 +83,11 @@ impl Creation<'_> {
     /// A map from its pin, or a new one.
     fn map(&self, options: &Options) -> Result<Map, LoadError> {
         let def = self.completed(self.def);
+        if let Some(map) = options.reuse.iter().find(|map| map.name() == def.name)
+            && def.origin.section().is_none()
+        {
+            return self.taken_over(map, &def);
+        }
         let pin = options.pin_dir.as_deref().filter(|_| def.pinned).map(|dir| dir.join(&def.name));
         if let Some(path) = &pin
             && let Some(fd) = self.pinned(path, &def)?
@@ -104,6 +109,26 @@ impl Creation<'_> {
             self.pin(&path, &map)?;
         }
         Ok(map)
+    }
+
+    /// A map that was there before.
+    fn taken_over(&self, map: &Map, def: &MapDef) -> Result<Map, LoadError> {
+        let had = map.def();
+        let differs = [
+            ("type", had.map_type != def.map_type),
+            ("key size", had.key_size != def.key_size),
+            ("value size", had.value_size != def.value_size),
+            ("max_entries", had.max_entries != def.max_entries),
+            ("flags", had.flags != def.flags),
+            ("extra", had.extra != def.extra),
+        ];
+        match differs.iter().find(|(_, differs)| *differs) {
+            None => Ok(map.clone()),
+            Some((what, _)) => {
+                let doing = format!("going on with the map that is there, of another {what},");
+                Err(self.failed(&doing, Errno::EINVAL))
+            }
+        }
     }
 
     fn failed(&self, doing: &str, errno: Errno) -> LoadError {

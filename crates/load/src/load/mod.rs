@@ -47,6 +47,9 @@ pub struct Options {
     /// What programs take the place of, or watch, that are for functions of other programs:
     /// their names, the other program, and its function.
     pub targets: Vec<(String, Program, String)>,
+    /// Maps to go on with: those that the object has by the same name, with the same
+    /// definition, are these. One that is defined otherwise is an error.
+    pub reuse: Vec<Map>,
 }
 
 /// A loaded object: live, owned handles. All is closed when the last handle is gone.

@@ -143,7 +143,8 @@ impl Checker<'_> {
             Insn::Call(Callee::Local(_)) => return None,
             Insn::Call(callee) if reg == 0 => {
                 let name = match callee {
-                    Callee::Helper(id) => skep_abi::Helper::from_id(id)
+                    Callee::Helper(id) => self
+                        .helper(id)
                         .map_or(format!("helper {id}"), |helper| helper.name.to_owned()),
                     Callee::Kfunc { btf_id, .. } => {
                         self.type_name(crate::reg::KERNEL_BTF, btf_id as u32)

@@ -6,7 +6,6 @@ use skep_abi::{Arg, ArgKind, MapType, Proto, TypeFlags};
 
 use super::Meta;
 use crate::checker::Checker;
-use crate::disasm::helper_name;
 use crate::error::{Check, bug, fail};
 use crate::kernel_types::AcceptedType;
 use crate::log::say;
@@ -218,7 +217,7 @@ impl Checker<'_> {
         let Kind::Btf { btf, id: type_id } = reg.kind else { return Ok(()) };
         if is_mem || matches!(arg.kind, ArgKind::MapKey | ArgKind::MapValue) {
             if !arg.flags.contains(TypeFlags::READ_ONLY) {
-                let (name, kind) = (helper_name(number).into(), reg.type_name());
+                let (name, kind) = (self.helper_name(number).into(), reg.type_name());
                 fail!(EACCES, MayWrite { name, reg: n, kind });
             }
             return Ok(());

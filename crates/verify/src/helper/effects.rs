@@ -8,7 +8,6 @@ use skep_abi::{
 
 use super::Meta;
 use crate::checker::Checker;
-use crate::disasm::helper_name;
 use crate::error::{Check, ENOTSUPP, Fault, bug, fail};
 use crate::log::say;
 use crate::reg::{DynptrKind, Flags};
@@ -72,7 +71,7 @@ impl Checker<'_> {
             reg.is_null()
         };
         if !released {
-            fail!(EINVAL, NotAcquired { name: helper_name(number).into(), id: number });
+            fail!(EINVAL, NotAcquired { name: self.helper_name(number).into(), id: number });
         }
         Ok(())
     }
@@ -172,7 +171,7 @@ impl Checker<'_> {
     }
 
     pub(super) fn check_func_ip(&self, number: u32) -> Check {
-        let name = || helper_name(number).to_string();
+        let name = || self.helper_name(number).to_string();
         match self.program.kind {
             ProgType::Kprobe => Ok(()),
             ProgType::Tracing => {

@@ -4,7 +4,6 @@ use skep_abi::helper::id;
 use skep_abi::{AttachType, Helper, MapType, ProgType, Reason};
 
 use crate::checker::Checker;
-use crate::disasm::helper_name;
 use crate::error::{Check, fail};
 use crate::log::say;
 use crate::reg::MapId;
@@ -27,7 +26,7 @@ impl Checker<'_> {
         if fits && helper.maps.is_none_or(|kinds| kinds.contains(&kind)) {
             return Ok(());
         }
-        let name = helper_name(number).into();
+        let name = self.helper_name(number).into();
         fail!(EINVAL, MapForHelper { map: kind as u32, name, id: number });
     }
 

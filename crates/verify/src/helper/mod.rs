@@ -8,11 +8,10 @@ mod maps;
 mod result;
 
 use skep_abi::helper::id;
-use skep_abi::{Allowed, AttachType, Caller, Effects, Helper, ProgType, Proto, RetKind};
+use skep_abi::{Allowed, AttachType, Caller, Effects, ProgType, Proto, RetKind};
 use skep_isa::{Callee, Insn};
 
 use crate::checker::Checker;
-use crate::disasm::helper_name;
 use crate::error::{Check, fail};
 use crate::mem::Access;
 use crate::record::Field;
@@ -59,7 +58,7 @@ impl Checker<'_> {
     pub(crate) fn call_traits(&self, _pc: u32, callee: Callee) -> CallTraits {
         match callee {
             Callee::Helper(number) => {
-                let Some(helper) = Helper::from_id(number) else { return CallTraits::default() };
+                let Some(helper) = self.helper(number) else { return CallTraits::default() };
                 CallTraits {
                     sync_callback: helper
                         .callback
@@ -80,7 +79,7 @@ impl Checker<'_> {
     pub(crate) fn call_summary(&self, callee: Callee) -> Option<CallSummary> {
         match callee {
             Callee::Helper(number) => {
-                let helper = Helper::from_id(number)?;
+                let helper = self.helper(number)?;
                 let proto = self.proto_of(helper)?;
                 let inlined = helper.effects.contains(Effects::INLINED);
                 Some(CallSummary {
@@ -95,8 +94,8 @@ impl Checker<'_> {
     }
 
     pub(crate) fn check_helper_call(&mut self, number: u32) -> Check {
-        let name = || helper_name(number).to_string();
-        let helper = Helper::from_id(number);
+        let name = || self.helper_name(number).to_string();
+        let helper = self.helper(number);
         if helper.is_none() && number != 0 {
             fail!(EINVAL, InvalidHelper { name: name(), id: number });
         }
@@ -166,11 +165,13 @@ impl Checker<'_> {
             }
     }
 
-    fn caller(&self) -> Caller<'_> {
+    pub(crate) fn caller(&self) -> Caller<'_> {
         let congestion = self.code.target.ops.is_some_and(|row| row.congestion);
         let prog_type = match self.program.kind {
             // What implements anything else gets what every program gets, as netfilter's.
             ProgType::StructOps if !congestion => ProgType::Netfilter,
+            // So does what is at an application's hook.
+            ProgType::Unspec => ProgType::Netfilter,
             kind => kind,
         };
         Caller {
@@ -180,10 +181,6 @@ impl Checker<'_> {
             capabilities: self.env.caps,
             target: (!self.code.target.name.is_empty()).then_some(self.code.target.name.as_str()),
         }
-    }
-
-    fn proto_of(&self, helper: &'static Helper) -> Option<&'static Proto> {
-        helper.proto(&self.caller())
     }
 
     /// Whether the prototype may be used where this program attaches.

@@ -5,6 +5,7 @@ use skep_abi::limits::DYNPTR;
 use std::sync::LazyLock;
 
 use skep_abi::helper::id;
+use skep_abi::hook::Shape;
 use skep_abi::{ArgKind, Effects, Errno, Helper, Kfunc, Proto, Yield, kfunc};
 use skep_jit::{Callee, Direct, Host, Inline, KFUNCS, Range, Reach};
 
@@ -33,10 +34,23 @@ pub fn of(id: u32) -> &'static Callee {
     const UNKNOWN: &Callee = &Callee::UNKNOWN;
     let found = match id.checked_sub(KFUNCS) {
         Some(number) => KFUNC_CALLEES.get(number as usize),
-        None => CALLEES.get(id as usize),
+        None => match Shape::of(id) {
+            Some(shape) => OWN.get(shape.place()),
+            None => CALLEES.get(id as usize),
+        },
     };
     found.unwrap_or(UNKNOWN)
 }
+
+/// What code knows of helpers of applications' hooks, by their shapes.
+static OWN: LazyLock<Vec<Callee>> = LazyLock::new(|| {
+    let callee = |shape: Shape| Callee {
+        words: shape.words as usize,
+        changes_context: shape.changes_context,
+        ..Callee::UNKNOWN
+    };
+    Shape::all().map(callee).collect()
+});
 
 static KFUNC_CALLEES: LazyLock<Vec<Callee>> =
     LazyLock::new(|| (0..Kfunc::all().len() as u32).map(kfunc).collect());

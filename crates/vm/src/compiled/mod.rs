@@ -23,6 +23,7 @@ mod tail;
 use std::ptr::{null, null_mut};
 
 use skep_abi::helper::id;
+use skep_abi::hook::Shape;
 use skep_abi::{Frame, Trap, TrapKind};
 use skep_isa::{Callee, Insn, Pc, Reg, Size};
 use skep_jit::{Code, Entry, Exit, KFUNCS, State};
@@ -297,8 +298,13 @@ impl<'r> Run<'r> {
 
     /// Puts words into r1 to r5, as the values that a helper takes.
     fn take_words(&mut self, id: u32, words: [u64; 5]) {
+        let own;
         let row = match id.checked_sub(KFUNCS) {
             Some(number) => kfuncs::row(number).unwrap_or(tags::of(u32::MAX)),
+            None if Shape::of(id).is_some() => {
+                own = helpers::own::row(self, id).unwrap_or(*tags::of(u32::MAX));
+                &own
+            }
             None => tags::of(id),
         };
         let Some(native) = &self.native else { return };

@@ -114,6 +114,8 @@ fn plan<R>(
     let source = unsafe { Source::hosted(&program.insns, &maps, callees::of, &callees::HOST) };
     let called: Vec<Pc> = program.exception_callback.into_iter().collect();
     let source = source.calling(&called);
+    let counted = program.hook.as_ref().is_some_and(|hook| hook.is_counted());
+    let source = if counted { source.counting() } else { source };
     let Some(proof) = program.proof.as_ref().filter(|_| !guarded && !wild) else {
         return then(source, Options { checks: Checks::Guarded, passes });
     };

@@ -1,6 +1,7 @@
 //! What r1 of programs points to, and what their helpers work on.
 
 mod frame;
+pub(crate) mod own;
 pub(crate) mod plain;
 pub(crate) mod skb;
 pub(crate) mod tunnel;
@@ -10,6 +11,7 @@ use skep_isa::Size;
 
 use crate::memory::value::{Region, Value};
 use frame::Frame;
+use own::Own;
 use plain::Plain;
 use skb::Skb;
 use xdp::Xdp;
@@ -62,6 +64,11 @@ pub(crate) trait Context: Send {
 
     /// The fields, where there are no more.
     fn plain(&mut self) -> Option<&mut Plain> {
+        None
+    }
+
+    /// The fields of an application's own context.
+    fn own(&mut self) -> Option<&mut Own> {
         None
     }
 

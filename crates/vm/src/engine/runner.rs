@@ -62,8 +62,8 @@ pub(crate) struct Scene {
 /// A runner while its thread holds a vCPU.
 pub(crate) struct Running<'r, 'v> {
     runner: &'r mut Runner,
-    /// Given back after the turn has ended.
-    _lease: Lease<'v>,
+    /// Given back after the turn has ended; none where it is the caller's.
+    _lease: Option<Lease<'v>>,
 }
 
 impl Runner {
@@ -154,12 +154,24 @@ impl Runner {
             Some(cpu) => vcpus.lease_of(cpu)?,
             None => vcpus.lease()?,
         };
+        self.begin(lease.cpu());
+        Ok(Running { runner: self, _lease: Some(lease) })
+    }
+
+    /// The same on a vCPU that the thread holds already.
+    #[inline]
+    pub fn on<'r>(&'r mut self, lease: &'r Lease<'_>) -> Running<'r, 'r> {
+        self.begin(lease.cpu());
+        Running { runner: self, _lease: None }
+    }
+
+    #[inline]
+    fn begin(&mut self, cpu: u32) {
         if !self.prepared {
             self.prepare();
         }
-        self.run.turn.cpu = lease.cpu();
-        self.state.set_cpu(lease.cpu());
-        Ok(Running { runner: self, _lease: lease })
+        self.run.turn.cpu = cpu;
+        self.state.set_cpu(cpu);
     }
 
     #[cold]

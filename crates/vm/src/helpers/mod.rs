@@ -13,6 +13,7 @@ mod message;
 pub(crate) mod misc;
 mod object;
 mod option;
+pub(crate) mod own;
 pub(crate) mod packet;
 mod perf;
 mod probe;
@@ -33,6 +34,7 @@ mod tracing;
 mod tunnel;
 
 use skep_abi::helper::id::TAIL_CALL;
+use skep_abi::hook::Shape;
 use skep_abi::{Helper, TrapKind};
 
 use crate::memory::value::Value;
@@ -102,6 +104,7 @@ pub fn exists(id: u32) -> bool {
 pub(crate) fn call(run: &mut Run<'_>, id: u32) -> Result<Value, Stop> {
     match FUNCTIONS.get(id as usize) {
         Some(Some(function)) => function(run),
+        _ if Shape::of(id).is_some() => own::call(run, id),
         _ if is_poison(id) => Err(TrapKind::Poisoned { what: String::new() }.into()),
         _ => Err(TrapKind::UnknownHelper { id }.into()),
     }

@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use skep_abi::hook::Shape;
 use skep_abi::{Arg, ArgKind, Effects, Helper, RetKind, TypeFlags};
 
 /// What a word is.
@@ -81,7 +82,7 @@ fn row(helper: Option<&'static Helper>) -> Row {
     row
 }
 
-fn tag_of(arg: Arg) -> Tag {
+pub(super) fn tag_of(arg: Arg) -> Tag {
     use ArgKind as A;
     match arg.kind {
         _ if arg.flags.contains(TypeFlags::ADDRESS) => Tag::Address,
@@ -113,7 +114,10 @@ pub(crate) fn of(id: u32) -> &'static Row {
 /// Whether it may change what loads of the context give: it gets the context, and does
 /// more than to read or write the packet's bytes.
 pub(crate) fn changes_context(id: u32) -> bool {
-    of(id).changes_context
+    match Shape::of(id) {
+        Some(shape) => shape.changes_context,
+        None => of(id).changes_context,
+    }
 }
 
 /// Whether it reads from addresses that no verifier vouches for (`bpf_probe_read*`,

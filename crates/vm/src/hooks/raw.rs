@@ -68,6 +68,7 @@ pub fn run_raw(vm: &Vm, slots: &[Slot], memory: &mut RawMemory) -> Result<Outcom
         id: 0,
         btf_id: 0,
         proof: None,
+        hook: None,
         code: OnceLock::new(),
     };
     let pointer = match memory.len {

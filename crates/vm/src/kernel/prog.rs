@@ -45,7 +45,7 @@ pub(super) fn load(vm: &Vm, attr: &mut ProgLoad<'_>) -> Result<u32, Errno> {
             });
         }
     }
-    let prog_type = check_attach(attr)?;
+    let prog_type = check_attach(vm, attr)?;
     let insns = input(&attr.insns, attr.insn_cnt as usize * Slot::SIZE)?;
     let license = attr.license.as_deref().ok_or(Errno::EFAULT)?;
     if !license.iter().take(128).any(|&byte| byte == 0) && license.len() < 127 {
@@ -131,6 +131,7 @@ fn publish(
             id,
             btf_id,
             proof,
+            hook: vm.hook().filter(|_| prog_type == ProgType::Unspec).cloned(),
             code: OnceLock::new(),
         };
         let admitted = program.maps.iter().all(|map| map.admits(&program));
@@ -141,9 +142,10 @@ fn publish(
 
 /// `bpf_prog_load_check_attach`: which attach types a program type may expect. Gives
 /// the type, `None` where its number is unknown: that is found out later.
-fn check_attach(attr: &ProgLoad<'_>) -> Result<Option<ProgType>, Errno> {
-    let prog_type =
-        ProgType::from_number(attr.prog_type).filter(|&known| known != ProgType::Unspec);
+fn check_attach(vm: &Vm, attr: &ProgLoad<'_>) -> Result<Option<ProgType>, Errno> {
+    // Programs without a type are those of a hook; a process for one loads no others.
+    let fits = |&known: &ProgType| (known == ProgType::Unspec) == vm.hook().is_some();
+    let prog_type = ProgType::from_number(attr.prog_type).filter(fits);
     let row = prog_type.unwrap_or(ProgType::Unspec).row();
     let names_btf = attr.attach_btf_id != 0 || attr.attach_prog_fd != 0;
     if row.settle(attr.expected_attach_type).is_none() || (names_btf && !row.names_btf) {

@@ -110,6 +110,7 @@ fn program(vm: &Vm, attr: &ProgLoad<'_>, kind: ProgType, slots: &[Slot]) -> Resu
         line_info,
         modules: Vec::new(),
         attach_btf_id: attr.attach_btf_id,
+        hook: vm.hook().filter(|_| kind == ProgType::Unspec).map(|hook| Arc::clone(hook.row())),
     })
 }
 

@@ -12,6 +12,7 @@ use skep_sys::{Command, Errno, Host, Kernel, KernelTypes, Mapping, RawFd};
 use crate::compiled::plan;
 use crate::engine::Engine;
 use crate::engine::machine::Machine;
+use crate::objects::hook::HookDef;
 use crate::objects::program::Program;
 use crate::objects::table::{Files, Object, Objects};
 use crate::run::environment::Environment;
@@ -30,6 +31,8 @@ pub struct Vm {
     memory_limit: u64,
     caps: Capabilities,
     verifies: bool,
+    /// The hook that its programs are for.
+    hook: Option<Arc<HookDef>>,
     types: OnceLock<Option<Arc<Btf>>>,
 }
 
@@ -57,6 +60,7 @@ impl Vm {
             memory_limit: quarter_of_memory(),
             caps: Capabilities::all(),
             verifies: true,
+            hook: None,
             types: OnceLock::new(),
         }
     }
@@ -72,8 +76,26 @@ impl Vm {
             memory_limit: self.memory_limit,
             caps,
             verifies: self.verifies,
+            hook: self.hook.clone(),
             types: self.types.clone(),
         }
+    }
+
+    /// Another process of the same kernel, for the programs of an application's hook: it loads
+    /// no others, and those with the rights of CAP_BPF alone, so that no address of the host
+    /// becomes a number. They know no types of the kernel's.
+    pub fn for_hook(&self, hook: &Arc<HookDef>) -> Vm {
+        Vm {
+            hook: Some(Arc::clone(hook)),
+            verifies: true,
+            types: OnceLock::from(None),
+            ..self.process(self.caps & Capabilities::BPF)
+        }
+    }
+
+    /// The hook that its programs are for.
+    pub(crate) fn hook(&self) -> Option<&Arc<HookDef>> {
+        self.hook.as_ref()
     }
 
     /// Judges programs and commands as Linux does for a process that holds these
@@ -191,6 +213,8 @@ impl Vm {
             caps: self.caps,
             vmlinux,
             cpus: self.machine.env.cpus(),
+            // Code of hooks runs in its own application, which it could as well ask.
+            mitigations: self.hook.is_none(),
             ..skep_verify::Env::default()
         }
     }

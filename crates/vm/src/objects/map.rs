@@ -51,6 +51,8 @@ pub(crate) struct Owner {
     expected_attach_type: u32,
     xdp_has_frags: bool,
     sleepable: bool,
+    /// The hook that they are for.
+    hook: Option<u64>,
 }
 
 impl Owner {
@@ -61,6 +63,7 @@ impl Owner {
             expected_attach_type: prog.expected_attach_type,
             xdp_has_frags: prog.flags & prog_flags::XDP_HAS_FRAGS != 0,
             sleepable: prog.flags & prog_flags::SLEEPABLE != 0,
+            hook: prog.hook.as_ref().map(|hook| hook.identity()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod btf;
 pub(crate) mod heap;
+pub(crate) mod hook;
 pub(crate) mod map;
 pub(crate) mod program;
 pub(crate) mod regions;

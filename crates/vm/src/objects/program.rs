@@ -8,6 +8,7 @@ use skep_jit::{Code, JitError, Passes};
 use skep_maps::MapObject;
 use skep_verify::{KfuncRef, KfuncRefs, Verified};
 
+use super::hook::HookDef;
 use super::map::MapHandle;
 
 /// What PROG_LOAD made.
@@ -36,6 +37,8 @@ pub struct Program {
     pub(crate) btf_id: u32,
     /// What the verifier proved of it; `None` for a program that was never verified.
     pub(crate) proof: Option<Arc<Proof>>,
+    /// The hook of an application that it was verified for.
+    pub(crate) hook: Option<Arc<HookDef>>,
     /// Its compiled code, or why there is none; made at its first run.
     pub(crate) code: OnceLock<Result<Arc<Code>, JitError>>,
 }
@@ -184,6 +187,7 @@ impl Program {
             maps: self.maps.clone(),
             kfuncs: self.kfuncs.clone(),
             proof: self.proof.clone(),
+            hook: self.hook.clone(),
             code: OnceLock::new(),
             ..*self
         }

@@ -14,6 +14,7 @@ pub(crate) mod panics;
 mod printer;
 mod regions;
 pub(crate) mod registers;
+pub(crate) mod seats;
 mod sockets;
 mod structures;
 mod turn;

@@ -118,6 +118,21 @@ impl Drop for Lease<'_> {
     }
 }
 
+/// A vCPU that nobody runs on, as long as this lives.
+pub(crate) struct Hold<'v> {
+    vcpus: &'v Vcpus,
+    cpu: u32,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.vcpus.give_back(self.cpu);
+    }
+}
+
+/// How long somebody waits for a vCPU who could as well do without.
+const SHORT: Duration = Duration::from_millis(20);
+
 impl Vcpus {
     /// So many, at least one and at most [`MOST_CPUS`].
     pub fn new(count: u32) -> Vcpus {
@@ -183,6 +198,21 @@ impl Vcpus {
         HELD.with_borrow_mut(|all| all[0] = Held { kernel: self.kernel, cpu, leases: 1 });
         DEPTH.set(depth + 1);
         Ok(Lease { vcpus: self, cpu, _of_this_thread: PhantomData })
+    }
+
+    /// Keeps runs from the vCPU of this number, without one of its own: `None` where somebody
+    /// else has it for longer than a short run takes.
+    pub fn hold(&self, cpu: u32) -> Option<Hold<'_>> {
+        let word = self.taken.get(cpu as usize / 64)?;
+        let mine = 1 << (cpu % 64);
+        let started = Instant::now();
+        while word.fetch_or(mine, Ordering::SeqCst) & mine != 0 {
+            if started.elapsed() > SHORT {
+                return None;
+            }
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        Some(Hold { vcpus: self, cpu })
     }
 
     #[inline]
