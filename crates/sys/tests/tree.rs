@@ -267,7 +267,9 @@ fn perf(script: &str) -> Option<u64> {
 fn each_call_that_linux_counts_is_seen() {
     let Some(program) = Program::compiled(&[]) else { return };
     let own = |mode: &str| format!("exec {} {mode}", program.path());
-    for script in ["exec /usr/bin/find /usr/share".into(), own("forks"), own("vforks"), own("registers")] {
+    for script in
+        ["exec /usr/bin/find /usr/share".into(), own("forks"), own("vforks"), own("registers")]
+    {
         let Some(theirs) = perf(&script) else {
             println!("skipped: no perf, or no right to count");
             return;
@@ -302,7 +304,8 @@ fn what_is_written_over_shared_memory_harms_nobody_else() {
     for _ in 0..10 {
         // It may harm itself; the others must come to their end, and so must the reader.
         let mut script = String::from("for i in 1 2 3; do ");
-        script.push_str(&format!("{} hostile & /bin/echo $i; wait $!; done; exit 5", program.path()));
+        script
+            .push_str(&format!("{} hostile & /bin/echo $i; wait $!; done; exit 5", program.path()));
         let Some(seen) = seen(shell(&script), &Options::default()) else { return };
         assert_eq!((seen.status, &seen.output[..]), (5, &b"1\n2\n3\n"[..]));
     }
@@ -336,7 +339,10 @@ fn a_reader_that_stalls_stops_nobody_for_long() {
 
 #[test]
 fn a_tree_whose_reader_leaves_goes_on() {
-    let mut tree = match Tree::start(shell("for i in 1 2 3 4; do /bin/true; done; exit 9"), &Options::default()) {
+    let mut tree = match Tree::start(
+        shell("for i in 1 2 3 4; do /bin/true; done; exit 9"),
+        &Options::default(),
+    ) {
         Ok(tree) => tree,
         Err(error) => return println!("skipped: {error}"),
     };

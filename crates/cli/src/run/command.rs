@@ -56,8 +56,9 @@ pub fn run(
         let names = programs.iter().map(|&program| object.programs[program].name.clone());
         session.is_called(names.collect::<Vec<_>>().join(", "));
     }
-    let stop = Stop::on_signals();
+    // First the command, which has the signals that are ignored here, then handlers.
     let mut tree = start(command, &options(&places))?;
+    let stop = Stop::on_signals();
     let mut calls = Calls::default();
     let mut see = |session: &mut events::Session, events: Vec<Event>| {
         events.iter().try_for_each(|event| one(&mut calls, session, &hooks, event))
@@ -214,7 +215,10 @@ fn notes(status: Option<ExitStatus>, counts: Counts) -> Vec<String> {
     }
     let told = [
         (counts.lost, "events were lost"),
-        (counts.untraced, "programs or processes ran untraced (set-user-id, 32-bit, or out of reach)"),
+        (
+            counts.untraced,
+            "programs or processes ran untraced (set-user-id, 32-bit, or out of reach)",
+        ),
         (counts.left, "threads or processes were seen in part: they use what the agent needs"),
         (counts.odd, "calls were none of 64-bit Linux's, and are not among the events"),
     ];

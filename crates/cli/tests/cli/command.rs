@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use crate::harness::{Folder, Ran, skep};
+use crate::harness::{Folder, Ran, skep, workspace};
 
 /// Counts calls by number.
 const COUNTS: &str = ".map counts, type=hash, key=4, value=8, entries=512\n\
@@ -35,6 +35,7 @@ fn strace(script: &str, folder: &Folder) -> Option<BTreeMap<u64, u64>> {
     let file = folder.file("strace", "");
     let done = Command::new("strace")
         .args(["-f", "-n", "-qq", "-e", "signal=none", "-o", &file, "sh", "-c", script])
+        .current_dir(workspace())
         .output();
     if done.is_err() {
         println!("skipped: no strace");
@@ -114,7 +115,10 @@ fn samples(object: &str, command: &str) -> Option<Vec<String>> {
     let buffers = report["perf_buffers"].as_array().unwrap();
     let events = buffers.iter().find(|buffer| buffer["map"] == "events").unwrap();
     let samples = events["samples"].as_array().unwrap();
-    assert_eq!((events["count"].as_u64(), events["lost"].as_u64()), (Some(samples.len() as u64), Some(0)));
+    assert_eq!(
+        (events["count"].as_u64(), events["lost"].as_u64()),
+        (Some(samples.len() as u64), Some(0))
+    );
     Some(samples.iter().map(|sample| sample.as_str().unwrap().to_owned()).collect())
 }
 
@@ -136,7 +140,10 @@ fn compiled_tools_run_unchanged() {
         && let Some(execs) = samples(&object, &command)
     {
         assert_eq!(execs.len() as u64, theirs[&59]);
-        assert!(execs.iter().any(|sample| sample.contains(&hex(b"/bin/true\0a\0b\0"))), "{execs:?}");
+        assert!(
+            execs.iter().any(|sample| sample.contains(&hex(b"/bin/true\0a\0b\0"))),
+            "{execs:?}"
+        );
     }
 }
 

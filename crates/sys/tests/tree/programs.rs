@@ -118,7 +118,8 @@ pub fn set_id(folder: &std::path::Path) -> Option<String> {
     let path = folder.join("id");
     std::fs::copy("/usr/bin/id", &path).ok()?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o4755)).ok()?;
-    let script = format!("setpriv --reuid 65534 --regid 65534 --clear-groups {} -u", path.display());
+    let script =
+        format!("setpriv --reuid 65534 --regid 65534 --clear-groups {} -u", path.display());
     let bare = Command::new("/bin/sh").args(["-c", &script]).output().ok()?;
     (bare.stdout == b"0\n").then_some(script)
 }

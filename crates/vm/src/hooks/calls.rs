@@ -182,10 +182,8 @@ impl Calls {
     }
 
     fn enter(&mut self, of: &tree::Event, enter: &tree::Enter) -> Happening {
-        let captured = |item: &tree::Captured| Captured {
-            address: item.address,
-            bytes: item.bytes.to_vec(),
-        };
+        let captured =
+            |item: &tree::Captured| Captured { address: item.address, bytes: item.bytes.to_vec() };
         let memory: Vec<Captured> = enter.memory.iter().map(captured).collect();
         let thread = self.threads.entry(of.tid).or_default();
         thread.pid = of.pid;

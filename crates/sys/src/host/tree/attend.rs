@@ -94,7 +94,8 @@ impl Attendant {
         let pid = i32::from_ne_bytes(pid);
         match seize(pid) {
             Ok(()) => {
-                followed.insert(pid, Followed { slot: None, since: Instant::now(), release: false });
+                followed
+                    .insert(pid, Followed { slot: None, since: Instant::now(), release: false });
             }
             Err(_) => drop(self.done.failed.fetch_add(1, Relaxed)),
         }
@@ -158,7 +159,8 @@ impl Attendant {
         let at = base.wrapping_add(TOKEN as u64);
         let remote = libc::iovec { iov_base: at as *mut _, iov_len: TOKEN_LEN };
         // SAFETY: the kernel writes as many bytes as there are, and checks the other address.
-        let read = unsafe { libc::process_vm_readv(tid, &raw const local, 1, &raw const remote, 1, 0) };
+        let read =
+            unsafe { libc::process_vm_readv(tid, &raw const local, 1, &raw const remote, 1, 0) };
         read == TOKEN_LEN as isize && token == self.code.token
     }
 

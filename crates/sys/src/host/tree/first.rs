@@ -17,8 +17,7 @@ pub(super) fn of(command: &Command, options: &Options) -> Option<Box<Enter>> {
         return None;
     }
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let texts: Vec<Box<[u8]>> =
-        words.map(|word| [word.as_bytes(), &[0]].concat().into()).collect();
+    let texts: Vec<Box<[u8]>> = words.map(|word| [word.as_bytes(), &[0]].concat().into()).collect();
     let list_len = 8 * (texts.len() as u64 + 1);
     let mut at = PLACE + list_len;
     let (mut list, mut memory) = (Vec::new(), Vec::new());

@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::layout::{
-    CODE, CONTROL_LEN, Count, EXEC_SLOT, EXECS, RING, RINGS, ROWS, Row, TOKEN, TOKEN_LEN,
-    UNIT_LOG, WANTED, ring_offset, shared,
+    CODE, CONTROL_LEN, Count, EXEC_SLOT, EXECS, RING, RINGS, ROWS, Row, TOKEN, TOKEN_LEN, UNIT_LOG,
+    WANTED, ring_offset, shared,
 };
 
 /// The agent, as `build.rs` has linked it.
@@ -42,8 +42,7 @@ impl Shared {
         fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice.
-        let at =
-            unsafe { mmap(std::ptr::null_mut(), LEN, access, MapFlags::SHARED, &file, 0)? };
+        let at = unsafe { mmap(std::ptr::null_mut(), LEN, access, MapFlags::SHARED, &file, 0)? };
         Ok(Shared { at: at.cast(), file })
     }
 
@@ -135,8 +134,7 @@ impl Code {
         image.resize(CODE, 0);
         let mut token = [0; TOKEN_LEN];
         // SAFETY: the kernel writes as many bytes as there are.
-        if unsafe { libc::getrandom(token.as_mut_ptr().cast(), TOKEN_LEN, 0) }
-            != TOKEN_LEN as isize
+        if unsafe { libc::getrandom(token.as_mut_ptr().cast(), TOKEN_LEN, 0) } != TOKEN_LEN as isize
         {
             return Err(io::Error::last_os_error());
         }

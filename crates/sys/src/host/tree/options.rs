@@ -1,8 +1,6 @@
 //! What of which calls is wanted, and how the agent has to treat them.
 
-use super::layout::{
-    CALLS, CAPTURE, CLONE, ENTER, EXIT, ROWS_EACH, Row, SIGRETURN, SPECIAL, form,
-};
+use super::layout::{CALLS, CAPTURE, CLONE, ENTER, EXIT, ROWS_EACH, Row, SIGRETURN, SPECIAL, form};
 
 /// What is recorded of system calls.
 #[derive(Clone, Debug)]
@@ -65,8 +63,7 @@ const SPECIAL_CALLS: [i64; 15] = [
 ];
 
 /// Those that may return twice.
-const CLONE_CALLS: [i64; 4] =
-    [libc::SYS_clone, libc::SYS_fork, libc::SYS_vfork, libc::SYS_clone3];
+const CLONE_CALLS: [i64; 4] = [libc::SYS_clone, libc::SYS_fork, libc::SYS_vfork, libc::SYS_clone3];
 
 impl Default for Options {
     /// All calls, when they begin and when they end.
