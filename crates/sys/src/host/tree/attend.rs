@@ -38,6 +38,9 @@ struct Followed {
 /// An exec that takes longer goes on untraced.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Most are over by then.
+const SOON: Duration = Duration::from_millis(1);
+
 pub(super) struct Attendant {
     pub shared: Arc<Shared>,
     pub code: Code,
@@ -77,11 +80,13 @@ impl Attendant {
             if moved {
                 continue;
             }
-            let most = match followed.is_empty() {
-                true => Duration::from_millis(200),
-                false => Duration::from_micros(30),
-            };
-            self.shared.wait(shared::DOORBELL, bell, most);
+            // An exec is a matter of some 100 us: to sleep and be woken takes longer here.
+            let newest = followed.values().map(|who| who.since.elapsed()).min();
+            match newest {
+                None => self.shared.wait(shared::DOORBELL, bell, Duration::from_millis(200)),
+                Some(age) if age < SOON => std::thread::yield_now(),
+                Some(_) => self.shared.wait(shared::DOORBELL, bell, Duration::from_micros(50)),
+            }
         }
         drop(mark);
     }
