@@ -93,9 +93,14 @@ fn behaves(program: &Program) {
         if let Some(calls) = calls {
             assert_eq!(seen.count(libc::SYS_getppid), *calls, "{mode}: {:?}", seen.counts);
         }
-        let lost = seen.counts.lost;
-        // A thread that is killed by another's exec may be in the middle of a record.
-        assert!(lost == 0 || (lost == 1 && *mode == "exec_thread"), "{mode}: {:?}", seen.counts);
+        // A thread may be killed by another's exec, or leave by longjmp out of a handler, in the
+        // middle of a record.
+        let most = match *mode {
+            "exec_thread" => 1,
+            "longjmps" => 3,
+            _ => 0,
+        };
+        assert!(seen.counts.lost <= most, "{mode}: {:?}", seen.counts);
     }
 }
 

@@ -55,8 +55,9 @@ pub fn run(
         let names = programs.iter().map(|&program| object.programs[program].name.clone());
         session.is_called(names.collect::<Vec<_>>().join(", "));
     }
-    let stop = Stop::on_signals();
+    // First the command, which has the signals that are ignored here, then handlers.
     let mut tree = start(command, &options(&places))?;
+    let stop = Stop::on_signals();
     let mut calls = Calls::default();
     let mut see = |session: &mut events::Session, events: Vec<Event>| {
         events.iter().try_for_each(|event| one(&mut calls, session, &hooks, event))

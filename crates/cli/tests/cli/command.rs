@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use crate::harness::{Folder, Ran, skep};
+use crate::harness::{Folder, Ran, skep, workspace};
 
 /// Counts calls by number.
 const COUNTS: &str = ".map counts, type=hash, key=4, value=8, entries=512\n\
@@ -35,6 +35,7 @@ fn strace(script: &str, folder: &Folder) -> Option<BTreeMap<u64, u64>> {
     let file = folder.file("strace", "");
     let done = Command::new("strace")
         .args(["-f", "-n", "-qq", "-e", "signal=none", "-o", &file, "sh", "-c", script])
+        .current_dir(workspace())
         .output();
     if done.is_err() {
         println!("skipped: no strace");

@@ -38,6 +38,11 @@ struct Followed {
 /// An exec that takes longer goes on untraced.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// A thread that is waited for under a number that it does not have any more is found by then.
+const RENUMBERED: Duration = Duration::from_millis(500);
+/// Most are over by then.
+const SOON: Duration = Duration::from_millis(1);
+
 pub(super) struct Attendant {
     pub shared: Arc<Shared>,
     pub code: Code,
@@ -77,11 +82,13 @@ impl Attendant {
             if moved {
                 continue;
             }
-            let most = match followed.is_empty() {
-                true => Duration::from_millis(200),
-                false => Duration::from_micros(30),
-            };
-            self.shared.wait(shared::DOORBELL, bell, most);
+            // An exec is a matter of some 100 us: to sleep and be woken takes longer here.
+            let newest = followed.values().map(|who| who.since.elapsed()).min();
+            match newest {
+                None => self.shared.wait(shared::DOORBELL, bell, Duration::from_millis(200)),
+                Some(age) if age < SOON => std::thread::yield_now(),
+                Some(_) => self.shared.wait(shared::DOORBELL, bell, Duration::from_micros(50)),
+            }
         }
         drop(mark);
     }
@@ -224,7 +231,10 @@ impl Attendant {
     fn ends(&self, followed: &mut HashMap<i32, Followed>, first: Option<i32>) {
         let mut gone = Vec::new();
         for (&pid, who) in followed.iter_mut() {
-            if has_ended(pid, Some(pid) != first) {
+            // A thread that executes gets its process's number: the stop that follows is
+            // under that, and the old number is nobody's.
+            let ended = has_ended(pid, Some(pid) != first);
+            if ended.unwrap_or_else(|| who.since.elapsed() > RENUMBERED) {
                 gone.push(pid);
             } else if !who.release && who.since.elapsed() > PATIENCE {
                 who.release = true;
@@ -296,8 +306,9 @@ fn stopped() -> Option<(i32, i32)> {
     (result == 0 && pid != 0).then_some((pid, status))
 }
 
-/// Whether one that is traced has ended; `reap` says that its real parent may be told.
-fn has_ended(pid: i32, reap: bool) -> bool {
+/// Whether one that is traced has ended; `reap` says that its real parent may be told. None: it
+/// is traced no more.
+fn has_ended(pid: i32, reap: bool) -> Option<bool> {
     let wait = |keep: i32| {
         // SAFETY: as in `stopped`.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
@@ -309,17 +320,12 @@ fn has_ended(pid: i32, reap: bool) -> bool {
     };
     // A tracer is told of stops even when it asks for ends alone, and they are gone then: so
     // this looks first, and takes what is an end.
-    match wait(libc::WNOWAIT) {
-        None => true,
-        Some((0, _)) => false,
-        Some((_, libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED)) => {
-            if reap {
-                wait(0);
-            }
-            true
-        }
-        Some(_) => false,
+    let (who, how) = wait(libc::WNOWAIT)?;
+    let ended = matches!(how, libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED);
+    if who != 0 && ended && reap {
+        wait(0);
     }
+    Some(who != 0 && ended)
 }
 
 /// The robust futex by which the tree knows that somebody reads.

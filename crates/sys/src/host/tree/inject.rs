@@ -3,8 +3,8 @@
 //! Until the last call nothing of it has changed but bytes behind the vDSO that nothing reads;
 //! from then on it needs nobody: the stub there opens the files, or goes on without.
 
-use std::fs::OpenOptions;
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
 use std::mem::{MaybeUninit, offset_of};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -22,6 +22,8 @@ const VDSO: u64 = 16 * PAGE as u64;
 pub(super) struct Template {
     bytes: Vec<u8>,
     data: usize,
+    /// Where in the vDSO there is room: it is the same image in each program.
+    room: Option<u64>,
 }
 
 /// Why a program runs untraced.
@@ -43,7 +45,8 @@ impl Template {
         };
         const _: () = assert!(HEADER == 24);
         let [begin, len, data] = [field(0), field(1), field(2)];
-        let mut template = Template { bytes: AGENT[begin..][..len].to_vec(), data };
+        let bytes = AGENT[begin..][..len].to_vec();
+        let mut template = Template { bytes, data, room: None };
         let (code_path, code_inode) = code.place()?;
         let (shared_path, shared_inode) = shared.place()?;
         template.put(offset_of!(Stub, code_inode), &code_inode.to_le_bytes());
@@ -63,9 +66,30 @@ impl Template {
         if registers.cs != USER_CS {
             return Err(Unfit::Narrow);
         }
-        let vdso = vdso(pid).ok_or(Unfit::NoRoom)?;
         let memory = OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/mem"));
         let memory = memory.map_err(|_| Unfit::Gone)?;
+        let at = self.place_in(pid, &memory)?;
+        self.put(offset_of!(Stub, entry), &registers.rip.to_le_bytes());
+        self.put(offset_of!(Stub, number), &number.to_le_bytes());
+        memory.write_all_at(&self.bytes, at).map_err(|_| Unfit::Gone)?;
+        registers.rip = at;
+        // SAFETY: the kernel reads the registers, and changes a process that is not this one.
+        let set = unsafe { libc::ptrace(libc::PTRACE_SETREGS, pid, 0, &raw const registers) };
+        if set == 0 { Ok(()) } else { Err(Unfit::Gone) }
+    }
+}
+
+impl Template {
+    /// Where the stub goes: bytes behind the vDSO's code that are zeros.
+    fn place_in(&mut self, pid: i32, memory: &File) -> Result<u64, Unfit> {
+        let mut there = vec![0; self.bytes.len()];
+        if let (Some(room), Some(start)) = (self.room, vdso_start(pid))
+            && memory.read_exact_at(&mut there, start + room).is_ok()
+            && there.iter().all(|&byte| byte == 0)
+        {
+            return Ok(start + room);
+        }
+        let vdso = vdso(pid).ok_or(Unfit::NoRoom)?;
         let mut text = vec![0; vdso.end.saturating_sub(vdso.start).min(VDSO) as usize];
         memory.read_exact_at(&mut text, vdso.start).map_err(|_| Unfit::Gone)?;
         let used = text.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
@@ -73,15 +97,27 @@ impl Template {
         if used == 0 || at + self.bytes.len() > text.len() {
             return Err(Unfit::NoRoom);
         }
-        self.put(offset_of!(Stub, entry), &registers.rip.to_le_bytes());
-        self.put(offset_of!(Stub, number), &number.to_le_bytes());
-        let at = vdso.start + at as u64;
-        memory.write_all_at(&self.bytes, at).map_err(|_| Unfit::Gone)?;
-        registers.rip = at;
-        // SAFETY: the kernel reads the registers, and changes a process that is not this one.
-        let set = unsafe { libc::ptrace(libc::PTRACE_SETREGS, pid, 0, &raw const registers) };
-        if set == 0 { Ok(()) } else { Err(Unfit::Gone) }
+        self.room = Some(at as u64);
+        Ok(vdso.start + at as u64)
     }
+}
+
+/// Where a process's vDSO begins, as the kernel has told it.
+fn vdso_start(pid: i32) -> Option<u64> {
+    /// `AT_SYSINFO_EHDR`
+    const SYSINFO_EHDR: u64 = 33;
+    let mut bytes = [0; 1024];
+    let len = File::open(format!("/proc/{pid}/auxv")).ok()?.read(&mut bytes).ok()?;
+    let mut words = bytes[..len].chunks_exact(8).map(|word| {
+        let word: [u8; 8] = word.try_into().unwrap_or_default();
+        u64::from_le_bytes(word)
+    });
+    while let (Some(kind), Some(value)) = (words.next(), words.next()) {
+        if kind == SYSINFO_EHDR {
+            return Some(value);
+        }
+    }
+    None
 }
 
 fn registers(pid: i32) -> Result<libc::user_regs_struct, Unfit> {

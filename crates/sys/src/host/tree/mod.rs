@@ -94,6 +94,8 @@ pub struct Tree {
     ready: VecDeque<Event>,
     /// The tree's first call, until its end is seen.
     first: Option<Box<Enter>>,
+    /// The command is known to have ended.
+    ended: bool,
 }
 
 impl Tree {
@@ -124,7 +126,15 @@ impl Tree {
         // It is this process's child, and nobody has waited for it yet.
         let pidfd = Pid::from_raw(child.id() as i32).ok_or(Errno::SRCH);
         let pidfd = pidfd.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()))?;
-        Ok(Tree { child, pidfd, attended, reader: Reader::new(), ready: VecDeque::new(), first })
+        Ok(Tree {
+            child,
+            pidfd,
+            attended,
+            reader: Reader::new(),
+            ready: VecDeque::new(),
+            first,
+            ended: false,
+        })
     }
 
     /// The process of the command.
@@ -145,11 +155,15 @@ impl Tree {
     pub fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         // It is waited for when it is known to have ended: Linux tells parents that trace of
         // every stop, whatever they ask for.
-        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? {
-            0 => Ok(None),
-            _ => self.child.try_wait(),
+        match self.has_ended()? {
+            false => Ok(None),
+            true => self.child.try_wait(),
         }
+    }
+
+    fn has_ended(&self) -> io::Result<bool> {
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        Ok(poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0)
     }
 
     /// The next event, in the order of time; waits for it for as long as is said. None: there
@@ -162,7 +176,8 @@ impl Tree {
         self.ready.pop_front()
     }
 
-    /// All events that are there; waits for the first as long as is said.
+    /// All events that are there; waits for the first as long as is said, or until the command
+    /// ends.
     pub fn batch(&mut self, most: Duration) -> Vec<Event> {
         let (began, mut events) = (Instant::now(), Vec::from(std::mem::take(&mut self.ready)));
         loop {
@@ -172,7 +187,9 @@ impl Tree {
                 return events;
             }
             let left = most.saturating_sub(began.elapsed());
-            if left.is_zero() {
+            let ends = !self.ended && self.has_ended().unwrap_or(true);
+            self.ended |= ends;
+            if left.is_zero() || ends {
                 return events;
             }
             self.attended.shared.word(shared::SLEEPS).store(1, Release);

@@ -94,7 +94,7 @@ impl Options {
     pub fn call(mut self, number: u32, enter: bool, exit: bool) -> Options {
         if let Some(wanted) = self.wanted.get_mut(number as usize) {
             *wanted &= !(ENTER | EXIT);
-            *wanted |= u8::from(enter) * ENTER | u8::from(exit) * EXIT;
+            *wanted |= (u8::from(enter) * ENTER) | (u8::from(exit) * EXIT);
         }
         self
     }

@@ -286,3 +286,67 @@ fn memory(word: &impl Fn(usize) -> u64, words: usize) -> Vec<Captured> {
     }
     items
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::tree::layout::tag;
+
+    fn random(state: &mut u64) -> u64 {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        *state
+    }
+
+    #[test]
+    fn nonsense_is_read_as_nonsense_and_comes_to_an_end() {
+        let mut state = 0x9e37_79b9_7f4a_7c15;
+        for round in 0..60u64 {
+            let (shared, mut reader) = (Shared::new().unwrap(), Reader::new());
+            let random = &mut || random(&mut state);
+            for ring in 0..3 {
+                let (owner, users) = shared.owner(ring);
+                owner.store(random() as u32 >> (random() % 32), Relaxed);
+                users.store((random() & 1) as u32, Relaxed);
+                let start = random() % UNITS as u64;
+                for unit in 0..UNITS as u64 {
+                    let (position, units) = (start + unit, random() % (SLACK >> UNIT_LOG) as u64);
+                    // Now and then what is nearly a record.
+                    let word = match random() % 4 {
+                        0 => random(),
+                        1 => tag(position, units, random() % 6),
+                        2 => tag(position, random() % 4, random() % 6),
+                        _ => ITEM_MARK | random() & 0x7_0000_ffff,
+                    };
+                    let offset = record_offset(position);
+                    shared.ring(ring, offset).store(word, Relaxed);
+                    for word in 1..4 {
+                        shared.ring(ring, offset + 8 * word).store(random(), Relaxed);
+                    }
+                }
+                let head = start.wrapping_add(random() % (2 * UNITS as u64));
+                shared.ring(ring, HEAD).store(head, Relaxed);
+                reader.rings[ring].tail = start;
+            }
+            let mut events = Vec::new();
+            for _ in 0..3 {
+                reader.read(&shared, round & 1 == 0, &mut events);
+            }
+            reader.read(&shared, true, &mut events);
+            assert!(reader.pending.is_empty());
+            assert!(events.len() <= 3 * UNITS + 3);
+            for ring in &reader.rings[..3] {
+                assert!(ring.stuck.is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn times_lie_between_the_readings_of_both_clocks() {
+        let clock = Clock { from: (1000, 500), to: (3000, 1500) };
+        assert_eq!(clock.time(2000), 1000);
+        assert_eq!(clock.time(0), 0);
+        assert_eq!(clock.time(5000), 2500);
+    }
+}

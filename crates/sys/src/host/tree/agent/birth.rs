@@ -7,12 +7,10 @@ use crate::entry::{Frame, address};
 use crate::layout::{
     CONTROL, Count, ENTER, EXIT, PID_BITS, RING, RINGS, kind, ring_offset, shared,
 };
+use crate::ring;
 use crate::signals;
 use crate::special::{wanted, words};
-use crate::state::{
-    SITES, arm, base, count, disarm, gone, private, quiet, set_who, who, word,
-};
-use crate::ring;
+use crate::state::{SITES, arm, base, count, disarm, gone, private, quiet, set_who, who, word};
 
 const CLONE_VM: u64 = 0x100;
 const CLONE_VFORK: u64 = 0x4000;
@@ -143,9 +141,7 @@ pub fn free_ring(pid: u32) -> Option<usize> {
     if let Some(own) = (0..RINGS).find(|&slot| owner(slot).load(Relaxed) == pid) {
         return Some(own);
     }
-    (0..RINGS).find(|&slot| {
-        owner(slot).compare_exchange(0, pid, AcqRel, Relaxed).is_ok()
-    })
+    (0..RINGS).find(|&slot| owner(slot).compare_exchange(0, pid, AcqRel, Relaxed).is_ok())
 }
 
 /// Says that the ring of another is used, so that it is not given away.

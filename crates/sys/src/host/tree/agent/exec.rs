@@ -44,8 +44,7 @@ pub fn ask(f: &Frame) -> u64 {
     };
     // What is looked for along PATH is mostly not there: that needs nobody.
     // SAFETY: the kernel reads the path, or refuses to.
-    let access =
-        unsafe { call(calls::FACCESSAT2, directory, path, EXECUTE, flags | EFFECTIVE) };
+    let access = unsafe { call(calls::FACCESSAT2, directory, path, EXECUTE, flags | EFFECTIVE) };
     if access < 0 && access != ENOSYS {
         return 0;
     }

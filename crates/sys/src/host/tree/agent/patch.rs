@@ -362,4 +362,5 @@ fn make_area(site: u64) -> Option<u64> {
     })
 }
 
-const _: () = assert!(AREAS > 1 && THUNKS_OF[0] + THUNKS_OF[1] + THUNKS_OF[2] + THUNKS_OF[3] == 128);
+const _: () =
+    assert!(AREAS > 1 && THUNKS_OF[0] + THUNKS_OF[1] + THUNKS_OF[2] + THUNKS_OF[3] == 128);

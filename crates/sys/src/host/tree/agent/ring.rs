@@ -4,11 +4,11 @@ use core::arch::x86_64::_rdtsc;
 use core::sync::atomic::{AtomicU64, Ordering::*};
 
 use crate::calls::{self, call};
-use crate::layout::{
-    COUNTS, Count, ENTER_UNITS, EXIT_UNITS, HEAD, LIFE_UNITS, RECORDS, TAIL, UNIT_LOG, UNITS,
-    kind, shared, tag,
-};
 use crate::entry::Frame;
+use crate::layout::{
+    COUNTS, Count, ENTER_UNITS, EXIT_UNITS, HEAD, LIFE_UNITS, RECORDS, TAIL, UNIT_LOG, UNITS, kind,
+    shared, tag,
+};
 use crate::state::{count, gone, private, quiet, who, word};
 
 const _: () = assert!(COUNTS * 8 + shared::COUNTS <= shared::EXEC_SLOTS);
@@ -164,7 +164,13 @@ pub fn wait_at(offset: usize, value: u32) {
     let time = [0u64, 2_000_000];
     // SAFETY: the time lies on the stack.
     unsafe {
-        call(calls::FUTEX, word(offset) as *const _ as u64, WAIT, value.into(), &raw const time as u64)
+        call(
+            calls::FUTEX,
+            word(offset) as *const _ as u64,
+            WAIT,
+            value.into(),
+            &raw const time as u64,
+        )
     };
 }
 

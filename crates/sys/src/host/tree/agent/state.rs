@@ -38,7 +38,6 @@ pub struct Private {
     pub stalled: AtomicU64,
     /// Which ring it is.
     pub slot: AtomicU32,
-    pub unused: AtomicU32,
     /// What the program thinks SIGSYS does: handler, flags, restorer, mask.
     pub sigsys: [AtomicU64; 4],
     /// libc's handlers of signals 32 and 33.
@@ -128,9 +127,8 @@ const DISPATCH: u64 = 59;
 /// Has the calling thread's system calls caught. Gives whether they are.
 pub fn arm() -> bool {
     // SAFETY: takes numbers.
-    let (pid, tid) = unsafe {
-        (call(calls::GETPID, 0, 0, 0, 0) as u64, call(calls::GETTID, 0, 0, 0, 0) as u64)
-    };
+    let (pid, tid) =
+        unsafe { (call(calls::GETPID, 0, 0, 0, 0) as u64, call(calls::GETTID, 0, 0, 0, 0) as u64) };
     set_who((who() & BLOCKED) | pid << PID_BITS | tid);
     // SAFETY: the range is the agent's; the handler is there.
     let armed = unsafe { call(calls::PRCTL, DISPATCH, 1, base() as u64, CODE as u64) } == 0;
