@@ -30,8 +30,8 @@ pub struct LookArgs {
 /// The world of a file.
 pub fn fixture(file: &Path) -> Result<Fixture, Failure> {
     let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::refused(format!("{}: {error}", file.display())))?;
-    Fixture::read(&text).map_err(|error| Failure::refused(format!("{}: {error}", file.display())))
+        .map_err(|error| Failure::unusable(format!("{}: {error}", file.display())))?;
+    Fixture::read(&text).map_err(|error| Failure::unusable(format!("{}: {error}", file.display())))
 }
 
 /// Lists what a pattern names.
