@@ -94,10 +94,15 @@ fn damaged_scripts_are_answered() {
         }
         let text: String = words.concat();
         let options = Options { allow_unsafe: true, ..Options::default() };
-        if std::panic::catch_unwind(|| check(&text, "stdin", &world, &options).shown()).is_err() {
-            panic!("{text}");
-        }
-        let _formatted = format(&text, "stdin");
+        let answer = std::panic::catch_unwind(|| {
+            let outcome = check(&text, "stdin", &world, &options);
+            assert_eq!(outcome.script.is_some(), outcome.diagnostics.is_ok());
+            let _shown = outcome.shown();
+            if let Ok(once) = format(&text, "stdin") {
+                assert_eq!(format(&once, "stdin").as_ref(), Ok(&once));
+            }
+        });
+        assert!(answer.is_ok(), "{text}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! under the place; then contexts (other places that explain it), hints, and the macro
 //! calls that a place came through.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::place::{Place, Sources};
@@ -130,11 +131,16 @@ impl Diagnostics {
         self.list.is_empty()
     }
 
-    /// Shows those of one severity.
+    /// Shows those of one severity. What is said twice, as of each probe that a pattern names,
+    /// is shown once.
     pub fn show(&self, severity: Severity, sources: &Sources) -> String {
-        let mut out = String::new();
+        let (mut out, mut shown) = (String::new(), HashSet::new());
         for one in self.list.iter().filter(|one| one.severity == severity) {
+            let start = out.len();
             show_one(&mut out, one, sources);
+            if !shown.insert(out[start..].to_owned()) {
+                out.truncate(start);
+            }
         }
         out
     }

@@ -27,7 +27,6 @@ pub mod options;
 mod params;
 pub mod parse;
 pub mod place;
-pub mod point;
 pub mod points;
 mod precheck;
 pub mod records;

@@ -1,8 +1,8 @@
-//! An attach point, its text taken apart.
+//! An attach point, and its name.
 
-use super::ast::Name;
-use super::place::Place;
-use super::points::Provider;
+use super::table::Provider;
+use crate::trace::ast::Name;
+use crate::trace::place::Place;
 
 /// An attach point, its text taken apart.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,7 +48,7 @@ pub struct Attach {
 }
 
 impl Attach {
-    pub(crate) fn new(raw: &str, place: Place, provider: Provider) -> Attach {
+    pub(super) fn new(raw: &str, place: Place, provider: Provider) -> Attach {
         Attach {
             raw: raw.to_owned(),
             place,
