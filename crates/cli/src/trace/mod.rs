@@ -5,8 +5,8 @@ mod run;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
-use skep::lang::trace::run::world::Machine;
-use skep::lang::trace::{Options, check};
+use skep::lang::trace::world::Machine;
+use skep::lang::trace::{Options, check, format};
 
 use crate::Outcome;
 use crate::failure::Status;
@@ -33,6 +33,15 @@ pub struct Args {
     /// Trace this process, and end with it
     #[arg(short = 'p', value_name = "PID")]
     process: Option<String>,
+    /// List the probes that a pattern or a script names
+    #[arg(short = 'l', long)]
+    list: bool,
+    /// Say more: with -l, the parameters of each
+    #[arg(short = 'v')]
+    verbose: bool,
+    /// Print the script formatted
+    #[arg(long)]
+    fmt: bool,
     /// Allow system(), signal() and others that change what they see
     #[arg(long = "unsafe")]
     allow_unsafe: bool,
@@ -67,6 +76,9 @@ const MOST: u64 = 16 << 20;
 
 /// `skep trace`.
 pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
+    if args.list {
+        return list(args, out);
+    }
     let (name, text, rest) = match script(args) {
         Ok(script) => script,
         Err(text) => return failed(&text),
@@ -76,6 +88,15 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         Ok(process) => process,
         Err(text) => return failed(&text),
     };
+    if args.fmt {
+        return match format(&text, &name) {
+            Ok(text) => Ok(out.write_all(text.as_bytes()).map(|()| Status::Done)?),
+            Err(text) => {
+                eprint!("{text}");
+                Ok(Status::Refused)
+            }
+        };
+    }
     let is_named = |word: &&String| word.starts_with("--");
     let (named, more): (Vec<&String>, Vec<&String>) = args.named.iter().partition(is_named);
     let named = named.into_iter().map(|word| {
@@ -93,11 +114,13 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         has_command: args.command.is_some(),
         settings: std::env::vars()
             .filter_map(|(name, value)| Some((name.strip_prefix("BPFTRACE_")?.to_lowercase(), value)))
+            .filter(|(name, _)| !run::OWN.contains(&&name[..]))
             .collect(),
         ..Options::default()
     };
     let kernel = run::kernel(&args.run)?;
-    let world = Machine::new(&kernel, args.folders.clone());
+    let world = Machine::new(std::path::Path::new(&name).parent().unwrap_or("".as_ref()))
+        .including(args.folders.clone());
     let outcome = check(&text, &name, &world, &options);
     let severity = |severity| outcome.diagnostics.show(severity, &outcome.sources);
     use skep::lang::trace::diagnostic::Severity;
@@ -119,6 +142,21 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         dry_run: args.dry_run,
     };
     run::run(&script, kernel, &args.run, &given, out)
+}
+
+/// `-l`: what a pattern names, else what a script does.
+fn list(args: &Args, out: &mut dyn Write) -> Outcome {
+    let pattern = args.words.first().map_or("*", |word| word);
+    let world = Machine::new("".as_ref()).including(args.folders.clone());
+    match skep::lang::trace::list(pattern, &world, &Options::default(), args.verbose) {
+        Ok(text) => {
+            for line in text {
+                writeln!(out, "{line}")?;
+            }
+            Ok(Status::Done)
+        }
+        Err(text) => failed(&text),
+    }
 }
 
 /// Says what went wrong in bpftrace's form, which people match on.
