@@ -23,6 +23,11 @@ impl Ids {
         self.0 += 1;
         ExprId(self.0)
     }
+
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.0
+    }
 }
 
 /// A whole script.

@@ -203,7 +203,9 @@ impl Parser<'_> {
         let text = self.view(from, end);
         self.takes(b';');
         let place = self.since(from);
-        Definition { text: format!("{};", text.trim_end()), place }
+        // What was left open stays so.
+        let end = if depth == 0 { ";" } else { "" };
+        Definition { text: format!("{}{end}", text.trim_end()), place }
     }
 
     /// After a comment that begins here.
