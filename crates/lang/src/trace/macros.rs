@@ -386,7 +386,7 @@ impl<'s> Expander<'s> {
         self.with(names, true, |inner| inner.block(&mut body));
         self.stack.pop();
         expr.kind = ExprKind::Block(body);
-        expr.id = self.shared.ids.next();
+        expr.id = self.shared.ids.fresh();
         if let ExprKind::Block(body) = &expr.kind {
             expr.place = body.place;
         }
@@ -405,10 +405,10 @@ impl<'s> Expander<'s> {
                 // Wrapped, so that the macro cannot write to it.
                 (ExprKind::Ident(parameter), ExprKind::Variable(_) | ExprKind::Map(_)) => {
                     let wrapped = Expr {
-                        id: self.shared.ids.next(),
+                        id: self.shared.ids.fresh(),
                         place: call,
                         kind: ExprKind::Block(Block {
-                            id: self.shared.ids.next(),
+                            id: self.shared.ids.fresh(),
                             statements: Vec::new(),
                             value: Box::new(argument),
                             place: call,
