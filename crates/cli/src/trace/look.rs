@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use skep::lang::trace::world::{Fixture, World};
 use skep::lang::trace::{self, Options};
 
-use crate::Outcome;
-use crate::failure::{Failure, Status};
+use crate::failure::{Failure, Outcome, Status};
 
 /// What is done instead of a run.
 #[derive(clap::Args)]
@@ -17,7 +16,7 @@ pub struct LookArgs {
     #[arg(short = 'l', long = "list", conflicts_with_all = ["text", "format_script"])]
     pub list: bool,
     /// With -l: parameters, too
-    #[arg(short = 'v', long, requires = "list")]
+    #[arg(short = 'v', long)]
     pub verbose: bool,
     /// Print the script formatted
     #[arg(long = "fmt")]

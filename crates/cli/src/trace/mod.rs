@@ -8,8 +8,7 @@ use std::path::PathBuf;
 
 use skep::lang::trace::checked::Script;
 use skep::lang::trace::diagnostic::Severity;
-use skep::lang::trace::run::world::Machine;
-use skep::lang::trace::world::World;
+use skep::lang::trace::world::{Machine, World};
 use skep::lang::trace::{Options, check};
 
 use crate::failure::{Outcome, Status};
@@ -84,7 +83,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     if args.look.format_script {
         return look::format(&text, &name, out);
     }
-    let text = args.includes.iter().map(|file| format!("#include <{file}>\n")).collect::<String>() + &text;
+    let text =
+        args.includes.iter().map(|file| format!("#include <{file}>\n")).collect::<String>() + &text;
     let process = match args.process.as_deref().map(process).transpose() {
         Ok(process) => process,
         Err(text) => return failed(&text),
@@ -108,6 +108,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
             .filter_map(|(name, value)| {
                 Some((name.strip_prefix("BPFTRACE_")?.to_lowercase(), value))
             })
+            .filter(|(name, _)| !run::OWN.contains(&&name[..]))
             .collect(),
         ..Options::default()
     };
@@ -116,7 +117,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         return Ok(if found.is_some() { Status::Done } else { Status::Refused });
     }
     let kernel = run::kernel(&args.run)?;
-    let world = Machine::new(&kernel, args.folders.clone());
+    let folder = std::path::Path::new(&name).parent().unwrap_or("".as_ref());
+    let world = Machine::new(folder).including(args.folders.clone());
     let Some(mut script) = checked(args, &text, &name, &world, &options) else {
         return Ok(Status::Refused);
     };
@@ -146,8 +148,7 @@ fn list(args: &Args, out: &mut dyn Write) -> Outcome {
     if let Some(file) = &args.look.fixture {
         return look::list(pattern, &look::fixture(file)?, &options, details, out);
     }
-    let kernel = run::kernel(&args.run)?;
-    let world = Machine::new(&kernel, args.folders.clone());
+    let world = Machine::default().including(args.folders.clone());
     look::list(pattern, &world, &options, details, out)
 }
 

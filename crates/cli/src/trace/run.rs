@@ -47,6 +47,9 @@ pub struct RunArgs {
     pub kernel: Option<Which>,
 }
 
+/// Variables that begin as settings do and are none.
+pub const OWN: [&str; 1] = ["dummy_ts_map"];
+
 /// A kernel to trace with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Which {

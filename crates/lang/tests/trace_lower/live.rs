@@ -172,6 +172,7 @@ fn only_the_commands_processes_are_seen() {
     script.programs.push(Program {
         name: "tracepoint:syscalls:sys_enter_getcwd".into(),
         points: vec![point],
+        session: false,
         arguments: None,
         variables: vec![],
         body: Block { statements: statements_of(vec![aggregate]) },

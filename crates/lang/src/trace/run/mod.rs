@@ -16,7 +16,6 @@ mod printer;
 mod records;
 mod tests;
 mod user_symbols;
-pub mod world;
 
 use std::io;
 use std::sync::Arc;
