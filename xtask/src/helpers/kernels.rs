@@ -117,7 +117,10 @@ fn texts(kernel: &Arc<dyn Kernel>) -> Result<Fd, Errno> {
         ..MapElem::default()
     };
     kernel.bpf(&mut Command::MapUpdate(elem))?;
-    kernel.bpf(&mut Command::MapFreeze(MapFreeze { map_fd: fd.raw() as u32, ..MapFreeze::default() }))?;
+    kernel.bpf(&mut Command::MapFreeze(MapFreeze {
+        map_fd: fd.raw() as u32,
+        ..MapFreeze::default()
+    }))?;
     Ok(fd)
 }
 

@@ -160,7 +160,11 @@ fn judge(row: &'static Helper, beds: &mut [Bed], options: &Options) -> Result<Ju
     if offered.is_empty() {
         return Ok(Judged::Not("no type of program that has it is run by TEST_RUN"));
     }
-    let made: Vec<_> = offered.into_iter().filter(|(_, proto)| program::can_make(proto)).collect();
+    // What may sleep is for programs that may.
+    let runs = |(kind, proto): &(ProgType, &Proto)| {
+        program::can_make(proto) && (!proto.might_sleep || *kind == ProgType::Syscall)
+    };
+    let made: Vec<_> = offered.into_iter().filter(runs).collect();
     if made.is_empty() {
         return Ok(Judged::Not("it takes an object that only BTF-typed programs have"));
     }

@@ -15,7 +15,7 @@ pub use state::{UserMapping, WriteGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use skep_abi::{Errno, MapType, flags};
+use skep_abi::{Errno, FieldKind, MapType, flags};
 
 use crate::fields::Fields;
 use crate::kinds::array::Array;
@@ -154,6 +154,11 @@ impl Map {
     /// Gives it an id.
     pub fn set_id(&self, id: u32) {
         self.id.store(id, Ordering::Relaxed);
+    }
+
+    /// Where values have a special field of this kind.
+    pub fn field(&self, kind: FieldKind) -> Option<u32> {
+        self.fields.place(kind)
     }
 
     /// What a map of maps demands of the others, if it is made with this one.

@@ -29,6 +29,7 @@ mod sysctl;
 pub(crate) mod tags;
 mod task;
 mod text;
+pub(crate) mod timer;
 mod tracing;
 mod tunnel;
 
@@ -53,7 +54,7 @@ fn is_poison(id: u32) -> bool {
 /// The implementations, by helper number.
 static FUNCTIONS: [Option<Function>; NUMBERS] = {
     let mut table: [Option<Function>; NUMBERS] = [None; NUMBERS];
-    let groups: [&[(u32, Function)]; 25] = [
+    let groups: [&[(u32, Function)]; 26] = [
         map::FUNCTIONS,
         perf::FUNCTIONS,
         probe::FUNCTIONS,
@@ -78,6 +79,7 @@ static FUNCTIONS: [Option<Function>; NUMBERS] = {
         option::FUNCTIONS,
         signal::FUNCTIONS,
         storage::FUNCTIONS,
+        timer::FUNCTIONS,
         sysctl::FUNCTIONS,
     ];
     let mut group = 0;

@@ -15,6 +15,7 @@ mod string;
 mod task;
 mod throw;
 mod tree;
+mod work;
 
 use std::sync::LazyLock;
 
@@ -45,6 +46,8 @@ pub(crate) enum Arg {
     Address,
     /// A subprogram.
     Function,
+    /// A map.
+    Map,
 }
 
 impl Arg {
@@ -56,6 +59,7 @@ impl Arg {
             Arg::Bytes(_) | Arg::Memory | Arg::Dynptr => Tag::Memory,
             Arg::Address => Tag::Address,
             Arg::Function => Tag::Function,
+            Arg::Map => Tag::Map,
         }
     }
 
@@ -84,7 +88,7 @@ const COUNT: usize = Kfunc::all().len();
 /// The implementations, by the numbers of their rows.
 static FUNCTIONS: [Option<Implementation>; COUNT] = {
     let mut table: [Option<Implementation>; COUNT] = [None; COUNT];
-    let groups: [&[Entry]; 13] = [
+    let groups: [&[Entry]; 14] = [
         num::FUNCTIONS,
         bits::FUNCTIONS,
         section::FUNCTIONS,
@@ -98,6 +102,7 @@ static FUNCTIONS: [Option<Implementation>; COUNT] = {
         object::FUNCTIONS,
         task::FUNCTIONS,
         tree::FUNCTIONS,
+        work::FUNCTIONS,
     ];
     let mut group = 0;
     while group < groups.len() {

@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skep_isa::Size;
 
+use super::alarms::Alarms;
 use crate::memory::blocks::{Block, Blocks};
 use crate::memory::value::Region;
 
@@ -18,6 +19,14 @@ pub(crate) struct Heap {
     state: Mutex<State>,
     /// Whether anything was ever made or kept: what asks often asks this first.
     used: AtomicBool,
+    /// Timers and work in values.
+    pub alarms: Arc<Alarms>,
+}
+
+impl Drop for Heap {
+    fn drop(&mut self) {
+        self.alarms.stop();
+    }
 }
 
 /// Objects made and freed so far.
@@ -190,6 +199,7 @@ impl Heap {
     /// What fields in a region own is nobody's any more: the value that they are in was
     /// replaced, or is gone.
     pub fn clear(&self, region: Region) {
+        self.alarms.forget(region.start()..region.start() + u64::from(region.size()));
         if self.is_empty() {
             return;
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use skep_abi::flags::{map as map_flags, prog as prog_flags};
 use skep_abi::{Errno, MapType, ProgType};
-use skep_maps::{Cursor, Map, MapObject, Model, grace};
+use skep_maps::{Cursor, Element, Map, MapObject, Model, grace};
 use skep_verify::MapDef;
 
 use super::btf::BtfObject;
@@ -117,6 +117,13 @@ impl MapHandle {
         {
             heap.clear(region);
         }
+    }
+
+    /// The element whose value is at an address.
+    pub fn element_at(&self, value: u64, cpu: u32) -> Option<Element> {
+        let mut cursor = Cursor::default();
+        std::iter::from_fn(|| self.map.walk(&mut cursor, cpu))
+            .find(|element| element.value.addr().get() as u64 == value)
     }
 
     /// Whether a map to redirect by has an entry.
