@@ -55,7 +55,9 @@ impl Shape {
     pub fn usual(kind: MapType, random: &mut Random) -> Shape {
         let (key, value, entries) = match kind {
             MapType::Ringbuf | MapType::UserRingbuf => (0, 0, 4096),
-            MapType::Queue | MapType::Stack | MapType::BloomFilter => (0, 8, 8),
+            MapType::Queue | MapType::Stack => (0, 8, 8),
+            // So many that nothing is taken for there that is not.
+            MapType::BloomFilter => (0, 8, 1 << 14),
             MapType::StackTrace => (4, 64, 8),
             MapType::LpmTrie => (8, 8, 64),
             MapType::CgroupStorage | MapType::PercpuCgroupStorage => (16, 8, 0),

@@ -72,7 +72,14 @@ impl Run<'_> {
         let pointer = self.locate(address);
         match pointer.store(0, size, bits) {
             Ok(()) => Ok(Some(pointer.region())),
-            Err(fault) => Err(self.trap_at(pc, pointer, fault, size, true)),
+            Err(fault) => match self.store_elsewhere(pc, address) {
+                Some(place) => {
+                    // What does not fit goes nowhere.
+                    let _stored = place.map(|place| place.store(0, size, bits));
+                    Ok(None)
+                }
+                None => Err(self.trap_at(pc, pointer, fault, size, true)),
+            },
         }
     }
 
@@ -85,8 +92,10 @@ impl Run<'_> {
         change: impl FnMut(u64) -> u64,
     ) -> Result<u64, TrapKind> {
         let pointer = self.locate(address);
-        let updated = pointer.update(0, size, change);
-        updated.map_err(|fault| self.trap_at(pc, pointer, fault, size, true))
+        match pointer.update(0, size, change) {
+            Err(_) if matches!(self.store_elsewhere(pc, address), Some(None)) => Ok(0),
+            updated => updated.map_err(|fault| self.trap_at(pc, pointer, fault, size, true)),
+        }
     }
 
     /// Offset into the context, of an address in it.

@@ -15,7 +15,7 @@ mod object;
 mod option;
 pub(crate) mod packet;
 mod perf;
-mod probe;
+pub(crate) mod probe;
 mod ring;
 mod room;
 mod route;

@@ -54,9 +54,27 @@ impl Run<'_> {
                 pointer.store(offset, size, value.bits)
             }
             Kind::Context => return self.store_context(pointer, offset, size, value.bits),
-            _ => return Err(self.no_memory(base, pointer, true)),
+            _ => return self.store_elsewhere_or_fail(base, pointer, offset, size, value.bits),
         };
         stored.map_err(|fault| self.fault(fault, base, offset, size.bytes().into(), true))
+    }
+
+    #[cold]
+    fn store_elsewhere_or_fail(
+        &self,
+        base: Reg,
+        pointer: Value,
+        offset: i64,
+        size: Size,
+        bits: u64,
+    ) -> Result<(), Stop> {
+        let address = pointer.bits.wrapping_add(offset as u64);
+        let number = pointer.kind() == Kind::Scalar;
+        let place = number.then(|| self.store_elsewhere(self.pc, address)).flatten();
+        let Some(place) = place else { return Err(self.no_memory(base, pointer, true)) };
+        // What does not fit goes nowhere.
+        let _stored = place.map(|place| place.store(0, size, bits));
+        Ok(())
     }
 
     pub(super) fn update(
@@ -66,7 +84,15 @@ impl Run<'_> {
         size: Size,
         change: impl FnMut(u64) -> u64,
     ) -> Result<u64, Stop> {
-        let pointer = self.regs.get(base);
+        let mut pointer = self.regs.get(base);
+        if pointer.kind() == Kind::Scalar {
+            let address = pointer.bits.wrapping_add(off as u64);
+            match self.store_elsewhere(self.pc, address) {
+                Some(Some(place)) => pointer = place.with_bits(pointer.bits),
+                Some(None) => return Ok(0),
+                None => {}
+            }
+        }
         if pointer.kind() == Kind::Context || !self.holds(&pointer) {
             return Err(self.no_memory(base, pointer, true));
         }

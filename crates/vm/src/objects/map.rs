@@ -154,7 +154,8 @@ impl MapHandle {
             value_size: map.value_size(),
             max_entries: map.max_entries(),
             flags: map.flags(),
-            extra: 0,
+            // Where user space has an arena, of which it is the same to all.
+            extra: map.arena().map_or(0, |arena| arena.address(0)),
             btf: self.btf.as_ref().map(|btf| Arc::clone(&btf.types)),
             key_type: self.btf_key_type_id,
             value_type: self.btf_value_type_id,

@@ -8,7 +8,7 @@
 //! vouches, has a list of plain addresses, which costs it less.
 #![allow(unsafe_code, reason = "elided code's records and locks are addresses")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -52,6 +52,8 @@ pub(crate) struct Rare {
     /// Objects that the run owns.
     pub owned: Owned,
     pub stored: Stored,
+    /// Iterations, by the address of the iterator: what is still to come.
+    pub walks: BTreeMap<u64, VecDeque<u64>>,
 }
 
 /// What maps keep for a socket or a cgroup that is there for this run alone: it goes with it.
