@@ -252,6 +252,8 @@ impl Case {
         }
         for (at, mask) in masks.iter().take(count).enumerate() {
             call.b.load(Size::DW, Reg::R1, *mask, 0);
+            // Of two CPUs, which most machines have: of others both know nothing.
+            call.b.alu(AluOp::And, Reg::R1, Operand::Imm(3));
             call.b.store(Size::DW, Reg::R7, 8 + 8 * at as i16, Operand::Reg(Reg::R1));
         }
         for at in (0..count).rev() {

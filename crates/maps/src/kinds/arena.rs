@@ -8,6 +8,9 @@ use skep_abi::Errno;
 
 use crate::mem::{Mapping, PAGE, words};
 
+/// Most pages of one: 4 GiB.
+const LARGEST: u32 = 1 << 20;
+
 /// An arena.
 #[derive(Debug)]
 pub struct Arena {
@@ -25,7 +28,9 @@ impl Arena {
     pub fn new(pages: u32) -> Result<Arena, Errno> {
         let memory = Mapping::new(u64::from(pages) * PAGE as u64)?;
         memory.base().expose_provenance();
-        Ok(Arena { memory, free: Mutex::new(vec![(0, pages)]), pages })
+        // The end of the largest is no number of 32 bits: Linux never gives out its last page.
+        let given = if pages == LARGEST { pages - 1 } else { pages };
+        Ok(Arena { memory, free: Mutex::new(vec![(0, given)]), pages })
     }
 
     fn free(&self) -> MutexGuard<'_, Vec<(u32, u32)>> {
@@ -79,7 +84,8 @@ impl Arena {
 
     /// Gives pages back, as far as they are its; those that nobody has stay so.
     pub fn give_back(&self, at: u32, count: u32) {
-        let end = at.saturating_add(count).min(self.pages);
+        let given = if self.pages == LARGEST { self.pages - 1 } else { self.pages };
+        let end = at.saturating_add(count).min(given);
         if at >= end {
             return;
         }

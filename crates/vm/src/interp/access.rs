@@ -20,7 +20,25 @@ impl Run<'_> {
             Kind::Context => return self.load_context(pointer, offset, size),
             _ => return self.load_elsewhere_or_fail(base, pointer, offset, size),
         };
-        loaded.map_err(|fault| self.fault(fault, base, offset, size.bytes().into(), false))
+        loaded.or_else(|fault| self.load_outside(fault, base, pointer, offset, size))
+    }
+
+    /// A load that went past what the pointer points into: of an arena it gives 0.
+    #[cold]
+    fn load_outside(
+        &self,
+        fault: Fault,
+        base: Reg,
+        pointer: Value,
+        offset: i64,
+        size: Size,
+    ) -> Result<Value, Stop> {
+        let address = pointer.bits.wrapping_add(offset as u64);
+        let there = self.has_arena().then(|| self.load_elsewhere(self.pc, address, size));
+        match there.flatten() {
+            Some(bits) => Ok(Value::scalar(bits)),
+            None => Err(self.fault(fault, base, offset, size.bytes().into(), false)),
+        }
     }
 
     #[cold]
@@ -31,6 +49,9 @@ impl Run<'_> {
         offset: i64,
         size: Size,
     ) -> Result<Value, Stop> {
+        if let Some(loaded) = self.load_map_field(pointer, offset, size) {
+            return Ok(Value::scalar(loaded));
+        }
         let number = pointer.kind() == Kind::Scalar;
         let address = pointer.bits.wrapping_add(offset as u64);
         let loaded = number.then(|| self.load_elsewhere(self.pc, address, size)).flatten();
@@ -56,7 +77,14 @@ impl Run<'_> {
             Kind::Context => return self.store_context(pointer, offset, size, value.bits),
             _ => return self.store_elsewhere_or_fail(base, pointer, offset, size, value.bits),
         };
-        stored.map_err(|fault| self.fault(fault, base, offset, size.bytes().into(), true))
+        stored.or_else(|fault| {
+            let address = pointer.bits.wrapping_add(offset as u64);
+            let outside = self.has_arena().then(|| self.store_elsewhere(self.pc, address));
+            match outside.flatten() {
+                Some(_) => Ok(()),
+                None => Err(self.fault(fault, base, offset, size.bytes().into(), true)),
+            }
+        })
     }
 
     #[cold]

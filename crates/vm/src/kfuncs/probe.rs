@@ -64,9 +64,11 @@ fn bytes(run: &mut Run<'_>, user: bool) -> Result<Value, Stop> {
         Err(why) => return Ok(errno(why)),
     };
     let mut bytes = vec![0; len as usize];
-    let found = len == 0 || run.probe(source, &mut bytes, user);
+    if len > 0 && !run.probe(source, &mut bytes, user) {
+        return Ok(errno(refusal(run, source, user)));
+    }
     put(run, offset, &bytes)?;
-    Ok(if found { word(0) } else { errno(refusal(run, source, user)) })
+    Ok(word(0))
 }
 
 /// The text at an address, of at most so many bytes with its zero; `None` where there is none.
@@ -98,7 +100,6 @@ fn text(run: &mut Run<'_>, user: bool) -> Result<Value, Stop> {
     };
     let found = read_text(run, source, len as usize, user);
     let Some(text) = found else {
-        put(run, offset, &vec![0; len as usize])?;
         return Ok(errno(refusal(run, source, user)));
     };
     put(run, offset, &text)?;

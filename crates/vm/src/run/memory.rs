@@ -62,6 +62,11 @@ impl Run<'_> {
         object.or_else(|| self.arena().filter(inside))
     }
 
+    /// Whether the program has an arena, outside of which loads give 0 and stores do nothing.
+    pub fn has_arena(&self) -> bool {
+        self.arena().is_some()
+    }
+
     /// The arena of the program, if it has one.
     fn arena(&self) -> Option<Memory> {
         let arena = self.program.maps.iter().find(|map| map.map.arena().is_some())?;
