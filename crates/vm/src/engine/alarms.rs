@@ -31,7 +31,7 @@ fn call(env: &Weak<Environment>, vcpus: &Vcpus, due: Due) -> bool {
     let Some(element) = due.map.element_at(due.value, lease.cpu()) else { return true };
     let stack = Box::default();
     let (program, context) = (due.program.clone(), Box::new(NoContext));
-    let mut run = Run::new(env, program, stack, context, DEFAULT_BUDGET, ENTRIES).as_callback();
+    let mut run = Run::new(env, program, stack, context, DEFAULT_BUDGET, ENTRIES).calling_back();
     run.turn.cpu = lease.cpu();
     let key = match due.map.key_region(&element) {
         Some(region) => region.pointer(0),

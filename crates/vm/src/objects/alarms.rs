@@ -186,3 +186,44 @@ impl Alarm {
         Some(Due { program, function: *function, map, value: self.value })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_made_is_neither_started_nor_cancelled() {
+        let alarms = Arc::new(Alarms::default());
+        assert_eq!(alarms.start(8, Duration::ZERO), Err(Errno::EINVAL));
+        assert_eq!(alarms.cancel(8), Err(Errno::EINVAL));
+        assert!(!alarms.is_due(8));
+        let mut state = alarms.state();
+        let alarm = || Alarm { map: Weak::new(), value: 0, callback: None, due: None };
+        state.alarms.insert(8, alarm());
+        state.alarms.insert(64, alarm());
+        drop(state);
+        assert_eq!(alarms.start(8, Duration::ZERO), Err(Errno::EINVAL), "it calls nothing");
+        assert_eq!(alarms.cancel(8), Ok(false));
+        alarms.forget(0..64);
+        assert_eq!(alarms.cancel(8), Err(Errno::EINVAL));
+        assert_eq!(alarms.cancel(64), Ok(false));
+    }
+
+    #[test]
+    fn a_timer_whose_program_is_gone_calls_nothing_and_its_thread_ends() {
+        let alarms = Arc::new(Alarms::default());
+        alarms.set_caller(Box::new(|_| panic!("nothing is left to call")));
+        let callback = Some((Weak::new(), 3));
+        let alarm = Alarm { map: Weak::new(), value: 0, callback, due: None };
+        alarms.state().alarms.insert(8, alarm);
+        assert_eq!(alarms.start(8, Duration::ZERO), Ok(()));
+        // The thread takes the timer, and goes on waiting.
+        while alarms.is_due(8) || alarms.running().is_some() {
+            std::thread::yield_now();
+        }
+        alarms.stop();
+        while Arc::strong_count(&alarms) > 1 {
+            std::thread::yield_now();
+        }
+    }
+}

@@ -175,7 +175,7 @@ impl<'r> Run<'r> {
     }
 
     /// It is a call of a timer's.
-    pub fn as_callback(mut self) -> Run<'r> {
+    pub fn calling_back(mut self) -> Run<'r> {
         self.is_callback = true;
         self
     }
