@@ -94,6 +94,7 @@ fn tag_of(arg: Arg) -> Tag {
         | A::ConstStr
         | A::SpinLock
         | A::KptrSlot
+        | A::Timer
         | A::SockCommon
         | A::Socket
         | A::KernelSock

@@ -20,6 +20,9 @@ pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::TIMER_CANCEL, cancel),
 ];
 
+/// Bytes of the smallest field.
+pub(crate) const SIZE: u64 = 8;
+
 /// Makes the field at an address one of its map's value.
 pub(crate) fn make(
     run: &Run<'_>,
@@ -37,7 +40,7 @@ fn init(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_timer_init";
     /// Real time, monotonic, since boot.
     const CLOCKS: [u64; 3] = [0, 1, 7];
-    let timer = run.read(Reg::R1)?.bits;
+    let timer = run.memory_argument(NAME, Reg::R1, SIZE, true)?.bits;
     let flags = run.read(Reg::R3)?.bits;
     let map = Arc::clone(run.map_argument(NAME, Reg::R2)?);
     if !CLOCKS.contains(&flags) {

@@ -38,7 +38,9 @@ pub(super) const FUNCTIONS: &[Entry] = &[
 
 /// Begins an iteration over these addresses.
 fn begin(run: &mut Run<'_>, over: Vec<u64>) -> Result<(), Stop> {
-    let at = run.read(Reg::R1)?.bits;
+    /// Bytes of the smallest iterator.
+    const BYTES: u64 = 8;
+    let at = run.memory_argument("bpf_iter_new", Reg::R1, BYTES, true)?.bits;
     run.held.rare().walks.insert(at, over.into());
     Ok(())
 }

@@ -9,12 +9,12 @@ use skep_abi::{Errno, FieldKind};
 use skep_isa::Reg;
 
 use super::{Arg, Entry, status};
-use crate::helpers::timer::make;
+use crate::helpers::timer::{SIZE, make};
 use crate::memory::value::{Kind, Value};
 use crate::run::{Run, Stop};
 
 pub(super) const FUNCTIONS: &[Entry] = &[
-    (id::WQ_INIT, init, &[Arg::Number, Arg::Map, Arg::Number]),
+    (id::WQ_INIT, init, &[Arg::Memory, Arg::Map, Arg::Number]),
     (id::WQ_SET_CALLBACK, set_callback, &[Arg::Number, Arg::Function, Arg::Number]),
     (id::WQ_START, start, &[Arg::Number, Arg::Number]),
     (id::TASK_WORK_SCHEDULE_SIGNAL, schedule, SCHEDULE),
@@ -22,12 +22,14 @@ pub(super) const FUNCTIONS: &[Entry] = &[
 ];
 
 /// The task, the field, its map, what is called.
-const SCHEDULE: &[Arg] = &[Arg::Number, Arg::Number, Arg::Map, Arg::Function];
+const SCHEDULE: &[Arg] = &[Arg::Number, Arg::Memory, Arg::Map, Arg::Function];
 
 /// `bpf_wq_init(wq, map, flags)`.
 fn init(run: &mut Run<'_>) -> Result<Value, Stop> {
-    let (queue, flags) = (run.read(Reg::R1)?.bits, run.read(Reg::R3)?.bits as u32);
-    let map = Arc::clone(run.map_argument("bpf_wq_init", Reg::R2)?);
+    const NAME: &str = "bpf_wq_init";
+    let queue = run.memory_argument(NAME, Reg::R1, SIZE, true)?.bits;
+    let flags = run.read(Reg::R3)?.bits as u32;
+    let map = Arc::clone(run.map_argument(NAME, Reg::R2)?);
     if flags != 0 {
         return Ok(status(Err(Errno::EINVAL)));
     }
@@ -64,7 +66,7 @@ fn start(run: &mut Run<'_>) -> Result<Value, Stop> {
 /// `bpf_task_work_schedule_signal_impl(task, work, map, callback, aux)`: once at a time.
 fn schedule(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_task_work_schedule";
-    let field = run.read(Reg::R2)?.bits;
+    let field = run.memory_argument(NAME, Reg::R2, SIZE, true)?.bits;
     let map = Arc::clone(run.map_argument(NAME, Reg::R3)?);
     let callback = function(run, NAME, Reg::R4)?;
     let alarms = run.env.heap.alarms.clone();

@@ -7,6 +7,7 @@ use skep_isa::Reg;
 use skep_maps::Cursor;
 
 use super::{Arg, Entry, status};
+use crate::helpers::misc::print;
 use crate::memory::value::Value;
 use crate::run::dynptrs::{Data, Dynptr};
 use crate::run::{Run, Stop};
@@ -27,6 +28,7 @@ pub(super) const FUNCTIONS: &[Entry] = &[
     (id::XDP_PULL_DATA, pull, &[Arg::Context, Arg::Number]),
     (id::DYNPTR_FROM_SKB_META, metadata, &[Arg::Context, Arg::Number, Arg::Dynptr]),
     (id::MAP_SUM_ELEM_COUNT, count, &[Arg::Map]),
+    (id::STREAM_VPRINTK, print_to_stream, &[Arg::Number, Arg::Address, Arg::Memory, Arg::Number]),
 ];
 
 fn null(_run: &mut Run<'_>) -> Result<Value, Stop> {
@@ -69,6 +71,26 @@ fn metadata(run: &mut Run<'_>) -> Result<Value, Stop> {
         _ => Err(Errno::EINVAL),
     };
     Ok(status(run.make_dynptr(place, made)))
+}
+
+/// `bpf_stream_vprintk_impl(stream, format, arguments, bytes of them, aux)`: to where the texts of
+/// programs go.
+fn print_to_stream(run: &mut Run<'_>) -> Result<Value, Stop> {
+    /// A program has two: its output and its errors.
+    const STREAMS: [u32; 2] = [1, 2];
+    let stream = run.read(Reg::R1)?.bits as u32;
+    if !STREAMS.contains(&stream) {
+        return Ok(status(Err(Errno::ENOENT)));
+    }
+    let format = run.text_argument(Reg::R2)?;
+    match run.list_argument("bpf_stream_vprintk", Reg::R3, Reg::R4)? {
+        Ok(arguments) => {
+            let printed = print(run, &format, &arguments);
+            let failed = (printed.bits as i64) < 0;
+            Ok(if failed { printed } else { Value::scalar(0) })
+        }
+        Err(errno) => Ok(status(Err(errno))),
+    }
 }
 
 /// `bpf_map_sum_elem_count(map)`: of hash maps; others do not count.

@@ -218,7 +218,8 @@ impl Heap {
     /// Puts a node before the one with this number.
     pub fn insert(&self, head: u64, node: u64, at: usize) -> bool {
         let mut state = self.state();
-        if state.within.contains_key(&node) {
+        // What is in no object is no node: only a program that no verifier saw has such.
+        if state.within.contains_key(&node) || state.base(node).is_none() {
             return false;
         }
         state.within.insert(node, head);

@@ -99,6 +99,13 @@ impl Owned {
         self.objects.push(address);
     }
 
+    /// Whether the run owns so much that it may make no more.
+    pub fn is_full(&self) -> bool {
+        /// More than any verifier lets a program hold.
+        const MOST: usize = 1 << 12;
+        self.objects.len() >= MOST
+    }
+
     /// Whether the run owned what starts at an address, which it gives on.
     pub fn give(&mut self, address: u64) -> bool {
         let at = self.objects.iter().rposition(|owned| *owned == address);
