@@ -30,7 +30,7 @@ pub struct Options {
 }
 
 /// Programs that run at least.
-const GOAL: usize = 267;
+const GOAL: usize = 336;
 
 /// Runs them, writes `target/parity/debian.txt`, and prints the figures. Gives whether as many
 /// run as did before.

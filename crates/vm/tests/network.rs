@@ -14,8 +14,9 @@ const INSIDE: &str = "SKEP_TEST_NETWORK";
 const SCRIPT: &str = r#"
 set -e
 ip link set lo up
-ip link add d0 type dummy
+ip link add d0 type veth peer name d1
 ip link set d0 address 02:00:00:00:00:01 mtu 1400 up
+ip link set d1 up
 ip address add 10.1.0.1/24 dev d0
 echo 1 > /proc/sys/net/ipv4/conf/d0/forwarding
 ip route add 10.2.0.0/16 via 10.1.0.2
@@ -217,7 +218,7 @@ fn routes_are_found_as_linux_finds_them() {
     let name = "routes_are_found_as_linux_finds_them";
     let own = std::env::current_exe().expect("this test");
     let allowed = Process::new("unshare")
-        .args(["-n", "ip", "link", "add", "d0", "type", "dummy"])
+        .args(["-n", "ip", "link", "add", "d0", "type", "veth", "peer", "name", "d1"])
         .output()
         .is_ok_and(|ran| ran.status.success());
     if !allowed {
