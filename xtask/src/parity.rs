@@ -4,8 +4,8 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::{
-    attach, engines, filter, helpers, packs, random, relocate, retval, run, seccomp, sound, trace,
-    verify,
+    attach, debian, engines, filter, helpers, maps, packs, random, relocate, retval, run, seccomp,
+    sound, trace, verify,
 };
 
 /// Calls of the kernel's functions in the tests.
@@ -22,10 +22,14 @@ pub enum What {
     Run,
     /// Verdict, message and instruction of the verifier on Linux's own tests
     Verify(verify::Options),
+    /// Debian's programs, each run once in the embedded kernel
+    Debian(debian::Options),
     /// What Linux's own tests return, on both kernels and every engine
     Retval(retval::Options),
     /// Each helper with many sets of arguments, by TEST_RUN on both kernels
     Helpers(helpers::Options),
+    /// Random operations on maps of all types, on both kernels
+    Maps(maps::Options),
     /// Calls of the kernel's functions with every kind of argument, beside Linux
     Kfuncs(verify::calls::Options),
     /// Calls of global functions with every kind of argument, beside Linux
@@ -50,15 +54,17 @@ pub enum What {
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 15] {
+    pub fn all() -> [What; 17] {
         let (verify, sound) = (verify::Options::short(), sound::Options::short());
         let (engines, random) = (engines::Options::short(), random::Options::short());
         [
             What::Relocate,
             What::Run,
             What::Verify(verify),
+            What::Debian(debian::Options::default()),
             What::Retval(retval::Options::default()),
             What::Helpers(helpers::Options::short()),
+            What::Maps(maps::Options::short()),
             What::Kfuncs(verify::calls::Options::short(KFUNC_CALLS)),
             What::Globals(verify::calls::Options::short(GLOBAL_CALLS)),
             What::Sound(sound),
@@ -78,8 +84,10 @@ impl What {
             What::Relocate => "relocate",
             What::Run => "run",
             What::Verify(_) => "verify",
+            What::Debian(_) => "debian",
             What::Retval(_) => "retval",
             What::Helpers(_) => "helpers",
+            What::Maps(_) => "maps",
             What::Kfuncs(_) => "kfuncs",
             What::Globals(_) => "globals",
             What::Sound(_) => "sound",
@@ -104,7 +112,9 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Relocate => relocate::run(),
         What::Run => run::execute(),
         What::Verify(options) => verify::execute(options),
+        What::Debian(options) => debian::execute(options),
         What::Retval(options) => retval::execute(options),
+        What::Maps(options) => maps::execute(options),
         What::Helpers(options) => helpers::execute(options),
         What::Kfuncs(options) => verify::calls::execute(verify::calls::Calls::Kfuncs, options),
         What::Globals(options) => verify::calls::execute(verify::calls::Calls::Globals, options),

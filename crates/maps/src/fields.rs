@@ -71,6 +71,12 @@ impl Fields {
         self.0.is_some()
     }
 
+    /// Where the first field of a kind is.
+    pub fn place(&self, kind: FieldKind) -> Option<u32> {
+        let fields = &self.0.as_ref()?.fields;
+        fields.iter().find(|field| field.kind == kind).map(|field| field.bytes.start)
+    }
+
     /// Whether there is one that owns what it leads to: a pointer, a list, a tree, a timer.
     pub fn own(&self) -> bool {
         let plain = |kind| matches!(kind, FieldKind::SpinLock | FieldKind::ResSpinLock);

@@ -40,6 +40,7 @@ mod tests;
 #[cfg(not(loom))]
 pub use self::{
     fields::{Fields, acquire, release},
+    kinds::arena::Arena,
     kinds::array::Layout,
     kinds::model::Model,
     kinds::objects::{MapObject, Resolve, object_in},

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use skep_abi::{AttachType, Errno, MapType, ProgType};
-use skep_isa::{Slot, encode};
+use skep_isa::{Insn, Slot, encode};
 use skep_sys::{
     BtfLoad, Command, Fd, Kernel, Linux, MapCreate, MapElem, MapFreeze, ProgLoad, TestRun,
 };
@@ -215,12 +215,30 @@ impl Bed {
             None => None,
         };
         let insns = given.program(self.results.raw() as u32, self.text.raw() as u32, map);
-        let bytes = Slot::join(&encode(&insns));
-        let sleepable = given.kind == ProgType::Syscall;
+        self.run_program(&insns, given.kind, given.packet)
+    }
+
+    /// The array that programs leave their results in.
+    pub fn results_fd(&self) -> u32 {
+        self.results.raw() as u32
+    }
+
+    /// Loads and runs a program that leaves its results where all do.
+    ///
+    /// # Errors
+    /// The kernel does not accept it.
+    pub fn run_program(
+        &mut self,
+        insns: &[Insn],
+        kind: ProgType,
+        packet: usize,
+    ) -> std::result::Result<Ran, String> {
+        let bytes = Slot::join(&encode(insns));
+        let sleepable = kind == ProgType::Syscall;
         let mut log = vec![0; 1 << 16];
         let load = ProgLoad {
-            prog_type: given.kind as u32,
-            expected_attach_type: match given.kind {
+            prog_type: kind as u32,
+            expected_attach_type: match kind {
                 ProgType::FlowDissector => AttachType::FlowDissector as u32,
                 _ => 0,
             },
@@ -239,7 +257,7 @@ impl Bed {
             format!("{errno}: {}", log.trim_end_matches('\0').lines().rev().nth(1).unwrap_or(""))
         })?;
         self.reset().map_err(|errno| errno.to_string())?;
-        let (result, packet) = self.test(&program, given);
+        let (result, packet) = self.test(&program, kind, packet);
         let values = self.results().map_err(|errno| errno.to_string())?;
         let gave = values.first_chunk().copied().map_or(0, u64::from_ne_bytes);
         Ok(Ran { result, gave, memory: values[8..].to_vec(), packet })
@@ -268,11 +286,16 @@ impl Bed {
         Ok(value)
     }
 
-    fn test(&self, program: &Fd, given: &Given) -> (std::result::Result<u32, Errno>, Vec<u8>) {
+    fn test(
+        &self,
+        program: &Fd,
+        kind: ProgType,
+        which: usize,
+    ) -> (std::result::Result<u32, Errno>, Vec<u8>) {
         let mut out = vec![0; PACKET + 4096];
-        let data = packet(given.packet);
+        let data = packet(which);
         let mut run = TestRun { prog_fd: program.raw() as u32, ..TestRun::default() };
-        if !matches!(given.kind, ProgType::Syscall | ProgType::RawTracepoint) {
+        if !matches!(kind, ProgType::Syscall | ProgType::RawTracepoint) {
             run.repeat = 1;
             run.data_size_in = data.len() as u32;
             run.data_in = Some((&data[..]).into());

@@ -4,6 +4,7 @@
 //! to be the same. What Linux accepts decides which programs count.
 
 mod kernels;
+mod kfuncs;
 mod program;
 mod skipped;
 
@@ -12,7 +13,8 @@ use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use skep_abi::{AttachType, Caller, Capabilities, Helper, ProgType, Proto};
+use skep_abi::{AttachType, Caller, Capabilities, Helper, Kfunc, ProgType, Proto};
+use skep_btf::Btf;
 
 use crate::inputs::Random;
 use crate::run::pin_to_cpu_0;
@@ -111,13 +113,17 @@ pub fn execute(options: &Options) -> Result<bool> {
             }
         }
     }
+    let of_kfuncs = judge_kfuncs(&mut beds, options, &mut report)?;
     std::fs::write("target/parity/helpers.txt", &report)?;
     for (why, count) in &reasons {
         println!("parity helpers: not judged: {count}: {why}");
     }
     println!("parity helpers: {sets} programs compared");
+    println!("parity helpers: kernel functions: agree {} of {}", of_kfuncs.0, of_kfuncs.1);
+    let rest = Kfunc::all().len() - of_kfuncs.1;
+    println!("parity helpers: kernel functions: not judged here: {rest}: {REST}");
     println!("parity helpers: agree {agree} of {judged}");
-    Ok(!differ && judged > 0)
+    Ok(!differ && judged > 0 && of_kfuncs.0 == of_kfuncs.1)
 }
 
 /// Says that the process is in a network of its own.
@@ -160,7 +166,11 @@ fn judge(row: &'static Helper, beds: &mut [Bed], options: &Options) -> Result<Ju
     if offered.is_empty() {
         return Ok(Judged::Not("no type of program that has it is run by TEST_RUN"));
     }
-    let made: Vec<_> = offered.into_iter().filter(|(_, proto)| program::can_make(proto)).collect();
+    // What may sleep is for programs that may.
+    let runs = |(kind, proto): &(ProgType, &Proto)| {
+        program::can_make(proto) && (!proto.might_sleep || *kind == ProgType::Syscall)
+    };
+    let made: Vec<_> = offered.into_iter().filter(runs).collect();
     if made.is_empty() {
         return Ok(Judged::Not("it takes an object that only BTF-typed programs have"));
     }
@@ -207,6 +217,71 @@ fn judge(row: &'static Helper, beds: &mut [Bed], options: &Options) -> Result<Ju
         0 => Judged::Not("Linux accepts none of the programs that are made from the row"),
         count => Judged::Agrees(count),
     })
+}
+
+/// Why there is no program here for the other kernel functions.
+const REST: &str = "they take objects of the program's own types, packets or tracing contexts \
+                    (parity retval has those), or are not for programs that TEST_RUN runs";
+
+/// Compares kernel functions; gives how many agree, and how many were compared.
+fn judge_kfuncs(
+    beds: &mut [Bed],
+    options: &Options,
+    report: &mut String,
+) -> Result<(usize, usize)> {
+    let types = std::fs::read("/sys/kernel/btf/vmlinux").context("/sys/kernel/btf/vmlinux")?;
+    let types = Btf::parse(types)?;
+    let (mut agree, mut judged) = (0, 0);
+    for name in kfuncs::judged() {
+        if options.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+            continue;
+        }
+        let mut random = Random::new(name.len() as u64 + 77);
+        let (mut accepted, mut how) = (0, None);
+        for _ in 0..TRIED {
+            if accepted >= options.sets || how.is_some() {
+                break;
+            }
+            let Some(case) = kfuncs::Case::draw(name, &mut random) else { break };
+            let run = |bed: &mut Bed| {
+                let insns = case.program(bed.results_fd(), &types);
+                let insns = insns.ok_or_else(|| "no such function".to_owned())?;
+                bed.run_program(&insns, case.kind, 0)
+            };
+            let (linux, others) = beds.split_last_mut().context("kernels")?;
+            let expected = match run(linux) {
+                Ok(expected) => expected,
+                Err(why) => {
+                    if options.show && accepted == 0 {
+                        println!("{name}: {why}");
+                    }
+                    continue;
+                }
+            };
+            accepted += 1;
+            how = others.iter_mut().find_map(|bed| {
+                let ours = run(bed);
+                let how = difference(&expected, ours, 0)?;
+                Some(format!("{}: {how}: {}", bed.name, case.text()))
+            });
+        }
+        if accepted == 0 {
+            writeln!(report, "{name}: Linux accepts none")?;
+            continue;
+        }
+        judged += 1;
+        match how {
+            Some(how) => {
+                println!("parity helpers: {name} differs: {how}");
+                writeln!(report, "{name}: differs: {how}")?;
+            }
+            None => {
+                agree += 1;
+                writeln!(report, "{name}: agrees, {accepted} sets")?;
+            }
+        }
+    }
+    Ok((agree, judged))
 }
 
 /// What is not the same.

@@ -184,9 +184,12 @@ impl Given {
                 ArgKind::Mem | ArgKind::MapValue | ArgKind::FixedMem(_) => {
                     place(&mut b, reg, buffers.next().unwrap_or(-BUFFER));
                 }
-                ArgKind::SockCommon | ArgKind::Socket | ArgKind::KernelSock | ArgKind::Btf(_) => {
-                    b.copy(reg, Reg::R8)
-                }
+                ArgKind::SockCommon
+                | ArgKind::Socket
+                | ArgKind::KernelSock
+                | ArgKind::RingbufRecord
+                | ArgKind::SpinLock
+                | ArgKind::Btf(_) => b.copy(reg, Reg::R8),
                 _ => b.set(reg, self.numbers[at]),
             }
         }

@@ -100,7 +100,7 @@ pub(super) const ROWS: &[MapRow] = &[
     },
     MapRow {
         values: Values::Fds,
-        typed: Typed::LeftOut,
+        typed: Typed::Refused,
         needs: C::NET_ADMIN,
         ..row(T::Sockmap, "bpf_stab")
     },
@@ -118,7 +118,7 @@ pub(super) const ROWS: &[MapRow] = &[
     },
     MapRow {
         values: Values::Fds,
-        typed: Typed::LeftOut,
+        typed: Typed::Refused,
         needs: C::NET_ADMIN,
         ..row(T::Sockhash, "bpf_shtab")
     },

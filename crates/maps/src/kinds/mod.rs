@@ -1,5 +1,6 @@
 //! What maps are made of, one file for each kind of storage.
 
+pub mod arena;
 pub mod array;
 pub mod batch;
 pub mod bloom;

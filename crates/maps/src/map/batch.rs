@@ -56,6 +56,7 @@ impl Map {
     /// Whether the map's type has a batch command; ENOTSUPP if not.
     pub fn batch_supported(&self, kind: BatchKind) -> Result<(), Errno> {
         let supported = match &self.storage {
+            Storage::ObjectHash(_) if self.map_type == MapType::Sockhash => false,
             Storage::Hash(_) | Storage::ObjectHash(_) => true,
             Storage::Lpm(_) => kind != BatchKind::LookupAndDelete,
             Storage::Array(_) => matches!(kind, BatchKind::Lookup | BatchKind::Update),

@@ -136,6 +136,7 @@ impl MapAttr {
             | MapType::Cpumap
             | MapType::Sockmap
             | MapType::Sockhash
+            | MapType::Arena
             | MapType::CgroupStorage
             | MapType::PercpuCgroupStorage
             | MapType::Xskmap => Ok(()),
@@ -320,6 +321,7 @@ impl MapAttr {
                     && self.program_access_ok()
                     && self.map_extra & !0xf == 0
             }
+            MapType::Arena => return self.check_arena(),
             MapType::CgroupStorage | MapType::PercpuCgroupStorage => {
                 let percpu = self.map_type == MapType::PercpuCgroupStorage;
                 if !matches!(self.key_size, 8 | 16) || self.value_size == 0 {
@@ -343,6 +345,26 @@ impl MapAttr {
             _ => true,
         };
         if valid { Ok(()) } else { Err(Errno::EINVAL) }
+    }
+
+    /// `arena_map_alloc()`: an address that user space wants it at may not cross 4 GiB.
+    fn check_arena(&self) -> Result<(), Errno> {
+        const LARGEST: u64 = 1 << 32;
+        if self.key_size != 0
+            || self.value_size != 0
+            || self.max_entries == 0
+            || !self.has(flag::MMAPABLE)
+            || !self.only(flag::MMAPABLE | flag::SEGV_ON_FAULT | flag::NO_USER_CONV)
+            || !self.map_extra.is_multiple_of(PAGE as u64)
+        {
+            return Err(Errno::EINVAL);
+        }
+        let len = u64::from(self.max_entries) * PAGE as u64;
+        if len > LARGEST {
+            return Err(Errno::E2BIG);
+        }
+        let last = self.map_extra.wrapping_add(len - 1);
+        if self.map_extra >> 32 == last >> 32 { Ok(()) } else { Err(Errno::ERANGE) }
     }
 
     /// A map of maps needs a map to model its elements on (`bpf_map_meta_alloc()`).

@@ -15,9 +15,10 @@ pub use state::{UserMapping, WriteGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use skep_abi::{Errno, MapType, flags};
+use skep_abi::{Errno, FieldKind, MapType, flags};
 
 use crate::fields::Fields;
+use crate::kinds::arena::Arena;
 use crate::kinds::array::Array;
 use crate::kinds::bloom::Bloom;
 use crate::kinds::hash::{Hash, Shape};
@@ -28,6 +29,7 @@ use crate::kinds::queue::Queue;
 use crate::kinds::ringbuf::RingBuf;
 use crate::kinds::stacks::Stacks;
 use crate::kinds::targets::{TargetHash, Targets};
+use crate::mem::PAGE;
 use state::State;
 
 /// Most vCPUs of a kernel, and so slots of a per-CPU value (Linux's `NR_CPUS` where it is built
@@ -66,6 +68,7 @@ enum Storage {
     TargetHash(Box<TargetHash>),
     Stacks(Stacks),
     Bloom(Bloom),
+    Arena(Arena),
     /// Values of sockets, tasks, inodes, cgroups.
     Owned(Hash),
     /// Values of cgroups' programs.
@@ -154,6 +157,19 @@ impl Map {
     /// Gives it an id.
     pub fn set_id(&self, id: u32) {
         self.id.store(id, Ordering::Relaxed);
+    }
+
+    /// The arena that this map is.
+    pub fn arena(&self) -> Option<&Arena> {
+        match &self.storage {
+            Storage::Arena(arena) => Some(arena),
+            _ => None,
+        }
+    }
+
+    /// Where values have a special field of this kind.
+    pub fn field(&self, kind: FieldKind) -> Option<u32> {
+        self.fields.place(kind)
     }
 
     /// What a map of maps demands of the others, if it is made with this one.
@@ -290,6 +306,10 @@ impl Storage {
             MapType::BloomFilter => {
                 fits(Bloom::footprint(max_entries, attr.map_extra))?;
                 Storage::Bloom(Bloom::new(max_entries, attr.map_extra))
+            }
+            MapType::Arena => {
+                fits(u64::from(max_entries) * PAGE as u64)?;
+                Storage::Arena(Arena::new(max_entries)?)
             }
             MapType::SkStorage
             | MapType::TaskStorage

@@ -55,6 +55,7 @@ impl Map {
             | Storage::ObjectHash(_)
             | Storage::Stacks(_)
             | Storage::Bloom(_)
+            | Storage::Arena(_)
             | Storage::Owned(_)
             | Storage::OfCgroups(_) => None,
         }
@@ -203,6 +204,7 @@ impl Map {
             | Storage::Bloom(_)
             | Storage::OfCgroups(_) => Err(Errno::EINVAL),
             Storage::Owned(_) => Err(Errno::EBADF),
+            Storage::Arena(_) => Err(Errno::EOPNOTSUPP),
         }
     }
 
@@ -225,12 +227,14 @@ impl Map {
                 let there = index_of(key) < self.max_entries;
                 Err(if there { Errno::ENOENT } else { Errno::E2BIG })
             }
+            // There is no socket to take out.
+            Storage::Sockets(_) if self.map_type == MapType::Sockmap => Err(Errno::EINVAL),
             Storage::Sockets(sockets) => sockets.delete_socket(index_of(key)),
             Storage::ObjectHash(objects) => objects.delete(key),
             Storage::Targets(targets) => targets.delete(index_of(key)),
             Storage::TargetHash(targets) => targets.delete(key),
             Storage::Stacks(stacks) => stacks.delete(index_of(key)),
-            Storage::Bloom(_) => Err(Errno::EOPNOTSUPP),
+            Storage::Bloom(_) | Storage::Arena(_) => Err(Errno::EOPNOTSUPP),
             Storage::Owned(_) => Err(Errno::EBADF),
             Storage::OfCgroups(_) => Err(Errno::EINVAL),
         }

@@ -42,6 +42,7 @@ impl Map {
             }
             Storage::Bloom(bloom) => bloom.peek(out),
             Storage::Owned(_) => Err(Errno::EBADF),
+            Storage::Arena(_) => Err(Errno::EINVAL),
             Storage::OfCgroups(_) => Err(Errno::ENOENT),
             Storage::Objects(_) | Storage::ObjectHash(_) => {
                 if matches!(self.map_type, MapType::PerfEventArray | MapType::CgroupArray) {
@@ -151,7 +152,7 @@ impl Map {
             Storage::Lpm(trie) => trie.next_key(key, out),
             Storage::Queue(_) => Err(Errno::EINVAL),
             Storage::Ring(_) | Storage::Owned(_) => Err(Errno::ENOTSUPP),
-            Storage::Bloom(_) => Err(Errno::EOPNOTSUPP),
+            Storage::Bloom(_) | Storage::Arena(_) => Err(Errno::EOPNOTSUPP),
             Storage::OfCgroups(_) => Err(Errno::ENOENT),
             Storage::Stacks(stacks) => {
                 let next = stacks.next(key.map(index_of))?;
@@ -168,6 +169,11 @@ impl Map {
         match &self.storage {
             Storage::Hash(hash) => hash.read_and_delete(key, out, locked),
             Storage::Queue(queue) => queue.get(out, true),
+            Storage::Stacks(stacks) => {
+                let id = index_of(key);
+                stacks.read(id, out)?;
+                stacks.delete(id)
+            }
             _ => Err(Errno::ENOTSUPP),
         }
     }

@@ -64,7 +64,7 @@ fn kfunc(number: u32) -> Callee {
     };
     Callee {
         words: found.args.len(),
-        maps: [false; 5],
+        maps: std::array::from_fn(|at| found.args.get(at) == Some(&kfuncs::Arg::Map)),
         reach: std::array::from_fn(reach),
         changes_context: false,
         direct: None,

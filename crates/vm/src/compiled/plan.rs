@@ -107,7 +107,7 @@ fn plan<R>(
             }
             _ => false,
         })
-        || program.maps.iter().any(|map| map.owned.is_some());
+        || program.maps.iter().any(|map| map.owned.is_some() || map.map.arena().is_some());
     let maps: Vec<MapView> = (0..).zip(&program.maps).map(|(at, map)| view(at, map)).collect();
     // SAFETY: the program has its maps as long as its code, and the functions are made for
     // each other.

@@ -42,16 +42,27 @@ impl Run<'_> {
             let trap = TrapKind::BadContextAccess { offset, size, write: false };
             return loaded.map(|value| (value.bits, None)).ok_or(trap);
         }
+        if let Some(bits) = self.map_field_at(pc, address, size) {
+            return Ok((bits, None));
+        }
         let pointer = self.locate(address);
         match pointer.load(0, size) {
             Ok(bits) => Ok((bits, Some(pointer.region()))),
             Err(fault) => {
-                let number = pointer.kind() == Kind::Scalar;
+                let number = pointer.kind() == Kind::Scalar || self.has_arena();
                 let loaded = number.then(|| self.load_elsewhere(pc, address, size)).flatten();
                 let trap = || self.trap_at(pc, pointer, fault, size, false);
                 loaded.map(|bits| (bits, None)).ok_or_else(trap)
             }
         }
+    }
+
+    /// A load from the kernel's structure of a map, which a word stands for.
+    fn map_field_at(&self, pc: Pc, address: u64, size: Size) -> Option<u64> {
+        Value::map_number(address)?;
+        let Some(Insn::Load { off, .. }) = self.program.insns.get(pc as usize) else { return None };
+        let map = self.map_of(address.wrapping_sub(i64::from(*off) as u64))?;
+        self.load_map_field(map, (*off).into(), size)
     }
 
     /// A store of guarded code; gives the region, where it is memory.
@@ -72,7 +83,14 @@ impl Run<'_> {
         let pointer = self.locate(address);
         match pointer.store(0, size, bits) {
             Ok(()) => Ok(Some(pointer.region())),
-            Err(fault) => Err(self.trap_at(pc, pointer, fault, size, true)),
+            Err(fault) => match self.store_elsewhere(pc, address) {
+                Some(place) => {
+                    // What does not fit goes nowhere.
+                    let _stored = place.map(|place| place.store(0, size, bits));
+                    Ok(None)
+                }
+                None => Err(self.trap_at(pc, pointer, fault, size, true)),
+            },
         }
     }
 
@@ -85,8 +103,10 @@ impl Run<'_> {
         change: impl FnMut(u64) -> u64,
     ) -> Result<u64, TrapKind> {
         let pointer = self.locate(address);
-        let updated = pointer.update(0, size, change);
-        updated.map_err(|fault| self.trap_at(pc, pointer, fault, size, true))
+        match pointer.update(0, size, change) {
+            Err(_) if matches!(self.store_elsewhere(pc, address), Some(None)) => Ok(0),
+            updated => updated.map_err(|fault| self.trap_at(pc, pointer, fault, size, true)),
+        }
     }
 
     /// Offset into the context, of an address in it.

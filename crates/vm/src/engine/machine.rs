@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use skep_jit::Passes;
 
-use super::Engine;
 use super::workspaces::Workspaces;
+use super::{Engine, alarms};
 use crate::objects::program::How;
 use crate::run::environment::Environment;
 use crate::run::vcpus::Vcpus;
@@ -32,7 +32,7 @@ pub(crate) struct Machine {
 impl Machine {
     /// One with so many vCPUs.
     pub fn new(cpus: u32) -> Machine {
-        Machine {
+        let machine = Machine {
             env: Arc::new(Environment::new(cpus)),
             vcpus: Arc::new(Vcpus::new(cpus)),
             workspaces: Arc::default(),
@@ -40,7 +40,9 @@ impl Machine {
             asserts: false,
             engine: Engine::Auto,
             passes: Passes::ALL,
-        }
+        };
+        alarms::serve(&machine);
+        machine
     }
 
     /// What runs programs. Only the interpreter compares with the verifier's facts.

@@ -1,6 +1,7 @@
 //! What runs the programs of a kernel: compiled code wherever there can be some, without
 //! checks for what the verifier accepted, else the interpreter.
 
+mod alarms;
 pub(crate) mod event;
 pub(crate) mod machine;
 pub(crate) mod runner;

@@ -93,7 +93,7 @@ fn trace_vprintk(run: &mut Run<'_>) -> Result<Value, Stop> {
     }
 }
 
-fn print(run: &Run<'_>, format: &[u8], arguments: &[Value]) -> Value {
+pub(crate) fn print(run: &Run<'_>, format: &[u8], arguments: &[Value]) -> Value {
     match format::format(run, format, arguments, MAX_LINE) {
         Ok(line) => {
             // The line ends at the first zero, which an argument may have brought.
@@ -113,10 +113,7 @@ fn snprintf(run: &mut Run<'_>) -> Result<Value, Stop> {
     if size > 0 {
         run.writable_argument(NAME, Reg::R1, size)?;
     }
-    let pointer = run.read(Reg::R3)?;
-    let bytes = (0..).map_while(|at| run.byte_at(pointer, at));
-    let mut format: Vec<u8> = bytes.take_while(|&byte| byte != 0).collect();
-    format.push(0);
+    let format = run.text_argument(Reg::R3)?;
     let arguments = match run.list_argument(NAME, Reg::R4, Reg::R5)? {
         Ok(arguments) => arguments,
         Err(errno) => return Ok(failure(errno)),
@@ -134,8 +131,17 @@ fn snprintf(run: &mut Run<'_>) -> Result<Value, Stop> {
 }
 
 impl Run<'_> {
+    /// The text that a register points to, with its zero.
+    pub(crate) fn text_argument(&self, reg: Reg) -> Result<Vec<u8>, Stop> {
+        let pointer = self.read(reg)?;
+        let bytes = (0..).map_while(|at| self.byte_at(pointer, at));
+        let mut text: Vec<u8> = bytes.take_while(|&byte| byte != 0).collect();
+        text.push(0);
+        Ok(text)
+    }
+
     /// A list of words, each an argument: whatever it is, a pointer may be among them.
-    fn list_argument(
+    pub(crate) fn list_argument(
         &self,
         helper: &'static str,
         list: Reg,

@@ -16,7 +16,7 @@ mod option;
 pub(crate) mod own;
 pub(crate) mod packet;
 mod perf;
-mod probe;
+pub(crate) mod probe;
 mod ring;
 mod room;
 mod route;
@@ -30,6 +30,7 @@ mod sysctl;
 pub(crate) mod tags;
 mod task;
 mod text;
+pub(crate) mod timer;
 mod tracing;
 mod tunnel;
 
@@ -55,7 +56,7 @@ fn is_poison(id: u32) -> bool {
 /// The implementations, by helper number.
 static FUNCTIONS: [Option<Function>; NUMBERS] = {
     let mut table: [Option<Function>; NUMBERS] = [None; NUMBERS];
-    let groups: [&[(u32, Function)]; 25] = [
+    let groups: [&[(u32, Function)]; 26] = [
         map::FUNCTIONS,
         perf::FUNCTIONS,
         probe::FUNCTIONS,
@@ -80,6 +81,7 @@ static FUNCTIONS: [Option<Function>; NUMBERS] = {
         option::FUNCTIONS,
         signal::FUNCTIONS,
         storage::FUNCTIONS,
+        timer::FUNCTIONS,
         sysctl::FUNCTIONS,
     ];
     let mut group = 0;

@@ -32,8 +32,11 @@ const IP: u32 = 0;
 const IPV6: u32 = 41;
 const TCP: u32 = 6;
 
-/// The options that programs may touch: level, name, what it holds.
-const OPTIONS: &[(u32, u32, Holds)] = &[
+/// Level, name, what it holds.
+type Named = (u32, u32, Holds);
+
+/// The options that programs may touch.
+const OPTIONS: &[Named] = &[
     (SOCKET, 2, Holds::Number),    // SO_REUSEADDR
     (SOCKET, 7, Holds::Number),    // SO_SNDBUF
     (SOCKET, 8, Holds::Number),    // SO_RCVBUF
@@ -69,23 +72,22 @@ const OPTIONS: &[(u32, u32, Holds)] = &[
 ];
 
 /// The option that r2 and r3 name.
-fn named(run: &Run<'_>) -> Result<Option<((u32, u32), Holds)>, Stop> {
+fn named(run: &Run<'_>) -> Result<Option<&'static Named>, Stop> {
     let (level, name) = (run.read(Reg::R2)?.bits as u32, run.read(Reg::R3)?.bits as u32);
-    let found = OPTIONS.iter().find(|option| (option.0, option.1) == (level, name));
-    Ok(found.map(|option| ((option.0, option.1), option.2)))
+    Ok(OPTIONS.iter().find(|option| (option.0, option.1) == (level, name)))
 }
 
 /// `bpf_setsockopt(socket, level, name, value, len)`.
 fn set(run: &mut Run<'_>) -> Result<Value, Stop> {
     let len = run.size_argument(Reg::R5)?;
     let value = run.bytes_argument("bpf_setsockopt", Reg::R4, len)?;
-    let Some((option, holds)) = named(run)? else { return Ok(failure(Errno::EINVAL)) };
+    let Some(&(level, name, holds)) = named(run)? else { return Ok(failure(Errno::EINVAL)) };
     let value = match holds {
         Holds::Number if len != 4 => return Ok(failure(Errno::EINVAL)),
         Holds::Number => value.to_vec(),
         Holds::Text(most) => value[..value.len().min(most)].to_vec(),
     };
-    run.held.rare().options.insert(option, value);
+    run.held.rare().options.insert((level, name), value);
     Ok(Value::scalar(0))
 }
 
@@ -94,8 +96,9 @@ fn get(run: &mut Run<'_>) -> Result<Value, Stop> {
     const NAME: &str = "bpf_getsockopt";
     let len = run.size_argument(Reg::R5)? as usize;
     run.writable_argument(NAME, Reg::R4, len as u64)?;
-    let named = named(run)?.filter(|(_, holds)| *holds != Holds::Number || len == 4);
-    let mut value = named.map(|(option, _)| run.held.rare().options.get(&option).cloned());
+    let named = named(run)?.filter(|(.., holds)| *holds != Holds::Number || len == 4);
+    let mut value =
+        named.map(|(level, name, _)| run.held.rare().options.get(&(*level, *name)).cloned());
     let mut bytes = value.take().flatten().unwrap_or_default();
     bytes.resize(len, 0);
     run.write_argument(NAME, Reg::R4, &bytes)?;

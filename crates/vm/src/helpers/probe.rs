@@ -47,7 +47,7 @@ impl From {
 
 /// Why nothing is read from an address: the kernel's reader asks first whether it could be one
 /// of its own at all.
-fn refusal(run: &Run<'_>, pointer: Value, user: bool) -> Errno {
+pub(crate) fn refusal(run: &Run<'_>, pointer: Value, user: bool) -> Errno {
     /// Addresses of x86-64 have so many bits; above them, all are as the last one.
     const BITS: u32 = 48;
     let canonical = (pointer.bits as i64) << (64 - BITS) >> (64 - BITS) == pointer.bits as i64;

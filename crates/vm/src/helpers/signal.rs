@@ -77,7 +77,15 @@ fn find_type(run: &mut Run<'_>) -> Result<Value, Stop> {
     let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
     let found = run.env.kernel_types().and_then(|types| {
         let kind = skep_btf::Kind::from_number(u8::try_from(kind).ok()?)?;
-        types.find(std::str::from_utf8(name).ok()?, kind)
+        let name = std::str::from_utf8(name).ok()?;
+        let unnamed = |id: &u32| {
+            types.type_by_id(*id).is_ok_and(|of| of.kind() == kind && of.name().is_empty())
+        };
+        match name {
+            "" => (1..types.len()).find(unnamed),
+            "void" => None,
+            name => types.find(name, kind),
+        }
     });
     Ok(super::number(found.map(u64::from).ok_or(Errno::ENOENT)))
 }

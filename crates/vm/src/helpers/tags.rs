@@ -95,6 +95,7 @@ pub(super) fn tag_of(arg: Arg) -> Tag {
         | A::ConstStr
         | A::SpinLock
         | A::KptrSlot
+        | A::Timer
         | A::SockCommon
         | A::Socket
         | A::KernelSock

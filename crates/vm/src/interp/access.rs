@@ -20,7 +20,25 @@ impl Run<'_> {
             Kind::Context => return self.load_context(pointer, offset, size),
             _ => return self.load_elsewhere_or_fail(base, pointer, offset, size),
         };
-        loaded.map_err(|fault| self.fault(fault, base, offset, size.bytes().into(), false))
+        loaded.or_else(|fault| self.load_outside(fault, base, pointer, offset, size))
+    }
+
+    /// A load that went past what the pointer points into: of an arena it gives 0.
+    #[cold]
+    fn load_outside(
+        &self,
+        fault: Fault,
+        base: Reg,
+        pointer: Value,
+        offset: i64,
+        size: Size,
+    ) -> Result<Value, Stop> {
+        let address = pointer.bits.wrapping_add(offset as u64);
+        let there = self.has_arena().then(|| self.load_elsewhere(self.pc, address, size));
+        match there.flatten() {
+            Some(bits) => Ok(Value::scalar(bits)),
+            None => Err(self.fault(fault, base, offset, size.bytes().into(), false)),
+        }
     }
 
     #[cold]
@@ -31,6 +49,9 @@ impl Run<'_> {
         offset: i64,
         size: Size,
     ) -> Result<Value, Stop> {
+        if let Some(loaded) = self.load_map_field(pointer, offset, size) {
+            return Ok(Value::scalar(loaded));
+        }
         let number = pointer.kind() == Kind::Scalar;
         let address = pointer.bits.wrapping_add(offset as u64);
         let loaded = number.then(|| self.load_elsewhere(self.pc, address, size)).flatten();
@@ -54,9 +75,34 @@ impl Run<'_> {
                 pointer.store(offset, size, value.bits)
             }
             Kind::Context => return self.store_context(pointer, offset, size, value.bits),
-            _ => return Err(self.no_memory(base, pointer, true)),
+            _ => return self.store_elsewhere_or_fail(base, pointer, offset, size, value.bits),
         };
-        stored.map_err(|fault| self.fault(fault, base, offset, size.bytes().into(), true))
+        stored.or_else(|fault| {
+            let address = pointer.bits.wrapping_add(offset as u64);
+            let outside = self.has_arena().then(|| self.store_elsewhere(self.pc, address));
+            match outside.flatten() {
+                Some(_) => Ok(()),
+                None => Err(self.fault(fault, base, offset, size.bytes().into(), true)),
+            }
+        })
+    }
+
+    #[cold]
+    fn store_elsewhere_or_fail(
+        &self,
+        base: Reg,
+        pointer: Value,
+        offset: i64,
+        size: Size,
+        bits: u64,
+    ) -> Result<(), Stop> {
+        let address = pointer.bits.wrapping_add(offset as u64);
+        let number = pointer.kind() == Kind::Scalar;
+        let place = number.then(|| self.store_elsewhere(self.pc, address)).flatten();
+        let Some(place) = place else { return Err(self.no_memory(base, pointer, true)) };
+        // What does not fit goes nowhere.
+        let _stored = place.map(|place| place.store(0, size, bits));
+        Ok(())
     }
 
     pub(super) fn update(
@@ -66,7 +112,15 @@ impl Run<'_> {
         size: Size,
         change: impl FnMut(u64) -> u64,
     ) -> Result<u64, Stop> {
-        let pointer = self.regs.get(base);
+        let mut pointer = self.regs.get(base);
+        if pointer.kind() == Kind::Scalar {
+            let address = pointer.bits.wrapping_add(off as u64);
+            match self.store_elsewhere(self.pc, address) {
+                Some(Some(place)) => pointer = place.with_bits(pointer.bits),
+                Some(None) => return Ok(0),
+                None => {}
+            }
+        }
         if pointer.kind() == Kind::Context || !self.holds(&pointer) {
             return Err(self.no_memory(base, pointer, true));
         }

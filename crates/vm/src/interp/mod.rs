@@ -23,9 +23,14 @@ use crate::run::{Caller, MAY_GOTO_LIMIT, Outcome, Run, Stop};
 
 /// Runs the run's program with these in r1 and on; the run is new, or was begun anew.
 pub(crate) fn run(run: &mut Run<'_>, arguments: &[Value]) -> Outcome {
+    run_at(run, 0, arguments)
+}
+
+/// The same from another instruction on, the first one of a subprogram.
+pub(crate) fn run_at(run: &mut Run<'_>, entry: Pc, arguments: &[Value]) -> Outcome {
     run.regs.set_arguments(arguments);
     run.regs.set(Reg::R10, run.stack.enter(0));
-    match run.run_from(0, 0) {
+    match run.run_from(entry, 0) {
         Ok(value) => Outcome::Returned(value.bits),
         Err(Stop::Return(bits)) => Outcome::Returned(bits),
         Err(Stop::Budget) => Outcome::OutOfBudget,

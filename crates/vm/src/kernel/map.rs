@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use skep_abi::flags::{map as map_flags, update};
-use skep_abi::{MapType, ProgType};
+use skep_abi::{AttachType, MapType, ProgType};
 use skep_maps::{BatchResult, Fields, Map, MapAttr, MapObject, WriteGuard};
 use skep_sys::{
     Errno, Input, MapBatch, MapCreate, MapDelete, MapElem, MapFreeze, MapNextKey, Mapping, RawFd,
@@ -250,7 +250,17 @@ fn update_element(
         | MapType::PerfEventArray
         | MapType::CgroupArray
         | MapType::Xskmap => map.map.update_object(key, flags, &mut || object(vm, map, fd)),
-        MapType::Devmap | MapType::DevmapHash | MapType::Cpumap => {
+        MapType::Cpumap => map.map.update_target(key, value, flags, &mut |target| {
+            let fd = u32::try_from(target.program_fd).ok().filter(|fd| *fd > 0);
+            let Some(fd) = fd else { return Ok(None) };
+            let program = vm.files().prog(fd)?;
+            let attach = AttachType::from_number(program.expected_attach_type);
+            match (program.prog_type, attach) {
+                (ProgType::Xdp, Some(AttachType::XdpCpumap)) => Ok(Some(program)),
+                _ => Err(Errno::EINVAL),
+            }
+        }),
+        MapType::Devmap | MapType::DevmapHash => {
             // The only device here is `lo`, which takes no redirected frames.
             map.map.update_target(key, value, flags, &mut |_| Err(Errno::EINVAL))
         }
@@ -258,9 +268,13 @@ fn update_element(
         MapType::ReuseportSockarray => {
             let index = key.first_chunk().copied().map_or(0, u32::from_ne_bytes);
             Err(match flags {
+                _ if flags > update::EXIST => Errno::EINVAL,
                 _ if index >= map.map.max_entries() => Errno::E2BIG,
-                update::ANY..=update::EXIST => no_socket(vm, long(value)),
-                _ => Errno::EINVAL,
+                // A number of 4 bytes may be negative.
+                _ if value.len() == 4 => {
+                    vm.files().get(long(value) as u32).err().unwrap_or(Errno::ENOTSOCK)
+                }
+                _ => no_socket(vm, long(value)),
             })
         }
         kind if has_owners(kind) => Err(no_owner(vm, &map.map, key)),

@@ -54,7 +54,9 @@ fn check_fields(map: &MapAttr, fields: &[SpecialField], caps: Capabilities) -> R
     if !caps.allow(Capabilities::BPF) {
         return Err(Errno::EPERM);
     }
-    if map.flags & (flag::RDONLY_PROG | flag::WRONLY_PROG) != 0 {
+    // Programs only read where packets are redirected to.
+    let read_only = matches!(map.map_type, MapType::Devmap | MapType::DevmapHash);
+    if read_only || map.flags & (flag::RDONLY_PROG | flag::WRONLY_PROG) != 0 {
         return Err(Errno::EACCES);
     }
     match fields.iter().all(|field| admits(map.map_type, field.kind)) {
@@ -78,7 +80,8 @@ fn admits(map_type: MapType, field: FieldKind) -> bool {
 
 /// Whether a map of this type has a check of its own, which is asked about missing keys too.
 fn accepts_no_key(map_type: MapType) -> bool {
-    is_array(map_type) || map_type == MapType::LpmTrie || refuses_types(map_type)
+    let checks = matches!(map_type, MapType::LpmTrie | MapType::BloomFilter);
+    checks || is_array(map_type) || refuses_types(map_type)
 }
 
 fn is_array(map_type: MapType) -> bool {
@@ -94,6 +97,8 @@ fn check_type(map: &MapAttr, key: &Type<'_>, value: &Type<'_>) -> Result<(), Err
         return Err(Errno::ENOTSUPP);
     }
     let right = match key {
+        Type::Void if map.map_type == MapType::BloomFilter => true,
+        _ if map.map_type == MapType::BloomFilter => false,
         // A section of variables.
         Type::Void if is_array(map.map_type) => {
             map.map_type == MapType::Array

@@ -76,6 +76,9 @@ fn put(run: &Run<'_>, reg: Reg, bits: Bits) -> Result<(), Stop> {
 
 /// `bpf_cpumask_create()`.
 fn create(run: &mut Run<'_>) -> Result<Value, Stop> {
+    if run.held.rare().owned.is_full() {
+        return Ok(Value::scalar(0));
+    }
     let region = run.env.heap.make(SIZE, None);
     run.own_object(region.start());
     Ok(region.pointer(0))

@@ -2,6 +2,7 @@
 //! helpers are. Most take their place by BTF in Linux; what each argument is to compiled code
 //! stands here, beside the function.
 
+mod arena;
 mod bits;
 mod cast;
 mod cpumask;
@@ -10,11 +11,15 @@ mod list;
 mod lock;
 mod num;
 mod object;
+mod probe;
 mod section;
 mod string;
 mod task;
 mod throw;
 mod tree;
+mod walk;
+mod work;
+mod world;
 
 use skep_abi::limits::DYNPTR;
 use std::sync::LazyLock;
@@ -45,6 +50,8 @@ pub(crate) enum Arg {
     Address,
     /// A subprogram.
     Function,
+    /// A map.
+    Map,
 }
 
 impl Arg {
@@ -56,6 +63,7 @@ impl Arg {
             Arg::Bytes(_) | Arg::Memory | Arg::Dynptr => Tag::Memory,
             Arg::Address => Tag::Address,
             Arg::Function => Tag::Function,
+            Arg::Map => Tag::Map,
         }
     }
 
@@ -84,7 +92,7 @@ const COUNT: usize = Kfunc::all().len();
 /// The implementations, by the numbers of their rows.
 static FUNCTIONS: [Option<Implementation>; COUNT] = {
     let mut table: [Option<Implementation>; COUNT] = [None; COUNT];
-    let groups: [&[Entry]; 13] = [
+    let groups: [&[Entry]; 18] = [
         num::FUNCTIONS,
         bits::FUNCTIONS,
         section::FUNCTIONS,
@@ -98,6 +106,11 @@ static FUNCTIONS: [Option<Implementation>; COUNT] = {
         object::FUNCTIONS,
         task::FUNCTIONS,
         tree::FUNCTIONS,
+        work::FUNCTIONS,
+        arena::FUNCTIONS,
+        probe::FUNCTIONS,
+        walk::FUNCTIONS,
+        world::FUNCTIONS,
     ];
     let mut group = 0;
     while group < groups.len() {
@@ -159,7 +172,7 @@ pub(crate) fn row(number: u32) -> Option<&'static Row> {
 /// Whether it gives a pointer to one of the kernel's structures, of which none is here.
 pub(crate) fn gives_kernel_memory(number: u32) -> bool {
     let among = |group: &[Entry]| group.iter().any(|entry| entry.0 == number);
-    among(cast::FUNCTIONS) || among(task::FUNCTIONS)
+    among(cast::FUNCTIONS) || among(task::FUNCTIONS) || among(walk::FUNCTIONS)
 }
 
 /// Calls it.

@@ -29,7 +29,8 @@ fn size(run: &Run<'_>) -> Result<Option<u32>, Stop> {
 }
 
 fn made(run: &mut Run<'_>, cpus: Option<u32>) -> Result<Value, Stop> {
-    let Some(size) = size(run)? else { return Ok(Value::scalar(0)) };
+    let full = run.held.rare().owned.is_full();
+    let Some(size) = size(run)?.filter(|_| !full) else { return Ok(Value::scalar(0)) };
     let region = run.env.heap.make(size, cpus);
     run.own_object(region.start());
     Ok(region.pointer(0))
@@ -59,7 +60,7 @@ fn drop(run: &mut Run<'_>) -> Result<Value, Stop> {
 /// `bpf_refcount_acquire_impl(object, meta)`: one owner more.
 fn acquire(run: &mut Run<'_>) -> Result<Value, Stop> {
     let object = run.read(Reg::R1)?.bits;
-    if !run.env.heap.acquire(object) {
+    if run.held.rare().owned.is_full() || !run.env.heap.acquire(object) {
         return Ok(Value::scalar(0));
     }
     run.own_object(object);

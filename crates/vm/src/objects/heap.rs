@@ -5,10 +5,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skep_isa::Size;
 
+use super::alarms::Alarms;
 use crate::memory::blocks::{Block, Blocks};
 use crate::memory::value::Region;
 
@@ -18,6 +19,14 @@ pub(crate) struct Heap {
     state: Mutex<State>,
     /// Whether anything was ever made or kept: what asks often asks this first.
     used: AtomicBool,
+    /// Timers and work in values.
+    pub alarms: Arc<Alarms>,
+}
+
+impl Drop for Heap {
+    fn drop(&mut self) {
+        self.alarms.stop();
+    }
 }
 
 /// Objects made and freed so far.
@@ -190,6 +199,7 @@ impl Heap {
     /// What fields in a region own is nobody's any more: the value that they are in was
     /// replaced, or is gone.
     pub fn clear(&self, region: Region) {
+        self.alarms.forget(region.start()..region.start() + u64::from(region.size()));
         if self.is_empty() {
             return;
         }
@@ -208,7 +218,8 @@ impl Heap {
     /// Puts a node before the one with this number.
     pub fn insert(&self, head: u64, node: u64, at: usize) -> bool {
         let mut state = self.state();
-        if state.within.contains_key(&node) {
+        // What is in no object is no node: only a program that no verifier saw has such.
+        if state.within.contains_key(&node) || state.base(node).is_none() {
             return false;
         }
         state.within.insert(node, head);

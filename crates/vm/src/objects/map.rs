@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use skep_abi::flags::{map as map_flags, prog as prog_flags};
 use skep_abi::{Errno, MapType, ProgType};
-use skep_maps::{Cursor, Map, MapObject, Model, grace};
+use skep_maps::{Cursor, Element, Map, MapObject, Model, grace};
 use skep_verify::MapDef;
 
 use super::btf::BtfObject;
@@ -122,6 +122,13 @@ impl MapHandle {
         }
     }
 
+    /// The element whose value is at an address.
+    pub fn element_at(&self, value: u64, cpu: u32) -> Option<Element> {
+        let mut cursor = Cursor::default();
+        std::iter::from_fn(|| self.map.walk(&mut cursor, cpu))
+            .find(|element| element.value.addr().get() as u64 == value)
+    }
+
     /// Whether a map to redirect by has an entry.
     pub fn has_target(&self, index: u32) -> bool {
         let key = index.to_ne_bytes();
@@ -150,7 +157,8 @@ impl MapHandle {
             value_size: map.value_size(),
             max_entries: map.max_entries(),
             flags: map.flags(),
-            extra: 0,
+            // Where user space has an arena, of which it is the same to all.
+            extra: map.arena().map_or(0, |arena| arena.address(0)),
             btf: self.btf.as_ref().map(|btf| Arc::clone(&btf.types)),
             key_type: self.btf_key_type_id,
             value_type: self.btf_value_type_id,

@@ -1,5 +1,6 @@
 //! What the kernel has: programs, maps, BTF, and the fds, ids and pins that they are known by.
 
+pub(crate) mod alarms;
 pub(crate) mod btf;
 pub(crate) mod heap;
 pub(crate) mod hook;

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "says what may be accessed")]
 
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use skep_abi::{Errno, flags};
 use skep_maps::{Element, Sample};
@@ -60,6 +61,12 @@ impl MapHandle {
 
     /// The only value of an array, which `BPF_PSEUDO_MAP_VALUE` points into.
     pub fn direct_region(&self) -> Option<Region> {
+        if let Some(arena) = self.map.arena() {
+            let len = u32::try_from(arena.len()).unwrap_or(u32::MAX);
+            // SAFETY: an arena is so many bytes, mapped as long as the map lives, which the run
+            // keeps alive through its program.
+            return Some(unsafe { Region::new(arena.base(), len, Kind::Memory, true) });
+        }
         self.map.direct_value(0).ok().map(|value| self.value_region(value))
     }
 
@@ -98,6 +105,15 @@ impl MapHandle {
         len: usize,
         writable: bool,
     ) -> Result<skep_sys::Mapping, Errno> {
+        if let Some(arena) = self.map.arena() {
+            if offset != 0 || len > arena.len() {
+                return Err(Errno::EINVAL);
+            }
+            let map = Box::new(Arc::clone(&self.map));
+            let start = NonNull::new(arena.base()).ok_or(Errno::ENOMEM)?;
+            // SAFETY: an arena is mapped as long as its map lives, and for writing.
+            return Ok(unsafe { skep_sys::Mapping::owned(start, len, writable, map) });
+        }
         let mapping = self.map.map_into_user(offset, len, writable)?;
         let (start, len) = (mapping.view().base(), mapping.view().len());
         // SAFETY: the view is mapped as long as it lives, and for writing if asked for.

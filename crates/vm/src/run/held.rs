@@ -8,7 +8,7 @@
 //! vouches, has a list of plain addresses, which costs it less.
 #![allow(unsafe_code, reason = "elided code's records and locks are addresses")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -52,6 +52,8 @@ pub(crate) struct Rare {
     /// Objects that the run owns.
     pub owned: Owned,
     pub stored: Stored,
+    /// Iterations, by the address of the iterator: what is still to come.
+    pub walks: BTreeMap<u64, VecDeque<u64>>,
 }
 
 /// What maps keep for a socket or a cgroup that is there for this run alone: it goes with it.
@@ -95,6 +97,13 @@ impl Owned {
     pub fn take(&mut self, heap: &Arc<Heap>, address: u64) {
         self.heap.get_or_insert_with(|| heap.clone());
         self.objects.push(address);
+    }
+
+    /// Whether the run owns so much that it may make no more.
+    pub fn is_full(&self) -> bool {
+        /// More than any verifier lets a program hold.
+        const MOST: usize = 1 << 12;
+        self.objects.len() >= MOST
     }
 
     /// Whether the run owned what starts at an address, which it gives on.

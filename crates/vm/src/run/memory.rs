@@ -7,7 +7,7 @@ use skep_isa::{Pc, Reg, Size};
 use skep_verify::Region;
 
 use super::{Run, Stop};
-use crate::memory::value::{Fault, Kind, Value};
+use crate::memory::value::{Fault, Kind, Region as Memory, Value};
 
 impl Run<'_> {
     /// Reads a register that something was written to.
@@ -47,18 +47,49 @@ impl Run<'_> {
         if !matches!(proof.verified.facts().at(pc).region, Region::Other | Region::Mixed) {
             return None;
         }
-        if let Some(object) = self.env.heap.object(address) {
-            return Some(object.value(address).load(0, size).unwrap_or(0));
+        if let Some(region) = self.elsewhere(address) {
+            return Some(region.value(address).load(0, size).unwrap_or(0));
         }
         let mut word = [0; 8];
         let _zeros_where_nothing_is = self.read_world(address, &mut word[..size.bytes() as usize]);
         Some(u64::from_le_bytes(word))
     }
 
+    /// What such an address is in, if it is memory: an object, an arena.
+    fn elsewhere(&self, address: u64) -> Option<Memory> {
+        let inside = |region: &Memory| address.wrapping_sub(region.start()) < region.size().into();
+        let object = self.env.heap.object(address);
+        object.or_else(|| self.arena().filter(inside))
+    }
+
+    /// Whether the program has an arena, outside of which loads give 0 and stores do nothing.
+    pub fn has_arena(&self) -> bool {
+        self.arena().is_some()
+    }
+
+    /// The arena of the program, if it has one.
+    fn arena(&self) -> Option<Memory> {
+        let arena = self.program.maps.iter().find(|map| map.map.arena().is_some())?;
+        arena.direct_region()
+    }
+
+    /// The memory that a store goes to through a pointer that leads to none of what the run was
+    /// given, where the verifier let it; nothing where it goes nowhere, as outside of an arena.
+    /// `None` where it may not be made.
+    pub fn store_elsewhere(&self, pc: Pc, address: u64) -> Option<Option<Value>> {
+        let proof = self.program.proof.as_ref()?;
+        if !matches!(proof.verified.facts().at(pc).region, Region::Other | Region::Mixed) {
+            return None;
+        }
+        match self.elsewhere(address) {
+            Some(region) => Some(Some(region.value(address))),
+            None => self.arena().map(|_| None),
+        }
+    }
+
     /// Whether a pointer leads into a context that is memory.
     pub fn is_memory_context(&self, pointer: &Value) -> bool {
-        let inside =
-            |memory: crate::memory::value::Region| memory.start() == pointer.region().start();
+        let inside = |memory: Memory| memory.start() == pointer.region().start();
         is_memory(self.program.prog_type) && self.memory.is_some_and(inside)
     }
 

@@ -122,6 +122,7 @@ pub(crate) struct Run<'r> {
     pub native: Option<Native<'r>>,
     /// How helpers and compiled code enter what they have no sight of.
     entries: Entries,
+    is_callback: bool,
 }
 
 /// Times that a `may_goto` lets a loop go on (`BPF_MAX_LOOPS`).
@@ -159,12 +160,24 @@ impl<'r> Run<'r> {
             given: Given::default(),
             native: None,
             entries,
+            is_callback: false,
         }
     }
 
     /// The stack and the context, when it is over.
     pub fn into_parts(self) -> (Box<Stack>, Box<dyn Context>) {
         (self.stack, self.context)
+    }
+
+    /// Whether it is a call of a timer's.
+    pub fn is_callback(&self) -> bool {
+        self.is_callback
+    }
+
+    /// It is a call of a timer's.
+    pub fn calling_back(mut self) -> Run<'r> {
+        self.is_callback = true;
+        self
     }
 
     /// Compares what is done with all that the verifier was sure of; traps where they

@@ -2,14 +2,18 @@
 //! kernel's types. They are made when somebody reads of them; what nobody described is zero.
 
 use skep_btf::{Btf, Kind, Type};
+use skep_isa::Size;
 
 use super::Run;
 use super::world::World;
+use crate::memory::value::{Kind as ValueKind, Value};
+use crate::objects::map::MapHandle;
 
 /// Where the fields are that are not zero, and how large the structures are.
 pub(crate) struct Layout {
     task: Shape<8>,
     cred: Shape<8>,
+    map: Shape<6>,
 }
 
 /// Places of some fields of a structure; those that it has not are none.
@@ -23,6 +27,9 @@ const TASK: [&str; 8] =
     ["pid", "tgid", "comm", "real_parent", "parent", "group_leader", "cred", "real_cred"];
 /// Fields of `struct cred`.
 const CRED: [&str; 8] = ["uid", "gid", "suid", "sgid", "euid", "egid", "fsuid", "fsgid"];
+
+/// Fields of `struct bpf_map`.
+const MAP: [&str; 6] = ["map_type", "key_size", "value_size", "max_entries", "map_flags", "id"];
 
 /// Where the credentials of tasks would be, and the bytes between two.
 const CREDS: u64 = 0xffff_8880_6b00_0000;
@@ -65,7 +72,23 @@ impl Layout {
         Some(Layout {
             task: Shape::of(types, "task_struct", TASK)?,
             cred: Shape::of(types, "cred", CRED)?,
+            map: Shape::of(types, "bpf_map", MAP)?,
         })
+    }
+
+    /// Copies what the kernel's structure of a map has at an offset.
+    fn read_map(&self, map: &MapHandle, offset: u64, to: &mut [u8]) -> bool {
+        let of = &map.map;
+        let fields = [
+            of.map_type() as u32,
+            of.key_size(),
+            of.value_size(),
+            of.max_entries(),
+            of.flags(),
+            map.id,
+        ]
+        .map(u32::to_ne_bytes);
+        self.map.read(offset, &fields.each_ref().map(|field| &field[..]), to)
     }
 
     /// Copies what is at an address; false where no structure is.
@@ -98,6 +121,20 @@ impl Layout {
 }
 
 impl Run<'_> {
+    /// What a load from the kernel's structure of a map gives; `None` where the pointer is no
+    /// map, or the types are not known.
+    pub fn load_map_field(&self, pointer: Value, offset: i64, size: Size) -> Option<u64> {
+        if pointer.kind() != ValueKind::Map {
+            return None;
+        }
+        let layout = self.env.structures()?;
+        let within = pointer.bits.wrapping_sub(Value::map(pointer.map_index()).bits);
+        let offset = within.checked_add_signed(offset)?;
+        let mut word = [0; 8];
+        let bytes = &mut word[..size.bytes() as usize];
+        layout.read_map(self.known_map(pointer), offset, bytes).then(|| u64::from_le_bytes(word))
+    }
+
     /// Copies what an address leads to in the world: what was captured, or a structure of the
     /// kernel's. False where not all of it is there.
     pub fn read_world(&self, address: u64, to: &mut [u8]) -> bool {
@@ -120,7 +157,8 @@ mod tests {
             places
         };
         let task = Shape { size: 64, fields: place(&[(0, 8), (1, 12), (2, 16), (6, 40)]) };
-        let layout = Layout { task, cred: Shape { size: 32, fields: place(&[(0, 4)]) } };
+        let map = Shape { size: 0, fields: [None; 6] };
+        let layout = Layout { task, cred: Shape { size: 32, fields: place(&[(0, 4)]) }, map };
         let task = Task { pid: 7, tgid: 6, uid: 5, comm: Task::name(b"cat"), ..Task::default() };
         let world = World { task: Some(task), ..World::default() };
         let at = World::task_address(7);
