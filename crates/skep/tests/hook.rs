@@ -256,7 +256,7 @@ fn helpful(engine: Engine) -> HookBuilder<Probe> {
         })
         .helper("length", |context: &Probe| context.half)
         .helper("fails", || Err::<u32, Errno>(Errno::EAGAIN))
-        .helper("is_even", |number: u32| number % 2 == 0)
+        .helper("is_even", |number: u32| number.is_multiple_of(2))
         .helper("panics", |number: u32| -> u32 { panic!("no {number}") })
         .helper("copy", |to: &mut [u8; 4], from: &[u8; 4], bytes: &[u8]| {
             SEEN.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -334,7 +334,7 @@ fn helpers_get_what_they_take_and_give_what_they_give() {
         let (decision, after) = run_helpful(engine, context);
         assert_eq!(decision, by_program(109), "{engine:?}");
         assert_eq!(after, Probe { out: 107, words: [1, 2, 3, 9], ..probe() }, "{engine:?}");
-        let errno = i32::try_from(-Errno::EAGAIN.0).expect("small");
+        let errno = -Errno::EAGAIN.0;
         assert_eq!(value("call fails\nexit"), by_program(errno), "{engine:?}");
         assert_eq!(value("r1 = 6\ncall is_even\nexit"), by_program(1), "{engine:?}");
     }
