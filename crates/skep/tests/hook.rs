@@ -256,7 +256,7 @@ fn helpful(engine: Engine) -> HookBuilder<Probe> {
         })
         .helper("length", |context: &Probe| context.half)
         .helper("fails", || Err::<u32, Errno>(Errno::EAGAIN))
-        .helper("is_even", |number: u32| number % 2 == 0)
+        .helper("is_even", |number: u32| number.is_multiple_of(2))
         .helper("panics", |number: u32| -> u32 { panic!("no {number}") })
         .helper("copy", |to: &mut [u8; 4], from: &[u8; 4], bytes: &[u8]| {
             SEEN.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -334,7 +334,7 @@ fn helpers_get_what_they_take_and_give_what_they_give() {
         let (decision, after) = run_helpful(engine, context);
         assert_eq!(decision, by_program(109), "{engine:?}");
         assert_eq!(after, Probe { out: 107, words: [1, 2, 3, 9], ..probe() }, "{engine:?}");
-        let errno = i32::try_from(-Errno::EAGAIN.0).expect("small");
+        let errno = -Errno::EAGAIN.0;
         assert_eq!(value("call fails\nexit"), by_program(errno), "{engine:?}");
         assert_eq!(value("r1 = 6\ncall is_even\nexit"), by_program(1), "{engine:?}");
     }
@@ -976,4 +976,45 @@ fn a_function_gets_no_more_of_a_program_than_its_row_says() {
             }
         }
     }
+}
+
+#[test]
+fn threads_that_install_remove_run_and_drop_do_not_disturb_each_other() {
+    const ROUNDS: i32 = 60;
+    let kernel = Vm::with_cpus(2);
+    let hook = &Hook::<Probe>::builder("probe", VERDICTS).kernel(&kernel).build().expect("a hook");
+    let load = |value: i32| hook.load(&program(&counting(value))).expect("a program");
+    thread::scope(|scope| {
+        for thread in 0..2 {
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    match (round + thread) % 3 {
+                        0 => drop(hook.uninstall()),
+                        1 => drop(hook.install(&load(round)).expect("its own")),
+                        _ => drop(hook.replace(&program(&counting(round))).expect("it fits")),
+                    }
+                }
+            });
+        }
+        for _ in 0..3 {
+            scope.spawn(move || {
+                // More threads than vCPUs, with a version of their own and whichever there is.
+                let mine = load(ROUNDS);
+                for _ in 0..3000 {
+                    let decision = hook.run(&mut probe());
+                    let fits = match decision.by {
+                        Decider::Program => (0..ROUNDS).contains(&decision.value),
+                        Decider::Nobody => decision.value == NONE,
+                        Decider::Failure(_) => false,
+                    };
+                    assert!(fits, "{decision:?}");
+                    assert_eq!(hook.run_version(&mine, &mut probe()), by_program(ROUNDS));
+                }
+                assert_eq!(mine.counts().returned, 3000);
+            });
+        }
+    });
+    assert_eq!(hook.counts().failed, 0);
+    hook.uninstall();
+    assert_eq!(programs(&kernel), 0, "nothing is left");
 }

@@ -61,6 +61,7 @@ impl Bed {
             maps: Box::default(),
             kfuncs: KfuncRefs::default(),
             exception_callback: None,
+            hook: None,
             name: [0; 16],
             tag: [0; 8],
             id: 0,
