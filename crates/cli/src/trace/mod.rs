@@ -1,6 +1,6 @@
 //! `skep trace`: scripts in bpftrace's language.
 
-mod run;
+pub mod run;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
