@@ -15,6 +15,7 @@ mod shape;
 mod sink;
 mod summary;
 mod table;
+mod values;
 
 use std::io::Write;
 

@@ -18,7 +18,8 @@ pub fn point(pattern: &str) -> Result<String, String> {
         let (kernel, user) = if ret { ("kretprobe", "uretprobe") } else { ("kprobe", "uprobe") };
         match library {
             "" => format!("{kernel}:{name}"),
-            "c" => format!("{user}:libc:{name}"),
+            // The name of its file: `libc` alone may be a linker's script.
+            "c" => format!("{user}:libc.so.6:{name}"),
             library => format!("{user}:{library}:{name}"),
         }
     };
@@ -255,8 +256,8 @@ mod tests {
             ("vfs_*", "kprobe:vfs_*"),
             ("p::vfs_read", "kprobe:vfs_read"),
             ("r::vfs_read", "kretprobe:vfs_read"),
-            ("c:malloc", "uprobe:libc:malloc"),
-            ("r:c:malloc", "uretprobe:libc:malloc"),
+            ("c:malloc", "uprobe:libc.so.6:malloc"),
+            ("r:c:malloc", "uretprobe:libc.so.6:malloc"),
             ("./app:parse_*", "uprobe:./app:parse_*"),
             ("t:block:*", "tracepoint:block:*"),
             ("u:pthread:mutex_entry", "usdt:pthread:mutex_entry"),
@@ -272,7 +273,7 @@ mod tests {
     #[test]
     fn probes_of_trace_are_read() {
         let probe = Probe::read("p:c:open (arg2 == 42) \"%s %d\", arg1, arg2").unwrap();
-        assert_eq!(probe.point, "uprobe:libc:open");
+        assert_eq!(probe.point, "uprobe:libc.so.6:open");
         assert_eq!(probe.condition.as_deref(), Some("arg1 == 42"));
         assert_eq!(probe.values, ["str(arg0)", "arg1"]);
         let probe =

@@ -8,8 +8,8 @@ use skep::lang::trace::output::series::strftime;
 
 use super::flags::{Filter, Given};
 use super::shape::{Column, How, Shape};
-use super::sink::{clock, now, number};
 use super::table::Tool;
+use super::values::{clock, now, number};
 use crate::terminal::clean;
 
 /// An event: its fields by their names.

@@ -1,10 +1,8 @@
 //! Takes what a script prints, as lines of JSON, and writes it as the tool does.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde_json::Value;
-use skep::lang::trace::output::series::strftime;
 
 use super::compose::{END, TICK};
 use super::flags::Given;
@@ -12,10 +10,8 @@ use super::rows::{Rows, header};
 use super::shape::{Counted, Shape};
 use super::summary::Summary;
 use super::table::Tool;
+use super::values::{Maps, clock};
 use crate::terminal::clean;
-
-/// The maps that a script printed since the last output, by name.
-pub type Maps = BTreeMap<String, Value>;
 
 /// What stands between a script and the output.
 pub struct Sink<'a> {
@@ -157,30 +153,5 @@ impl Write for Sink<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
-    }
-}
-
-/// Now, by the clock on the wall.
-pub fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0))
-}
-
-/// The time of day.
-pub fn clock() -> String {
-    strftime("%H:%M:%S", now())
-}
-
-/// A number, which JSON may hold as text.
-pub fn number(value: Option<&Value>) -> i64 {
-    match value {
-        Some(Value::Number(number)) => {
-            number.as_i64().or_else(|| number.as_u64().map(u64::cast_signed)).unwrap_or(0)
-        }
-        Some(Value::String(text)) => {
-            text.parse::<i64>().or_else(|_| text.parse::<u64>().map(u64::cast_signed)).unwrap_or(0)
-        }
-        Some(Value::Bool(truth)) => i64::from(*truth),
-        _ => 0,
     }
 }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::flags::Given;
 use super::shape::{Counted, Shape};
-use super::sink::{Maps, clock, number};
 use super::table::Tool;
+use super::values::{Maps, clock, number};
 use crate::terminal::clean;
 
 /// One output of a tool that counts.

@@ -242,3 +242,94 @@ fn biolatency_has_a_histogram_of_requests() {
     let total: u64 = out.lines().filter(|line| line.contains("->")).filter_map(count).sum();
     assert!(total >= 64, "{out}");
 }
+
+/// Sends packets from one address without a pause, and from another with pauses.
+const SENDS: &str = "\
+import socket, time
+def send(source, count, pause):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind((source, 0))
+    for i in range(count):
+        try: s.sendto(b'x', ('127.0.0.1', 9))
+        except OSError: pass
+        time.sleep(pause)
+send('127.0.0.2', 2500, 0)
+send('127.0.0.3', 20, 0.01)
+";
+
+#[test]
+fn dddos_names_the_source_that_floods_and_not_the_quiet_one() {
+    if !may() || !has_python() {
+        return;
+    }
+    let folder = Folder::new();
+    let program = folder.file("sends.py", SENDS);
+    // A slow machine makes pauses of its own: lawful is what comes after a second.
+    let command = format!("python3 {program}");
+    let args = ["tool", "dddos", "--gap", "1000000000", "--most", "1000", "-c", &command];
+    let out = skep(&args).done();
+    let header = "TIME(s)                    MESSAGE";
+    assert!(out.lines().any(|line| line == header), "{out}");
+    let of =
+        |source: &str| out.lines().filter(|line| line.ends_with(&format!("from {source}"))).count();
+    assert_eq!((of("127.0.0.2"), of("127.0.0.3")), (2, 0), "{out}");
+}
+
+/// Makes connections that find no room where they are waited for, so that their first segments
+/// are sent again.
+const KNOCKS: &str = "\
+import socket, time
+listens = socket.socket()
+listens.bind(('127.0.0.1', 0))
+listens.listen(0)
+held = []
+for i in range(4):
+    s = socket.socket()
+    s.setblocking(False)
+    s.connect_ex(listens.getsockname())
+    held.append(s)
+time.sleep(3)
+print(listens.getsockname()[1])
+";
+
+#[test]
+fn tcpretrans_sees_first_segments_that_found_no_room() {
+    if !may() || !has_python() {
+        return;
+    }
+    let folder = Folder::new();
+    let program = folder.file("knocks.py", KNOCKS);
+    let out = skep(&["tool", "tcpretrans", "--cmd", &format!("python3 {program}")]).done();
+    let port = out.lines().find(|line| line.parse::<u16>().is_ok()).expect("a port");
+    let header = "TIME     PID     IP LADDR:LPORT          T> RADDR:RPORT          STATE";
+    assert!(out.lines().any(|line| line == header), "{out}");
+    let to = format!("127.0.0.1:{port}");
+    let row = out.lines().find(|line| line.contains(&format!("R> {to}")));
+    let words: Vec<&str> = row.unwrap_or_else(|| panic!("{out}")).split_whitespace().collect();
+    assert!(words[3].starts_with("127.0.0.1:"), "{out}");
+    assert_eq!((words[2], words[5], words[6]), ("4", &to[..], "SYN_SENT"), "{out}");
+}
+
+fn has_python() -> bool {
+    let has = Command::new("python3").arg("-V").output().is_ok();
+    if !has {
+        println!("skipped: there is no python3");
+    }
+    has
+}
+
+#[test]
+fn what_cannot_work_says_why_and_what_is_nearest() {
+    if !may() {
+        return;
+    }
+    let list = skep(&["tool"]).done();
+    let line = list.lines().find(|line| line.starts_with("dcsnoop")).expect("a line");
+    if line.contains(" yes ") {
+        println!("skipped: all tools work on this kernel");
+        return;
+    }
+    let (error, hint) = skep(&["tool", "dcsnoop"]).failed(1);
+    assert!(error.starts_with("dcsnoop does not work here: "), "{error}");
+    assert!(hint.contains("the nearest is opensnoop"), "{hint}");
+}
