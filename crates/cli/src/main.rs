@@ -25,6 +25,8 @@ mod shell;
 mod signal;
 mod table;
 mod terminal;
+#[cfg(target_os = "linux")]
+mod tool;
 mod trace;
 mod types;
 #[cfg(target_os = "linux")]
@@ -71,6 +73,8 @@ enum Command {
     Filter(Box<filter::Args>),
     Seccomp(seccomp::Args),
     Trace(Box<trace::Args>),
+    #[cfg(target_os = "linux")]
+    Tool(tool::Args),
     Doctor(doctor::Args),
     /// Programs in Linux, with bpftool's words: show, dump, load, pin, attach (skep prog help)
     #[cfg(target_os = "linux")]
@@ -115,6 +119,8 @@ fn main() -> ExitCode {
         Command::Filter(args) => filter::run(&args, &mut out),
         Command::Seccomp(args) => seccomp::run(&args, &mut out),
         Command::Trace(args) => trace::run(&args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Tool(args) => tool::run(&args, &mut out),
         Command::Doctor(args) => doctor::run(args, &mut out),
         #[cfg(target_os = "linux")]
         Command::Prog(args) => verbs::prog(args, &mut out),

@@ -1,7 +1,7 @@
 //! `skep trace`: scripts in bpftrace's language.
 
 mod look;
-mod run;
+pub mod run;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;

@@ -23,4 +23,6 @@ mod schemas;
 mod seccomp;
 mod signals;
 mod tools;
+#[cfg(target_os = "linux")]
+mod tools_live;
 mod verify;
