@@ -63,7 +63,7 @@ pub fn lines(given: &Given) -> Result<String, String> {
     column("PID", 7, "d", "pid");
     column("TID", 7, "d", "tid");
     column("COMM", 15, "s", "comm");
-    let _ = write!(text, "\nbegin\n{{\n  printf(\"{titles}{:16} {}\\n\");\n}}\n", "FUNC", "-");
+    let _ = write!(text, "\nbegin\n{{\n  printf(\"{titles}{:16} -\\n\");\n}}\n", "FUNC");
     for pattern in &given.patterns {
         let probe = Probe::read(pattern)?;
         let condition = match (given.value("name"), &probe.condition) {
@@ -77,8 +77,9 @@ pub fn lines(given: &Given) -> Result<String, String> {
         let mut all: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
         all.push(quoted(&probe.name));
         all.extend(probe.values);
-        let stack = |flag: &str, word: &str| {
-            given.has(flag).then(|| format!("  print({word});\n")).unwrap_or_default()
+        let stack = |flag: &str, word: &str| match given.has(flag) {
+            true => format!("  print({word});\n"),
+            false => String::new(),
         };
         let (kernel, user) = (stack("kernel-stack", "kstack"), stack("user-stack", "ustack"));
         let most = given.number("max-events").map_or_else(String::new, |most| {

@@ -122,10 +122,10 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     let Some(mut script) = checked(args, &text, &name, &world, &options) else {
         return Ok(Status::Refused);
     };
-    if let Some(filter) = &args.probe_filter {
-        if let Err(text) = run::keep_matching(&mut script, filter) {
-            return failed(&text);
-        }
+    if let Some(filter) = &args.probe_filter
+        && let Err(text) = run::keep_matching(&mut script, filter)
+    {
+        return failed(&text);
     }
     let given = run::Given {
         command: args.command.clone(),
