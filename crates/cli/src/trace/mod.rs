@@ -84,7 +84,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     if args.look.format_script {
         return look::format(&text, &name, out);
     }
-    let text = args.includes.iter().map(|file| format!("#include <{file}>\n")).collect::<String>() + &text;
+    let text =
+        args.includes.iter().map(|file| format!("#include <{file}>\n")).collect::<String>() + &text;
     let process = match args.process.as_deref().map(process).transpose() {
         Ok(process) => process,
         Err(text) => return failed(&text),
@@ -105,7 +106,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         pid: process,
         has_command: args.command.is_some(),
         settings: std::env::vars()
-            .filter_map(|(name, value)| Some((name.strip_prefix("BPFTRACE_")?.to_lowercase(), value)))
+            .filter_map(|(name, value)| {
+                Some((name.strip_prefix("BPFTRACE_")?.to_lowercase(), value))
+            })
             .filter(|(name, _)| !run::OWN.contains(&&name[..]))
             .collect(),
         ..Options::default()
@@ -184,7 +187,9 @@ fn script(args: &Args) -> Result<(String, String, &[String]), String> {
     let mut text = String::new();
     let read = match &file[..] {
         "-" => std::io::stdin().take(MOST).read_to_string(&mut text).map(drop),
-        file => std::fs::File::open(file).and_then(|file| file.take(MOST).read_to_string(&mut text)).map(drop),
+        file => std::fs::File::open(file)
+            .and_then(|file| file.take(MOST).read_to_string(&mut text))
+            .map(drop),
     };
     let name = if file == "-" { "stdin" } else { file };
     match read {
@@ -201,9 +206,8 @@ fn script(args: &Args) -> Result<(String, String, &[String]), String> {
 fn process(text: &str) -> Result<u32, String> {
     /// `PID_MAX_LIMIT`
     const MOST: u32 = 4 << 20;
-    let number: u64 = text
-        .parse()
-        .map_err(|_| format!("Failed to parse pid: invalid integer: {text}"))?;
+    let number: u64 =
+        text.parse().map_err(|_| format!("Failed to parse pid: invalid integer: {text}"))?;
     match u32::try_from(number) {
         Ok(number) if number <= MOST && number > 0 => Ok(number),
         _ => Err(format!("Pid out of range: {text}")),

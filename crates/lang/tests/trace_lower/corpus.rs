@@ -37,10 +37,7 @@ fn checked(text: &str) -> Option<Script> {
 
 /// Whether the embedded kernel can load a program of this probe without the machine's types.
 fn is_plain(point: &Point) -> bool {
-    !matches!(
-        point,
-        Point::Fentry { .. } | Point::FentryProgram { .. } | Point::Iter { .. }
-    )
+    !matches!(point, Point::Fentry { .. } | Point::FentryProgram { .. } | Point::Iter { .. })
 }
 
 #[test]
