@@ -47,6 +47,7 @@ const CIRCLES: &[(&str, &[&str])] = &[
             "run",
             "seccomp",
             "seccomp/supervise",
+            "trace",
             "verify",
         ],
     ),

@@ -17,7 +17,7 @@ pub struct LookArgs {
     #[arg(short = 'l', long = "list", conflicts_with_all = ["text", "format_script"])]
     pub list: bool,
     /// With -l: parameters, too
-    #[arg(short = 'v', long, requires = "list")]
+    #[arg(short = 'v', long)]
     pub verbose: bool,
     /// Print the script formatted
     #[arg(long = "fmt")]

@@ -8,8 +8,7 @@ use std::path::PathBuf;
 
 use skep::lang::trace::checked::Script;
 use skep::lang::trace::diagnostic::Severity;
-use skep::lang::trace::run::world::Machine;
-use skep::lang::trace::world::World;
+use skep::lang::trace::world::{Machine, World};
 use skep::lang::trace::{Options, check};
 
 use crate::Outcome;
@@ -85,7 +84,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
     if args.look.format_script {
         return look::format(&text, &name, out);
     }
-    let text = args.includes.iter().map(|file| format!("#include <{file}>\n")).collect::<String>() + &text;
+    let text =
+        args.includes.iter().map(|file| format!("#include <{file}>\n")).collect::<String>() + &text;
     let process = match args.process.as_deref().map(process).transpose() {
         Ok(process) => process,
         Err(text) => return failed(&text),
@@ -106,7 +106,10 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         pid: process,
         has_command: args.command.is_some(),
         settings: std::env::vars()
-            .filter_map(|(name, value)| Some((name.strip_prefix("BPFTRACE_")?.to_lowercase(), value)))
+            .filter_map(|(name, value)| {
+                Some((name.strip_prefix("BPFTRACE_")?.to_lowercase(), value))
+            })
+            .filter(|(name, _)| !run::OWN.contains(&&name[..]))
             .collect(),
         ..Options::default()
     };
@@ -115,7 +118,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         return Ok(if found.is_some() { Status::Done } else { Status::Refused });
     }
     let kernel = run::kernel(&args.run)?;
-    let world = Machine::new(&kernel, args.folders.clone());
+    let folder = std::path::Path::new(&name).parent().unwrap_or("".as_ref());
+    let world = Machine::new(folder).including(args.folders.clone());
     let Some(mut script) = checked(args, &text, &name, &world, &options) else {
         return Ok(Status::Refused);
     };
@@ -145,8 +149,7 @@ fn list(args: &Args, out: &mut dyn Write) -> Outcome {
     if let Some(file) = &args.look.fixture {
         return look::list(pattern, &look::fixture(file)?, &options, details, out);
     }
-    let kernel = run::kernel(&args.run)?;
-    let world = Machine::new(&kernel, args.folders.clone());
+    let world = Machine::default().including(args.folders.clone());
     look::list(pattern, &world, &options, details, out)
 }
 
@@ -184,7 +187,9 @@ fn script(args: &Args) -> Result<(String, String, &[String]), String> {
     let mut text = String::new();
     let read = match &file[..] {
         "-" => std::io::stdin().take(MOST).read_to_string(&mut text).map(drop),
-        file => std::fs::File::open(file).and_then(|file| file.take(MOST).read_to_string(&mut text)).map(drop),
+        file => std::fs::File::open(file)
+            .and_then(|file| file.take(MOST).read_to_string(&mut text))
+            .map(drop),
     };
     let name = if file == "-" { "stdin" } else { file };
     match read {
@@ -201,9 +206,8 @@ fn script(args: &Args) -> Result<(String, String, &[String]), String> {
 fn process(text: &str) -> Result<u32, String> {
     /// `PID_MAX_LIMIT`
     const MOST: u32 = 4 << 20;
-    let number: u64 = text
-        .parse()
-        .map_err(|_| format!("Failed to parse pid: invalid integer: {text}"))?;
+    let number: u64 =
+        text.parse().map_err(|_| format!("Failed to parse pid: invalid integer: {text}"))?;
     match u32::try_from(number) {
         Ok(number) if number <= MOST && number > 0 => Ok(number),
         _ => Err(format!("Pid out of range: {text}")),
