@@ -97,20 +97,22 @@ static int interrupted(void) {
     sigaction(SIGALRM, &a, 0);
     int fd[2]; char c;
     if (pipe(fd)) return 1;
-    struct itimerval t = { .it_value = { 0, 2000 } };
+    /* again and again: one that comes too early interrupts nothing */
+    struct itimerval t = { .it_value = { 0, 2000 }, .it_interval = { 0, 2000 } };
     setitimer(ITIMER_REAL, &t, 0);
-    printf("%zd %d\n", read(fd[0], &c, 1), errno);
+    ssize_t got = read(fd[0], &c, 1);
+    printf("%zd %d\n", got, errno);
     a.sa_flags = SA_RESTART;
     sigaction(SIGALRM, &a, 0);
-    pid_t p = fork();
+    pid_t p = fork(); /* timers are the parent's alone */
     if (!p) { usleep(20000); if (write(fd[1], "x", 1)) _exit(0); }
-    setitimer(ITIMER_REAL, &t, 0);
     errno = 0;
-    printf("%zd %d\n", read(fd[0], &c, 1), errno);
-    struct timespec ts = { 0, 20000000 }, left;
-    t.it_value.tv_usec = 5000; setitimer(ITIMER_REAL, &t, 0);
+    got = read(fd[0], &c, 1);
+    printf("%zd %d\n", got, errno);
+    struct timespec ts = { 10, 0 }, left;
     int r = nanosleep(&ts, &left);
     printf("%d %d\n", r, errno);
+    memset(&t, 0, sizeof t); setitimer(ITIMER_REAL, &t, 0);
     return 0;
 }
 

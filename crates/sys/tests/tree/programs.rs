@@ -13,7 +13,7 @@ pub const MODES: &[(&str, Option<u64>)] = &[
     ("vforks", Some(25)),
     ("storm", None),
     ("longjmps", None),
-    ("interrupted", Some(3)),
+    ("interrupted", None),
     ("altstack", Some(50)),
     ("sigsys", Some(20)),
     ("masks", Some(10)),
