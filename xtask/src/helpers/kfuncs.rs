@@ -291,8 +291,8 @@ impl Case {
         number: Option<i32>,
         byte: Option<i32>,
     ) -> Option<()> {
-        for at in 0..count {
-            place(&mut call.b, ARGUMENTS[at], TEXTS + 16 * at as i16);
+        for (at, reg) in ARGUMENTS.iter().enumerate().take(count) {
+            place(&mut call.b, *reg, TEXTS + 16 * at as i16);
         }
         for (at, number) in number.into_iter().chain(byte).enumerate() {
             call.b.set(ARGUMENTS[count + at], number);

@@ -106,7 +106,7 @@ impl Operation {
         // A map of the right kind, where one is stored.
         let stores = matches!(self.what, What::Update | What::UpdateBatch);
         let of_maps = matches!(self.kind, MapType::ArrayOfMaps | MapType::HashOfMaps);
-        if stores && of_maps && self.count % 2 == 0 && value.len() == 4 {
+        if stores && of_maps && self.count.is_multiple_of(2) && value.len() == 4 {
             value.copy_from_slice(&(side.inner.raw() as u32).to_ne_bytes());
         }
         match self.what {
