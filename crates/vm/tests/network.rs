@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::process::Command as Process;
 use std::sync::Arc;
 
+use skep_isa::Reg;
+use skep_isa::build::Builder;
 use skep_sys::{Command, Fd, Kernel, Linux, MapCreate, MapElem, ProgLoad, TestRun};
 use skep_vm::{Device, Engine, Neighbour, Network, Route, RouteKind, Vm, World};
 
@@ -111,12 +113,13 @@ impl Bed {
 
     /// What the look-up answers, and what it leaves of its parameters.
     fn ask(&self, kind: u32, flags: i32, params: &[u8; PARAMS]) -> (u32, [u8; PARAMS]) {
-        let text = format!(
-            "r6 = r1\nr2 = map_value[fd:{}][0] ll\nr1 = r6\nr3 = 64\nr4 = {flags}\n\
-             call bpf_fib_lookup\nexit",
-            self.map.raw()
-        );
-        let insns = skep_isa::assemble(&text).unwrap_or_else(|error| panic!("{error}"));
+        let mut b = Builder::new();
+        b.map_value(Reg::R2, self.map.raw() as u32, 0);
+        b.set(Reg::R3, PARAMS as i32);
+        b.set(Reg::R4, flags);
+        b.helper(skep_abi::helper::id::FIB_LOOKUP);
+        b.exit();
+        let insns = b.finish().expect("no label is missing");
         let bytes = skep_isa::Slot::join(&skep_isa::encode(&insns));
         let load = ProgLoad {
             prog_type: kind,

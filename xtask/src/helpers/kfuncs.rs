@@ -291,8 +291,8 @@ impl Case {
         number: Option<i32>,
         byte: Option<i32>,
     ) -> Option<()> {
-        for (at, argument) in ARGUMENTS.iter().enumerate().take(count) {
-            place(&mut call.b, *argument, TEXTS + 16 * at as i16);
+        for (at, reg) in ARGUMENTS.iter().enumerate().take(count) {
+            place(&mut call.b, *reg, TEXTS + 16 * at as i16);
         }
         for (at, number) in number.into_iter().chain(byte).enumerate() {
             call.b.set(ARGUMENTS[count + at], number);

@@ -185,14 +185,19 @@ impl Network {
     /// The route to an address: of a table, or of those that are asked where nobody names one.
     /// `out` is the device that packets are to leave by, if that is known.
     pub fn route(&self, table: Option<u32>, to: IpAddr, out: Option<u32>) -> Option<&Route> {
-        let tables = match table {
-            Some(_) => [table, None, None],
-            None => [Some(Route::LOCAL), Some(Route::MAIN), Some(Route::DEFAULT)],
+        // Of version 4 the table of own addresses and the main one are one tree, as long as
+        // nobody makes rules: whoever asks one asks both.
+        let joined: &[u32] = &[Route::LOCAL, Route::MAIN];
+        let asked: [&[u32]; 3] = match (&table, to) {
+            (Some(Route::LOCAL | Route::MAIN), IpAddr::V4(_)) => [joined, &[], &[]],
+            (Some(table), _) => [std::slice::from_ref(table), &[], &[]],
+            (None, IpAddr::V4(_)) => [joined, &[Route::DEFAULT], &[]],
+            (None, IpAddr::V6(_)) => [&[Route::LOCAL], &[Route::MAIN], &[Route::DEFAULT]],
         };
-        tables.into_iter().flatten().find_map(|table| self.route_of(table, to, out))
+        asked.into_iter().find_map(|tables| self.route_of(tables, to, out))
     }
 
-    fn route_of(&self, table: u32, to: IpAddr, out: Option<u32>) -> Option<&Route> {
+    fn route_of(&self, tables: &[u32], to: IpAddr, out: Option<u32>) -> Option<&Route> {
         let leaves = |route: &&Route| {
             // What is not sent leaves by no device.
             let refused = matches!(
@@ -201,7 +206,7 @@ impl Network {
             );
             refused || out.is_none_or(|out| route.device == out)
         };
-        let fits = |route: &&Route| route.table == table && route.is_for(to);
+        let fits = |route: &&Route| tables.contains(&route.table) && route.is_for(to);
         let better = |route: &&Route| (std::cmp::Reverse(route.prefix), route.metric);
         self.routes.iter().filter(fits).filter(leaves).min_by_key(better)
     }
