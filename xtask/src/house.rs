@@ -47,6 +47,8 @@ const CIRCLES: &[(&str, &[&str])] = &[
             "run",
             "seccomp",
             "seccomp/supervise",
+            "tool",
+            "trace",
             "verify",
         ],
     ),

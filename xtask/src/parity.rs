@@ -3,9 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::{
-    engines, filter, packs, random, relocate, retval, run, seccomp, sound, trace, verify,
-};
+use crate::{engines, filter, packs, random, relocate, retval, run, seccomp, sound, trace, verify};
 
 /// Calls of the kernel's functions in the tests.
 const KFUNC_CALLS: usize = 10_000;

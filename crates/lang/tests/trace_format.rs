@@ -117,3 +117,73 @@ fn pieces(text: &str) -> Vec<&str> {
     pieces.push(&text[start..]);
     pieces
 }
+
+/// Scripts that nest or grow: a diagnostic, in a thread's two megabytes.
+#[test]
+fn deep_scripts_are_answered() {
+    let world = world();
+    let many = |word: &str, count: usize| word.repeat(count);
+    let inside = |open: &str, middle: &str, close: &str, count: usize| {
+        format!("begin {{ {}{middle}{}; }}", many(open, count), many(close, count))
+    };
+    let behind = |first: &str, next: &str, count: usize| {
+        format!("begin {{ {first}{}; }}", many(next, count))
+    };
+    let mut scripts = Vec::new();
+    for count in [90, 99, 480, 10_000] {
+        scripts.extend([
+            inside("(", "1", ")", count),
+            behind("@ = 1", " + pid", count),
+            behind("@ = pid", " ? 1 : pid", count),
+            inside("-", "1", "", count),
+            inside("*", "$x", "", count),
+            inside("(int8)", "1", "", count),
+            inside("@[", "1", "]", count),
+            inside("$x = (", "1", ",)", count),
+            inside("$x = (a=", "1", ")", count),
+            inside("print(", "1", ")", count),
+            inside("if pid {", "print(1);", "}", count),
+            inside("if pid { print(1); } else ", "{ print(2); }", "", count),
+            inside("while pid {", "print(1);", "}", count),
+            inside("$x = { let $y = 1; ", "1", "}", count),
+            behind("$x = curtask", ".parent", count),
+            behind("$x = pid", "[1]", count),
+            behind("let $x : int8", "*", count),
+            behind("let $x : int8", "[1]", count),
+            inside("print(sizeof(", "int8", "))", count),
+            format!(
+                "{} begin {{ }}",
+                inside("struct A {", "int a;", "} b;", count).replace("begin {", "")
+            ),
+            format!("struct A {{ int {}a; }} begin {{ }}", many("*", count)),
+            format!("struct A {{ int a{}; }} begin {{ }}", many("[2]", count)),
+            format!("#define A {}1{}\nbegin {{ print(A); }}", many("(", count), many(")", count)),
+            format!("#if {}1{}\n#endif\nbegin {{ }}", many("(", count), many(")", count)),
+            format!(
+                "macro d(x) {{ x + x }} begin {{ print({}1{}); }}",
+                many("d(", count),
+                many(")", count)
+            ),
+        ]);
+    }
+    let mut nested = String::new();
+    for at in 0..60 {
+        let next = if at == 0 {
+            "x".into()
+        } else {
+            format!("m{}({}x{})", at - 1, many("-(", 40), many(")", 40))
+        };
+        nested += &format!("macro m{at}(x) {{ {next} }} ");
+    }
+    scripts.extend([5, 20, 39, 59].map(|at| format!("{nested} begin {{ print(m{at}(1)); }}")));
+    for script in scripts {
+        let options = Options { allow_unsafe: true, ..Options::default() };
+        let shown = check(&script, "stdin", &world, &options).shown();
+        let _formatted = format(&script, "stdin");
+        let start: String = script.chars().take(60).collect();
+        println!(
+            "{start} => {}",
+            shown.lines().next().unwrap_or("").chars().take(200).collect::<String>()
+        );
+    }
+}

@@ -137,7 +137,10 @@ pub fn judge(test: &Value, folder: &Path) -> Result<Verdict> {
         }
         let after = text(test, "after");
         if !after.is_empty() && !command.contains(" --only ") {
-            let mut shell = shell(after, folder, &environment);
+            // By its number: others may run a program of that name.
+            let process = running.child.id().to_string();
+            let after = after.replace("$(pidof bpftrace)", &process);
+            let mut shell = shell(&after, folder, &environment);
             beside = Some(shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
         }
         let seconds = test["timeout"].as_u64().unwrap_or(5).max(1);
@@ -204,11 +207,9 @@ fn is_met(expect: &Value, output: &str, test: &Value, folder: &Path) -> Result<b
             let wanted = std::fs::read_to_string(folder.join(value))?;
             let (mut found, mut all) = (output.trim().lines(), true);
             let documents: Vec<Value> = match value.ends_with(".ndjson") {
-                true => wanted
-                    .trim()
-                    .lines()
-                    .map(serde_json::from_str)
-                    .collect::<Result<_, _>>()?,
+                true => {
+                    wanted.trim().lines().map(serde_json::from_str).collect::<Result<_, _>>()?
+                }
                 false => vec![serde_json::from_str(&wanted)?],
             };
             for wanted in documents {

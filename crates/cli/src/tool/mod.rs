@@ -20,7 +20,7 @@ mod values;
 use std::io::Write;
 
 use skep::lang::trace::diagnostic::Severity;
-use skep::lang::trace::run::world::Machine;
+use skep::lang::trace::world::Machine;
 use skep::lang::trace::{Options, check};
 
 use crate::Outcome;

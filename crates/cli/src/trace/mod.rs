@@ -1,11 +1,14 @@
 //! `skep trace`: scripts in bpftrace's language.
 
+mod look;
 pub mod run;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
-use skep::lang::trace::run::world::Machine;
+use skep::lang::trace::checked::Script;
+use skep::lang::trace::diagnostic::Severity;
+use skep::lang::trace::world::{Machine, World};
 use skep::lang::trace::{Options, check};
 
 use crate::Outcome;
@@ -52,6 +55,8 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     probe_filter: Option<String>,
     #[command(flatten)]
+    look: look::LookArgs,
+    #[command(flatten)]
     run: run::RunArgs,
 }
 
@@ -60,18 +65,27 @@ Examples:
   skep trace -e 'begin { printf(\"hi\\n\"); exit(); }'
   skep trace -e 'tracepoint:syscalls:sys_enter_openat { @[comm] = count(); }' --only -c 'make'
   skep trace script.bt 10 -- --verbose                    $1 is 10, getopt(\"verbose\") is true
-  skep trace -f json script.bt | jq .data                 one JSON value a line";
+  skep trace -f json script.bt | jq .data                 one JSON value a line
+  skep trace -lv 'tracepoint:sched:sched_*'               what there is, with parameters
+  skep trace --fmt script.bt                              the script formatted";
 
 /// The largest script that is read.
 const MOST: u64 = 16 << 20;
 
 /// `skep trace`.
 pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
+    if args.look.list {
+        return list(args, out);
+    }
     let (name, text, rest) = match script(args) {
         Ok(script) => script,
         Err(text) => return failed(&text),
     };
-    let text = args.includes.iter().map(|file| format!("#include <{file}>\n")).collect::<String>() + &text;
+    if args.look.format_script {
+        return look::format(&text, &name, out);
+    }
+    let text =
+        args.includes.iter().map(|file| format!("#include <{file}>\n")).collect::<String>() + &text;
     let process = match args.process.as_deref().map(process).transpose() {
         Ok(process) => process,
         Err(text) => return failed(&text),
@@ -92,20 +106,23 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         pid: process,
         has_command: args.command.is_some(),
         settings: std::env::vars()
-            .filter_map(|(name, value)| Some((name.strip_prefix("BPFTRACE_")?.to_lowercase(), value)))
+            .filter_map(|(name, value)| {
+                Some((name.strip_prefix("BPFTRACE_")?.to_lowercase(), value))
+            })
+            .filter(|(name, _)| !run::OWN.contains(&&name[..]))
             .collect(),
         ..Options::default()
     };
-    let kernel = run::kernel(&args.run)?;
-    let world = Machine::new(&kernel, args.folders.clone());
-    let outcome = check(&text, &name, &world, &options);
-    let severity = |severity| outcome.diagnostics.show(severity, &outcome.sources);
-    use skep::lang::trace::diagnostic::Severity;
-    eprint!("{}", severity(Severity::Error));
-    if !args.no_warnings {
-        eprint!("{}", severity(Severity::Warning));
+    if let Some(file) = &args.look.fixture {
+        let found = checked(args, &text, &name, &look::fixture(file)?, &options);
+        return Ok(if found.is_some() { Status::Done } else { Status::Refused });
     }
-    let Some(mut script) = outcome.script else { return Ok(Status::Refused) };
+    let kernel = run::kernel(&args.run)?;
+    let folder = std::path::Path::new(&name).parent().unwrap_or("".as_ref());
+    let world = Machine::new(folder).including(args.folders.clone());
+    let Some(mut script) = checked(args, &text, &name, &world, &options) else {
+        return Ok(Status::Refused);
+    };
     if let Some(filter) = &args.probe_filter {
         if let Err(text) = run::keep_matching(&mut script, filter) {
             return failed(&text);
@@ -119,6 +136,38 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         dry_run: args.dry_run,
     };
     run::run(&script, kernel, &args.run, &given, out)
+}
+
+/// Lists what the pattern behind `-l` names.
+fn list(args: &Args, out: &mut dyn Write) -> Outcome {
+    let pattern = args.words.first().map_or("", String::as_str);
+    let options = Options {
+        pid: args.process.as_deref().and_then(|text| process(text).ok()),
+        ..Options::default()
+    };
+    let details = args.look.verbose;
+    if let Some(file) = &args.look.fixture {
+        return look::list(pattern, &look::fixture(file)?, &options, details, out);
+    }
+    let world = Machine::default().including(args.folders.clone());
+    look::list(pattern, &world, &options, details, out)
+}
+
+/// Checks a script, and shows what was said of it.
+fn checked(
+    args: &Args,
+    text: &str,
+    name: &str,
+    world: &dyn World,
+    options: &Options,
+) -> Option<Script> {
+    let outcome = check(text, name, world, options);
+    let severity = |severity| outcome.diagnostics.show(severity, &outcome.sources);
+    eprint!("{}", severity(Severity::Error));
+    if !args.no_warnings {
+        eprint!("{}", severity(Severity::Warning));
+    }
+    outcome.script
 }
 
 /// Says what went wrong in bpftrace's form, which people match on.
@@ -138,7 +187,9 @@ fn script(args: &Args) -> Result<(String, String, &[String]), String> {
     let mut text = String::new();
     let read = match &file[..] {
         "-" => std::io::stdin().take(MOST).read_to_string(&mut text).map(drop),
-        file => std::fs::File::open(file).and_then(|file| file.take(MOST).read_to_string(&mut text)).map(drop),
+        file => std::fs::File::open(file)
+            .and_then(|file| file.take(MOST).read_to_string(&mut text))
+            .map(drop),
     };
     let name = if file == "-" { "stdin" } else { file };
     match read {
@@ -155,9 +206,8 @@ fn script(args: &Args) -> Result<(String, String, &[String]), String> {
 fn process(text: &str) -> Result<u32, String> {
     /// `PID_MAX_LIMIT`
     const MOST: u32 = 4 << 20;
-    let number: u64 = text
-        .parse()
-        .map_err(|_| format!("Failed to parse pid: invalid integer: {text}"))?;
+    let number: u64 =
+        text.parse().map_err(|_| format!("Failed to parse pid: invalid integer: {text}"))?;
     match u32::try_from(number) {
         Ok(number) if number <= MOST && number > 0 => Ok(number),
         _ => Err(format!("Pid out of range: {text}")),

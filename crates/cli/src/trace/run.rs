@@ -48,6 +48,9 @@ pub struct RunArgs {
     pub kernel: Option<Which>,
 }
 
+/// Variables that begin as settings do and are none.
+pub const OWN: [&str; 1] = ["dummy_ts_map"];
+
 /// A kernel to trace with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum Which {
@@ -92,7 +95,11 @@ pub fn run(
         "none" => Buffering::None,
         "line" => Buffering::Line,
         "full" => Buffering::Full,
-        other => return failed(format!("USAGE: -B must be either 'line', 'full', or 'none'. Got '{other}'")),
+        other => {
+            return failed(format!(
+                "USAGE: -B must be either 'line', 'full', or 'none'. Got '{other}'"
+            ));
+        }
     };
     let mode = match (args.mode.as_deref(), args.test, args.bench) {
         (Some("test"), ..) | (_, true, _) => Mode::Test,
@@ -207,7 +214,8 @@ fn needs_linux(script: &Script, mode: Mode) -> Result<(), Failure> {
     let points = script.programs.iter().filter_map(|of| Some((of.points.first()?, &of.name)));
     match points.into_iter().find(|(point, _)| !is_here(point)) {
         Some((_, name)) => {
-            let failure = Failure::refused(format!("{name}: the embedded kernel has no such probe"));
+            let failure =
+                Failure::refused(format!("{name}: the embedded kernel has no such probe"));
             Err(failure.hint("run it as root, on Linux; begin, end and interval work without"))
         }
         None => Ok(()),

@@ -19,9 +19,14 @@ pub struct Ids(u32);
 
 impl Ids {
     /// The next number.
-    pub fn next(&mut self) -> ExprId {
+    pub fn fresh(&mut self) -> ExprId {
         self.0 += 1;
         ExprId(self.0)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.0
     }
 }
 

@@ -179,7 +179,7 @@ impl Resolver<'_> {
         ];
         let values = values.into_iter().map(|(name, kind)| NamedValue {
             name: name.into(),
-            value: Expr { id: self.ids.next(), kind, place },
+            value: Expr { id: self.ids.fresh(), kind, place },
             place,
         });
         ExprKind::Record(values.collect())
@@ -358,7 +358,7 @@ impl Visitor for Resolver<'_> {
         };
         if let Some(kind) = found {
             expr.kind = kind;
-            expr.id = self.ids.next();
+            expr.id = self.ids.fresh();
         }
     }
 

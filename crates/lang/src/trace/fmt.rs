@@ -277,7 +277,8 @@ impl Printer<'_> {
                 let over = match over {
                     Iterable::Map(map) => (*map.name).to_owned(),
                     Iterable::Range(first, last, _) => {
-                        format!("{}..{}", self.expr(first, 11), self.expr(last, 11))
+                        // A sign needs brackets there.
+                        format!("{}..{}", self.expr(first, 12), self.expr(last, 12))
                     }
                 };
                 format!("for ({} : {over}) {}", variable.name, self.braces(block))

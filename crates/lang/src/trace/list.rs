@@ -37,9 +37,9 @@ pub fn list(
             Some(_) => format!("{whole}:*"),
         }
     };
-    let none = super::ast::Expr { id: unit.ids.next(), kind: super::ast::ExprKind::None, place };
+    let none = super::ast::Expr { id: unit.ids.fresh(), kind: super::ast::ExprKind::None, place };
     let body = super::ast::Block {
-        id: unit.ids.next(),
+        id: unit.ids.fresh(),
         statements: Vec::new(),
         value: Box::new(none),
         place,

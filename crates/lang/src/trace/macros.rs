@@ -23,6 +23,12 @@ const MOST: u32 = 20_000;
 /// Expansions inside expansions, at most.
 const DEEPEST: usize = 40;
 
+/// Nesting of expressions after expansion beyond this is refused.
+const NESTED: u32 = 700;
+
+/// Expressions of a script and its expansions, at most.
+const EXPRESSIONS: u32 = 300_000;
+
 /// All macros by name.
 #[derive(Clone, Default)]
 pub struct Macros {
@@ -141,6 +147,7 @@ pub fn expand(unit: &mut Unit<'_>) -> Macros {
         stack: Vec::new(),
         names: Names::default(),
         renames: false,
+        depth: 0,
     };
     for function in &mut functions {
         expander.block(&mut function.body);
@@ -174,6 +181,7 @@ pub fn expand_one(unit: &mut Unit<'_>, macros: &Macros, expr: &mut Expr) {
         stack: Vec::new(),
         names: Names::default(),
         renames: false,
+        depth: 0,
     };
     expander.expr(expr);
 }
@@ -218,6 +226,8 @@ struct Expander<'s> {
     names: Names,
     /// Whether this is a macro's body and not an expression of the call.
     renames: bool,
+    /// How deep this is in the expanded tree.
+    depth: u32,
 }
 
 impl<'s> Expander<'s> {
@@ -234,6 +244,7 @@ impl<'s> Expander<'s> {
             stack: std::mem::take(&mut self.stack),
             names,
             renames,
+            depth: self.depth,
         };
         run(&mut inner);
         self.stack = inner.stack;
@@ -332,6 +343,18 @@ impl<'s> Expander<'s> {
         }
     }
 
+    /// Whether copies made the script too large.
+    fn is_large(&self) -> bool {
+        self.shared.ids.count() > EXPRESSIONS
+    }
+
+    fn too_much(&mut self, expr: &mut Expr) {
+        if self.shared.diagnostics.is_ok() {
+            self.shared.diagnostics.error(expr.place, "too many macro calls");
+        }
+        expr.kind = ExprKind::None;
+    }
+
     fn expand(&mut self, expr: &mut Expr, one: Rc<Known>) {
         let at = self.stack.iter().position(|active| Rc::ptr_eq(active, &one));
         if let Some(at) = at {
@@ -344,10 +367,8 @@ impl<'s> Expander<'s> {
             self.shared.diagnostics.error(expr.place, text);
             return;
         }
-        if *self.shared.budget == 0 || self.stack.len() >= DEEPEST {
-            if self.shared.diagnostics.is_ok() {
-                self.shared.diagnostics.error(expr.place, "too many macro calls");
-            }
+        if *self.shared.budget == 0 || self.stack.len() >= DEEPEST || self.is_large() {
+            self.too_much(expr);
             return;
         }
         *self.shared.budget -= 1;
@@ -365,7 +386,7 @@ impl<'s> Expander<'s> {
         self.with(names, true, |inner| inner.block(&mut body));
         self.stack.pop();
         expr.kind = ExprKind::Block(body);
-        expr.id = self.shared.ids.next();
+        expr.id = self.shared.ids.fresh();
         if let ExprKind::Block(body) = &expr.kind {
             expr.place = body.place;
         }
@@ -384,10 +405,10 @@ impl<'s> Expander<'s> {
                 // Wrapped, so that the macro cannot write to it.
                 (ExprKind::Ident(parameter), ExprKind::Variable(_) | ExprKind::Map(_)) => {
                     let wrapped = Expr {
-                        id: self.shared.ids.next(),
+                        id: self.shared.ids.fresh(),
                         place: call,
                         kind: ExprKind::Block(Block {
-                            id: self.shared.ids.next(),
+                            id: self.shared.ids.fresh(),
                             statements: Vec::new(),
                             value: Box::new(argument),
                             place: call,
@@ -541,11 +562,15 @@ fn innermost(name: &mut TypeName) -> &mut TypeName {
     }
 }
 
-impl Visitor for Expander<'_> {
-    fn expr(&mut self, expr: &mut Expr) {
+impl Expander<'_> {
+    fn inside(&mut self, expr: &mut Expr) {
         match &mut expr.kind {
             ExprKind::Ident(name) => {
                 if let Some(given) = self.names.expressions.get(name) {
+                    if self.is_large() {
+                        self.too_much(expr);
+                        return;
+                    }
                     *expr = walk::copy(given, self.shared.ids);
                     self.with(Names::default(), false, |inner| inner.expr(expr));
                     return;
@@ -566,6 +591,18 @@ impl Visitor for Expander<'_> {
             }
             _ => walk::expr_parts(self, expr),
         }
+    }
+}
+
+impl Visitor for Expander<'_> {
+    fn expr(&mut self, expr: &mut Expr) {
+        if self.depth >= NESTED {
+            self.too_much(expr);
+            return;
+        }
+        self.depth += 1;
+        self.inside(expr);
+        self.depth -= 1;
     }
 
     fn type_of(&mut self, of: &mut TypeOf) {

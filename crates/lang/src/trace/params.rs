@@ -123,8 +123,8 @@ impl Resolver<'_, '_> {
         }
         let value = self.given(&name, &default, place);
         self.known.insert(name.clone(), NamedParameter { default, description, value, of });
-        let map = Map { id: self.unit.ids.next(), name, place };
-        let zero = Expr { id: self.unit.ids.next(), kind: ExprKind::Int(0, None), place };
+        let map = Map { id: self.unit.ids.fresh(), name, place };
+        let zero = Expr { id: self.unit.ids.fresh(), kind: ExprKind::Int(0, None), place };
         Some(ExprKind::Element(Element { map, key: Box::new(zero), place }))
     }
 
@@ -180,7 +180,7 @@ impl Visitor for Resolver<'_, '_> {
             }
         };
         if let Some(kind) = self.getopt(expr, &arguments) {
-            expr.id = self.unit.ids.next();
+            expr.id = self.unit.ids.fresh();
             expr.kind = kind;
         }
     }

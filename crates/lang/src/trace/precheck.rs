@@ -487,7 +487,7 @@ impl Calls<'_> {
 
     fn hist(&mut self, call: &mut Call, place: Place) {
         if call.arguments.len() == 3 {
-            call.arguments.push(Expr { id: self.ids.next(), kind: ExprKind::Int(0, None), place });
+            call.arguments.push(Expr { id: self.ids.fresh(), kind: ExprKind::Int(0, None), place });
         }
         if let Some(bits) = call.arguments[3].as_int().filter(|bits| *bits > 5) {
             self.error(place, format!("hist: bits {bits} must be 0..5"));
@@ -509,15 +509,14 @@ impl Calls<'_> {
         }
         let [min, max, step] = values;
         let range = max.wrapping_sub(min);
-        if step == 0 {
-            self.error(place, format!("lhist() step must be >= 1 ({step} provided)"));
-        } else {
-            let buckets = (range / step) as i32;
-            if buckets > 1000 {
+        match range.checked_div(step).map(|buckets| buckets as i32) {
+            None => self.error(place, format!("lhist() step must be >= 1 ({step} provided)")),
+            Some(buckets) if buckets > 1000 => {
                 let text =
                     format!("lhist() too many buckets, must be <= 1000 (would need {buckets})");
                 self.error(place, text);
             }
+            Some(_) => {}
         }
         if min > max {
             let text =

@@ -106,7 +106,7 @@ fn old_delete(unit: &mut Unit<'_>, macros: &Macros) {
             };
             call.function = "delete".into();
             let map = Expr {
-                id: self.0.ids.next(),
+                id: self.0.ids.fresh(),
                 place: element.map.place,
                 kind: ExprKind::Map(element.map),
             };
@@ -160,7 +160,7 @@ impl Keys<'_> {
 
     fn zero(&mut self, map: Map) -> Element {
         let place = map.place;
-        let zero = Expr { id: self.ids.next(), kind: ExprKind::Int(0, None), place };
+        let zero = Expr { id: self.ids.fresh(), kind: ExprKind::Int(0, None), place };
         Element { map, key: Box::new(zero), place }
     }
 
@@ -205,7 +205,7 @@ impl Visitor for Keys<'_> {
             ExprKind::Map(map) => {
                 let map = map.clone();
                 self.used(&map, false);
-                expr.id = self.ids.next();
+                expr.id = self.ids.fresh();
                 expr.kind = ExprKind::Element(self.zero(map));
             }
             ExprKind::Element(element) => {

@@ -150,19 +150,19 @@ struct Renumber<'a, F> {
 
 impl<F: FnMut(Place) -> Place> Renumber<'_, F> {
     fn variable(&mut self, variable: &mut super::ast::Variable) {
-        variable.id = self.ids.next();
+        variable.id = self.ids.fresh();
         variable.place = (self.place)(variable.place);
     }
 
     fn map(&mut self, map: &mut super::ast::Map) {
-        map.id = self.ids.next();
+        map.id = self.ids.fresh();
         map.place = (self.place)(map.place);
     }
 }
 
 impl<F: FnMut(Place) -> Place> Visitor for Renumber<'_, F> {
     fn expr(&mut self, expr: &mut Expr) {
-        expr.id = self.ids.next();
+        expr.id = self.ids.fresh();
         expr.place = (self.place)(expr.place);
         match &mut expr.kind {
             ExprKind::Map(map) | ExprKind::MapAddress(map) => self.map(map),
@@ -207,13 +207,13 @@ impl<F: FnMut(Place) -> Place> Visitor for Renumber<'_, F> {
     }
 
     fn block(&mut self, block: &mut Block) {
-        block.id = self.ids.next();
+        block.id = self.ids.fresh();
         block.place = (self.place)(block.place);
         block_parts(self, block);
     }
 
     fn type_of(&mut self, of: &mut TypeOf) {
-        of.id = self.ids.next();
+        of.id = self.ids.fresh();
         of.place = (self.place)(of.place);
         type_parts(self, of);
     }

@@ -58,7 +58,12 @@ fn add(script: &mut Script, point: Point, body: Vec<StatementKind>) {
     script.programs.push(program);
 }
 
-fn printf(script: &mut Script, text: &str, letters: &[&str], arguments: Vec<Expr>) -> StatementKind {
+fn printf(
+    script: &mut Script,
+    text: &str,
+    letters: &[&str],
+    arguments: Vec<Expr>,
+) -> StatementKind {
     let mut pieces = vec![Piece::Text(text.into())];
     for letter in letters {
         let letter = (*letter).to_owned();
@@ -74,8 +79,7 @@ fn begin_intervals_end_and_maps_come_in_their_order() {
     let count = Type::from(Kind::Aggregate(Aggregate::Count));
     let maps = vec![map("@m", Type::string(8), count, Shape::Plain)];
     let mut script = script(vec![], vec![], maps);
-    let aggregate =
-        StatementKind::Aggregate { map: MapId(0), key: string("key", 8), value: None };
+    let aggregate = StatementKind::Aggregate { map: MapId(0), key: string("key", 8), value: None };
     let hello = printf(&mut script, "hello ", &["s"], vec![string("you", 4)]);
     script.programs[0].body = Block { statements: statements_of(vec![hello, aggregate]) };
     let tick = printf(&mut script, "tick\n", &[], vec![]);
@@ -98,18 +102,17 @@ fn lines_of_json_have_type_and_data() {
     let hist = Type::from(Kind::Aggregate(Aggregate::Hist));
     let mut maps = vec![map("@h", Type::int64(), hist, Shape::Hist { bits: 0 })];
     maps[0].scalar = true;
-    let value = |value| StatementKind::Aggregate {
-        map: MapId(0),
-        key: int(0),
-        value: Some(int(value)),
-    };
+    let value =
+        |value| StatementKind::Aggregate { map: MapId(0), key: int(0), value: Some(int(value)) };
     let script = script(vec![value(2), value(1025), print(int(5))], vec![], maps);
     for kernel in both() {
         let settings = Settings { quiet: true, ..Settings::default() };
         let Some((_, out, err)) = ran(&kernel, &script, &settings, true) else { continue };
         let lines: Vec<&str> = out.lines().collect();
         assert_eq!(lines[0], "{\"type\": \"value\", \"data\": 5}");
-        assert!(lines[1].starts_with("{\"type\": \"hist\", \"data\": {\"@h\": [{\"min\": 2, \"max\": 3, \"count\": 1},{"));
+        assert!(lines[1].starts_with(
+            "{\"type\": \"hist\", \"data\": {\"@h\": [{\"min\": 2, \"max\": 3, \"count\": 1},{"
+        ));
         assert!(lines[1].ends_with("{\"min\": 1024, \"max\": 2047, \"count\": 1}]}}"));
         assert_eq!(err, "");
     }
@@ -135,7 +138,12 @@ fn what_finds_no_room_is_counted() {
     let text = || string("x", 1000);
     let body = vec![StatementKind::Unroll(
         100,
-        Block { statements: statements_of(vec![StatementKind::Unroll(100, Block { statements: statements_of(vec![print(text())]) })]) },
+        Block {
+            statements: statements_of(vec![StatementKind::Unroll(
+                100,
+                Block { statements: statements_of(vec![print(text())]) },
+            )]),
+        },
     )];
     let script = script(body, vec![], vec![]);
     for kernel in both() {
@@ -164,6 +172,7 @@ fn only_the_commands_processes_are_seen() {
     script.programs.push(Program {
         name: "tracepoint:syscalls:sys_enter_getcwd".into(),
         points: vec![point],
+        session: false,
         arguments: None,
         variables: vec![],
         body: Block { statements: statements_of(vec![aggregate]) },
@@ -250,9 +259,8 @@ fn the_current_task_is_this_one() {
     };
     let id = btf.find("task_struct", skep_btf::Kind::Struct).unwrap();
     let skep_btf::Type::Struct(of) = btf.type_by_id(id).unwrap() else { panic!() };
-    let place = |name: &str| {
-        of.members.iter().find(|member| member.name == name).unwrap().bit_offset / 8
-    };
+    let place =
+        |name: &str| of.members.iter().find(|member| member.name == name).unwrap().bit_offset / 8;
     let field = |name: &str, of| Field {
         name: name.into(),
         of,

@@ -2,6 +2,8 @@
 //! where the user may: what the programs send is what the trees say.
 
 #[cfg(target_os = "linux")]
+mod corpus;
+#[cfg(target_os = "linux")]
 mod live;
 mod tree;
 

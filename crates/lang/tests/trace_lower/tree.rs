@@ -60,6 +60,7 @@ pub fn script(body: Vec<StatementKind>, variables: Vec<Type>, maps: Vec<Map>) ->
     script.programs.push(Program {
         name: "begin".into(),
         points: vec![Point::Begin],
+        session: false,
         arguments: None,
         variables: variables.into_iter().map(variable).collect(),
         body: Block { statements: statements_of(body) },

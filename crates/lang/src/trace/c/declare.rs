@@ -517,8 +517,13 @@ impl<'a> Reader<'a> {
         let mut attributes = Attributes::default();
         let mut of = base;
         self.noise(&mut attributes);
+        let mut stars = 0;
         while self.takes("*") {
             of = CType::Pointer(Box::new(of), Arc::from([]));
+            stars += 1;
+            if stars > DEEPEST {
+                return Err(CError::Bound("pointers nested too deep"));
+            }
             self.noise(&mut attributes);
         }
         let mut name = String::new();

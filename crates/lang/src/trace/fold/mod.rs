@@ -311,7 +311,7 @@ impl Folder<'_> {
             }
         }
         if let Some(taken) = taken {
-            let none = Expr { id: self.ids.next(), kind: ExprKind::None, place: expr.place };
+            let none = Expr { id: self.ids.fresh(), kind: ExprKind::None, place: expr.place };
             let branch = if taken { &mut branches.then } else { &mut branches.otherwise };
             *expr = std::mem::replace(branch, none);
         }
@@ -387,7 +387,7 @@ impl Visitor for Folder<'_> {
         }
         if let Some(kind) = self.replacement(expr) {
             expr.kind = kind;
-            expr.id = self.ids.next();
+            expr.id = self.ids.fresh();
         }
     }
 
@@ -409,7 +409,7 @@ impl Visitor for Folder<'_> {
             && let [only] = &mut block.statements[..]
             && let StatementKind::Expr(inner) = &mut only.kind
         {
-            let none = Expr { id: self.ids.next(), kind: ExprKind::None, place: inner.place };
+            let none = Expr { id: self.ids.fresh(), kind: ExprKind::None, place: inner.place };
             let inner = std::mem::replace(inner, none);
             *expr = inner;
         }

@@ -2,7 +2,7 @@
 
 use skep_isa::{Cond, Operand, Reg, Size};
 
-use super::super::checked::{Expr, FormatId, Function, MapId};
+use super::super::checked::{Expr, FormatId, Function, MapId, Piece};
 use super::super::kind::{Kind, Space};
 use super::super::plan::{Action, HEAD, Severity, Slot};
 use super::code::{Code, Lowered};
@@ -78,11 +78,59 @@ impl<'a> Code<'_, 'a> {
                 [array, ..] => self.join(array, separator)?,
                 _ => return self.error("join() takes an array"),
             },
-            Function::Debugf(_) => return self.error("debugf() is not there yet"),
+            Function::Debugf(format) => self.debugf(*format, arguments)?,
             Function::SkbOutput(_) => return self.error("skboutput() is not there yet"),
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// A line in the kernel's own trace buffer, by the kernel's own formats.
+    fn debugf(&mut self, format: FormatId, arguments: &'a [Expr]) -> Lowered {
+        const MOST: usize = 3;
+        const ARGUMENTS: [Reg; MOST] = [Reg::R3, Reg::R4, Reg::R5];
+        if arguments.len() > MOST {
+            return self.error("debugf() takes at most 3 values");
+        }
+        let script = self.shared.script;
+        let mut text = Vec::new();
+        for piece in &script.formats[format.0 as usize].pieces {
+            match piece {
+                Piece::Text(bytes) => {
+                    for byte in bytes {
+                        text.extend(std::iter::repeat_n(*byte, 1 + usize::from(*byte == b'%')));
+                    }
+                }
+                Piece::Conversion(of) => text.extend(match &of.letter[..] {
+                    "s" => b"%s".to_vec(),
+                    "p" => b"%llx".to_vec(),
+                    letter => format!("%ll{letter}").into_bytes(),
+                }),
+            }
+        }
+        text.push(0);
+        let size = text.len() as u32;
+        let at = self.room(size);
+        let mut values = Vec::new();
+        for argument in arguments {
+            if is_number(&argument.of) {
+                self.number(argument)?;
+            } else {
+                // Text by its address, which the kernel reads with care.
+                let from = self.bytes(argument)?;
+                self.address(Reg::R0, from);
+                self.launder();
+            }
+            values.push(self.spill()?);
+        }
+        self.literal(at, &text, size);
+        for (value, register) in values.iter().zip(ARGUMENTS).rev() {
+            self.unspill(register, *value);
+        }
+        self.address(Reg::R1, at);
+        self.b.set(Reg::R2, size.cast_signed());
+        self.b.helper(skep_abi::helper::id::TRACE_PRINTK);
+        Ok(())
     }
 
     /// A record with a head alone.

@@ -4,7 +4,7 @@ use skep_abi::helper::id;
 use skep_isa::{AluOp, Cond, Operand, Reg, Size};
 
 use super::super::checked::{Expr, ExprKind, Function};
-use super::super::kind::{BUFFER_HEAD, Kind, Space};
+use super::super::kind::{BUFFER_HEAD, Kind, Space, Type};
 use super::super::output::decode::clock_number;
 use super::code::{Code, Lowered};
 use super::place::{Where, reader, text_reader};
@@ -29,6 +29,7 @@ impl<'a> Code<'_, 'a> {
                 Some(address) => self.constant(Reg::R0, address),
                 None => return self.error(format!("Failed to resolve kernel symbol: {name}")),
             },
+            (Function::PercpuKaddr(name), cpu) => self.percpu_address(name, cpu.first())?,
             (Function::CgroupId(path), _) => match cgroup_id(path) {
                 Some(number) => self.constant(Reg::R0, number),
                 None => return self.error(format!("cannot access: \"{path}\"")),
@@ -67,6 +68,34 @@ impl<'a> Code<'_, 'a> {
             (Function::IsReturn, _) => return self.error("sessions are not there yet"),
             _ => return self.error(format!("{} is not there yet", name_of(function))),
         }
+        Ok(())
+    }
+
+    /// `r0`: the address of a variable that each CPU has, on a CPU; 0 for one that is not there.
+    fn percpu_address(&mut self, name: &str, cpu: Option<&'a Expr>) -> Lowered {
+        let machine = self.shared.machine;
+        let (Some(start), Some(offsets)) =
+            (machine.symbol(name), machine.symbol("__per_cpu_offset"))
+        else {
+            return self.error(format!("Failed to resolve kernel symbol: {name}"));
+        };
+        let cpus = machine.cpus.cast_signed();
+        match cpu {
+            Some(cpu) => self.number(cpu)?,
+            None => self.b.helper(id::GET_SMP_PROCESSOR_ID),
+        }
+        let (none, done) = (self.b.label(), self.b.label());
+        self.b.branch(Cond::Ge, Reg::R0, Operand::Imm(cpus), none);
+        self.b.alu(AluOp::Lsh, Reg::R0, Operand::Imm(3));
+        self.constant(Reg::R1, offsets);
+        self.b.alu(AluOp::Add, Reg::R0, Operand::Reg(Reg::R1));
+        self.read_number(Where::At(Space::Kernel), &Type::uint64())?;
+        self.constant(Reg::R1, start);
+        self.b.alu(AluOp::Add, Reg::R0, Operand::Reg(Reg::R1));
+        self.b.goto(done);
+        self.b.place(none);
+        self.b.set(Reg::R0, 0);
+        self.b.place(done);
         Ok(())
     }
 

@@ -13,6 +13,11 @@ impl<'a> Code<'_, 'a> {
     pub fn cast_number(&mut self, of: &'a Expr, to: &Type) -> Lowered {
         if is_number(&of.of) {
             self.number(of)?;
+            if let (Kind::Int { size, .. }, true) = (&of.of.kind, to.is_pointer()) {
+                // A small number has no sign as an address.
+                self.normalize(&Type::int(*size, false));
+                return Ok(());
+            }
             if matches!(to.kind, Kind::Bool) && !matches!(of.of.kind, Kind::Bool) {
                 self.truth(Cond::Ne, Reg::R0, Operand::Imm(0));
             } else if !matches!(of.of.kind, Kind::Aggregate(_)) || to.size() < 8 {

@@ -41,7 +41,12 @@ pub(super) fn map() -> MapDef {
 
 /// Adds the program that follows processes to those that they start. `tgid` is the place of a
 /// process's number in its `struct task_struct`, `map` the map's index.
-pub(super) fn add(shared: &mut Shared<'_>, object: &mut Object, tgid: u32, map: usize) -> Result<(), String> {
+pub(super) fn add(
+    shared: &mut Shared<'_>,
+    object: &mut Object,
+    tgid: u32,
+    map: usize,
+) -> Result<(), String> {
     let mut b = Builder::new();
     let out = b.label();
     let stack = |b: &mut Builder, dst, at: i32| {

@@ -24,6 +24,8 @@ pub(super) fn of(program: &Program, timers: bool) -> Result<String, String> {
         Point::FentryProgram { .. } => {
             return Err("probes of programs are not there yet".into());
         }
+        Point::Kprobe { .. } if program.session => "kprobe.session".into(),
+        Point::Uprobe { .. } if program.session => "uprobe.session".into(),
         Point::Kprobe { ret: false, .. } if many => "kprobe.multi".into(),
         Point::Kprobe { ret: true, .. } if many => "kretprobe.multi".into(),
         Point::Kprobe { ret: false, .. } => "kprobe".into(),

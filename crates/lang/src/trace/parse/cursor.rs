@@ -103,7 +103,7 @@ impl<'a> Parser<'a> {
 
     /// A new expression.
     pub(super) fn expr(&mut self, kind: ExprKind, place: Place) -> Expr {
-        Expr { id: self.ids.next(), kind, place }
+        Expr { id: self.ids.fresh(), kind, place }
     }
 
     /// No expression, here.

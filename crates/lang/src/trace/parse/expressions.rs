@@ -145,14 +145,14 @@ impl Parser<'_> {
     pub(super) fn variable(&mut self) -> Variable {
         let from = self.at;
         let name: Name = self.take_variable().into();
-        Variable { id: self.ids.next(), name, place: self.since(from) }
+        Variable { id: self.ids.fresh(), name, place: self.since(from) }
     }
 
     /// Takes `@name` with its place.
     pub(super) fn map(&mut self) -> Map {
         let from = self.at;
         let name: Name = self.take_map().into();
-        Map { id: self.ids.next(), name, place: self.since(from) }
+        Map { id: self.ids.fresh(), name, place: self.since(from) }
     }
 
     /// What follows a value: members, elements, `++`.

@@ -203,7 +203,9 @@ impl Parser<'_> {
         let text = self.view(from, end);
         self.takes(b';');
         let place = self.since(from);
-        Definition { text: format!("{};", text.trim_end()), place }
+        // What was left open stays so.
+        let end = if depth == 0 { ";" } else { "" };
+        Definition { text: format!("{}{end}", text.trim_end()), place }
     }
 
     /// After a comment that begins here.
@@ -443,7 +445,7 @@ impl Parser<'_> {
         let otherwise = self.expr(ExprKind::None, place);
         let test = self.expr(ExprKind::If(Box::new(If { condition, then, otherwise })), place);
         Block {
-            id: self.ids.next(),
+            id: self.ids.fresh(),
             statements: Vec::<Statement>::new(),
             value: Box::new(test),
             place,
@@ -475,10 +477,11 @@ impl Parser<'_> {
                 _ if quoted => {}
                 b'{' | b',' => break,
                 // Before the first `:` it is no path's.
-                b'/' if self.at > from && !self.text[from..self.at].contains(&b':') => {
-                    if !matches!(self.ahead(1), b'/' | b'*') {
-                        break;
-                    }
+                b'/' if self.at > from
+                    && !self.text[from..self.at].contains(&b':')
+                    && !matches!(self.ahead(1), b'/' | b'*') =>
+                {
+                    break;
                 }
                 byte if byte.is_ascii_whitespace() => break,
                 _ => {}

@@ -54,7 +54,7 @@ impl Parser<'_> {
             }
             None => self.expr(ExprKind::None, place),
         };
-        Some(Block { id: self.ids.next(), statements, value: Box::new(value), place })
+        Some(Block { id: self.ids.fresh(), statements, value: Box::new(value), place })
     }
 
     /// Turns the values of blocks inside a statement into statements.

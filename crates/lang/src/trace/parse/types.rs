@@ -6,7 +6,7 @@ use crate::trace::{number, words};
 
 impl Parser<'_> {
     pub(super) fn type_of(&mut self, kind: TypeOfKind, from: usize) -> TypeOf {
-        TypeOf { id: self.ids.next(), kind, place: self.since(from) }
+        TypeOf { id: self.ids.fresh(), kind, place: self.since(from) }
     }
 
     /// Takes a type; without one says so, if asked to.

@@ -154,7 +154,7 @@ fn join(unit: &mut Unit<'_>, at: usize, at_return: Block) {
     let probe = &mut unit.probes[at];
     probe.points[0].session = true;
     let place = probe.body.place;
-    let mut expr = |kind| Expr { id: ids.next(), kind, place };
+    let mut expr = |kind| Expr { id: ids.fresh(), kind, place };
     let none = expr(ExprKind::None);
     let id = probe.body.id;
     let entry = std::mem::replace(

@@ -10,8 +10,8 @@ use skep_sys::{PerfKind, PerfSpec};
 use super::super::checked::{Point, Rate, Script};
 use super::{RunError, Session};
 
-/// The order in which programs are attached: the kernel runs those of events that are lists
-/// with the newest first in the order of the script only if the last comes first.
+/// The order in which programs are attached, so that those of one event run in the order of
+/// the script: some lists of the kernel begin with the newest.
 pub(super) fn order(script: &Script) -> Vec<usize> {
     let is_attached = |point: Option<&Point>| {
         !matches!(point, None | Some(Point::Begin | Point::End | Point::Test(_) | Point::Bench(_)))
@@ -21,10 +21,10 @@ pub(super) fn order(script: &Script) -> Vec<usize> {
             point,
             Some(
                 Point::Fentry { .. }
-                    | Point::Hardware { .. }
-                    | Point::Software { .. }
-                    | Point::Profile(_)
-                    | Point::Interval(_)
+                    | Point::FentryProgram { .. }
+                    | Point::Kprobe { ret: false, .. }
+                    | Point::Uprobe { .. }
+                    | Point::Usdt { .. }
                     | Point::Iter { .. }
             )
         )

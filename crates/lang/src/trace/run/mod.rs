@@ -16,7 +16,6 @@ mod printer;
 mod records;
 mod tests;
 mod user_symbols;
-pub mod world;
 
 use std::io;
 use std::sync::Arc;
@@ -177,11 +176,7 @@ fn ring_size(pages: u64) -> Option<u32> {
 }
 
 /// What the script is lowered for.
-fn machine(
-    kernel: &Arc<dyn Kernel>,
-    settings: &Settings,
-    child: u32,
-) -> Result<Machine, RunError> {
+fn machine(kernel: &Arc<dyn Kernel>, settings: &Settings, child: u32) -> Result<Machine, RunError> {
     let linux = kernel.name() == "linux";
     let only = (settings.only && child != 0).then(|| names::process_number(kernel)).transpose()?;
     Ok(Machine {

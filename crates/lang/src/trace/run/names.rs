@@ -66,7 +66,8 @@ pub fn process_namespace() -> Option<(u64, u64)> {
 
 /// Where in a `struct task_struct` a process's number lies.
 pub fn process_number(kernel: &Arc<dyn Kernel>) -> Result<u32, RunError> {
-    let failed = |reason: String| RunError::Attach(format!("--only needs the kernel's types: {reason}"));
+    let failed =
+        |reason: String| RunError::Attach(format!("--only needs the kernel's types: {reason}"));
     let target = Target::of(&**kernel);
     let btf = target.kernel_btf().map_err(failed)?;
     let missing = || failed("they have no task_struct".into());

@@ -318,16 +318,12 @@ impl Checker<'_> {
             ExprKind::Map(map) => self.map(map),
             ExprKind::MapAddress(map) => self.map(map),
             ExprKind::Element(element) => self.element(element),
-            ExprKind::Variable(_) => {
-                if self.of(expr).is_none() {
-                    self.error(place, "Could not resolve the type of this variable");
-                }
+            ExprKind::Variable(_) if self.of(expr).is_none() => {
+                self.error(place, "Could not resolve the type of this variable");
             }
-            ExprKind::VariableAddress(variable) => {
-                if self.of(expr).is_none() {
-                    let text = format!("No type available for variable {}", variable.name);
-                    self.error(place, text);
-                }
+            ExprKind::VariableAddress(variable) if self.of(expr).is_none() => {
+                let text = format!("No type available for variable {}", variable.name);
+                self.error(place, text);
             }
             ExprKind::Binary(op, left, right) => self.binary(*op, left, right, place),
             ExprKind::Field(inner, field) => self.field(inner, field, place),
@@ -691,10 +687,10 @@ impl Checker<'_> {
                 self.error(place, text);
             }
             "macaddr" => self.macaddr(first, &of, place),
-            "nsecs" => {
-                if self.of(expr).clock == Clock::Tai && !self.world.has(Feature::KtimeGetTaiNs) {
-                    self.error(place, "Kernel does not support tai timestamp, please try sw_tai");
-                }
+            "nsecs"
+                if self.of(expr).clock == Clock::Tai && !self.world.has(Feature::KtimeGetTaiNs) =>
+            {
+                self.error(place, "Kernel does not support tai timestamp, please try sw_tai");
             }
             "socket_cookie" => {
                 let to = of.pointee().unwrap_or_default();

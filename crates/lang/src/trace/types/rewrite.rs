@@ -28,7 +28,7 @@ impl Rewriter<'_, '_> {
     }
 
     fn literal(&mut self, kind: ExprKind, place: Place) -> Expr {
-        Expr { id: self.ids.next(), kind, place }
+        Expr { id: self.ids.fresh(), kind, place }
     }
 
     fn offset(&mut self, of: &TypeOf, fields: &[Name]) -> Option<ExprKind> {
@@ -97,7 +97,7 @@ impl Visitor for Rewriter<'_, '_> {
         };
         if let Some(kind) = kind {
             expr.kind = kind;
-            expr.id = self.ids.next();
+            expr.id = self.ids.fresh();
             self.changed = true;
         }
     }
