@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::flags::Given;
+use super::flags::{Filter, Given};
 use super::patterns;
 use super::shape::Shape;
 use super::table::{Tool, Way};
@@ -51,7 +51,21 @@ pub fn compose(tool: &Tool, way: &Way, given: &Given) -> Result<Composed, String
     if !maps.is_empty() && !matches!(tool.shape, Shape::Rows { .. } | Shape::Lines { .. }) {
         outputs(&mut text, &maps, tool, given);
     }
-    Ok(Composed { text, named: given.named.clone() })
+    let mut named = given.named.clone();
+    named.extend(filtered(way.script, given));
+    Ok(Composed { text, named })
+}
+
+/// What rows must have, as far as the script can leave out others itself: what it does not send
+/// costs nothing.
+fn filtered(script: &str, given: &Given) -> Vec<(String, Option<String>)> {
+    let parameter = |filter: &Filter| match filter {
+        Filter::Equal(field, value) if script.contains(&format!("getopt(\"{field}\"")) => {
+            Some(((*field).to_owned(), Some(value.to_string())))
+        }
+        _ => None,
+    };
+    given.filters.iter().filter_map(parameter).collect()
 }
 
 fn with_probes(script: &str, probes: &str) -> String {

@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use skep::lang::trace::world::Machine;
-use skep::lang::trace::world::World;
+use skep::lang::trace::world::{Machine, World};
 
 use super::table::{Hook, Tool, Way};
 

@@ -42,7 +42,7 @@ pub fn point(pattern: &str) -> Result<String, String> {
 /// The script of `trace`: a line for each hit of each probe.
 pub fn lines(given: &Given) -> Result<String, String> {
     let mut text = String::from(
-        "// trace: a line for each hit of a probe.\n\nconfig = { print_maps_on_exit = false }\n",
+        "// trace: a line for each hit of a probe.\n\nconfig = { perf_rb_pages = 1024; print_maps_on_exit = false }\n",
     );
     let mut titles = String::new();
     let (mut format, mut values) = (String::new(), Vec::new());
