@@ -201,6 +201,8 @@ impl<'a> Code<'_, 'a> {
         let action = self.shared.action(Action::Exit);
         self.head(at, action);
         self.send(at, HEAD + 8);
+        self.exited(Reg::R1);
+        self.b.store(Size::DW, Reg::R1, 0, Operand::Imm(1));
         self.leave(None)
     }
 

@@ -10,7 +10,7 @@ use skep_load::{Function, Reference, Symbol};
 use super::super::checked::{Block, Namespace, Program, VariableId};
 use super::super::place::Place;
 use super::super::plan::{Action, Failure, HEAD};
-use super::{LOST_MAP, LowerError, REGIONS, RING_MAP, Shared};
+use super::{EXITED_MAP, LOST_MAP, LowerError, REGIONS, RING_MAP, Shared};
 
 /// Where the stack holds the region's address, the context behind it; callbacks get a pointer
 /// to both.
@@ -28,6 +28,7 @@ pub(super) type Lowered<T = ()> = Result<T, LowerError>;
 #[derive(Clone, Copy)]
 enum Mark {
     Map(usize),
+    Value(usize),
     Function(usize),
 }
 
@@ -125,11 +126,38 @@ impl<'s, 'a> Code<'s, 'a> {
         code
     }
 
+    /// Ends the program where the script has ended; what skep runs itself goes on.
+    fn ended(&mut self) {
+        use super::super::checked::Point;
+        let own = matches!(
+            self.program.points.first(),
+            None | Some(Point::Begin | Point::End | Point::Test(_) | Point::Bench(_))
+        );
+        if own {
+            return;
+        }
+        let on = self.b.label();
+        self.exited(Reg::R1);
+        self.b.load(Size::DW, Reg::R0, Reg::R1, 0);
+        self.b.branch(Cond::Eq, Reg::R0, Operand::Imm(0), on);
+        self.b.set(Reg::R0, 0);
+        self.b.exit();
+        self.b.place(on);
+    }
+
+    /// `dst`: the address of whether the script has ended.
+    pub fn exited(&mut self, dst: Reg) {
+        let here = self.b.here();
+        self.marks.push((here, Mark::Value(EXITED_MAP)));
+        self.b.map_value(dst, 0, 0);
+    }
+
     /// Finds the region of this program on this CPU.
     fn prologue(&mut self) {
         let count = self.shared.script.programs.len() as i32;
         let found = self.b.label();
         self.b.copy(Reg::R6, Reg::R1);
+        self.ended();
         self.b.store(Size::DW, Reg::R10, SAVED + 8, Operand::Reg(Reg::R6));
         self.b.helper(id::GET_SMP_PROCESSOR_ID);
         self.b.alu(AluOp::Mul, Reg::R0, Operand::Imm(count));
@@ -191,6 +219,7 @@ impl<'s, 'a> Code<'s, 'a> {
             .filter_map(|(label, mark)| {
                 let to = match *mark {
                     Mark::Map(map) => Symbol::Map(map),
+                    Mark::Value(map) => Symbol::MapValue { map, offset: 0 },
                     Mark::Function(function) => Symbol::FunctionAddress(function),
                 };
                 Some(Reference { at: places.of(*label)?, to })

@@ -133,7 +133,9 @@ struct Shared<'a> {
 const REGIONS: usize = 0;
 const RING_MAP: usize = 1;
 const LOST_MAP: usize = 2;
-const FIRST_MAP: usize = 3;
+/// Whether the script has ended: what comes behind `exit()` does nothing.
+const EXITED_MAP: usize = 3;
+const FIRST_MAP: usize = 4;
 
 /// The map of processes that are seen, behind the script's own.
 fn only_map(script: &Script) -> usize {
@@ -184,6 +186,7 @@ pub fn lower(script: &Script, machine: &Machine) -> Result<Plan, LowerError> {
         ),
         MapDef::new(RING, MapType::Ringbuf, 0, 0, machine.ring),
         MapDef::new(LOST, MapType::PercpuArray, 4, 8, count),
+        MapDef::new("exited", MapType::Array, 4, 8, 1),
     ];
     object.maps.extend(script.maps.iter().map(map_def));
     if let Some(tgid) = machine.only {

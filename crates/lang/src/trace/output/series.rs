@@ -14,9 +14,9 @@ const WIDTH: usize = 53;
 /// Where the name of the left border ends and that of the right one begins.
 const PADDING: usize = 21;
 
-/// A moment in full, by this machine's clock: `1970-01-01T00:00:00.500000000`.
+/// A moment in full, by this machine's clock: `1970-01-01 00:00:00.500000000`.
 pub fn moment(nanos: u64) -> String {
-    format!("{}.{:09}", strftime("%Y-%m-%dT%H:%M:%S", nanos), nanos % 1_000_000_000)
+    format!("{}.{:09}", strftime("%Y-%m-%d %H:%M:%S", nanos), nanos % 1_000_000_000)
 }
 
 /// A moment by a format of `strftime(3)`, by this machine's clock. `%f` is its microseconds.
