@@ -72,7 +72,7 @@ fn trampoline(function: &str) -> Option<String> {
     use skep::lang::trace::run::{Mode, Printer, Settings, run};
     let text = format!("fentry:{function} {{ @ = 1; }}");
     let kernel = crate::kernels::linux().ok()?;
-    let machine = Machine::new(&kernel, Vec::new());
+    let machine = Machine::default();
     let outcome = skep::lang::trace::check(&text, "fentry", &machine, &Default::default());
     let Some(script) = outcome.script else { return Some("there is no such function".into()) };
     let settings =

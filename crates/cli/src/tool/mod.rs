@@ -102,7 +102,7 @@ fn help(out: &mut dyn Write) -> std::io::Result<()> {
 /// Which tools work here, by which hooks, and why others do not.
 fn list(out: &mut dyn Write) -> Outcome {
     let kernel = kernel(&RunArgs::default())?;
-    let machine = Machine::new(&kernel, Vec::new());
+    let machine = Machine::default();
     let hooks = Hooks::new(&machine, kernel.name() == "linux");
     writeln!(out, "{:12} {:5} {:44} ABOUT", "TOOL", "HERE", "HOOKS")?;
     for tool in TOOLS {
@@ -136,7 +136,7 @@ fn trace(tool: &'static Tool, given: &Given, out: &mut dyn Write) -> Outcome {
     };
     args.kernel = given.kernel;
     let kernel = kernel(&args)?;
-    let machine = Machine::new(&kernel, Vec::new());
+    let machine = Machine::default();
     let hooks = Hooks::new(&machine, kernel.name() == "linux");
     let chosen = hooks.choose(tool);
     // Where none works, a script to read is that of the last way.
