@@ -163,5 +163,10 @@ fn words() -> Vec<std::ffi::OsString> {
     if name.is_some_and(|name| name == "bpftrace") {
         words.insert(1, "trace".into());
     }
+    // The tools by their names alone, but for the one that is called as the language.
+    #[cfg(target_os = "linux")]
+    if words.get(1).and_then(|word| word.to_str()).is_some_and(tool::is_one) {
+        words.insert(1, "tool".into());
+    }
     words
 }

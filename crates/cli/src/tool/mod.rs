@@ -50,6 +50,7 @@ Examples:
   skep tool opensnoop -x -c ./app                         files that it looks for in vain
   skep tool biolatency 1 5                                five histograms
   skep tool funccount -c ./app './app:parse_*'            how often functions are called
+  skep execsnoop -c ./app                                 the same, by its name alone
   skep tool syscount --script                             the script, for skep trace";
 
 /// `skep tool`.
@@ -78,6 +79,11 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         }
     };
     trace(tool, &given, out)
+}
+
+/// Whether a word is the name of a tool, and of nothing else.
+pub fn is_one(word: &str) -> bool {
+    word != "trace" && table::find(word).is_some()
 }
 
 fn help(out: &mut dyn Write) -> std::io::Result<()> {

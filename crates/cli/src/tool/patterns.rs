@@ -215,7 +215,6 @@ fn expression(text: &str, is_tracepoint: bool) -> String {
             ("$gid", _) => out.push_str("gid"),
             ("$cpu", _) => out.push_str("cpu"),
             ("$task", _) => out.push_str("curtask"),
-            ("STRCMP", _) => out.push_str("STRCMP"),
             _ => out.push_str(word),
         }
         rest = after;

@@ -56,6 +56,8 @@ fn what_is_no_tool_or_no_flag_is_said() {
     let (error, hint) = skep(&["tool", "nosuch"]).failed(2);
     assert!(error.contains("there is no tool"), "{error}");
     assert!(hint.contains("skep tool"), "{hint}");
+    let by_name = skep(&["execsnoop", "--script"]).done();
+    assert_eq!(by_name, skep(&["tool", "execsnoop", "--script"]).done());
     let ran = skep(&["tool", "execsnoop", "--nosuch"]);
     assert_eq!(ran.status, 2, "{}", ran.err);
     assert!(ran.err.contains("--nosuch"), "{}", ran.err);
@@ -332,4 +334,110 @@ fn what_cannot_work_says_why_and_what_is_nearest() {
     let (error, hint) = skep(&["tool", "dcsnoop"]).failed(1);
     assert!(error.starts_with("dcsnoop does not work here: "), "{error}");
     assert!(hint.contains("the nearest is opensnoop"), "{hint}");
+}
+
+/// What another project's tool prints while ours is at work; `None` where it is not there.
+fn beside(tool: &str, args: &[&str], ours: impl FnOnce() -> String) -> Option<(String, String)> {
+    use std::io::{BufRead, BufReader, Read};
+    let path = format!("/usr/sbin/{tool}");
+    if !std::path::Path::new(&path).exists() {
+        println!("skipped: there is no {path}");
+        return None;
+    }
+    let mut child = Command::new("stdbuf")
+        .args(["-oL", &path])
+        .args(args)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .ok()?;
+    let mut out = BufReader::new(child.stdout.take()?);
+    let mut theirs = String::new();
+    // Its titles come when it is attached.
+    out.read_line(&mut theirs).ok()?;
+    let ours = ours();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    if !interrupted.is_ok_and(|status| status.success()) {
+        let _ = child.kill();
+    }
+    out.read_to_string(&mut theirs).ok()?;
+    let _ = child.wait();
+    Some((ours, theirs))
+}
+
+#[test]
+fn execsnoop_sees_what_its_counterpart_sees() {
+    if !may() {
+        return;
+    }
+    let folder = Folder::new();
+    // A name that no other program has.
+    let name = format!("skep{}", std::process::id());
+    let program = folder.path(&name);
+    std::fs::copy("/bin/true", &program).expect("a program");
+    let command = format!("sh -c 'for i in 1 2 3 4 5; do {program} $i \"a b\" x$i; done; true'");
+    let run = || skep(&["tool", "execsnoop", "-n", &name, "-c", &command]).done();
+    let Some((ours, theirs)) = beside("execsnoop", &["-n", &name], run) else { return };
+    let rows = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| line.starts_with(&name));
+        lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    };
+    assert_eq!(rows(&ours).len(), 5, "{ours}");
+    assert_eq!(rows(&ours), rows(&theirs));
+}
+
+/// Makes three connections to itself, which move 20 KB to one side and 10 KB to the other.
+const MOVES: &str = "\
+import socket, threading, time
+listens = socket.socket()
+listens.bind(('127.0.0.1', 0))
+listens.listen()
+def serve():
+    for i in range(3):
+        c, _ = listens.accept()
+        c.sendall(b'y' * 20480)
+        while c.recv(65536): pass
+        c.close()
+serves = threading.Thread(target=serve)
+serves.start()
+for i in range(3):
+    s = socket.create_connection(listens.getsockname())
+    got = 0
+    while got < 20480: got += len(s.recv(65536))
+    s.sendall(b'z' * 10240)
+    s.shutdown(socket.SHUT_WR)
+    while s.recv(1): pass
+    s.close()
+serves.join()
+time.sleep(0.5)
+print(listens.getsockname()[1])
+";
+
+#[test]
+fn tcplife_sees_what_its_counterpart_sees() {
+    if !may() || !has_python() {
+        return;
+    }
+    let folder = Folder::new();
+    let program = folder.file("moves.py", MOVES);
+    let command = format!("python3 {program}");
+    let run = || skep(&["tool", "tcplife", "-c", &command]).done();
+    let Some((ours, theirs)) = beside("tcplife", &[], run) else { return };
+    let port = ours.lines().find(|line| line.parse::<u16>().is_ok()).expect("a port").to_owned();
+    // Addresses, ports and kilobytes; theirs have digits behind the point.
+    let rows = |text: &str| -> Vec<String> {
+        let row = |line: &str| {
+            let words: Vec<&str> = line.split_whitespace().rev().take(7).collect();
+            let [_, received, sent, remote, to, local, from] = words[..] else { return None };
+            let whole = |text: &str| text.split('.').next().unwrap_or_default().to_owned();
+            let is_ours = remote == port || local == port;
+            is_ours.then(|| [from, local, to, remote, &whole(sent), &whole(received)].join(" "))
+        };
+        let mut rows: Vec<String> = text.lines().filter_map(row).collect();
+        rows.sort();
+        rows
+    };
+    assert_eq!(rows(&ours).len(), 6, "{ours}");
+    assert_eq!(rows(&ours), rows(&theirs));
 }
