@@ -334,6 +334,10 @@ impl Printer<'_> {
     /// A statement's expression: `if` and blocks have no semicolon.
     fn whole(&mut self, expr: &Expr, end: &str) -> String {
         match &expr.kind {
+            // Without brackets its values would be statements.
+            ExprKind::If(branches) if self.is_if(expr) && !end.is_empty() && gives(branches) => {
+                format!("({}){end}", self.if_text(branches))
+            }
             ExprKind::If(branches) if self.is_if(expr) => self.if_text(branches),
             ExprKind::Block(block) => self.braces(block),
             _ => format!("{}{end}", self.expr(expr, 0)),
@@ -474,6 +478,14 @@ fn predicate(probe: &Probe) -> (Option<&Expr>, &Block) {
         return (Some(&branches.condition), body);
     }
     (None, &probe.body)
+}
+
+/// Whether an `if` has a value.
+fn gives(branches: &If) -> bool {
+    match &branches.then.kind {
+        ExprKind::Block(block) => !matches!(block.value.kind, ExprKind::None),
+        _ => false,
+    }
 }
 
 fn binds(op: BinaryOp) -> u8 {

@@ -190,7 +190,9 @@ impl Parser<'_> {
             self.layout();
             if self.peek() == b'(' && self.ahead(1) == b'(' {
                 let after = self.after_balanced(self.at, b'(', b')');
-                if self.byte(after - 1) != b')' {
+                let inside = &self.text[self.at..after];
+                let count = |sign| inside.iter().filter(|byte| **byte == sign).count();
+                if count(b'(') != count(b')') {
                     self.error("__attribute__ syntax error, mismatched '(' and ')'");
                 }
                 self.at = after;
