@@ -7,6 +7,8 @@
 
 mod asm;
 mod btf;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod children;
 mod clock;
 mod dis;
 mod doctor;

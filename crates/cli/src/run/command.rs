@@ -4,23 +4,17 @@
 //! Linux would need root for that; here it needs nothing (`sys::host::tree`).
 
 use std::io::Write;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus};
-use std::time::Duration;
 
 use skep::abi::ProgType;
 use skep::load::{Object, ProgramDef};
-use skep::seccomp::Arch;
-use skep::sys::host::tree::{Counts, Event, Options, Tree};
+use skep::sys::host::tree::Event;
 use skep::vm::hooks::EventHook;
 use skep::vm::hooks::calls::{Calls, Layout, Point};
 
 use super::{Args, Where, events, fill};
+use crate::children;
 use crate::failure::{Failure, Outcome, Status};
 use crate::signal::{Signal, Stop};
-
-/// How long to wait for an event before looking whether the command has ended.
-const TICK: Duration = Duration::from_millis(20);
 
 /// Where a program of an object is hooked.
 #[derive(Clone, Copy)]
@@ -56,15 +50,16 @@ pub fn run(
         session.is_called(names.collect::<Vec<_>>().join(", "));
     }
     // First the command, which has the signals that are ignored here, then handlers.
-    let mut tree = start(command, &options(&places))?;
+    let points = places.iter().map(|place| place.point);
+    let mut tree = children::start(command, &children::options(points))?;
     let stop = Stop::on_signals();
     let mut calls = Calls::default();
     let mut see = |session: &mut events::Session, events: Vec<Event>| {
         events.iter().try_for_each(|event| one(&mut calls, session, &hooks, event))
     };
     let status = loop {
-        see(&mut session, tree.batch(TICK))?;
-        let ended = tree.try_wait().map_err(|error| cannot(command, &error))?;
+        see(&mut session, tree.batch(children::TICK))?;
+        let ended = tree.try_wait().map_err(|error| children::cannot(command, &error))?;
         if ended.is_some() || stop.signal().is_some() {
             break ended;
         }
@@ -77,7 +72,7 @@ pub fn run(
     if let Some((_, hook)) = hooks.first() {
         session.ran_by(hook);
     }
-    session.notes.extend(notes(status, counts));
+    session.notes.extend(children::notes(status, counts));
     let source = format!("what {command:?} did");
     match args.json {
         true => session.json(&object.file, &source, args.show, out)?,
@@ -144,83 +139,9 @@ fn place(program: &ProgramDef) -> Option<(Point, Layout)> {
     match program.prog_type? {
         ProgType::Tracepoint => {
             let (category, name) = target.split_once('/')?;
-            let number = |call: &str| Arch::native().number(call);
-            Some((Point::of(category, name, number)?, Layout::Record))
+            children::tracepoint(category, name)
         }
-        ProgType::RawTracepoint => match target {
-            "sys_enter" => Some((Point::Enter(None), Layout::Words)),
-            "sys_exit" => Some((Point::Exit(None), Layout::Words)),
-            _ => None,
-        },
+        ProgType::RawTracepoint => children::raw_tracepoint(target),
         _ => None,
     }
-}
-
-/// What has to be seen for these.
-fn options(places: &[Place]) -> Options {
-    let (mut options, mut wanted) = (Options::none(), std::collections::BTreeMap::new());
-    let all = || 0..skep::sys::host::tree::CALLS;
-    for place in places {
-        let (numbers, enter, exit) = match place.point {
-            Point::Enter(Some(number)) => (number..number + 1, true, false),
-            Point::Exit(Some(number)) => (number..number + 1, false, true),
-            Point::Enter(None) => (all(), true, false),
-            Point::Exit(None) => (all(), false, true),
-            Point::Fork | Point::Exec | Point::End => continue,
-        };
-        for number in numbers {
-            let known: &mut (bool, bool) = wanted.entry(number).or_default();
-            *known = (known.0 || enter, known.1 || exit);
-        }
-    }
-    // Paths of programs, names of threads, and ends of threads are known from calls.
-    let also = ["execve", "execveat", "prctl", "exit", "exit_group"];
-    for number in also.into_iter().filter_map(|call| Arch::native().number(call)) {
-        wanted.entry(number).or_default().0 = true;
-    }
-    for (number, (enter, exit)) in wanted {
-        // What it was given is asked for when it ends as well.
-        options = options.call(number, enter, exit).captured(number);
-    }
-    options
-}
-
-fn start(command: &str, options: &Options) -> Result<Tree, Failure> {
-    let words = shlex::split(command).filter(|words| !words.is_empty());
-    let Some(words) = words else {
-        return Err(Failure::unusable(format!("{command:?} is no command")));
-    };
-    let mut started = Command::new(&words[0]);
-    started.args(&words[1..]);
-    Tree::start(started, options).map_err(|error| cannot(command, &error))
-}
-
-fn cannot(command: &str, error: &std::io::Error) -> Failure {
-    Failure::unusable(format!("{command:?} cannot be traced: {error}"))
-}
-
-/// What a reader of the report should know.
-fn notes(status: Option<ExitStatus>, counts: Counts) -> Vec<String> {
-    let mut notes = Vec::new();
-    match status {
-        Some(status) => match (status.code(), status.signal()) {
-            (Some(0), _) => {}
-            (Some(code), _) => notes.push(format!("the command ended with status {code}")),
-            (_, signal) => {
-                notes.push(format!("the command was ended by signal {}", signal.unwrap_or(0)));
-            }
-        },
-        None => notes.push("the command goes on, untraced".into()),
-    }
-    let told = [
-        (counts.lost, "events were lost"),
-        (
-            counts.untraced,
-            "programs or processes ran untraced (set-user-id, 32-bit, or out of reach)",
-        ),
-        (counts.left, "threads or processes were seen in part: they use what the agent needs"),
-        (counts.odd, "calls were none of 64-bit Linux's, and are not among the events"),
-    ];
-    notes.extend(told.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
-    notes
 }

@@ -2,6 +2,8 @@
 
 mod look;
 pub mod run;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod source;
 
 use std::io::{Read, Write};
 use std::path::PathBuf;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use skep::Vm;
 use skep::lang::trace::checked::{Point, Script};
-use skep::lang::trace::run::{self, Ask, Buffering, Mode, Printer, Settings};
+use skep::lang::trace::run::{self, Ask, Buffering, Mode, Printer, Settings, Source};
 use skep::sys::{Command, Fd, Kernel, MapCreate};
 
 use crate::failure::{Failure, Outcome, Status};
@@ -117,8 +117,12 @@ pub fn run(
         },
         None => None,
     };
-    if kernel.name() != "linux" {
-        needs_linux(script, mode)?;
+    let mut source = Started { kernel, command: None };
+    if source.kernel.name() != "linux" {
+        needs_linux(script, mode, given.command.is_some())?;
+        if let (Some(command), Mode::Trace, false) = (&given.command, mode, given.dry_run) {
+            source.start(script, command)?;
+        }
     }
     let settings = Settings {
         quiet: args.quiet,
@@ -146,7 +150,14 @@ pub fn run(
         None => out,
     };
     let mut printer = Printer { out, err: &mut io::stderr(), json };
-    match run::run(script, &kernel, &settings, &mut printer, &ask) {
+    let result = {
+        let command = source.command.as_mut().map(|command| &mut **command as &mut dyn Source);
+        run::run_with(script, &source.kernel, &settings, &mut printer, &ask, command)
+    };
+    for note in source.command.iter_mut().flat_map(|command| command.notes()) {
+        eprintln!("WARNING: {note}");
+    }
+    match result {
         Ok(0) => Ok(Status::Done),
         Ok(status) => Ok(Status::Command(status as u8)),
         Err(run::RunError::Output(error)) => Err(error.into()),
@@ -155,6 +166,39 @@ pub fn run(
             failed(error.to_string())
         }
     }
+}
+
+/// The kernel of a run, and the command whose events do not come from it.
+struct Started {
+    kernel: Arc<dyn Kernel>,
+    command: Option<Box<dyn Source>>,
+}
+
+impl Started {
+    /// Starts the command; what it does is for programs of an embedded kernel of its own.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    fn start(&mut self, script: &Script, command: &str) -> Result<(), Failure> {
+        let vm = Arc::new(Vm::new());
+        self.command = Some(Box::new(super::source::Command::start(&vm, script, command)?));
+        self.kernel = vm;
+        Ok(())
+    }
+
+    #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+    fn start(&mut self, _: &Script, _: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// Whether a command's events, seen without rights, are a probe's.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn is_of_a_command(point: &Point) -> bool {
+    super::source::place(point).is_some()
+}
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+fn is_of_a_command(_: &Point) -> bool {
+    false
 }
 
 /// Says what went wrong in bpftrace's form, which people match on.
@@ -195,27 +239,34 @@ fn may(kernel: &Arc<dyn Kernel>) -> bool {
 }
 
 /// Refuses probes that the embedded kernel does not have.
-fn needs_linux(script: &Script, mode: Mode) -> Result<(), Failure> {
+fn needs_linux(script: &Script, mode: Mode, has_command: bool) -> Result<(), Failure> {
     if mode != Mode::Trace {
         return Ok(());
     }
-    let is_here = |point: &Point| {
-        matches!(
-            point,
-            Point::Begin
-                | Point::End
-                | Point::Interval(_)
-                | Point::SelfSignal(_)
-                | Point::Test(_)
-                | Point::Bench(_)
-        )
+    let is_here = |point: &Point| match point {
+        Point::Begin
+        | Point::End
+        | Point::Interval(_)
+        | Point::SelfSignal(_)
+        | Point::Test(_)
+        | Point::Bench(_) => true,
+        point => has_command && is_of_a_command(point),
     };
     let points = script.programs.iter().filter_map(|of| Some((of.points.first()?, &of.name)));
     match points.into_iter().find(|(point, _)| !is_here(point)) {
         Some((_, name)) => {
             let failure =
                 Failure::refused(format!("{name}: the embedded kernel has no such probe"));
-            Err(failure.hint("run it as root, on Linux; begin, end and interval work without"))
+            Err(failure.hint(match has_command {
+                true => {
+                    "run it as root, on Linux; of a command, system calls, forks, execs and \
+                         exits are seen without"
+                }
+                false => {
+                    "run it as root, on Linux; with -c COMMAND, the command's system calls, \
+                          forks, execs and exits are seen without"
+                }
+            }))
         }
         None => Ok(()),
     }

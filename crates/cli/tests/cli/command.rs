@@ -52,6 +52,9 @@ fn strace(script: &str, folder: &Folder) -> Option<BTreeMap<u64, u64>> {
 
 const SCRIPT: &str = "/bin/cat /etc/hostname >/dev/null; /bin/true a b; exec /bin/ls / >/dev/null";
 
+/// How often a shell is interrupted by SIGCHLD is a matter of time: rt_sigreturn, wait4.
+const OF_THE_MOMENT: [u64; 2] = [15, 61];
+
 #[test]
 fn each_call_of_a_command_is_an_event() {
     let folder = Folder::new();
@@ -66,13 +69,37 @@ fn each_call_of_a_command_is_an_event() {
         .iter()
         .map(|element| (element["key"].as_u64().unwrap(), element["value"].as_u64().unwrap()))
         .collect();
-    // How often a shell is interrupted by SIGCHLD is a matter of time: rt_sigreturn, wait4.
-    for call in [15, 61] {
-        ours.remove(&call);
-        theirs.remove(&call);
+    for call in OF_THE_MOMENT {
+        (ours.remove(&call), theirs.remove(&call));
     }
     assert_eq!(ours, theirs);
     assert_eq!(report["notes"], serde_json::json!([]));
+}
+
+/// A script, which the embedded kernel runs on the same command.
+#[test]
+fn a_script_sees_each_call_of_a_command() {
+    let folder = Folder::new();
+    let Some(mut theirs) = strace(SCRIPT, &folder) else { return };
+    let script = "tracepoint:raw_syscalls:sys_enter { @[args.id] = count(); } \
+        tracepoint:syscalls:sys_enter_openat { printf(\"opens %s\\n\", str(args.filename)); }";
+    let command = format!("sh -c '{SCRIPT}'");
+    let args = ["trace", "-q", "--kernel", "embedded", "-e", script, "-c", &command];
+    let Some(ran) = traced(&args) else { return };
+    assert_eq!((ran.status, &ran.err[..]), (0, ""), "{}", ran.out);
+    let count = |line: &str| {
+        let (number, count) = line.strip_prefix("@[")?.split_once("]: ")?;
+        Some((number.parse().ok()?, count.parse().ok()?))
+    };
+    let mut ours: BTreeMap<u64, u64> = ran.out.lines().filter_map(count).collect();
+    for call in OF_THE_MOMENT {
+        (ours.remove(&call), theirs.remove(&call));
+    }
+    assert_eq!(ours, theirs);
+    // openat
+    let opens = ran.out.lines().filter(|line| line.starts_with("opens /")).count() as u64;
+    assert_eq!(opens, theirs[&257]);
+    assert!(ran.out.contains("opens /etc/hostname\n"), "{}", ran.out);
 }
 
 #[test]

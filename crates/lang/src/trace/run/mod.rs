@@ -14,6 +14,7 @@ mod kernel_symbols;
 mod names;
 mod printer;
 mod records;
+mod source;
 mod tests;
 mod user_symbols;
 
@@ -33,6 +34,7 @@ use super::plan::{FORKS, LOST, ONLY, Plan, RING, map_name};
 pub use child::Child;
 use names::Running;
 pub use printer::Printer;
+pub use source::Source;
 
 /// How a script is run.
 #[derive(Clone, Debug, Default)]
@@ -133,8 +135,30 @@ pub fn run(
     printer: &mut Printer<'_>,
     ask: &dyn Fn() -> Option<Ask>,
 ) -> Result<i32, RunError> {
-    let mut child = settings.command.as_deref().map(Child::start).transpose()?;
-    let mut machine = machine(kernel, settings, child.as_ref().map_or(0, Child::process))?;
+    run_with(script, kernel, settings, printer, ask, None)
+}
+
+/// The same, with a command whose events do not come from the kernel; it was started before,
+/// and what it did waits.
+///
+/// # Errors
+/// What kept it from running.
+pub fn run_with(
+    script: &Script,
+    kernel: &Arc<dyn Kernel>,
+    settings: &Settings,
+    printer: &mut Printer<'_>,
+    ask: &dyn Fn() -> Option<Ask>,
+    source: Option<&mut dyn Source>,
+) -> Result<i32, RunError> {
+    let command = settings.command.as_deref().filter(|_| source.is_none());
+    let mut child = command.map(Child::start).transpose()?;
+    let pid = match (&child, &source) {
+        (Some(child), _) => child.process(),
+        (None, Some(source)) => source.process(),
+        (None, None) => 0,
+    };
+    let mut machine = machine(kernel, settings, pid)?;
     if let Some(bytes) = ring_size(script.config.perf_rb_pages) {
         machine.ring = bytes;
     }
@@ -157,6 +181,11 @@ pub fn run(
         status: 0,
         lost: 0,
         errors: 0,
+        // Each reference is made a shorter one by itself; a whole option cannot be.
+        source: match source {
+            Some(source) => Some(source),
+            None => None,
+        },
     };
     match settings.mode {
         Mode::Trace => session.trace(child.as_mut(), ask)?,
@@ -240,6 +269,8 @@ struct Session<'a, 'o> {
     lost: u64,
     /// How often `errorf` was called.
     errors: u64,
+    /// The command whose events do not come from the kernel.
+    source: Option<&'a mut dyn Source>,
 }
 
 /// An interval without a perf event.
@@ -276,6 +307,7 @@ impl Session<'_, '_> {
                     timers.push(Timer { program: index, every, next: Instant::now() + every });
                 }
                 Some(Point::SelfSignal(_)) => waits += 1,
+                _ if self.take_from_source(index)? => {}
                 _ => links.extend(attach::attach(self, index)?),
             }
             attached += points.len();
@@ -284,6 +316,8 @@ impl Session<'_, '_> {
         if attached == 0 {
             return Err(RunError::Attach("Attachment failed for all probes.".into()));
         }
+        // A command is waited for, whatever is attached.
+        waits += usize::from(self.source.is_some());
         if let Some(child) = child.as_mut() {
             child.go()?;
         }
@@ -378,8 +412,11 @@ impl Session<'_, '_> {
                 timer.next = now + timer.every;
                 self.run_program(timer.program)?;
             }
+            let next = timers.iter().map(|timer| timer.next.saturating_duration_since(now)).min();
+            let wait = next.unwrap_or(TURN).min(TURN);
             // What a child did before its end is read before ours.
             let gone = child.as_mut().is_some_and(|child| child.is_gone())
+                || self.turn_of_source(wait)?
                 || self.settings.process.is_some_and(|process| !names::is_there(process));
             if gone {
                 self.drain()?;
@@ -391,8 +428,9 @@ impl Session<'_, '_> {
             if self.settings.buffering != Buffering::Full {
                 self.printer.flush()?;
             }
-            let next = timers.iter().map(|timer| timer.next.saturating_duration_since(now)).min();
-            let wait = next.unwrap_or(TURN).min(TURN);
+            if self.source.is_some() {
+                continue;
+            }
             match self.ring.wait(wait) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(RunError::Kernel { doing: "waiting for records", errno }),
