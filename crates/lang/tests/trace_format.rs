@@ -11,8 +11,10 @@ use skep_lang::trace::{Options, Until, check, format};
 
 fn scripts() -> Vec<String> {
     let given = std::env::var_os("SKEP_DATA").map(PathBuf::from);
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared/data");
-    let folder = given.unwrap_or_else(|| PathBuf::from(beside));
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let above = here.ancestors().map(|folder| folder.join("shared/data")).collect::<Vec<_>>();
+    let mut folders = given.into_iter().chain(above);
+    let folder = folders.find(|folder| folder.is_dir()).unwrap_or_default();
     let Ok(data) = std::fs::read_to_string(folder.join("bpftrace-unit.jsonl")) else {
         println!("skipped: no bpftrace-unit.jsonl");
         return Vec::new();

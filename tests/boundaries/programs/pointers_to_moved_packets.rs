@@ -16,7 +16,7 @@ pub fn main() {
                 insn(0x61, 7, 1, 76, 0),
                 insn(0xb7, 8, 0, 0, rounds),
                 // bpf_skb_change_tail, then bpf_skb_pull_data again and again.
-                insn(0xb7, 2, 0, 0, 60_000),
+                insn(0xb7, 2, 0, 0, 16_000),
                 insn(0xb7, 3, 0, 0, 0),
                 insn(0x85, 0, 0, 0, 38),
                 insn(0xbf, 1, 6, 0, 0),

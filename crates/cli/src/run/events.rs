@@ -264,6 +264,7 @@ fn event_of(record: &EventRecord) -> Event {
         gid: task.gid,
         comm: Task::name(task.comm.as_bytes()),
         cgroups: task.cgroup.into_iter().collect(),
+        ..Task::default()
     });
     let memory = record.memory.iter().cloned();
     let [kernel_stack, user_stack] = record.stacks.clone();

@@ -11,14 +11,52 @@ use super::table::{Hook, Tool, Way};
 /// What a kernel has.
 pub struct Hooks<'a> {
     machine: &'a Machine,
-    linux: bool,
+    place: Place,
     raw: OnceLock<HashSet<String>>,
 }
 
+/// Where events come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// This machine's kernel.
+    Linux,
+    /// A command, seen without rights.
+    Command,
+    /// The embedded kernel by itself.
+    Embedded,
+}
+
+impl Place {
+    /// The place that a kernel with this name has, and a command, if there is one.
+    pub fn of(kernel: &str, has_command: bool) -> Place {
+        match (kernel, has_command) {
+            ("linux", _) => Place::Linux,
+            (_, true) => Place::Command,
+            (_, false) => Place::Embedded,
+        }
+    }
+}
+
+/// Whether a command's events, seen without rights, are a hook's.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn is_of_commands(hook: Hook) -> bool {
+    match hook {
+        Hook::Tracepoint(category, event) => crate::children::tracepoint(category, event).is_some(),
+        Hook::Raw(event) => crate::children::raw_tracepoint(event).is_some(),
+        Hook::Patterns => true,
+        Hook::Fentry(_) | Hook::Kprobe(_) | Hook::Samples => false,
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+fn is_of_commands(_: Hook) -> bool {
+    false
+}
+
 impl Hooks<'_> {
-    /// Of this machine's kernel, or of the embedded one.
-    pub fn new(machine: &Machine, linux: bool) -> Hooks<'_> {
-        Hooks { machine, linux, raw: OnceLock::new() }
+    /// Of a kernel.
+    pub fn new(machine: &Machine, place: Place) -> Hooks<'_> {
+        Hooks { machine, place, raw: OnceLock::new() }
     }
 
     /// The first way all of whose hooks are there; else what the ways lack.
@@ -39,8 +77,13 @@ impl Hooks<'_> {
 
     /// Why a hook is not there.
     fn lacks(&self, hook: Hook) -> Option<String> {
-        if !self.linux {
-            return Some("the embedded kernel has no such events".into());
+        match (self.place, is_of_commands(hook)) {
+            (Place::Linux, _) => {}
+            (Place::Command, true) => return None,
+            (Place::Embedded, true) => {
+                return Some("without root a command's events alone are seen: -c COMMAND".into());
+            }
+            (_, false) => return Some("the embedded kernel has no such events".into()),
         }
         match hook {
             Hook::Tracepoint(category, event) => {

@@ -26,7 +26,7 @@ use skep::lang::trace::{Options, check};
 use crate::failure::{Failure, Outcome, Status};
 use crate::trace::run::{Given as Run, RunArgs, kernel, run as run_script};
 use flags::Given;
-use hooks::Hooks;
+use hooks::{Hooks, Place};
 use sink::Sink;
 use table::{TOOLS, Tool};
 
@@ -102,7 +102,11 @@ fn help(out: &mut dyn Write) -> std::io::Result<()> {
 fn list(out: &mut dyn Write) -> Outcome {
     let kernel = kernel(&RunArgs::default())?;
     let machine = Machine::default();
-    let hooks = Hooks::new(&machine, kernel.name() == "linux");
+    let place = Place::of(kernel.name(), true);
+    let hooks = Hooks::new(&machine, place);
+    if place == Place::Command {
+        writeln!(out, "Without root, on what a command does (-c COMMAND):\n")?;
+    }
     writeln!(out, "{:12} {:5} {:44} ABOUT", "TOOL", "HERE", "HOOKS")?;
     for tool in TOOLS {
         match hooks.choose(tool) {
@@ -136,7 +140,8 @@ fn trace(tool: &'static Tool, given: &Given, out: &mut dyn Write) -> Outcome {
     args.kernel = given.kernel;
     let kernel = kernel(&args)?;
     let machine = Machine::default();
-    let hooks = Hooks::new(&machine, kernel.name() == "linux");
+    let place = Place::of(kernel.name(), given.command.is_some());
+    let hooks = Hooks::new(&machine, place);
     let chosen = hooks.choose(tool);
     // Where none works, a script to read is that of the last way.
     let way = match &chosen {
@@ -157,9 +162,14 @@ fn trace(tool: &'static Tool, given: &Given, out: &mut dyn Write) -> Outcome {
         out.write_all(composed.text.as_bytes())?;
         return Ok(Status::Done);
     }
+    let mut named = composed.named;
+    // Of a command's new programs, memory is not read: what the call was given is.
+    if place == Place::Command && tool.name == "execsnoop" {
+        named.push(("words".into(), None));
+    }
     let options = Options {
         positional: Vec::new(),
-        named: composed.named,
+        named,
         pid: given.process,
         has_command: given.command.is_some(),
         ..Options::default()
@@ -189,7 +199,8 @@ mod tests {
     fn each_tool_has_a_way_and_a_name_of_its_own() {
         for tool in TOOLS {
             assert!(!tool.ways.is_empty(), "{}", tool.name);
-            assert!(std::ptr::eq(table::find(tool.name).unwrap(), tool));
+            let found = table::find(tool.name).map(|found| found.about);
+            assert_eq!(found, Some(tool.about));
             flags::command(tool).debug_assert();
         }
         assert_eq!(TOOLS.len(), 20);

@@ -130,7 +130,8 @@ pub fn run(
         allow_unsafe: given.allow_unsafe,
         command: given.command.clone(),
         process: given.process,
-        only: args.only,
+        // A command's own events are those of its processes as they are.
+        only: args.only && source.command.is_none(),
         mode,
         dry_run: given.dry_run,
         buffering,

@@ -117,6 +117,8 @@ struct Process {
     uid: u32,
     gid: u32,
     comm: [u8; 16],
+    /// Its parent's process id and name.
+    parent: (u32, [u8; 16]),
 }
 
 #[derive(Default)]
@@ -168,8 +170,9 @@ impl Calls {
             }
             What::Exit { number, result } => vec![self.exit(of, *number, *result)],
             What::Born { parent, by, .. } => vec![self.born(of, *parent, *by)],
-            What::Exec { name, uid, gid, .. } => {
-                let process = Process { uid: *uid, gid: *gid, comm: *name };
+            What::Exec { name, uid, gid, parent } => {
+                let parent = (*parent, self.comm(*parent, *parent));
+                let process = Process { uid: *uid, gid: *gid, comm: *name, parent };
                 self.processes.insert(of.pid, process);
                 vec![self.executed(of)]
             }
@@ -229,7 +232,8 @@ impl Calls {
         let name = self.comm(parent, by);
         if of.pid != parent {
             let process = self.processes.get(&parent).cloned().unwrap_or_default();
-            self.processes.insert(of.pid, Process { comm: name, ..process });
+            let parent = (parent, process.comm);
+            self.processes.insert(of.pid, Process { comm: name, parent, ..process });
         }
         let thread = Thread { pid: of.pid, comm: Some(name), ..Thread::default() };
         self.threads.insert(of.tid, thread);
@@ -289,6 +293,7 @@ impl Calls {
             uid: process.uid,
             gid: process.gid,
             comm: self.comm(of.pid, of.tid),
+            parent: process.parent,
             cgroups: Vec::new(),
         };
         let world = World { task: Some(task), memory, ..World::default() };

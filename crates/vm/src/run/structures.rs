@@ -5,7 +5,7 @@ use skep_btf::{Btf, Kind, Type};
 use skep_isa::Size;
 
 use super::Run;
-use super::world::World;
+use super::world::{MOST_TASKS, World};
 use crate::memory::value::{Kind as ValueKind, Value};
 use crate::objects::map::MapHandle;
 
@@ -97,7 +97,7 @@ impl Layout {
             return self.read_task(world, pid, offset, to);
         }
         let Some(offset) = address.checked_sub(CREDS) else { return false };
-        if offset >= CRED_SIZE << 32 {
+        if offset >= CRED_SIZE * MOST_TASKS {
             return false;
         }
         let (uid, gid) = world.user();
@@ -109,7 +109,11 @@ impl Layout {
     fn read_task(&self, world: &World, pid: u32, offset: u64, to: &mut [u8]) -> bool {
         let (own, group) = world.ids();
         let runs = pid == own || pid == group;
-        let (tgid, comm) = if runs { (group, world.comm()) } else { (pid, [0; 16]) };
+        let parent_name = world.task.as_ref().filter(|task| task.parent.0 == pid);
+        let (tgid, comm) = match runs {
+            true => (group, world.comm()),
+            false => (pid, parent_name.map_or([0; 16], |task| task.parent.1)),
+        };
         let parent = if runs { world.parent().map_or(0, World::task_address) } else { 0 };
         let cred = if runs { CREDS + u64::from(pid) * CRED_SIZE } else { 0 };
         let [id, group] = [pid, tgid].map(u32::to_ne_bytes);
@@ -148,6 +152,16 @@ impl Run<'_> {
 mod tests {
     use super::super::world::Task;
     use super::*;
+
+    #[test]
+    fn an_address_is_of_one_task_and_of_nothing_else() {
+        for pid in [0, 1, 8192, 32_375, MOST_TASKS as u32 - 1] {
+            assert_eq!(World::task_at(World::task_address(pid) + 1264), Some((pid, 1264)));
+        }
+        assert_eq!(World::task_at(World::task_address(MOST_TASKS as u32)), None);
+        assert_eq!(World::task_at(World::cgroup_address(1)), None);
+        assert_eq!(World::task_at(CREDS + CRED_SIZE * MOST_TASKS - 1), None);
+    }
 
     #[test]
     fn a_task_reads_as_it_was_described_and_zero_elsewhere() {

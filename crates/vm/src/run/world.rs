@@ -20,6 +20,8 @@ pub struct Task {
     pub gid: u32,
     /// Its name, zero-terminated.
     pub comm: [u8; 16],
+    /// Its parent's process id, 0 where it is not known, and name.
+    pub parent: (u32, [u8; 16]),
     /// Id of its cgroup, and those of the groups that this is in, the root's first.
     pub cgroups: Vec<u64>,
 }
@@ -63,12 +65,14 @@ pub struct World {
 
 /// Where the tasks of the embedded kernel would be: an address like a kernel's, at which
 /// there is nothing.
-const TASKS: u64 = 0xffff_8880_5b00_0000;
+const TASKS: u64 = 0xffff_8890_0000_0000;
 /// Where the cgroups would be, and the bytes that each would take.
-const CGROUPS: u64 = 0xffff_8880_6300_0000;
+const CGROUPS: u64 = 0xffff_88a0_0000_0000;
 const CGROUP_SIZE: u64 = 0x1000;
 /// Bytes that a task would take.
 const TASK_SIZE: u64 = 0x4000;
+/// Ids of tasks are below this (`PID_MAX_LIMIT`).
+pub(crate) const MOST_TASKS: u64 = 1 << 22;
 
 impl World {
     /// Thread id and process id of the task that runs.
@@ -123,18 +127,22 @@ impl World {
 
     /// The address that programs see of a task.
     pub fn task_address(pid: u32) -> u64 {
-        TASKS + u64::from(pid) * TASK_SIZE
+        TASKS.wrapping_add(u64::from(pid) * TASK_SIZE)
     }
 
     /// The task that an address is of, and the offset in it.
     pub(crate) fn task_at(address: u64) -> Option<(u32, u64)> {
-        let offset = address.checked_sub(TASKS).filter(|offset| *offset < CGROUPS - TASKS)?;
+        let offset =
+            address.checked_sub(TASKS).filter(|offset| *offset < TASK_SIZE * MOST_TASKS)?;
         Some(((offset / TASK_SIZE) as u32, offset % TASK_SIZE))
     }
 
     /// Process id of the parent of the task that runs, where that is known.
     pub(crate) fn parent(&self) -> Option<u32> {
-        if self.task.is_some() { None } else { own::parent() }
+        match &self.task {
+            Some(task) => Some(task.parent.0).filter(|parent| *parent != 0),
+            None => own::parent(),
+        }
     }
 
     /// Copies what is at an address; false where not all of it is there.
