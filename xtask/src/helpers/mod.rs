@@ -78,7 +78,7 @@ enum Judged {
 /// # Errors
 /// Kernels that do not make the maps.
 pub fn execute(options: &Options) -> Result<bool> {
-    if let Some(ended) = apart()? {
+    if let Some(ended) = apart(options)? {
         return Ok(ended);
     }
     pin_to_cpu_0()?;
@@ -131,18 +131,22 @@ const APART: &str = "SKEP_XTASK_NETWORK";
 
 /// Does the same in a network of its own, where packets that programs copy go nowhere; `None`
 /// in there.
-fn apart() -> Result<Option<bool>> {
+fn apart(options: &Options) -> Result<Option<bool>> {
     if std::env::var_os(APART).is_some() {
         return Ok(None);
     }
     let script = "ip link set lo up && exec \"$@\"";
-    let ran = std::process::Command::new("unshare")
-        .args(["-n", "sh", "-c", script, "sh"])
-        .arg(std::env::current_exe()?)
-        .args(std::env::args_os().skip(1))
-        .env(APART, "1")
-        .status()
-        .context("unshare")?;
+    let mut again = std::process::Command::new("unshare");
+    again.args(["-n", "sh", "-c", script, "sh"]).arg(std::env::current_exe()?);
+    // Whatever this process is asked for besides.
+    again.args(["parity", "helpers", "--sets", &options.sets.to_string()]);
+    if let Some(only) = &options.only {
+        again.args(["--only", only]);
+    }
+    if options.show {
+        again.arg("--show");
+    }
+    let ran = again.env(APART, "1").status().context("unshare")?;
     Ok(Some(ran.success()))
 }
 
