@@ -112,13 +112,22 @@ pub struct Calls {
     threads: HashMap<u32, Thread>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Process {
     uid: u32,
     gid: u32,
     comm: [u8; 16],
     /// Its parent's process id and name.
     parent: (u32, [u8; 16]),
+}
+
+impl Process {
+    /// The command before it has executed anything: a child of this process that is as it.
+    fn ours() -> Process {
+        let own = World::default();
+        let ((uid, gid), comm) = (own.user(), own.comm());
+        Process { uid, gid, comm, parent: (std::process::id(), comm) }
+    }
 }
 
 #[derive(Default)]
@@ -231,7 +240,7 @@ impl Calls {
     fn born(&mut self, of: &tree::Event, parent: u32, by: u32) -> Happening {
         let name = self.comm(parent, by);
         if of.pid != parent {
-            let process = self.processes.get(&parent).cloned().unwrap_or_default();
+            let process = self.processes.get(&parent).cloned().unwrap_or_else(Process::ours);
             let parent = (parent, process.comm);
             self.processes.insert(of.pid, Process { comm: name, parent, ..process });
         }
@@ -282,11 +291,12 @@ impl Calls {
 
     fn comm(&self, pid: u32, tid: u32) -> [u8; 16] {
         let own = self.threads.get(&tid).and_then(|thread| thread.comm);
-        own.or_else(|| Some(self.processes.get(&pid)?.comm)).unwrap_or_default()
+        let comm = own.or_else(|| Some(self.processes.get(&pid)?.comm));
+        comm.unwrap_or_else(|| World::default().comm())
     }
 
     fn event(&self, of: &tree::Event, context: Vec<u8>, memory: Vec<Captured>) -> Event {
-        let process = self.processes.get(&of.pid).cloned().unwrap_or_default();
+        let process = self.processes.get(&of.pid).cloned().unwrap_or_else(Process::ours);
         let task = Task {
             pid: of.tid,
             tgid: of.pid,
