@@ -1,7 +1,8 @@
 //! What all tests of hooks need: the object with the programs, one of them loaded, and what it
 //! counted.
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skep_abi::Errno;
 use skep_load::attach::{Hook, Link};
@@ -15,6 +16,17 @@ pub fn linux() -> Arc<dyn Kernel> {
 pub fn object() -> Object {
     let path = format!("{}/tests/objects/attach.bpf.o", env!("CARGO_MANIFEST_DIR"));
     Object::open(path).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Waits until no other test of this process is under way, and has the others wait until this
+/// one's thread has ended. A process that one test starts has a copy of each link of another
+/// test until it executes: such a link would outlive its drop by a moment.
+pub fn alone() {
+    static TURN: Mutex<()> = Mutex::new(());
+    thread_local!(static HELD: RefCell<Option<MutexGuard<'static, ()>>> = const { RefCell::new(None) });
+    HELD.with_borrow_mut(|held| {
+        held.get_or_insert_with(|| TURN.lock().unwrap_or_else(PoisonError::into_inner));
+    });
 }
 
 /// One program of the object, loaded.
@@ -34,6 +46,7 @@ impl Bed {
         name: &'static str,
         edit: impl FnOnce(&mut Object),
     ) -> Option<Bed> {
+        alone();
         let mut object = object();
         object.select(|program| program.name == name);
         let thread = rustix::thread::gettid().as_raw_nonzero().get() as u32;

@@ -13,11 +13,12 @@ use skep_load::attach::{
 use skep_sys::Linked;
 use skep_sys::host::netlink::{Direction, Route};
 
-use crate::bed::{Bed, link_exists, linux};
+use crate::bed::{Bed, alone, link_exists, linux};
 
 /// A network namespace of the thread's own, with `lo` up and nothing else; `None` where that
 /// is not permitted.
 fn namespace() -> Option<u32> {
+    alone();
     // SAFETY: the thread's network namespace is nothing that memory depends on.
     if let Err(errno) = unsafe { unshare_unsafe(UnshareFlags::NEWNET) } {
         println!("skipped: no network namespace: {errno}");
@@ -110,19 +111,6 @@ fn xdp_in_the_driver_counts_what_comes_over_a_cable() {
     assert!(error.contains("skepa, skepb") || error.contains("skepb, skepa"), "{error}");
 }
 
-/// Attaches where the same program was a moment ago: a process that another test starts just
-/// then has a copy of the old link until it executes.
-fn attach_again(program: &skep_load::Program, hook: Tcx<'_>) -> skep_load::attach::Link {
-    let started = std::time::Instant::now();
-    loop {
-        match program.attach(&hook) {
-            Ok(link) => return link,
-            Err(error) => assert!(started.elapsed().as_secs() < 10, "{error}"),
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-}
-
 #[test]
 fn programs_in_the_stack_stand_in_an_order() {
     let Some(lo) = namespace() else { return };
@@ -141,12 +129,12 @@ fn programs_in_the_stack_stand_in_an_order() {
     let program = stops.skep.program("tc_pass").unwrap();
     for order in [Order::First, Order::BeforeLink(&first)] {
         let (hits, before) = (ingress.hits(), stops.hits());
-        let link = attach_again(program, Tcx::ingress(lo).order(order));
+        let link = program.attach(Tcx::ingress(lo).order(order)).unwrap();
         assert_eq!((send(5), ingress.hits(), stops.hits()), (5, hits, before + 5), "{order:?}");
         drop(link);
     }
     let (hits, before) = (ingress.hits(), stops.hits());
-    let _link = attach_again(program, Tcx::ingress(lo).order(Order::AfterLink(&first)));
+    let _link = program.attach(Tcx::ingress(lo).order(Order::AfterLink(&first))).unwrap();
     assert_eq!((send(5), ingress.hits(), stops.hits()), (5, hits + 5, before + 5));
 }
 
