@@ -221,9 +221,24 @@ fn is_met(expect: &Value, output: &str, test: &Value, folder: &Path) -> Result<b
     })
 }
 
-/// A pattern whose `^` and `$` are those of lines.
+/// A pattern whose `^` and `$` are those of lines. The tests' language takes a brace that is no
+/// quantifier as it is.
 fn lines(pattern: &str) -> Result<Regex> {
-    Ok(RegexBuilder::new(pattern).multi_line(true).build()?)
+    let counted = Regex::new(r"^\{\d+(,\d*)?\}")?;
+    let (mut strict, mut rest) = (String::new(), pattern);
+    while let Some(next) = rest.chars().next() {
+        let len = match next {
+            '\\' => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+            '{' => counted.find(rest).map_or(1, |found| found.len()),
+            _ => next.len_utf8(),
+        };
+        if &rest[..len] == "{" {
+            strict.push('\\');
+        }
+        strict.push_str(&rest[..len]);
+        rest = &rest[len..];
+    }
+    Ok(RegexBuilder::new(&strict).multi_line(true).build()?)
 }
 
 /// The hour of the first second of 1970 here.
