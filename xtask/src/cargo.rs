@@ -95,7 +95,12 @@ impl Instrumented {
     /// A program that calls the compiler with the flags. What is unstable is allowed in it
     /// alone: build scripts ask for that in the environment, and would build anew.
     fn wrapper(&self) -> Result<PathBuf> {
-        let script = format!("#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec \"$@\" {}\n", self.flags.join(" "));
+        // What runs while others are built is linked without what the flags want.
+        let script = format!(
+            "#!/bin/sh\ncase \" $* \" in\n*' build_script_build '* | *' --crate-type proc-macro '*) \
+             exec \"$@\" ;;\nesac\nRUSTC_BOOTSTRAP=1 exec \"$@\" {}\n",
+            self.flags.join(" ")
+        );
         // Cargo tells builds apart by the path.
         let mut hasher = std::hash::DefaultHasher::new();
         script.hash(&mut hasher);
