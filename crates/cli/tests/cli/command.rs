@@ -70,7 +70,8 @@ fn each_call_of_a_command_is_an_event() {
         .map(|element| (element["key"].as_u64().unwrap(), element["value"].as_u64().unwrap()))
         .collect();
     for call in OF_THE_MOMENT {
-        (ours.remove(&call), theirs.remove(&call));
+        ours.remove(&call);
+        theirs.remove(&call);
     }
     assert_eq!(ours, theirs);
     assert_eq!(report["notes"], serde_json::json!([]));
@@ -93,7 +94,8 @@ fn a_script_sees_each_call_of_a_command() {
     };
     let mut ours: BTreeMap<u64, u64> = ran.out.lines().filter_map(count).collect();
     for call in OF_THE_MOMENT {
-        (ours.remove(&call), theirs.remove(&call));
+        ours.remove(&call);
+        theirs.remove(&call);
     }
     assert_eq!(ours, theirs);
     // openat
