@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use skep_abi::Errno;
 
+use super::Caller;
+use super::kind::Kind;
 use crate::mem::{Mapping, PAGE, words};
 
 /// Most pages of one: 4 GiB.
@@ -111,6 +113,21 @@ impl Arena {
             // SAFETY: the page is inside of the memory, and aligned.
             unsafe { words::store(self.base().add(page as usize * PAGE), &zeros) };
         }
+    }
+}
+
+/// Its pages are no elements.
+impl Kind for Arena {
+    fn read(&self, _key: &[u8], _out: &mut [u8], _locked: bool) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn update(&self, _key: &[u8], _value: &[u8], _flags: u64, _by: Caller) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn delete(&self, _key: &[u8], _by: Caller) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
     }
 }
 

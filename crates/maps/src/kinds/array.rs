@@ -9,6 +9,9 @@ use std::ptr::NonNull;
 use skep_abi::{Errno, flags};
 
 use super::Caller;
+use super::batch::{Batch, BatchKind};
+use super::hash::Position;
+use super::kind::{Element, Kind, index_of, next_index};
 use super::percpu::PerCpu;
 use crate::fields::Fields;
 use crate::mem::{self, Mapping, SharedMemory};
@@ -171,12 +174,63 @@ impl Array {
     }
 }
 
-/// The index behind `key` in an array of `count`: the first one for none or one past the
-/// end, ENOENT behind the last.
-pub fn next_index(key: Option<u32>, count: u32) -> Result<u32, Errno> {
-    match key {
-        Some(index) if index == count - 1 => Err(Errno::ENOENT),
-        Some(index) if index < count => Ok(index + 1),
-        _ => Ok(0),
+impl Kind for Array {
+    #[inline(always)]
+    fn lookup(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>> {
+        self.lookup(index_of(key), cpu)
+    }
+
+    fn read(&self, key: &[u8], out: &mut [u8], locked: bool) -> Result<(), Errno> {
+        self.read(index_of(key), out, locked)
+    }
+
+    #[inline]
+    fn update(&self, key: &[u8], value: &[u8], flags: u64, by: Caller) -> Result<(), Errno> {
+        self.update(index_of(key), value, flags, by)
+    }
+
+    fn next_key(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
+        next_index(key, self.count, out)
+    }
+
+    #[inline]
+    fn walk(&self, from: Position, cpu: u32) -> Option<(Element, Position)> {
+        let index = from.home;
+        let value = self.lookup(index, cpu)?;
+        Some((Element { key: None, index, value }, Position { home: index + 1, ..from }))
+    }
+
+    fn has_batch(&self, kind: BatchKind) -> bool {
+        matches!(kind, BatchKind::Lookup | BatchKind::Update)
+    }
+
+    /// Without copies, since there may be many millions.
+    fn read_batch(
+        &self,
+        cursor: Option<&[u8]>,
+        batch: &mut Batch<'_>,
+        _delete: bool,
+        locked: bool,
+    ) -> (Option<Vec<u8>>, Result<(), Errno>) {
+        let mut last = cursor.map(index_of);
+        let mut result = Ok(());
+        while batch.room() > 0 {
+            let index = match last {
+                Some(index) if index == self.count - 1 => {
+                    result = Err(Errno::ENOENT);
+                    break;
+                }
+                Some(index) if index < self.count => index + 1,
+                _ => 0,
+            };
+            let (to_key, to_value) = batch.next();
+            to_key.copy_from_slice(&index.to_ne_bytes());
+            if let Err(errno) = self.read(index, to_value, locked) {
+                return (None, Err(errno));
+            }
+            last = Some(index);
+        }
+        let next = last.filter(|_| batch.done() > 0).map(|last| last.to_ne_bytes().to_vec());
+        (next, result)
     }
 }

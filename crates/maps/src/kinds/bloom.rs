@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use skep_abi::Errno;
 
+use super::Caller;
+use super::kind::Kind;
+
 /// Hash functions where nobody says how many.
 const HASHES: u32 = 5;
 
@@ -77,6 +80,36 @@ impl Bloom {
     pub fn peek(&self, value: &[u8]) -> Result<(), Errno> {
         let set = |(word, bit): (usize, u64)| self.bits[word].load(Relaxed) & bit != 0;
         if self.places(value).all(set) { Ok(()) } else { Err(Errno::ENOENT) }
+    }
+}
+
+/// For system calls an update adds a value, and a look-up asks for the one in the buffer.
+impl Kind for Bloom {
+    fn read(&self, _key: &[u8], out: &mut [u8], _locked: bool) -> Result<(), Errno> {
+        self.peek(out)
+    }
+
+    fn update(&self, _key: &[u8], value: &[u8], flags: u64, by: Caller) -> Result<(), Errno> {
+        match by {
+            Caller::System => self.push(value, flags),
+            Caller::Program(_) => Err(Errno::EINVAL),
+        }
+    }
+
+    fn delete(&self, _key: &[u8], _by: Caller) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn push(&self, value: &[u8], flags: u64) -> Result<(), Errno> {
+        self.push(value, flags)
+    }
+
+    fn pop(&self, _out: &mut [u8]) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn peek(&self, out: &mut [u8]) -> Result<(), Errno> {
+        self.peek(out)
     }
 }
 

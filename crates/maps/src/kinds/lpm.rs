@@ -21,6 +21,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use skep_abi::{Errno, flags};
 
+use super::Caller;
+use super::batch::BatchKind;
+use super::kind::Kind;
 use crate::mem::{Mapping, words};
 use crate::spin::window;
 
@@ -404,6 +407,33 @@ impl LpmTrie {
         // SAFETY: the data is inside the node, 8-byte aligned.
         unsafe { words::load(data, node.data()) };
         Ok(())
+    }
+}
+
+impl Kind for LpmTrie {
+    #[inline]
+    fn lookup(&self, key: &[u8], _cpu: u32) -> Option<NonNull<u8>> {
+        self.lookup(key)
+    }
+
+    fn read(&self, key: &[u8], out: &mut [u8], _locked: bool) -> Result<(), Errno> {
+        self.read(key, out)
+    }
+
+    fn update(&self, key: &[u8], value: &[u8], flags: u64, _by: Caller) -> Result<(), Errno> {
+        self.update(key, value, flags)
+    }
+
+    fn delete(&self, key: &[u8], _by: Caller) -> Result<(), Errno> {
+        self.delete(key)
+    }
+
+    fn next_key(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
+        self.next_key(key, out)
+    }
+
+    fn has_batch(&self, kind: BatchKind) -> bool {
+        kind != BatchKind::LookupAndDelete
     }
 }
 

@@ -5,13 +5,16 @@ pub mod array;
 pub mod batch;
 pub mod bloom;
 pub mod hash;
+pub mod kind;
 pub mod lpm;
 pub mod model;
 pub mod objects;
+pub mod owned;
 mod percpu;
 pub mod perf;
 pub mod queue;
 pub mod ringbuf;
+pub mod sockets;
 pub mod stacks;
 pub mod targets;
 

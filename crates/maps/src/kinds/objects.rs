@@ -10,12 +10,13 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use skep_abi::{Errno, flags};
+use skep_abi::{Errno, MapType, flags};
 
 use super::Caller;
 use super::array::Layout;
-use super::batch::Batch;
+use super::batch::{Batch, BatchKind};
 use super::hash::{Hash, Position};
+use super::kind::{Kind, index_of, next_index};
 use crate::grace::{self, Guard};
 use crate::kinds::model::Model;
 use crate::mem::Mapping;
@@ -134,57 +135,6 @@ impl ObjectArray {
         }
     }
 
-    /// Stores what `resolve` yields; only `BPF_ANY` is allowed.
-    pub fn update(&self, index: u32, flags: u64, resolve: Resolve<'_>) -> Result<(), Errno> {
-        if flags != flags::update::ANY {
-            return Err(Errno::EINVAL);
-        }
-        if index >= self.count {
-            return Err(Errno::E2BIG);
-        }
-        self.set(index, Some(resolve()?));
-        Ok(())
-    }
-
-    /// Like `update`, of sockets: the flags mean what they mean elsewhere.
-    pub fn update_socket(&self, index: u32, flags: u64, resolve: Resolve<'_>) -> Result<(), Errno> {
-        if flags > flags::update::EXIST {
-            return Err(Errno::EINVAL);
-        }
-        if index >= self.count {
-            return Err(Errno::E2BIG);
-        }
-        let new = resolve()?;
-        let guard = grace::pin();
-        match (self.get(index, &guard), flags) {
-            // The same once more is fine.
-            (Some(old), _) if Arc::ptr_eq(old, &new) => return Ok(()),
-            (Some(_), flags::update::NOEXIST) => return Err(Errno::EEXIST),
-            (None, flags::update::EXIST) => return Err(Errno::ENOENT),
-            _ => {}
-        }
-        self.set(index, Some(new));
-        Ok(())
-    }
-
-    /// Removes an object: E2BIG past the end, ENOENT where none is.
-    pub fn delete(&self, index: u32) -> Result<(), Errno> {
-        match index < self.count {
-            false => Err(Errno::E2BIG),
-            true if self.set(index, None) => Ok(()),
-            true => Err(Errno::ENOENT),
-        }
-    }
-
-    /// Removes a socket: EINVAL past the end, no error where none is.
-    pub fn delete_socket(&self, index: u32) -> Result<(), Errno> {
-        if index >= self.count {
-            return Err(Errno::EINVAL);
-        }
-        self.set(index, None);
-        Ok(())
-    }
-
     /// Removes all objects.
     pub fn clear(&self) {
         for index in 0..self.count {
@@ -196,6 +146,76 @@ impl ObjectArray {
 impl Drop for ObjectArray {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+/// An array of programs, perf events, cgroups or maps.
+#[derive(Debug)]
+pub struct Objects {
+    slots: ObjectArray,
+    count: u32,
+    map_type: MapType,
+}
+
+impl Objects {
+    /// None yet.
+    pub fn new(map_type: MapType, count: u32) -> Result<Objects, Errno> {
+        Ok(Objects { slots: ObjectArray::new(count)?, count, map_type })
+    }
+
+    /// The slots, which compiled code reads.
+    pub fn layout(&self) -> Layout {
+        self.slots.layout()
+    }
+}
+
+/// What system calls read of an object: its id.
+fn read_id(object: Option<&Arc<dyn MapObject>>, out: &mut [u8]) -> Result<(), Errno> {
+    let object = object.ok_or(Errno::ENOENT)?;
+    out.copy_from_slice(&object.id().to_ne_bytes());
+    Ok(())
+}
+
+impl Kind for Objects {
+    fn read(&self, key: &[u8], out: &mut [u8], _locked: bool) -> Result<(), Errno> {
+        if matches!(self.map_type, MapType::PerfEventArray | MapType::CgroupArray) {
+            return Err(Errno::ENOTSUPP);
+        }
+        read_id(self.object(key, &grace::pin()), out)
+    }
+
+    /// Only `BPF_ANY` is allowed.
+    fn set_object(&self, key: &[u8], flags: u64, resolve: Resolve<'_>) -> Result<(), Errno> {
+        if flags != flags::update::ANY {
+            return Err(Errno::EINVAL);
+        }
+        if index_of(key) >= self.count {
+            return Err(Errno::E2BIG);
+        }
+        self.slots.set(index_of(key), Some(resolve()?));
+        Ok(())
+    }
+
+    fn delete(&self, key: &[u8], _by: Caller) -> Result<(), Errno> {
+        match index_of(key) < self.count {
+            false => Err(Errno::E2BIG),
+            true if self.slots.set(index_of(key), None) => Ok(()),
+            true => Err(Errno::ENOENT),
+        }
+    }
+
+    fn next_key(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
+        next_index(key, self.count, out)
+    }
+
+    #[inline]
+    fn object<'g>(&self, key: &[u8], guard: &'g Guard) -> Option<&'g Arc<dyn MapObject>> {
+        self.slots.get(index_of(key), guard)
+    }
+
+    fn has_batch(&self, kind: BatchKind) -> bool {
+        self.map_type == MapType::ArrayOfMaps
+            && matches!(kind, BatchKind::Lookup | BatchKind::Update)
     }
 }
 
@@ -250,39 +270,66 @@ impl ObjectHash {
         let_go(old);
         Ok(())
     }
+}
 
-    /// The key behind `key`.
-    pub fn next_key(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
+impl Kind for ObjectHash {
+    fn read(&self, key: &[u8], out: &mut [u8], _locked: bool) -> Result<(), Errno> {
+        read_id(self.get(key, &grace::pin()), out)
+    }
+
+    fn set_object(&self, key: &[u8], flags: u64, resolve: Resolve<'_>) -> Result<(), Errno> {
+        self.update(key, flags, resolve()?)
+    }
+
+    fn delete(&self, key: &[u8], _by: Caller) -> Result<(), Errno> {
+        self.delete(key)
+    }
+
+    fn next_key(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
         self.hash.next_key(key, out)
     }
 
-    /// Copies keys and their objects' ids out, and deletes them if so asked; the next
-    /// cursor, and how many there were. Slices go with the sizes of their elements.
-    pub fn read_batch(
+    #[inline]
+    fn object<'g>(&self, key: &[u8], guard: &'g Guard) -> Option<&'g Arc<dyn MapObject>> {
+        self.get(key, guard)
+    }
+
+    fn has_batch(&self, _kind: BatchKind) -> bool {
+        true
+    }
+
+    fn counts_batches(&self) -> bool {
+        true
+    }
+
+    /// Objects are given by their ids.
+    fn read_batch(
         &self,
-        cursor: u32,
-        keys: (&mut [u8], usize),
-        (values, value_size): (&mut [u8], usize),
+        cursor: Option<&[u8]>,
+        batch: &mut Batch<'_>,
         delete: bool,
-    ) -> (u32, u32, Result<(), Errno>) {
+        _locked: bool,
+    ) -> (Option<Vec<u8>>, Result<(), Errno>) {
         let _alone = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let guard = grace::pin();
+        let (room, key_size) = (batch.room(), batch.key_size());
         let value = ObjectHash::VALUE as usize;
-        let mut addresses = vec![0; values.len() / value_size * value];
-        let mut batch = Batch::new(keys, (&mut addresses, value));
-        let (next, result) = self.hash.read_batch(cursor, &mut batch, delete, false);
-        let done = batch.done();
+        let (mut keys, mut addresses) = (vec![0; room * key_size], vec![0; room * value]);
+        let mut held = Batch::new((&mut keys, key_size), (&mut addresses, value));
+        let (next, result) = self.hash.batch(cursor.map_or(0, index_of), &mut held, delete, false);
+        let done = held.done() as usize;
         let (addresses, _) = addresses.as_chunks::<8>();
-        let pairs = addresses.iter().zip(values.chunks_exact_mut(value_size));
-        for (address, out) in pairs.take(done as usize) {
+        for (key, address) in keys.chunks_exact(key_size).zip(addresses).take(done) {
             let held = u64::from_ne_bytes(*address) as *mut Held;
             let id = object(held, &guard).map_or(0, |object| object.id());
-            out.copy_from_slice(&id.to_ne_bytes());
+            let (to_key, to_value) = batch.next();
+            to_key.copy_from_slice(key);
+            to_value.copy_from_slice(&id.to_ne_bytes());
             if delete {
                 let_go(held);
             }
         }
-        (next, done, result)
+        (Some(next.to_ne_bytes().to_vec()), result)
     }
 }
 

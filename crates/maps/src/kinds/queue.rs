@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use skep_abi::{Errno, flags};
 
+use super::Caller;
+use super::kind::Kind;
 use crate::mem::{Mapping, words};
 use crate::spin::SpinLock;
 
@@ -91,5 +93,39 @@ impl Queue {
             self.tail.store(self.after(tail), Relaxed);
         }
         Ok(())
+    }
+}
+
+/// For system calls an update is a push, and a look-up a peek.
+impl Kind for Queue {
+    fn read(&self, _key: &[u8], out: &mut [u8], _locked: bool) -> Result<(), Errno> {
+        self.get(out, false)
+    }
+
+    fn take(&self, _key: &[u8], out: &mut [u8], _locked: bool) -> Result<(), Errno> {
+        self.get(out, true)
+    }
+
+    fn update(&self, _key: &[u8], value: &[u8], flags: u64, by: Caller) -> Result<(), Errno> {
+        match by {
+            Caller::System => self.push(value, flags),
+            Caller::Program(_) => Err(Errno::EINVAL),
+        }
+    }
+
+    fn next_key(&self, _key: Option<&[u8]>, _out: &mut [u8]) -> Result<(), Errno> {
+        Err(Errno::EINVAL)
+    }
+
+    fn push(&self, value: &[u8], flags: u64) -> Result<(), Errno> {
+        self.push(value, flags)
+    }
+
+    fn pop(&self, out: &mut [u8]) -> Result<(), Errno> {
+        self.get(out, true)
+    }
+
+    fn peek(&self, out: &mut [u8]) -> Result<(), Errno> {
+        self.get(out, false)
     }
 }

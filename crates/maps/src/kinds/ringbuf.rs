@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use skep_abi::Errno;
 use skep_abi::ring::{BUSY, DISCARDED, HEADER};
 
+use super::Caller;
+use super::kind::Kind;
 use crate::mem::{PAGE, SharedMemory, words};
 use crate::notify::Notifier;
 use crate::spin::SpinLock;
@@ -300,5 +302,20 @@ impl RingBuf {
     pub fn release_sample(&self, sample: Sample) {
         let total = (u64::from(sample.len) + HEADER).next_multiple_of(8);
         self.consumer().fetch_add(total, Ordering::Release);
+    }
+}
+
+/// Its records are no elements.
+impl Kind for RingBuf {
+    fn update(&self, _key: &[u8], _value: &[u8], _flags: u64, _by: Caller) -> Result<(), Errno> {
+        Err(Errno::ENOTSUPP)
+    }
+
+    fn delete(&self, _key: &[u8], _by: Caller) -> Result<(), Errno> {
+        Err(Errno::ENOTSUPP)
+    }
+
+    fn next_key(&self, _key: Option<&[u8]>, _out: &mut [u8]) -> Result<(), Errno> {
+        Err(Errno::ENOTSUPP)
     }
 }

@@ -6,6 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use skep_abi::Errno;
 
+use super::Caller;
+use super::kind::{Kind, index_of};
+
 /// What `bpf_get_stackid` is told besides how much to skip.
 pub mod flag {
     /// Traces of the same hash are taken for the same.
@@ -111,6 +114,26 @@ impl Stacks {
         let is_there = |id: u32| self.place(id).is_some_and(|place| place.is_some());
         let start = id.filter(|&id| is_there(id)).map_or(0, |id| id + 1);
         (start..self.places.len() as u32).find(|&id| is_there(id)).ok_or(Errno::ENOENT)
+    }
+}
+
+impl Kind for Stacks {
+    fn read(&self, key: &[u8], out: &mut [u8], _locked: bool) -> Result<(), Errno> {
+        self.read(index_of(key), out)
+    }
+
+    fn take(&self, key: &[u8], out: &mut [u8], _locked: bool) -> Result<(), Errno> {
+        self.read(index_of(key), out)?;
+        self.delete(index_of(key))
+    }
+
+    fn delete(&self, key: &[u8], _by: Caller) -> Result<(), Errno> {
+        self.delete(index_of(key))
+    }
+
+    fn next_key(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
+        out.copy_from_slice(&self.next(key.map(index_of))?.to_ne_bytes());
+        Ok(())
     }
 }
 

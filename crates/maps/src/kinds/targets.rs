@@ -5,13 +5,15 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use skep_abi::limits::MAX_QUEUE;
 use skep_abi::{Errno, flags};
 
 use super::Caller;
 use super::hash::Hash;
+use super::kind::{Kind, index_of, next_index};
 use super::objects::{MapObject, ObjectArray, ObjectHash};
 use crate::grace::Guard;
-use crate::mem::Mapping;
+use crate::mem::{Mapping, words};
 
 /// Where redirected packets go: devices or CPUs, each with an optional program.
 ///
@@ -22,6 +24,8 @@ pub struct Targets {
     values: Mapping,
     programs: ObjectArray,
     count: u32,
+    /// How many CPUs there are, where targets are CPUs.
+    cpus: Option<u32>,
 }
 
 /// What an update of a target brings.
@@ -64,10 +68,10 @@ impl Targets {
         u64::from(count) * 16
     }
 
-    /// No targets yet.
-    pub fn new(count: u32) -> Result<Targets, Errno> {
+    /// No targets yet: of so many CPUs, or of devices.
+    pub fn new(count: u32, cpus: Option<u32>) -> Result<Targets, Errno> {
         let values = Mapping::new(u64::from(count) * 8)?;
-        Ok(Targets { values, programs: ObjectArray::new(count)?, count })
+        Ok(Targets { values, programs: ObjectArray::new(count)?, count, cpus })
     }
 
     fn value(&self, index: u32) -> Option<&AtomicU64> {
@@ -76,44 +80,85 @@ impl Targets {
         (index < self.count).then(|| unsafe { AtomicU64::from_ptr(at.add(index as usize)) })
     }
 
+    /// Replaces a target; one whose `first` is 0 is none.
+    fn set(&self, index: u32, target: Target, program: Option<Arc<dyn MapObject>>) {
+        if let Some(value) = self.value(index) {
+            value.store(target.value(program.as_ref()), Ordering::Release);
+            self.programs.set(index, program);
+        }
+    }
+}
+
+/// What system calls read of a target, 4 or 8 bytes.
+fn read(value: Option<NonNull<u8>>, out: &mut [u8]) -> Result<(), Errno> {
+    let value = value.ok_or(Errno::ENOENT)?;
+    let size = out.len().min(size_of::<u64>());
+    // SAFETY: a target is 8 bytes, 8-byte aligned, and no more are read.
+    unsafe { words::load(&mut out[..size], value.as_ptr()) };
+    Ok(())
+}
+
+impl Kind for Targets {
     /// The address of a target, for programs to read.
-    pub fn lookup(&self, index: u32) -> Option<NonNull<u8>> {
-        let value = self.value(index)?;
+    fn lookup(&self, key: &[u8], _cpu: u32) -> Option<NonNull<u8>> {
+        let value = self.value(index_of(key))?;
         let first = Target::from_value(&value.load(Ordering::Relaxed).to_ne_bytes()).first;
         (first != 0).then(|| NonNull::from(value).cast())
     }
 
-    /// The program to run at a target.
-    pub fn program<'g>(&self, index: u32, guard: &'g Guard) -> Option<&'g Arc<dyn MapObject>> {
-        self.programs.get(index, guard)
+    fn read(&self, key: &[u8], out: &mut [u8], _locked: bool) -> Result<(), Errno> {
+        read(self.lookup(key, 0), out)
     }
 
-    /// The checks that come before those of the target itself.
-    pub fn check_update(&self, index: u32, flags: u64) -> Result<(), Errno> {
+    fn set_target(
+        &self,
+        key: &[u8],
+        target: Target,
+        flags: u64,
+        resolve: ResolveTarget<'_>,
+    ) -> Result<(), Errno> {
+        let index = index_of(key);
         if flags > flags::update::EXIST {
             return Err(Errno::EINVAL);
         }
         if index >= self.count {
             return Err(Errno::E2BIG);
         }
-        if flags == flags::update::NOEXIST { Err(Errno::EEXIST) } else { Ok(()) }
-    }
-
-    /// Replaces a target; one whose `first` is 0 is none.
-    pub fn set(&self, index: u32, target: Target, program: Option<Arc<dyn MapObject>>) {
-        if let Some(value) = self.value(index) {
-            value.store(target.value(program.as_ref()), Ordering::Release);
-            self.programs.set(index, program);
+        if flags == flags::update::NOEXIST {
+            return Err(Errno::EEXIST);
         }
+        if self.cpus.is_some() && target.first > MAX_QUEUE {
+            return Err(Errno::EOVERFLOW);
+        }
+        if self.cpus.is_some_and(|cpus| index >= cpus) {
+            return Err(Errno::ENODEV);
+        }
+        let refused = if self.cpus.is_some() { Errno::ENOMEM } else { Errno::EINVAL };
+        let program = match target.first {
+            0 if self.cpus.is_none() && target.program_fd > 0 => return Err(Errno::EINVAL),
+            0 => None,
+            _ => resolve(target).map_err(|_| refused)?,
+        };
+        self.set(index, target, program);
+        Ok(())
     }
 
-    /// Removes a target: EINVAL past the end, no error where none is.
-    pub fn delete(&self, index: u32) -> Result<(), Errno> {
-        if index >= self.count {
+    /// EINVAL past the end, no error where none is.
+    fn delete(&self, key: &[u8], _by: Caller) -> Result<(), Errno> {
+        if index_of(key) >= self.count {
             return Err(Errno::EINVAL);
         }
-        self.set(index, Target { first: 0, program_fd: 0 }, None);
+        self.set(index_of(key), Target { first: 0, program_fd: 0 }, None);
         Ok(())
+    }
+
+    fn next_key(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
+        next_index(key, self.count, out)
+    }
+
+    /// The program to run at a target.
+    fn object<'g>(&self, key: &[u8], guard: &'g Guard) -> Option<&'g Arc<dyn MapObject>> {
+        self.programs.get(index_of(key), guard)
     }
 }
 
@@ -132,19 +177,18 @@ impl TargetHash {
     pub fn new(values: Hash, programs: Hash) -> TargetHash {
         TargetHash { values, programs: ObjectHash::new(programs) }
     }
+}
 
-    /// The address of a target, for programs to read.
-    pub fn lookup(&self, key: &[u8]) -> Option<NonNull<u8>> {
+impl Kind for TargetHash {
+    fn lookup(&self, key: &[u8], _cpu: u32) -> Option<NonNull<u8>> {
         self.values.lookup(key, 0)
     }
 
-    /// The program to run at a target.
-    pub fn program<'g>(&self, key: &[u8], guard: &'g Guard) -> Option<&'g Arc<dyn MapObject>> {
-        self.programs.get(key, guard)
+    fn read(&self, key: &[u8], out: &mut [u8], _locked: bool) -> Result<(), Errno> {
+        read(self.lookup(key, 0), out)
     }
 
-    /// Stores a target.
-    pub fn update(
+    fn set_target(
         &self,
         key: &[u8],
         target: Target,
@@ -154,7 +198,7 @@ impl TargetHash {
         if flags > flags::update::EXIST || target.first == 0 {
             return Err(Errno::EINVAL);
         }
-        if flags == flags::update::NOEXIST && self.lookup(key).is_some() {
+        if flags == flags::update::NOEXIST && self.lookup(key, 0).is_some() {
             return Err(Errno::EEXIST);
         }
         let program = resolve(target).map_err(|_| Errno::EINVAL)?;
@@ -168,14 +212,16 @@ impl TargetHash {
         }
     }
 
-    /// Deletes a target.
-    pub fn delete(&self, key: &[u8]) -> Result<(), Errno> {
+    fn delete(&self, key: &[u8], _by: Caller) -> Result<(), Errno> {
         self.values.delete(key, Caller::System)?;
         self.programs.delete(key).or(Ok(()))
     }
 
-    /// The key behind `key`.
-    pub fn next_key(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
+    fn next_key(&self, key: Option<&[u8]>, out: &mut [u8]) -> Result<(), Errno> {
         self.values.next_key(key, out)
+    }
+
+    fn object<'g>(&self, key: &[u8], guard: &'g Guard) -> Option<&'g Arc<dyn MapObject>> {
+        self.programs.get(key, guard)
     }
 }

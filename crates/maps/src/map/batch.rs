@@ -1,14 +1,14 @@
 //! Batch commands: many elements by one system call.
 //!
-//! Hash maps walk their own table; the others go from key to key, as Linux's
-//! `generic_map_lookup_batch()` and its siblings do.
+//! Hash maps walk their own table; the others go from key to key ([`Kind::read_batch`]).
 
+use skep_abi::Errno;
 use skep_abi::flags::update;
-use skep_abi::{Errno, MapType};
 
-use super::{Map, Storage, index_of};
-use crate::kinds::array::{Array, next_index};
-use crate::kinds::batch::Batch;
+use super::Map;
+use super::storage::{Storage, kind};
+use crate::kinds::batch::{Batch, BatchKind};
+use crate::kinds::kind::Kind;
 
 /// How a batch command ended. Linux writes count and cursor back even with some errors.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,41 +31,19 @@ impl BatchResult {
     }
 }
 
-/// What a batch command is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BatchKind {
-    /// MAP_LOOKUP_BATCH.
-    Lookup,
-    /// MAP_LOOKUP_AND_DELETE_BATCH.
-    LookupAndDelete,
-    /// MAP_UPDATE_BATCH.
-    Update,
-    /// MAP_DELETE_BATCH.
-    Delete,
-}
-
 impl Map {
     /// Bytes of `in_batch` and `out_batch`.
     pub fn batch_cursor_size(&self) -> usize {
-        match &self.storage {
-            Storage::Hash(_) | Storage::ObjectHash(_) => 4,
-            _ => self.key_size as usize,
-        }
+        if self.counts_batches() { size_of::<u32>() } else { self.key_size as usize }
+    }
+
+    fn counts_batches(&self) -> bool {
+        kind!(&self.storage, |kind| Kind::counts_batches(kind))
     }
 
     /// Whether the map's type has a batch command; ENOTSUPP if not.
     pub fn batch_supported(&self, kind: BatchKind) -> Result<(), Errno> {
-        let supported = match &self.storage {
-            Storage::ObjectHash(_) if self.map_type == MapType::Sockhash => false,
-            Storage::Hash(_) | Storage::ObjectHash(_) => true,
-            Storage::Lpm(_) => kind != BatchKind::LookupAndDelete,
-            Storage::Array(_) => matches!(kind, BatchKind::Lookup | BatchKind::Update),
-            Storage::Objects(_) => {
-                self.map_type == MapType::ArrayOfMaps
-                    && matches!(kind, BatchKind::Lookup | BatchKind::Update)
-            }
-            _ => false,
-        };
+        let supported = kind!(&self.storage, |that| Kind::has_batch(that, kind));
         if supported { Ok(()) } else { Err(Errno::ENOTSUPP) }
     }
 
@@ -84,109 +62,21 @@ impl Map {
         if let Err(errno) = self.batch_supported(kind) {
             return BatchResult::refused(errno);
         }
-        let table = matches!(&self.storage, Storage::Hash(_) | Storage::ObjectHash(_));
         if let Err(errno) = self.check_batch_flags(elem_flags) {
             return BatchResult::refused(errno);
         }
-        if table && flags != 0 {
+        if self.counts_batches() && flags != 0 {
             return BatchResult::refused(Errno::EINVAL);
         }
         if keys.is_empty() || values.is_empty() {
             return BatchResult::nothing_asked();
         }
         let keys = (keys, self.key_size as usize);
-        let values = (values, self.user_value_size());
-        let start = cursor.map_or(0, index_of);
-        let (next, done, result) = match &self.storage {
-            Storage::Hash(hash) => {
-                let mut batch = Batch::new(keys, values);
-                let (next, result) = hash.read_batch(start, &mut batch, delete, elem_flags != 0);
-                (Some(next.to_ne_bytes().to_vec()), batch.done(), result)
-            }
-            Storage::ObjectHash(objects) => {
-                let (next, done, result) = objects.read_batch(start, keys, values, delete);
-                (Some(next.to_ne_bytes().to_vec()), done, result)
-            }
-            Storage::Array(array) => {
-                let mut batch = Batch::new(keys, values);
-                let (next, result) = self.lookup_indices(array, cursor, &mut batch, elem_flags);
-                (next, batch.done(), result)
-            }
-            _ => {
-                let mut batch = Batch::new(keys, values);
-                let (next, result) = self.lookup_by_keys(cursor, &mut batch, elem_flags);
-                (next, batch.done(), result)
-            }
-        };
-        BatchResult { result, count: Some(done), cursor: next }
-    }
-
-    /// The same as [`Map::lookup_by_keys`] where keys are indices, of which there may be
-    /// many millions.
-    fn lookup_indices(
-        &self,
-        array: &Array,
-        cursor: Option<&[u8]>,
-        batch: &mut Batch<'_>,
-        elem_flags: u64,
-    ) -> (Option<Vec<u8>>, Result<(), Errno>) {
-        let locked = match self.wants_lock(elem_flags) {
-            Ok(locked) => locked,
-            Err(errno) => return (None, Err(errno)),
-        };
-        let mut last = cursor.map(index_of);
-        let mut result = Ok(());
-        while batch.room() > 0 {
-            let index = match next_index(last, self.max_entries) {
-                Ok(index) => index,
-                Err(errno) => {
-                    result = Err(errno);
-                    break;
-                }
-            };
-            let (to_key, to_value) = batch.next();
-            to_key.copy_from_slice(&index.to_ne_bytes());
-            if let Err(errno) = array.read(index, to_value, locked) {
-                return (None, Err(errno));
-            }
-            last = Some(index);
-        }
-        let next = last.filter(|_| batch.done() > 0).map(|last| last.to_ne_bytes().to_vec());
-        (next, result)
-    }
-
-    /// `generic_map_lookup_batch()`: the cursor is the last key handed out.
-    fn lookup_by_keys(
-        &self,
-        cursor: Option<&[u8]>,
-        batch: &mut Batch<'_>,
-        elem_flags: u64,
-    ) -> (Option<Vec<u8>>, Result<(), Errno>) {
-        let mut has_last = cursor.is_some();
-        let mut last = cursor.map_or_else(|| vec![0; self.key_size as usize], <[u8]>::to_vec);
-        let mut key = vec![0; self.key_size as usize];
-        let mut value = vec![0; self.user_value_size()];
-        let mut result = Ok(());
-        while batch.room() > 0 {
-            result = self.next_key(has_last.then_some(&last), &mut key);
-            if result.is_err() {
-                break;
-            }
-            match self.lookup_copy(&key, &mut value, elem_flags) {
-                Ok(()) => {
-                    let (to_key, to_value) = batch.next();
-                    to_key.copy_from_slice(&key);
-                    to_value.copy_from_slice(&value);
-                }
-                // Deleted meanwhile, or an empty slot.
-                Err(Errno::ENOENT) => {}
-                Err(errno) => return (None, Err(errno)),
-            }
-            last.clear();
-            last.extend_from_slice(&key);
-            has_last = true;
-        }
-        (Some(last).filter(|_| batch.done() > 0), result)
+        let mut batch = Batch::new(keys, (values, self.user_value_size()));
+        let (cursor, result) = kind!(&self.storage, |kind| {
+            Kind::read_batch(kind, cursor, &mut batch, delete, elem_flags != 0)
+        });
+        BatchResult { result, count: Some(batch.done()), cursor }
     }
 
     /// MAP_UPDATE_BATCH of a map that holds values: as many elements as both slices hold.

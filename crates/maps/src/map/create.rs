@@ -12,7 +12,6 @@ use skep_abi::flags::map as flag;
 use skep_abi::{Errno, MapType};
 
 use super::Map;
-use super::storage::has_owners;
 use crate::fields::Fields;
 use crate::mem::PAGE;
 
@@ -404,4 +403,10 @@ fn node_online(node: u32) -> bool {
         let bounds = first.parse::<u32>().ok().zip(last.parse::<u32>().ok());
         bounds.is_some_and(|(first, last)| (first..=last).contains(&node))
     })
+}
+
+/// Whether values of maps of this type belong to something else.
+fn has_owners(map_type: MapType) -> bool {
+    use MapType::{CgrpStorage, InodeStorage, SkStorage, TaskStorage};
+    matches!(map_type, SkStorage | TaskStorage | InodeStorage | CgrpStorage)
 }

@@ -9,13 +9,16 @@ use std::sync::Arc;
 
 use skep_abi::{Errno, MapType, flags};
 
-use super::{Map, Storage, index_of};
+use super::Map;
+use super::storage::{Storage, kind};
 use crate::grace::Guard;
 use crate::kinds::Caller;
 use crate::kinds::array::Layout;
 use crate::kinds::hash::Position;
+use crate::kinds::kind::{Element, Kind};
 use crate::kinds::model::Model;
 use crate::kinds::objects::MapObject;
+use crate::kinds::owned::Owned;
 use crate::kinds::ringbuf::RingBuf;
 use crate::kinds::stacks::Stacks;
 use crate::mem::bytes::Bytes;
@@ -25,40 +28,14 @@ use crate::mem::words;
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Cursor(Position);
 
-/// An element that a walk came to.
-#[derive(Clone, Copy, Debug)]
-pub struct Element {
-    /// Address of the key, except in arrays, whose key is `index`.
-    pub key: Option<NonNull<u8>>,
-    /// Its number in an array.
-    pub index: u32,
-    /// Address of the value.
-    pub value: NonNull<u8>,
-}
-
 impl Map {
     /// `bpf_map_lookup_elem`: the address of the vCPU's value. It stays valid while the map
     /// lives; a deleted element's may come to hold another key's value. Maps of maps are
     /// asked by [`Map::object`].
     #[inline]
     pub fn lookup(&self, key: &[u8], cpu: u32) -> Option<NonNull<u8>> {
-        match &self.storage {
-            Storage::Array(array) => array.lookup(index_of(key), cpu),
-            Storage::Hash(hash) => hash.lookup(&key[..self.key_size as usize], cpu),
-            Storage::Lpm(trie) => trie.lookup(&key[..self.key_size as usize]),
-            Storage::Targets(targets) => targets.lookup(index_of(key)),
-            Storage::TargetHash(targets) => targets.lookup(&key[..4]),
-            Storage::Queue(_)
-            | Storage::Ring(_)
-            | Storage::Objects(_)
-            | Storage::Sockets(_)
-            | Storage::ObjectHash(_)
-            | Storage::Stacks(_)
-            | Storage::Bloom(_)
-            | Storage::Arena(_)
-            | Storage::Owned(_)
-            | Storage::OfCgroups(_) => None,
-        }
+        let key = self.key_of(key);
+        kind!(&self.storage, |kind| Kind::lookup(kind, key, cpu))
     }
 
     /// [`Map::lookup`] of a key in a program's memory, which others may write to meanwhile.
@@ -188,24 +165,8 @@ impl Map {
             Caller::System => self.user_value_size(),
         };
         let value = &value[..size];
-        match &self.storage {
-            Storage::Array(array) => array.update(index_of(key), value, flags, by),
-            Storage::Hash(hash) => hash.update(&key[..self.key_size as usize], value, flags, by),
-            Storage::Lpm(trie) => trie.update(&key[..self.key_size as usize], value, flags),
-            Storage::Ring(_) => Err(Errno::ENOTSUPP),
-            // Objects are stored by system calls only, see `update_object`.
-            Storage::Queue(_)
-            | Storage::Objects(_)
-            | Storage::Sockets(_)
-            | Storage::ObjectHash(_)
-            | Storage::Targets(_)
-            | Storage::TargetHash(_)
-            | Storage::Stacks(_)
-            | Storage::Bloom(_)
-            | Storage::OfCgroups(_) => Err(Errno::EINVAL),
-            Storage::Owned(_) => Err(Errno::EBADF),
-            Storage::Arena(_) => Err(Errno::EOPNOTSUPP),
-        }
+        let key = self.key_of(key);
+        kind!(&self.storage, |kind| Kind::update(kind, key, value, flags, by))
     }
 
     /// `bpf_map_delete_elem`.
@@ -215,57 +176,27 @@ impl Map {
     }
 
     pub(super) fn delete_as(&self, key: &[u8], by: Caller) -> Result<(), Errno> {
-        let key = &key[..self.key_size as usize];
-        match &self.storage {
-            Storage::Array(_) | Storage::Queue(_) => Err(Errno::EINVAL),
-            Storage::Hash(hash) => hash.delete(key, by),
-            Storage::Lpm(trie) => trie.delete(key),
-            Storage::Ring(_) => Err(Errno::ENOTSUPP),
-            Storage::Objects(objects) => objects.delete(index_of(key)),
-            Storage::Sockets(_) if self.map_type == MapType::ReuseportSockarray => {
-                // No fd here is a socket, so that there is none.
-                let there = index_of(key) < self.max_entries;
-                Err(if there { Errno::ENOENT } else { Errno::E2BIG })
-            }
-            // There is no socket to take out.
-            Storage::Sockets(_) if self.map_type == MapType::Sockmap => Err(Errno::EINVAL),
-            Storage::Sockets(sockets) => sockets.delete_socket(index_of(key)),
-            Storage::ObjectHash(objects) => objects.delete(key),
-            Storage::Targets(targets) => targets.delete(index_of(key)),
-            Storage::TargetHash(targets) => targets.delete(key),
-            Storage::Stacks(stacks) => stacks.delete(index_of(key)),
-            Storage::Bloom(_) | Storage::Arena(_) => Err(Errno::EOPNOTSUPP),
-            Storage::Owned(_) => Err(Errno::EBADF),
-            Storage::OfCgroups(_) => Err(Errno::EINVAL),
-        }
+        let key = self.key_of(key);
+        kind!(&self.storage, |kind| Kind::delete(kind, key, by))
     }
 
     /// `bpf_map_push_elem`.
     pub fn push(&self, value: &[u8], flags: u64) -> Result<(), Errno> {
-        match &self.storage {
-            Storage::Queue(queue) => queue.push(&value[..self.value_size as usize], flags),
-            Storage::Bloom(bloom) => bloom.push(&value[..self.value_size as usize], flags),
-            _ => Err(Errno::ENOTSUPP),
-        }
+        let value = &value[..self.value_size as usize];
+        kind!(&self.storage, |kind| Kind::push(kind, value, flags))
     }
 
     /// `bpf_map_pop_elem`: an empty map fills `out` with zeros.
     pub fn pop(&self, out: &mut [u8]) -> Result<(), Errno> {
-        match &self.storage {
-            Storage::Queue(queue) => queue.get(&mut out[..self.value_size as usize], true),
-            Storage::Bloom(_) => Err(Errno::EOPNOTSUPP),
-            _ => Err(Errno::ENOTSUPP),
-        }
+        let out = &mut out[..self.value_size as usize];
+        kind!(&self.storage, |kind| Kind::pop(kind, out))
     }
 
     /// `bpf_map_peek_elem`: an empty map fills `out` with zeros; a bloom filter is asked for
     /// what is there.
     pub fn peek(&self, out: &mut [u8]) -> Result<(), Errno> {
-        match &self.storage {
-            Storage::Bloom(bloom) => bloom.peek(&out[..self.value_size as usize]),
-            Storage::Queue(queue) => queue.get(&mut out[..self.value_size as usize], false),
-            _ => Err(Errno::ENOTSUPP),
-        }
+        let out = &mut out[..self.value_size as usize];
+        kind!(&self.storage, |kind| Kind::peek(kind, out))
     }
 
     /// The ring buffer that this map is.
@@ -289,33 +220,39 @@ impl Map {
     /// program of a device or CPU.
     #[inline]
     pub fn object<'g>(&self, key: &[u8], guard: &'g Guard) -> Option<&'g Arc<dyn MapObject>> {
-        match &self.storage {
-            Storage::Objects(objects) | Storage::Sockets(objects) => {
-                objects.get(index_of(key), guard)
-            }
-            Storage::ObjectHash(objects) => objects.get(&key[..self.key_size as usize], guard),
-            Storage::Targets(targets) => targets.program(index_of(key), guard),
-            Storage::TargetHash(targets) => targets.program(&key[..4], guard),
-            _ => None,
-        }
+        let key = self.key_of(key);
+        kind!(&self.storage, |kind| Kind::object(kind, key, guard))
     }
 
     /// The next element in the order of `bpf_for_each_map_elem`, which visits what was there
     /// throughout exactly once.
     #[inline]
     pub fn walk(&self, cursor: &mut Cursor, cpu: u32) -> Option<Element> {
+        let (element, next) = kind!(&self.storage, |kind| Kind::walk(kind, cursor.0, cpu))?;
+        cursor.0 = next;
+        Some(element)
+    }
+
+    /// The value that an owner has in a map whose values belong to something else; if it has
+    /// none and is to have one, `new` or zeros become it. None where it may not, or there is no
+    /// room.
+    pub fn value_of(&self, owner: u64, create: bool, new: Option<&[u8]>) -> Option<NonNull<u8>> {
+        self.owned()?.value_of(owner, create, new)
+    }
+
+    /// The same of a vCPU's own value, for maps that have one of each.
+    pub fn value_of_cpu(&self, owner: u64, cpu: u32) -> Option<NonNull<u8>> {
+        self.owned()?.value_of_cpu(owner, cpu)
+    }
+
+    /// Takes an owner's value away; ENOENT where it has none.
+    pub fn forget_owner(&self, owner: u64) -> Result<(), Errno> {
+        self.owned().ok_or(Errno::EINVAL)?.forget(owner)
+    }
+
+    fn owned(&self) -> Option<&Owned> {
         match &self.storage {
-            Storage::Array(array) => {
-                let index = cursor.0.home;
-                let value = array.lookup(index, cpu)?;
-                cursor.0.home += 1;
-                Some(Element { key: None, index, value })
-            }
-            Storage::Hash(hash) => {
-                let (key, value, next) = hash.walk(cursor.0, cpu)?;
-                cursor.0 = next;
-                Some(Element { key: Some(key), index: 0, value })
-            }
+            Storage::Owned(owned) => Some(owned),
             _ => None,
         }
     }

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use skep_abi::{Errno, MapType, flags};
 
-use super::{Map, Storage};
+use super::Map;
+use super::storage::Storage;
 use crate::mem::{PAGE, SharedMemory, View};
 
 /// Set once nobody may write any more.

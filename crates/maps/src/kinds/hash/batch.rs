@@ -27,7 +27,7 @@ impl Hash {
     /// Copies elements out, and deletes them if so asked, from a cursor on. Returns the
     /// next cursor: with ENOENT at the end of the table, with ENOSPC when the rest of one
     /// chain alone does not fit, with EBUSY where a value's lock is not given back.
-    pub fn read_batch(
+    pub fn batch(
         &self,
         cursor: u32,
         batch: &mut Batch<'_>,
