@@ -93,3 +93,22 @@ fn tests_of_itself_pass() {
         }
     }
 }
+
+/// What people's scripts do with the function that a probe is in: keep it at entry, print it at
+/// return.
+#[test]
+fn functions_of_processes_are_kept_in_maps() {
+    let kernel: Arc<dyn Kernel> = Arc::new(Vm::new());
+    let me = std::env::current_exe().unwrap();
+    let me = me.display();
+    let text = format!(
+        "uprobe:{me}:main {{ @func[tid] = func; $f = func; print($f); }}\n\
+         uretprobe:{me}:main /has_key(@func, tid)/ {{\n\
+             printf(\"%s %s\\n\", @func[tid], func); delete(@func, tid);\n\
+         }}\n"
+    );
+    let script = checked(&text, &world::Machine::default()).expect("it is accepted");
+    let machine = Machine { cpus: kernel.possible_cpus(), ..Machine::default() };
+    let plan = lower(&script, &machine).unwrap_or_else(|error| panic!("{error}"));
+    plan.object.load(&kernel).unwrap_or_else(|error| panic!("{error}"));
+}

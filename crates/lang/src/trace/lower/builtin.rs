@@ -66,7 +66,8 @@ impl<'a> Code<'_, 'a> {
             Builtin::Numa => self.b.helper(id::GET_NUMA_NODE_ID),
             Builtin::CurrentTask => self.b.helper(id::GET_CURRENT_TASK),
             Builtin::FunctionAddress => match self.point() {
-                Some(Point::Uprobe { .. } | Point::Usdt { .. }) => {
+                // Where it returns, only the helper knows the function.
+                Some(Point::Uprobe { ret: false, .. } | Point::Usdt { .. }) => {
                     self.context(x86::INSTRUCTION);
                 }
                 _ => {
@@ -186,6 +187,12 @@ impl<'a> Code<'_, 'a> {
                 Ok(())
             }
             Builtin::DwarfStack(_) => self.error("dw_ustack is not there yet"),
+            // Of a process, a symbol comes with its number.
+            Builtin::FunctionAddress => {
+                self.builtin(builtin, e)?;
+                self.user_symbol(at);
+                Ok(())
+            }
             Builtin::Arguments => {
                 let place = super::place::Where::Context(0);
                 self.read_bytes(place, &e.of, at)

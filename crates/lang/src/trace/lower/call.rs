@@ -3,7 +3,7 @@
 use skep_abi::helper::id;
 use skep_isa::{AluOp, Cond, Operand, Reg, Size};
 
-use super::super::checked::{Expr, ExprKind, Function};
+use super::super::checked::{Expr, ExprKind, Function, Namespace};
 use super::super::kind::{BUFFER_HEAD, Kind, Space, Type};
 use super::super::output::decode::clock_number;
 use super::code::{Code, Lowered};
@@ -71,6 +71,14 @@ impl<'a> Code<'_, 'a> {
         Ok(())
     }
 
+    /// From the address in r0 to a symbol of the process: with its number, and the program's.
+    pub fn user_symbol(&mut self, at: u32) {
+        self.store(Size::DW, at, Reg::R0);
+        self.process(Namespace::Init, true);
+        self.store(Size::W, at + 8, Reg::R0);
+        self.store_imm(Size::W, at + 12, self.index as i32);
+    }
+
     /// `r0`: the address of a variable that each CPU has, on a CPU; 0 for one that is not there.
     fn percpu_address(&mut self, name: &str, cpu: Option<&'a Expr>) -> Lowered {
         let machine = self.shared.machine;
@@ -130,10 +138,7 @@ impl<'a> Code<'_, 'a> {
             }
             (Function::Usym, [address]) => {
                 self.number(address)?;
-                self.store(Size::DW, at, Reg::R0);
-                self.process(super::super::checked::Namespace::Init, true);
-                self.store(Size::W, at + 8, Reg::R0);
-                self.store_imm(Size::W, at + 12, self.index as i32);
+                self.user_symbol(at);
                 Ok(())
             }
             (Function::Ntop, [of]) => {

@@ -199,8 +199,9 @@ impl World for Machine {
         self.types().is_some_and(|types| types.function(name).is_some())
     }
 
-    fn has(&self, _feature: Feature) -> bool {
-        true
+    fn has(&self, feature: Feature) -> bool {
+        // Entry and return are attached one by one, which every kernel with kprobes can.
+        feature != Feature::KprobeSession
     }
 
     fn headers(&self) -> &dyn Headers {
