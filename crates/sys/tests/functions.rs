@@ -368,3 +368,178 @@ fn a_program_goes_on_when_nobody_reads_any_more() {
         }
     }
 }
+
+/// How often something is done at random moments: `SKEP_TREE_KILLS`, or some tens of times.
+fn kills() -> u64 {
+    std::env::var("SKEP_TREE_KILLS").map_or(20, |kills| kills.parse().unwrap())
+}
+
+fn random(state: &mut u64, below: u64) -> u64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    *state % below.max(1)
+}
+
+const PROGRAM: &str = "SKEP_FUNCTIONS_PROGRAM";
+const SCRIPT: &str = "SKEP_FUNCTIONS_SCRIPT";
+/// The modes whose output does not depend on who comes first.
+const KILLED: [&str; 6] = ["shapes", "forks", "jumps", "signals", "again", "many"];
+
+#[test]
+#[ignore = "the process that is killed"]
+fn tracer() {
+    let (Ok(program), Ok(script)) = (std::env::var(PROGRAM), std::env::var(SCRIPT)) else { return };
+    let (mut options, file) = (Options::none(), PathBuf::from(program));
+    for offset in offsets(&file, &NAMES) {
+        options.function(&file, offset, BOTH);
+    }
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(script);
+    let mut tree = Tree::start(command, &options).unwrap();
+    while tree.try_wait().unwrap().is_none() {
+        tree.batch(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn programs_outlive_their_reader() {
+    let Some(bed) = Bed::new("killed", &["-ldl"]) else { return };
+    if let Err(error) = Tree::start(Command::new("/bin/true"), &Options::default()) {
+        return println!("skipped: {error}");
+    }
+    let (path, output) = (bed.path().display().to_string(), bed.folder.join("output"));
+    let work: String = KILLED.iter().map(|mode| format!("{path} {mode}; echo $?; ")).collect();
+    let expected = Command::new("/bin/sh").args(["-c", &work]).output().unwrap().stdout;
+    let expected = [&expected[..], b"end\n"].concat();
+    let script = format!("({work}) >{} 2>&1; echo end >>{0}", output.display());
+    let tracing = || {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "tracer"]).env(SCRIPT, &script).env(PROGRAM, &path);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let began = Instant::now();
+    assert!(tracing().status().unwrap().success());
+    let whole = began.elapsed().as_micros() as u64;
+    assert_eq!(std::fs::read(&output).unwrap(), expected, "nobody is killed");
+    let mut state = u64::from(std::process::id()) | 1 << 32;
+    for kill in 0..kills() {
+        std::fs::remove_file(&output).ok();
+        let mut tracer = tracing().spawn().unwrap();
+        let after = random(&mut state, whole);
+        std::thread::sleep(Duration::from_micros(after));
+        tracer.kill().unwrap();
+        tracer.wait().unwrap();
+        let (began, mut seen) = (Instant::now(), Vec::new());
+        // Where it was killed before it had started anything, nothing comes.
+        while began.elapsed() < Duration::from_secs(20) {
+            seen = std::fs::read(&output).unwrap_or_default();
+            if seen.ends_with(b"end\n") || !output.exists() && began.elapsed().as_secs() > 1 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if output.exists() {
+            let (seen, expected) = (String::from_utf8_lossy(&seen), String::from_utf8_lossy(&expected));
+            assert_eq!(seen, expected, "kill {kill}, after {after} us");
+        }
+    }
+}
+
+#[test]
+fn programs_that_are_killed_hang_nobody() {
+    let Some(bed) = Bed::new("dies", &["-ldl"]) else { return };
+    let mut state = u64::from(std::process::id()) | 1 << 33;
+    for kill in 0..kills() {
+        let mode = ["threads", "forks", "shapes", "jumps"][kill as usize % 4];
+        let mut command = bed.command(mode);
+        command.stdout(Stdio::null());
+        let mut tree = match Tree::start(command, &options(&bed, BOTH)) {
+            Ok(tree) => tree,
+            Err(error) => return println!("skipped: {error}"),
+        };
+        let after = Duration::from_micros(random(&mut state, 40_000));
+        let began = Instant::now();
+        let mut killed = false;
+        while tree.try_wait().unwrap().is_none() {
+            tree.batch(Duration::from_millis(1));
+            if !killed && began.elapsed() > after {
+                // SAFETY: takes numbers; it is a child of this process that was not waited for.
+                unsafe { libc::kill(tree.pid() as i32, libc::SIGKILL) };
+                killed = true;
+            }
+            assert!(began.elapsed() < Duration::from_secs(30), "{mode} hangs, killed at {after:?}");
+        }
+        tree.finish();
+    }
+}
+
+#[test]
+fn nonsense_in_shared_memory_harms_nobody_else() {
+    let Some(bed) = Bed::new("hostile", &["-ldl"]) else { return };
+    for seed in 0..kills() {
+        let mut command = Command::new("/bin/sh");
+        let path = bed.path().display().to_string();
+        let script = format!("{path} hostile {seed} & {path} many; wait $!; {path} many; exit 5");
+        command.args(["-c", &script]).stderr(Stdio::null());
+        let Some(seen) = seen(command, &options(&bed, ALL)) else { return };
+        assert_eq!((seen.status, &seen.output[..]), (5, "1498500\n1498500\n"), "seed {seed}");
+    }
+}
+
+/// What a call costs, as a figure for docs: `cargo test -- --ignored --nocapture cost`.
+#[test]
+#[ignore = "measures"]
+fn cost_of_a_call() {
+    const CALLS: u64 = 1_000_000;
+    let Some(bed) = Bed::new("cost", &["-ldl"]) else { return };
+    let used = |status: libc::rusage| {
+        let time = |of: libc::timeval| of.tv_sec as f64 * 1e9 + of.tv_usec as f64 * 1e3;
+        time(status.ru_utime) + time(status.ru_stime)
+    };
+    // CPU time of all children that were waited for so far.
+    let children = || {
+        // SAFETY: the kernel writes a structure on the stack; zeros are one.
+        unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+            used(usage)
+        }
+    };
+    let command = || {
+        let mut command = Command::new(bed.path());
+        command.args(["many", &CALLS.to_string()]).stdout(Stdio::null());
+        command
+    };
+    let traced = |watch: Watch| {
+        let before = children();
+        let mut tree = Tree::start(command(), &options(&bed, watch)).unwrap();
+        let mut count = 0;
+        while tree.try_wait().unwrap().is_none() {
+            count += tree.batch(Duration::from_millis(1)).len();
+        }
+        let (_, events, counts) = tree.finish();
+        (children() - before, (count + events.len()) as u64 + counts.lost, counts.lost)
+    };
+    let bare = || {
+        let before = children();
+        command().status().unwrap();
+        children() - before
+    };
+    for (name, watch) in [
+        ("entry", ENTRY),
+        ("entry with registers", Watch { registers: true, ..ENTRY }),
+        ("return", Watch { entry: false, ..BOTH }),
+        ("entry with the stack", Watch { registers: true, stack: true, ..ENTRY }),
+    ] {
+        let each = |_| {
+            let (bare, (with, events, lost)) = (bare(), traced(watch));
+            assert!(events >= CALLS);
+            ((with - bare) / CALLS as f64, lost)
+        };
+        let mut runs: Vec<(f64, u64)> = (0..5).map(each).collect();
+        runs.sort_by(|a, b| a.0.total_cmp(&b.0));
+        println!("{name}: {:.0} ns added (median {:.0}), lost {:?}", runs[0].0, runs[2].0, runs[0].1);
+    }
+}

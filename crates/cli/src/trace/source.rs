@@ -71,12 +71,8 @@ fn watches(script: &Script) -> Vec<Watch> {
         let is_own = |function: usize| object.programs.iter().any(|of| of.function == function);
         let shared = (0..object.functions.len()).filter(|&function| !is_own(function));
         let code = shared.chain([program.function]);
-        let mut watch =
-            children::watch(code.map(|function| &object.functions[function].insns[..]), ret);
-        if script.programs[index].session {
-            (watch.entry, watch.ret) = (true, true);
-        }
-        watches.push(watch);
+        let code = code.map(|function| &object.functions[function].insns[..]);
+        watches.push(children::watch(code, ret));
     }
     watches
 }
@@ -93,6 +89,10 @@ impl Command {
         let (mut functions, mut numbers) = (children::Functions::default(), HashMap::new());
         if probes.clone().any(|probe| matches!(probe, Probe::Uprobe { .. })) {
             for (program, watch) in script.programs.iter().zip(watches(script)) {
+                if program.session {
+                    let what = format!("{}: a session needs Linux", program.name);
+                    return Err(Failure::unusable(what));
+                }
                 for probe in &program.points {
                     let Probe::Uprobe { path, function, offset, .. } = probe else { continue };
                     let number = functions

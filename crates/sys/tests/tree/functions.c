@@ -155,6 +155,31 @@ static int many(int rounds) {
 	return 0;
 }
 
+/* Writes nonsense over all that it shares with the tracer, while functions are called. */
+static int hostile(unsigned seed) {
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+	unsigned long from[64], to[64];
+	int count = 0;
+	while (fgets(line, sizeof line, maps) && count < 64)
+		if (strstr(line, "skep-events") && strstr(line, "rw-s"))
+			count += sscanf(line, "%lx-%lx", &from[count], &to[count]) == 2;
+	fclose(maps);
+	srandom(seed);
+	alarm(5); /* whatever it has done to itself */
+	for (int round = 0; count && round < 300; round++) {
+		int at = random() % count;
+		unsigned long place = from[at] + random() % (to[at] - from[at]), len = random() % 4096;
+		if (random() & 1) place = from[at] + random() % 1024;
+		for (unsigned long i = 0; i < len && place + i < to[at]; i++)
+			*(volatile char *)(place + i) = random() & 3 ? random() : 0;
+		plain(round, 1);
+		down(3);
+		one_byte();
+	}
+	return 0;
+}
+
 int main(int argc, char **argv) {
 	const char *mode = argc > 1 ? argv[1] : "shapes";
 	if (!strcmp(mode, "shapes")) return shapes(500);
@@ -165,6 +190,7 @@ int main(int argc, char **argv) {
 	if (!strcmp(mode, "trapped")) return trapped();
 	if (!strcmp(mode, "library")) return library(argv[2]);
 	if (!strcmp(mode, "many")) return many(argc > 2 ? atoi(argv[2]) : 1000);
+	if (!strcmp(mode, "hostile")) return hostile(argc > 2 ? atoi(argv[2]) : 1);
 	if (!strcmp(mode, "again")) { plain(1, 1); execl(argv[0], argv[0], "shapes", (char *)0); }
 	return 2;
 }
