@@ -58,8 +58,8 @@ fn compile(object: &Path) {
 }
 
 /// Where the page of thunks lies (`layout::THUNKS`), and where the tables begin.
-const THUNKS: u64 = 0x6000;
-const TABLES: u64 = 0x7000;
+const THUNKS: u64 = 0x8000;
+const TABLES: u64 = 0x9000;
 
 /// Lays the sections out and applies the relocations.
 fn link(bytes: &[u8]) -> Result<Vec<u8>, String> {

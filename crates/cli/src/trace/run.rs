@@ -260,12 +260,12 @@ fn needs_linux(script: &Script, mode: Mode, has_command: bool) -> Result<(), Fai
                 Failure::refused(format!("{name}: the embedded kernel has no such probe"));
             Err(failure.hint(match has_command {
                 true => {
-                    "run it as root, on Linux; of a command, system calls, forks, execs and \
-                         exits are seen without"
+                    "run it as root, on Linux; of a command, system calls, functions, forks, \
+                         execs and exits are seen without"
                 }
                 false => {
                     "run it as root, on Linux; with -c COMMAND, the command's system calls, \
-                          forks, execs and exits are seen without"
+                          functions, forks, execs and exits are seen without"
                 }
             }))
         }

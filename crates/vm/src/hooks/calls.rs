@@ -1,6 +1,6 @@
-//! System calls of a process tree ([`skep_sys::host::tree`]) as the events that Linux's trace
-//! points would give for them: contexts laid out as its, with the task and the memory that a
-//! program may ask for.
+//! System calls and functions of a process tree ([`skep_sys::host::tree`]) as the events that
+//! Linux's trace points and probes would give for them: contexts laid out as its, with the task
+//! and the memory that a program may ask for.
 //!
 //! A trace point is known by its category and name, as `tracepoint/CATEGORY/NAME` has them;
 //! `syscalls/sys_enter_X` and `sys_exit_X` belong to one call, whose number the caller knows.
@@ -25,6 +25,10 @@ pub enum Point {
     Exec,
     /// A thread ends (`sched:sched_process_exit`).
     End,
+    /// A function is called (a uprobe): the number that the tree knows it by.
+    Call(u32),
+    /// A function has returned (a uretprobe).
+    Return(u32),
 }
 
 /// How a program's context is laid out.
@@ -32,6 +36,8 @@ pub enum Point {
 pub enum Layout {
     /// The record of the trace point (`BPF_PROG_TYPE_TRACEPOINT`).
     Record,
+    /// `struct pt_regs` (`BPF_PROG_TYPE_KPROBE`), of functions.
+    Registers,
     /// The arguments of the trace point, a word each (`BPF_PROG_TYPE_RAW_TRACEPOINT`): of calls
     /// a pointer to the registers and the number, or the result.
     Words,
@@ -63,6 +69,15 @@ impl Point {
             }
             _ => return None,
         })
+    }
+
+    /// The point that stands for all calls, of a point of one.
+    pub fn any(self) -> Option<Point> {
+        match self {
+            Point::Enter(_) => Some(Point::Enter(None)),
+            Point::Exit(_) => Some(Point::Exit(None)),
+            _ => None,
+        }
     }
 
     /// Whether an event of this point (which says which call) is one of `other`'s.
@@ -148,6 +163,10 @@ const REGISTERS: u64 = 0xffff_c900_0012_bf58;
 const REGISTER_WORDS: usize = 21;
 const RAX: usize = 10;
 const ORIG_RAX: usize = 15;
+/// Segments of 64-bit programs.
+const USER_CS: u64 = 0x33;
+/// See [`USER_CS`].
+const USER_DS: u64 = 0x2b;
 /// `PR_SET_NAME`
 const SET_NAME: u64 = 15;
 /// Tasks of a tree that are known at once: who makes more up is forgotten.
@@ -185,6 +204,7 @@ impl Calls {
                 self.processes.insert(of.pid, process);
                 vec![self.executed(of)]
             }
+            What::Function(called) => vec![self.function(of, called)],
             What::Gone => {
                 self.processes.remove(&of.pid);
                 self.threads.retain(|_, thread| thread.pid != of.pid);
@@ -278,6 +298,28 @@ impl Calls {
         Happening::new(Point::Exec, self.event(of, context, Vec::new()))
     }
 
+    fn function(&self, of: &tree::Event, called: &tree::Called) -> Happening {
+        let captured =
+            |item: &tree::Captured| Captured { address: item.address, bytes: item.bytes.to_vec() };
+        let memory = called.memory.iter().map(captured).collect();
+        let mut registers = [0u64; REGISTER_WORDS];
+        registers[..called.registers.len()].copy_from_slice(&called.registers);
+        let fixed = [(16, called.ip), (17, USER_CS), (18, called.flags), (19, called.sp)];
+        for (at, value) in fixed.into_iter().chain([(ORIG_RAX, u64::MAX), (20, USER_DS)]) {
+            registers[at] = value;
+        }
+        let mut record = self.event(of, words(&registers), memory);
+        record.function = called.function;
+        if let Some(world) = &mut record.world {
+            world.user_stack = stack(called);
+        }
+        let point = match called.returned {
+            true => Point::Return(called.number),
+            false => Point::Call(called.number),
+        };
+        Happening::new(point, record)
+    }
+
     fn end(&mut self, of: &tree::Event, number: u32) -> Happening {
         /// `prio` of a task that is not niced.
         const PRIO: u32 = 120;
@@ -309,6 +351,35 @@ impl Calls {
         let world = World { task: Some(task), memory, ..World::default() };
         Event { context, time: Some(of.time), world: Some(world), ..Event::default() }
     }
+}
+
+/// What called what, by the frames that rbp leads to, as far as the stack was captured.
+fn stack(called: &tree::Called) -> Vec<u64> {
+    /// As many as Linux gives.
+    const MOST: usize = 127;
+    const RBP: usize = 4;
+    let mut stack = vec![called.ip];
+    if !called.returned && called.caller != 0 {
+        stack.push(called.caller);
+    }
+    let captured = called.memory.iter().find(|item| item.address == called.sp);
+    let word = |at: u64| {
+        let inside = usize::try_from(at.checked_sub(called.sp)?).ok()?;
+        let bytes = captured?.bytes.get(inside..inside.checked_add(8)?)?;
+        Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    };
+    let mut frame = called.registers[RBP];
+    while stack.len() < MOST
+        && let (Some(next), Some(caller)) = (word(frame), word(frame.wrapping_add(8)))
+        && caller != 0
+    {
+        stack.push(caller);
+        if next <= frame {
+            break;
+        }
+        frame = next;
+    }
+    stack
 }
 
 fn words(words: &[u64]) -> Vec<u8> {
@@ -366,6 +437,37 @@ mod tests {
         let mut si = [0; 8];
         assert!(raw.world.as_ref().unwrap().read(REGISTERS + 104, &mut si));
         assert_eq!(u64::from_le_bytes(si), 2);
+    }
+
+    #[test]
+    fn functions_have_registers_and_stacks() {
+        let mut registers = [0; 15];
+        (registers[14], registers[4]) = (77, 0x7010);
+        let stack: Vec<u8> = words(&[0x111, 5, 0x7020, 0x222, 0x7030, 0x333, 0, 0x444]);
+        let memory =
+            vec![tree::Captured { argument: 7, address: 0x7000, bytes: stack.into_boxed_slice() }];
+        let called = tree::Called {
+            number: 3,
+            function: 0x400,
+            ip: 0x400,
+            sp: 0x7000,
+            caller: 0x111,
+            registers,
+            memory,
+            ..Default::default()
+        };
+        let what = What::Function(Box::new(called));
+        let mut calls = Calls::default();
+        let of = tree::Event { time: 9, pid: 7, tid: 8, what };
+        let [happening] = &calls.events(&of)[..] else { panic!() };
+        assert_eq!(happening.point, Point::Call(3));
+        let event = happening.event(Layout::Registers).unwrap();
+        assert_eq!(event.context.len(), 168);
+        assert_eq!(event.context[112..120], 77u64.to_le_bytes());
+        assert_eq!(event.context[128..136], 0x400u64.to_le_bytes());
+        let world = event.world.unwrap();
+        assert_eq!(world.user_stack, [0x400, 0x111, 0x222, 0x333, 0x444]);
+        assert_eq!(event.function, 0x400);
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub use child::Child;
 use names::Running;
 pub use printer::Printer;
 pub use source::Source;
+pub use user_symbols::{Mapping, Places};
 
 /// How a script is run.
 #[derive(Clone, Debug, Default)]
@@ -169,6 +170,9 @@ pub fn run_with(
     }
     let ring = skep.ring_buffer(RING).map_err(|error| RunError::Attach(error.to_string()))?;
     let names = Running::new(&plan, kernel, &machine);
+    if let Some(places) = source.as_ref().and_then(|source| source.places()) {
+        names.by(places);
+    }
     let mut session = Session {
         script,
         settings,

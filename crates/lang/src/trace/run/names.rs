@@ -4,7 +4,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rustix::time::{ClockId, DynamicClockId, clock_gettime, clock_gettime_dynamic};
 use skep_btf::{Kind, Type};
@@ -18,7 +18,7 @@ use super::super::output::series::strftime;
 use super::super::plan::Plan;
 use super::RunError;
 use super::kernel_symbols::KernelSymbols;
-use super::user_symbols::UserSymbols;
+use super::user_symbols::{Places, UserSymbols};
 
 /// Names on a machine where a script runs.
 pub struct Running<'a> {
@@ -42,6 +42,13 @@ fn tai_time() -> i64 {
     match clock_gettime_dynamic(DynamicClockId::Tai) {
         Ok(time) => time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec),
         Err(_) => nanos(ClockId::Realtime),
+    }
+}
+
+impl Running<'_> {
+    /// Symbols are looked up by what was seen of processes, too.
+    pub(super) fn by(&self, seen: Arc<Mutex<Places>>) {
+        self.processes.borrow_mut().seen = Some(seen);
     }
 }
 

@@ -1,11 +1,12 @@
 //! Events that do not come from the kernel: what a command does, seen without rights.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use skep_load::Program;
 
 use super::super::checked::Point;
-use super::{RunError, Session};
+use super::{Places, RunError, Session};
 
 /// A command and what it does, which whoever runs a script brings. It is started already; what
 /// it did so far waits for the programs.
@@ -30,6 +31,12 @@ pub trait Source {
         most: Duration,
         each: &mut dyn FnMut() -> Result<bool, String>,
     ) -> Result<bool, String>;
+
+    /// What its processes have mapped, as far as that is known: they may be gone when names are
+    /// looked up.
+    fn places(&self) -> Option<Arc<Mutex<Places>>> {
+        None
+    }
 
     /// What a reader should know when all is over: events that were lost, how the command
     /// ended.

@@ -2,16 +2,47 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use skep_load::attach::symbols::{FileFunction, functions};
 
 /// A part of a process's memory that a file is mapped in.
 #[derive(Clone, Debug)]
-struct Mapping {
-    start: u64,
-    end: u64,
-    offset: u64,
-    file: PathBuf,
+pub struct Mapping {
+    /// Its first address.
+    pub start: u64,
+    /// Behind its last.
+    pub end: u64,
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// The file.
+    pub file: PathBuf,
+}
+
+/// What is mapped in processes that may be gone when somebody asks.
+#[derive(Debug, Default)]
+pub struct Places {
+    processes: HashMap<u32, Vec<Mapping>>,
+}
+
+impl Places {
+    /// A process that lives yet: what it has mapped now is remembered, once.
+    pub fn see(&mut self, process: u32) {
+        self.processes.entry(process).or_insert_with(|| read_mappings(process));
+    }
+
+    /// It has executed another program.
+    pub fn forget(&mut self, process: u32) {
+        self.processes.remove(&process);
+    }
+
+    /// Something that it has mapped, if it is not known yet.
+    pub fn add(&mut self, process: u32, mapping: Mapping) {
+        let known = self.processes.entry(process).or_default();
+        if !known.iter().any(|of| of.start <= mapping.start && mapping.start < of.end) {
+            known.push(mapping);
+        }
+    }
 }
 
 /// Symbols of processes that were asked for.
@@ -20,15 +51,24 @@ pub struct UserSymbols {
     mappings: HashMap<u32, Vec<Mapping>>,
     /// Functions by their places in files, sorted.
     files: HashMap<PathBuf, Vec<FileFunction>>,
+    /// What was seen while they lived.
+    pub seen: Option<Arc<Mutex<Places>>>,
 }
 
 impl UserSymbols {
     /// The symbol of an address and the file that it is in; the number where there is none.
     pub fn name(&mut self, address: u64, process: u32, with_offset: bool) -> (String, String) {
         let unknown = || (format!("{address:#x}"), "[unknown]".to_owned());
-        let mappings = self.mappings.entry(process).or_insert_with(|| read_mappings(process));
         let is_there = |of: &&Mapping| (of.start..of.end).contains(&address);
-        let Some(mapping) = mappings.iter().find(is_there).cloned() else { return unknown() };
+        let seen = self.seen.as_ref().and_then(|seen| {
+            let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.processes.get(&process)?.iter().find(is_there).cloned()
+        });
+        let found = seen.or_else(|| {
+            let mappings = self.mappings.entry(process).or_insert_with(|| read_mappings(process));
+            mappings.iter().find(is_there).cloned()
+        });
+        let Some(mapping) = found else { return unknown() };
         // By the process's own root: it may be another.
         let inside = mapping.file.strip_prefix("/").unwrap_or(&mapping.file);
         let by_root = Path::new("/proc").join(process.to_string()).join("root").join(inside);

@@ -45,8 +45,35 @@ pub enum What {
         /// The parent process.
         parent: u32,
     },
+    /// A function that is probed was called, or has returned.
+    Function(Box<Called>),
     /// The process is gone.
     Gone,
+}
+
+/// A call of a function, or its return.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Called {
+    /// Which, as [`Options::function`](super::Options::function) numbered it.
+    pub number: u32,
+    /// It has returned.
+    pub returned: bool,
+    /// Where the function is.
+    pub function: u64,
+    /// The instruction: the function's first, or where it returns to.
+    pub ip: u64,
+    /// The stack pointer.
+    pub sp: u64,
+    /// Where it will return to, or does.
+    pub caller: u64,
+    /// r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, as `struct
+    /// pt_regs` has them; but for rbp 0 where they were not asked for.
+    pub registers: [u64; 15],
+    /// The flags, likewise.
+    pub flags: u64,
+    /// Memory behind arguments and the result, and the stack at `sp`, as
+    /// [`Watch`](super::Watch) asked.
+    pub memory: Vec<Captured>,
 }
 
 /// A system call that begins.
@@ -69,7 +96,7 @@ pub struct Enter {
 /// Memory that was captured.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Captured {
-    /// Behind which argument.
+    /// Behind which argument; of functions 6 is the result and 7 the stack.
     pub argument: u8,
     /// Where.
     pub address: u64,
@@ -99,4 +126,10 @@ pub struct Counts {
     pub left: u64,
     /// Calls that are none of Linux's 64-bit ones, and were not recorded.
     pub odd: u64,
+    /// Functions that were probed, in each process that mapped their files.
+    pub planted: u64,
+    /// Those that could not be: the file has changed, or there was no memory near by.
+    pub unplanted: u64,
+    /// Returns that were not seen: too many calls were open at once.
+    pub unreturned: u64,
 }

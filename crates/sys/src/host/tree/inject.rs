@@ -51,6 +51,7 @@ impl Template {
         let (shared_path, shared_inode) = shared.place()?;
         template.put(offset_of!(Stub, code_inode), &code_inode.to_le_bytes());
         template.put(offset_of!(Stub, shared_inode), &shared_inode.to_le_bytes());
+        template.put(offset_of!(Stub, probes), &(code.probes as u64).to_le_bytes());
         template.put(offset_of!(Stub, code_path), code_path.as_bytes());
         template.put(offset_of!(Stub, shared_path), shared_path.as_bytes());
         Ok(template)
@@ -68,7 +69,10 @@ impl Template {
         }
         let memory = OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/mem"));
         let memory = memory.map_err(|_| Unfit::Gone)?;
-        let at = self.place_in(pid, &memory)?;
+        let vector = Auxiliary::of(pid);
+        let at = self.place_in(pid, &memory, &vector)?;
+        self.put(offset_of!(Stub, program), &vector.entry.to_le_bytes());
+        self.put(offset_of!(Stub, linker), &vector.base.to_le_bytes());
         self.put(offset_of!(Stub, entry), &registers.rip.to_le_bytes());
         self.put(offset_of!(Stub, number), &number.to_le_bytes());
         memory.write_all_at(&self.bytes, at).map_err(|_| Unfit::Gone)?;
@@ -81,9 +85,14 @@ impl Template {
 
 impl Template {
     /// Where the stub goes: bytes behind the vDSO's code that are zeros.
-    fn place_in(&mut self, pid: i32, memory: &File) -> Result<u64, Unfit> {
+    fn place_in(
+        &mut self,
+        pid: i32,
+        memory: &File,
+        vector: &Auxiliary,
+    ) -> Result<u64, Unfit> {
         let mut there = vec![0; self.bytes.len()];
-        if let (Some(room), Some(start)) = (self.room, vdso_start(pid))
+        if let (Some(room), Some(start)) = (self.room, vector.vdso)
             && memory.read_exact_at(&mut there, start + room).is_ok()
             && there.iter().all(|&byte| byte == 0)
         {
@@ -102,22 +111,38 @@ impl Template {
     }
 }
 
-/// Where a process's vDSO begins, as the kernel has told it.
-fn vdso_start(pid: i32) -> Option<u64> {
-    /// `AT_SYSINFO_EHDR`
-    const SYSINFO_EHDR: u64 = 33;
-    let mut bytes = [0; 1024];
-    let len = File::open(format!("/proc/{pid}/auxv")).ok()?.read(&mut bytes).ok()?;
-    let mut words = bytes[..len].chunks_exact(8).map(|word| {
-        let word: [u8; 8] = word.try_into().unwrap_or_default();
-        u64::from_le_bytes(word)
-    });
-    while let (Some(kind), Some(value)) = (words.next(), words.next()) {
-        if kind == SYSINFO_EHDR {
-            return Some(value);
+/// What the kernel has told a program.
+#[derive(Default)]
+struct Auxiliary {
+    /// Where its vDSO begins.
+    vdso: Option<u64>,
+    /// Where it begins itself, and where the dynamic linker is mapped; 0 where there is none.
+    entry: u64,
+    base: u64,
+}
+
+impl Auxiliary {
+    fn of(pid: i32) -> Auxiliary {
+        const AT_BASE: u64 = 7;
+        const AT_ENTRY: u64 = 9;
+        const AT_SYSINFO_EHDR: u64 = 33;
+        let (mut found, mut bytes) = (Auxiliary::default(), [0; 1024]);
+        let file = File::open(format!("/proc/{pid}/auxv"));
+        let len = file.and_then(|mut file| file.read(&mut bytes)).unwrap_or(0);
+        let mut words = bytes[..len].chunks_exact(8).map(|word| {
+            let word: [u8; 8] = word.try_into().unwrap_or_default();
+            u64::from_le_bytes(word)
+        });
+        while let (Some(kind), Some(value)) = (words.next(), words.next()) {
+            match kind {
+                AT_BASE => found.base = value,
+                AT_ENTRY => found.entry = value,
+                AT_SYSINFO_EHDR => found.vdso = Some(value),
+                _ => {}
+            }
         }
+        found
     }
-    None
 }
 
 fn registers(pid: i32) -> Result<libc::user_regs_struct, Unfit> {

@@ -11,20 +11,21 @@
 //! PRIVATE         the process's own state    anonymous, rw-
 //! CONTROL         what all of a tree share   the other file, from 0, rw-
 //! ```
-//! and elsewhere one ring, from the other file at `ring_offset(slot)`.
+//! and elsewhere one ring, from the other file at `ring_offset(slot)`, and where functions are
+//! probed what the sealed file has from [`PROBES`] on.
 
 /// Length of the agent's code with its tables: the only range whose system calls pass.
-pub const CODE: usize = 0x9000;
+pub const CODE: usize = 0xb000;
 /// A page of thunks in the code, copied near the sites that are patched.
-pub const THUNKS: usize = 0x6000;
+pub const THUNKS: usize = 0x8000;
 /// A byte per system call: [`ENTER`] and the others.
-pub const WANTED: usize = 0x7000;
+pub const WANTED: usize = 0x9000;
 /// Bytes that no other tree's agent has: who asks for something shows them.
-pub const TOKEN: usize = 0x7200;
+pub const TOKEN: usize = 0x9200;
 /// How many.
 pub const TOKEN_LEN: usize = 16;
 /// Four words per system call: what is captured ([`Row`]).
-pub const ROWS: usize = 0x8000;
+pub const ROWS: usize = 0xa000;
 /// Where the process's own state begins.
 pub const PRIVATE: usize = CODE;
 /// Its length.
@@ -35,6 +36,8 @@ pub const CONTROL: usize = PRIVATE + PRIVATE_LEN;
 pub const CONTROL_LEN: usize = 0x4000;
 /// All of it.
 pub const TOTAL: usize = CONTROL + CONTROL_LEN;
+/// Where [`Probes`] are in the sealed file, where there are any.
+pub const PROBES: usize = TOTAL;
 
 /// System calls below this number are told apart; Linux 6.18 has 470.
 pub const CALLS: usize = 512;
@@ -110,9 +113,15 @@ pub enum Count {
     Sharing,
     /// Programs that began with the agent.
     Begun,
+    /// Places of functions that became jumps or breakpoints.
+    Planted,
+    /// Those that could not: other bytes lie there, or no memory near by.
+    Unplanted,
+    /// Returns that are not seen: too many were open.
+    Unreturned,
 }
 /// How many there are.
-pub const COUNTS: usize = 12;
+pub const COUNTS: usize = 15;
 
 /// Execs that can be attended to at once.
 pub const EXECS: usize = 64;
@@ -178,6 +187,12 @@ pub mod kind {
     pub const BORN: u64 = 3;
     /// A program was executed: 3 and 4 the task's name, 5 user, 6 group, 7 the parent process.
     pub const EXEC: u64 = 4;
+    /// A function begins or has returned: 3 which ([`probe`](super::probe)), 4 its address (or
+    /// where it returns to), 5 the stack pointer, 6 rbp, 7 the word on the stack.
+    pub const FUNCTION: u64 = 5;
+    /// The same with registers: from 8 on r15 to rdi as `struct pt_regs` has them, and the
+    /// flags; then captured memory.
+    pub const REGISTERS: u64 = 6;
 }
 /// Captured memory in a record, from word 12 on: a word with [`ITEM_MARK`], the argument in
 /// bits 32 to 39 and the length in bytes in 0 to 31; the address; the bytes, up to a multiple
@@ -186,18 +201,118 @@ pub const ITEM_MARK: u64 = 1 << 63;
 /// Word at which it begins.
 pub const ITEMS: usize = 12;
 
+/// Word at which that of functions begins.
+pub const FUNCTION_ITEMS: usize = 24;
+
 /// Units of a record of a call's beginning, without memory.
 pub const ENTER_UNITS: usize = 3;
 /// Of its end.
 pub const EXIT_UNITS: usize = 1;
-/// Of the others.
+/// Of the others, and of functions without registers.
 pub const LIFE_UNITS: usize = 2;
+/// Of functions with registers, without memory.
+pub const REGISTER_UNITS: usize = 6;
+const _: () = assert!(REGISTER_UNITS << UNIT_LOG == FUNCTION_ITEMS * 8);
 
 /// Who: the thread in bits 0 to 21, its process in 22 to 43, as `pid_max` allows; bit 44 says
 /// that the program takes SIGSYS for blocked. In records the number is in bits 48 to 63.
 pub const PID_BITS: u32 = 22;
 /// The bit of a virtually blocked SIGSYS.
 pub const BLOCKED: u64 = 1 << 44;
+/// The same of SIGTRAP, where functions have breakpoints.
+pub const TRAP_BLOCKED: u64 = 1 << 45;
+
+/// What a thunk tells the agent: which function, and what is wanted of it.
+pub mod probe {
+    /// The bits of its number.
+    pub const NUMBER: u32 = (1 << 20) - 1;
+    /// Its beginning is an event.
+    pub const ENTRY: u32 = 1 << 20;
+    /// Its return is.
+    pub const RETURN: u32 = 1 << 21;
+    /// The stack is captured.
+    pub const STACK: u32 = 1 << 22;
+    /// Memory behind the first argument is captured; the other five are the bits that follow.
+    pub const MEMORY: u32 = 1 << 23;
+    /// Memory behind the result is.
+    pub const RESULT: u32 = 1 << 29;
+    /// Registers are recorded; the four above need it.
+    pub const REGISTERS: u32 = 1 << 30;
+    /// In records: it has returned.
+    pub const RETURNED: u64 = 1 << 32;
+}
+/// Bytes that are captured behind an argument or a result, and of the stack.
+pub const BEHIND: usize = 512;
+/// See [`BEHIND`].
+pub const STACK: usize = 8192;
+/// The argument of captured memory that stands for the stack, and for the result.
+pub const STACK_ITEM: usize = 7;
+/// See [`STACK_ITEM`].
+pub const RESULT_ITEM: usize = 6;
+
+/// What is known of functions, at [`PROBES`] of the sealed file: this, then [`Module`]s, then
+/// what they refer to by offsets from here.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Probes {
+    /// Bytes in all; a multiple of a page.
+    pub len: u64,
+    /// How many files.
+    pub modules: u32,
+    /// [`TRAPS`], [`RETURNS`].
+    pub flags: u32,
+}
+/// Some places get a breakpoint: SIGTRAP is the agent's.
+pub const TRAPS: u32 = 1;
+/// Returns are wanted.
+pub const RETURNS: u32 = 2;
+
+/// A file with functions that are probed.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Module {
+    /// Which file.
+    pub device: u64,
+    /// See [`Module::device`].
+    pub inode: u64,
+    /// Where a program begins, as the file has it.
+    pub entry: u64,
+    /// Where the file would have the thunks.
+    pub area: u64,
+    /// The thunks: where, and how many bytes (a multiple of a page). They begin with the
+    /// addresses of `agent_function` and `agent_function_full`.
+    pub image: u32,
+    /// See [`Module::image`].
+    pub image_len: u32,
+    /// Offsets in the image of distances to the file's own places (an i32 each).
+    pub near: u32,
+    /// How many.
+    pub near_count: u32,
+    /// Offsets in the image of addresses in the file (a u64 each).
+    pub far: u32,
+    /// How many.
+    pub far_count: u32,
+    /// [`Patch`]es, by their addresses.
+    pub patches: u32,
+    /// How many.
+    pub patch_count: u32,
+}
+
+/// A place that becomes a jump or a breakpoint.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Patch {
+    /// Where in the file.
+    pub offset: u64,
+    /// Where the file would have it in memory.
+    pub address: u64,
+    /// Where in the image its thunk is.
+    pub thunk: u32,
+    /// How many bytes change: 5 is a jump, 1 a breakpoint.
+    pub len: u32,
+    /// What lies there.
+    pub old: [u8; 8],
+}
 
 /// A row of what is captured: 0 is none; bits 0-2 the argument, 3-5 the [`form`], 6-8 the
 /// argument that holds the length, 9-15 the most that is captured, in units of 64 bytes.
@@ -234,6 +349,12 @@ pub struct Stub {
     pub shared_path: [u8; 40],
     /// Number of the call that executed the program; 0: the tree's first.
     pub number: u64,
+    /// Where the program itself begins, behind the dynamic linker (`AT_ENTRY`).
+    pub program: u64,
+    /// Where the dynamic linker is mapped (`AT_BASE`).
+    pub linker: u64,
+    /// Bytes of the probes; 0: there are none.
+    pub probes: u64,
 }
 /// The agent's bytes begin with where in them the stub begins, how long it is, and where
 /// [`Stub`] is in it: a u64 each. Behind them is where `agent_start_up` begins.

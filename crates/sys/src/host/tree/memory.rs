@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::layout::{
-    CODE, CONTROL_LEN, Count, EXEC_SLOT, EXECS, RING, RINGS, ROWS, Row, TOKEN, TOKEN_LEN, UNIT_LOG,
+    CODE, CONTROL_LEN, Count, EXEC_SLOT, EXECS, PROBES, RING, RINGS, ROWS, Row, TOKEN, TOKEN_LEN, UNIT_LOG,
     WANTED, ring_offset, shared,
 };
 
@@ -126,10 +126,13 @@ fn place(file: &OwnedFd) -> io::Result<(String, u64)> {
 pub(super) struct Code {
     file: OwnedFd,
     pub token: [u8; TOKEN_LEN],
+    /// Bytes of the probes.
+    pub probes: usize,
 }
 
 impl Code {
-    pub fn new(wanted: &[u8], rows: &[Row]) -> io::Result<Code> {
+    /// With what is known of functions, as `probes` has laid it out.
+    pub fn new(wanted: &[u8], rows: &[Row], probes: &[u8]) -> io::Result<Code> {
         let mut image = AGENT.to_vec();
         image.resize(CODE, 0);
         let mut token = [0; TOKEN_LEN];
@@ -142,6 +145,10 @@ impl Code {
         image[WANTED..][..wanted.len()].copy_from_slice(wanted);
         let rows: Vec<u8> = rows.iter().flat_map(|row| row.to_le_bytes()).collect();
         image[ROWS..][..rows.len()].copy_from_slice(&rows);
+        if !probes.is_empty() {
+            image.resize(PROBES, 0);
+            image.extend(probes);
+        }
         let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
         // Kernels before 6.3 do not know the flag, and need none.
         let file = match memfd_create("skep-agent", flags | MemfdFlags::EXEC) {
@@ -153,7 +160,7 @@ impl Code {
         let file = OwnedFd::from(file);
         let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
         fcntl_add_seals(&file, seals)?;
-        Ok(Code { file, token })
+        Ok(Code { file, token, probes: probes.len() })
     }
 
     /// As [`Shared::place`].

@@ -1,4 +1,4 @@
-//! System calls of one's own processes, exactly, without any rights (x86-64).
+//! System calls and functions of one's own processes, exactly, without any rights (x86-64).
 //!
 //! [`Tree::start`] starts a command, and each system call of it and of all that come from it
 //! is an [`Event`]: threads, fork, vfork, chains of exec; libc, static or no libc.
@@ -15,6 +15,10 @@
 //! agent away with all else. So before an exec the agent asks this process to attach with
 //! ptrace, which gives the new program the agent (`inject`) and lets go. At no other time is
 //! anybody traced: debuggers work within the tree, signals and stops are the program's own.
+//!
+//! Functions that are probed begin with a jump to a thunk (`probes` lays them out, the agent
+//! plants them where a file is mapped), or where there is no room for one with a breakpoint,
+//! whose SIGTRAP is the agent's. Returns are seen by another return address on the stack.
 //!
 //! # What holds
 //! - **When this process dies**, at any instant, the tree goes on at full speed and untraced.
@@ -52,6 +56,7 @@ mod inject;
 mod layout;
 mod memory;
 mod options;
+mod probes;
 mod read;
 
 use std::collections::VecDeque;
@@ -75,8 +80,9 @@ use layout::{Count, LEFT, shared};
 use memory::{Code, Shared};
 use read::Reader;
 
-pub use event::{Captured, Counts, Enter, Event, What};
+pub use event::{Called, Captured, Counts, Enter, Event, What};
 pub use options::{Capture, Options};
+pub use probes::Watch;
 
 /// System calls are those below this number.
 pub const CALLS: u32 = layout::CALLS as u32;
@@ -96,18 +102,21 @@ pub struct Tree {
     first: Option<Box<Enter>>,
     /// The command is known to have ended.
     ended: bool,
+    refused: Vec<(u32, String)>,
 }
 
 impl Tree {
     /// Starts a command.
     ///
     /// # Errors
-    /// The command cannot be started; Linux has no Syscall User Dispatch (5.11), or the
+    /// The command cannot be started; a file with functions cannot be read, or is no program or
+    /// library; Linux has no Syscall User Dispatch (5.11), or the
     /// CPU no FSGSBASE.
     pub fn start(mut command: Command, options: &Options) -> io::Result<Tree> {
         let first = first::of(&command, options);
         let (wanted, rows) = options.tables();
-        let code = Code::new(wanted, rows)?;
+        let laid = probes::lay(options.wishes())?;
+        let code = Code::new(wanted, rows, &laid.bytes)?;
         let shared = Arc::new(Shared::new()?);
         let (from_child, to_parent) = io::pipe()?;
         let (from_parent, to_child) = io::pipe()?;
@@ -134,12 +143,18 @@ impl Tree {
             ready: VecDeque::new(),
             first,
             ended: false,
+            refused: laid.refused,
         })
     }
 
     /// The process of the command.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Functions that cannot be probed, by their numbers, and why.
+    pub fn refused(&self) -> &[(u32, String)] {
+        &self.refused
     }
 
     /// Its standard input, output and error, where they are pipes; once.
@@ -247,6 +262,9 @@ impl Tree {
                 .fold(0, u64::saturating_add),
             left: count(Count::Left),
             odd: count(Count::Odd),
+            planted: count(Count::Planted),
+            unplanted: count(Count::Unplanted),
+            unreturned: count(Count::Unreturned),
         }
     }
 }

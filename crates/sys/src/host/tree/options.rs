@@ -1,12 +1,17 @@
 //! What of which calls is wanted, and how the agent has to treat them.
 
+use std::path::Path;
+
 use super::layout::{CALLS, CAPTURE, CLONE, ENTER, EXIT, ROWS_EACH, Row, SIGRETURN, SPECIAL, form};
+
+use super::probes::{Watch, Wish};
 
 /// What is recorded of system calls.
 #[derive(Clone, Debug)]
 pub struct Options {
     wanted: Vec<u8>,
     rows: Vec<Row>,
+    wishes: Vec<Wish>,
 }
 
 /// Memory behind an argument, captured when the call begins.
@@ -86,7 +91,7 @@ impl Options {
         class(&SPECIAL_CALLS, SPECIAL);
         class(&CLONE_CALLS, CLONE);
         class(&[libc::SYS_rt_sigreturn], SIGRETURN);
-        Options { wanted, rows: vec![0; CALLS * ROWS_EACH] }
+        Options { wanted, rows: vec![0; CALLS * ROWS_EACH], wishes: Vec::new() }
     }
 
     /// Has a call recorded when it begins, and when it ends.
@@ -125,6 +130,26 @@ impl Options {
     pub fn captured(self, number: u32) -> Options {
         super::captures::of(number)
             .fold(self, |options, (argument, what)| options.capture(number, argument, what))
+    }
+
+    /// Has a function probed: calls and returns of the instruction at this offset of a program
+    /// or library, which is found wherever the tree maps the file. Gives the number by which
+    /// [`Called`](super::Called) names it.
+    pub fn function(&mut self, file: &Path, offset: u64, watch: Watch) -> u32 {
+        // The text of libraries is mapped by this.
+        self.wanted[libc::SYS_mmap as usize] |= SPECIAL;
+        let file = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+        let known = self.wishes.iter_mut().position(|of| of.offset == offset && of.file == file);
+        if let Some(known) = known {
+            self.wishes[known].watch = self.wishes[known].watch.and(watch);
+            return known as u32;
+        }
+        self.wishes.push(Wish { file, offset, watch });
+        self.wishes.len() as u32 - 1
+    }
+
+    pub(super) fn wishes(&self) -> &[Wish] {
+        &self.wishes
     }
 
     pub(super) fn begins(&self, number: u32) -> bool {

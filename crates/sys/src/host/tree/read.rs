@@ -13,15 +13,17 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::event::{Captured, Enter, Event, What};
+use super::event::{Called, Captured, Enter, Event, What};
 use super::layout::{
-    BLOCKED, ENTER_UNITS, EXIT_UNITS, HEAD, ITEM_MARK, ITEMS, LIFE_UNITS, PID_BITS, POSITION,
-    RINGS, SLACK, TAIL, UNIT_LOG, UNITS, kind, shared,
+    BLOCKED, ENTER_UNITS, EXIT_UNITS, FUNCTION_ITEMS, HEAD, ITEM_MARK, ITEMS, LIFE_UNITS, PID_BITS, POSITION,
+    REGISTER_UNITS, RINGS, SLACK, TAIL, UNIT_LOG, UNITS, kind, probe, shared,
 };
 use super::memory::Shared;
 
 /// Events that are held at once: what is beyond stays in its ring until the next reading.
 const HELD: usize = 1 << 20;
+/// rbp among the registers of a function.
+const RBP: usize = 4;
 /// A record that stays unfinished for longer, with others behind it, has no writer any more.
 const UNFINISHED: Duration = Duration::from_secs(1);
 
@@ -223,7 +225,7 @@ impl Reader {
                 ip: word(9),
                 sp: word(10),
                 bp: if units == ENTER_UNITS { word(11) } else { 0 },
-                memory: memory(&word, units << (UNIT_LOG - 3)),
+                memory: memory(&word, ITEMS, units << (UNIT_LOG - 3)),
             })),
             kind::EXIT if units == EXIT_UNITS => What::Exit { number, result: word(3) as i64 },
             kind::BORN if units == LIFE_UNITS => {
@@ -236,6 +238,10 @@ impl Reader {
                 name[8..].copy_from_slice(&word(4).to_le_bytes());
                 let [uid, gid, parent] = [5, 6, 7].map(|i| word(i) as u32);
                 What::Exec { name, uid, gid, parent }
+            }
+            kind::FUNCTION if units == LIFE_UNITS => What::Function(Box::new(called(&word))),
+            kind::REGISTERS if units >= REGISTER_UNITS => {
+                What::Function(Box::new(with_registers(&word, units << (UNIT_LOG - 3))))
             }
             _ => {
                 self.lost += 1;
@@ -266,9 +272,39 @@ fn task(who: u64) -> (u32, u32) {
     ((who >> PID_BITS & MASK) as u32, (who & MASK) as u32)
 }
 
-/// Captured memory of a record of so many words.
-fn memory(word: &impl Fn(usize) -> u64, words: usize) -> Vec<Captured> {
-    let (mut items, mut at) = (Vec::new(), ITEMS);
+/// A function's call or return.
+fn called(word: &impl Fn(usize) -> u64) -> Called {
+    let (which, last) = (word(3), word(7));
+    let returned = which & probe::RETURNED != 0;
+    let mut registers = [0; 15];
+    registers[RBP] = word(6);
+    let ip = word(4);
+    Called {
+        number: which as u32 & probe::NUMBER,
+        returned,
+        function: if returned { last } else { ip },
+        ip,
+        sp: word(5),
+        caller: if returned { ip } else { last },
+        registers,
+        flags: 0,
+        memory: Vec::new(),
+    }
+}
+
+/// The same of a record of so many words.
+fn with_registers(word: &impl Fn(usize) -> u64, words: usize) -> Called {
+    Called {
+        registers: std::array::from_fn(|i| word(8 + i)),
+        flags: word(23),
+        memory: memory(word, FUNCTION_ITEMS, words),
+        ..called(word)
+    }
+}
+
+/// Captured memory from a word on of a record of so many words.
+fn memory(word: &impl Fn(usize) -> u64, from: usize, words: usize) -> Vec<Captured> {
+    let (mut items, mut at) = (Vec::new(), from);
     while at + 2 <= words {
         let head = word(at);
         let len = (head & 0xffff_ffff) as usize;
@@ -315,8 +351,8 @@ mod tests {
                     // Now and then what is nearly a record.
                     let word = match random() % 4 {
                         0 => random(),
-                        1 => tag(position, units, random() % 6),
-                        2 => tag(position, random() % 4, random() % 6),
+                        1 => tag(position, units, random() % 8),
+                        2 => tag(position, random() % 8, random() % 8),
                         _ => ITEM_MARK | random() & 0x7_0000_ffff,
                     };
                     let offset = record_offset(position);

@@ -7,6 +7,7 @@ use crate::entry::{Frame, address};
 use crate::layout::{
     CONTROL, Count, ENTER, EXIT, PID_BITS, RING, RINGS, kind, ring_offset, shared,
 };
+use crate::plant;
 use crate::ring;
 use crate::signals;
 use crate::special::{wanted, words};
@@ -47,6 +48,7 @@ pub extern "C" fn agent_clone(frame: *mut Frame) -> u64 {
     }
     // Too many different ones: this thread makes the call by itself, uncaught from here on.
     count(Count::Left);
+    plant::untrap();
     disarm();
     0
 }
@@ -76,13 +78,15 @@ fn child(number: u64, shares: bool) {
     if !shares {
         private().threads.store(0, Relaxed);
         private().lock.store(0, Relaxed);
+        private().planting.store(0, Relaxed);
     }
     if gone() {
-        return;
+        return plant::untrap();
     }
     if quiet() {
         // No call can be made to learn who this is.
         count(Count::Untraced);
+        plant::untrap();
         match shares {
             true => set_who(parent & !((1 << PID_BITS) - 1)),
             false => private().off.store(1, Relaxed),

@@ -4,6 +4,8 @@ use core::arch::asm;
 
 pub const OPEN: u64 = 2;
 pub const CLOSE: u64 = 3;
+pub const STAT: u64 = 4;
+pub const FSTAT: u64 = 5;
 pub const MMAP: u64 = 9;
 pub const MPROTECT: u64 = 10;
 pub const MUNMAP: u64 = 11;
@@ -12,6 +14,7 @@ pub const RT_SIGPROCMASK: u64 = 14;
 pub const RT_SIGRETURN: u64 = 15;
 pub const IOCTL: u64 = 16;
 pub const MREMAP: u64 = 25;
+pub const NANOSLEEP: u64 = 35;
 pub const GETPID: u64 = 39;
 pub const CLONE: u64 = 56;
 pub const VFORK: u64 = 58;

@@ -86,15 +86,17 @@ pub fn enter(f: &Frame) {
 }
 
 /// Items, one behind the other.
-struct Items<'a> {
-    claim: &'a Claim,
-    next: usize,
-    end: usize,
+pub struct Items<'a> {
+    pub claim: &'a Claim,
+    /// The word at which the next begins.
+    pub next: usize,
+    /// The last word, which stays free.
+    pub end: usize,
 }
 
 impl Items<'_> {
     /// Adds one, if there is room. Gives the word at which its bytes begin, and how many.
-    fn item(&mut self, argument: usize, at: u64, most: usize, text: bool) -> (usize, usize) {
+    pub fn item(&mut self, argument: usize, at: u64, most: usize, text: bool) -> (usize, usize) {
         let first = self.next + 2;
         let most = most.min(self.end.saturating_sub(first) * 8);
         if self.next + 2 >= self.end || most == 0 {
@@ -137,7 +139,7 @@ fn text_len(at: u64, len: usize) -> usize {
 }
 
 /// Copies from an address of the program's, up to where it ends. Gives how many bytes.
-fn copy(to: u64, from: u64, len: usize) -> usize {
+pub fn copy(to: u64, from: u64, len: usize) -> usize {
     const PAGE: u64 = 4096;
     let local = [to, len as u64];
     // What is copied in part is copied by whole pieces: they end where pages do.

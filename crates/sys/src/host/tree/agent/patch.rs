@@ -37,7 +37,7 @@ struct Covered {
 /// `struct procmap_query`
 #[repr(C)]
 #[derive(Default)]
-struct Query {
+pub struct Query {
     size: u64,
     flags: u64,
     address: u64,
@@ -46,8 +46,8 @@ struct Query {
     vma_flags: u64,
     page_size: u64,
     offset: u64,
-    inode: u64,
-    device: [u32; 2],
+    pub inode: u64,
+    pub device: [u32; 2],
     name_size: u32,
     id_size: u32,
     name: u64,
@@ -147,8 +147,9 @@ fn known(behind: u64, number: u64) -> Option<Covered> {
     None
 }
 
-/// Asks for the mapping of an address: text of a file, private, not writable.
-fn mapping(at: u64) -> Option<Query> {
+/// Asks for the mapping of an address: of a file, private, not writable, with this access at
+/// least (`PROCMAP_QUERY_VMA_READABLE` and so on).
+pub fn mapping(at: u64, access: u64) -> Option<Query> {
     let path = *b"/proc/self/maps\0";
     let mut query = Query { size: size_of::<Query>() as u64, address: at, ..Query::default() };
     // SAFETY: what is pointed to lies on the stack; the file is closed again.
@@ -159,7 +160,8 @@ fn mapping(at: u64) -> Option<Query> {
         }
         let result = call(calls::IOCTL, file as u64, PROCMAP_QUERY, &raw mut query as u64, 0);
         call(calls::CLOSE, file as u64, 0, 0, 0);
-        let text = query.inode != 0 && query.vma_flags & 15 == READ_EXECUTE;
+        // Neither writable nor shared.
+        let text = query.inode != 0 && query.vma_flags & (access | 2 | 8) == access;
         (result == 0 && text && query.start <= at && at < query.end).then_some(query)
     }
 }
@@ -197,7 +199,7 @@ unsafe fn padding(site: u64, query: &Query) -> Option<(u64, u64)> {
 /// Makes a site a jump.
 fn patch(behind: u64, number: u64, covered: Covered) -> bool {
     let site = behind - 2 - covered.len;
-    let Some(query) = mapping(site) else {
+    let Some(query) = mapping(site, READ_EXECUTE) else {
         return false;
     };
     if site < query.start + 16 || behind + 16 > query.end {
@@ -246,7 +248,7 @@ fn patch(behind: u64, number: u64, covered: Covered) -> bool {
 }
 
 /// `jmp to`, at an address.
-fn jump(at: u64, to: u64) -> [u8; 5] {
+pub fn jump(at: u64, to: u64) -> [u8; 5] {
     let [a, b, c, d] = (to.wrapping_sub(at + 5) as u32).to_le_bytes();
     [0xe9, a, b, c, d]
 }
@@ -274,7 +276,7 @@ unsafe fn store(at: u64, new: &[u8], threads: bool) {
 ///
 /// # Safety
 /// They can be written.
-unsafe fn store_bytes(at: u64, new: &[u8]) {
+pub unsafe fn store_bytes(at: u64, new: &[u8]) {
     for (i, byte) in new.iter().enumerate() {
         // SAFETY: the caller's.
         unsafe { (at as *mut u8).add(i).write_volatile(*byte) };
@@ -282,7 +284,7 @@ unsafe fn store_bytes(at: u64, new: &[u8]) {
 }
 
 /// Every CPU that runs a thread of the process has fetched what is there now.
-fn barrier(threads: bool) {
+pub fn barrier(threads: bool) {
     /// `MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE` and the command itself
     const REGISTER: u64 = 64;
     const SYNC_CORE: u64 = 32;

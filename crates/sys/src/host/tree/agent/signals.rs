@@ -1,18 +1,22 @@
-//! SIGSYS: the agent's handler, and how it is kept from being blocked, ignored or taken.
+//! SIGSYS: the agent's handler, and how it is kept from being blocked, ignored or taken; so is
+//! SIGTRAP where functions have breakpoints.
 
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::calls::{self, call};
 use crate::entry::{FAST_DEPTH, FAST_SITE, Frame, SLOW_DEPTH, address};
-use crate::layout::{BLOCKED, Count, ENTER, EXIT};
+use crate::layout::{BLOCKED, Count, ENTER, EXIT, TRAP_BLOCKED};
 use crate::patch;
+use crate::plant;
 use crate::ring;
-use crate::special::{blocked, wanted, words};
+use crate::special::{wanted, words};
 use crate::state::{count, disarm, gone, private, quiet, set_who, who, write};
 
 const SIGSYS: u64 = 31;
 /// Its bit in masks.
 const BIT: u64 = 1 << (SIGSYS - 1);
+const SIGTRAP: u64 = 5;
+const TRAP_BIT: u64 = 1 << (SIGTRAP - 1);
 /// libc's own signals, by which threads are cancelled.
 const CANCELS: core::ops::RangeInclusive<u64> = 32..=33;
 /// `SA_SIGINFO | SA_RESTORER | SA_ONSTACK | SA_NODEFER`
@@ -41,15 +45,55 @@ mod uc {
     pub const RAX_BYTES: u64 = 8 * RAX as u64;
 }
 
-/// Makes the handler the agent's; gives what was there.
-pub fn install() -> [u64; 4] {
-    let action = [address!("agent_on_sigsys"), FLAGS, address!("agent_restorer"), !0];
-    let mut old = [0u64; 4];
-    // SAFETY: both lie on the stack.
-    unsafe {
-        call(calls::RT_SIGACTION, SIGSYS, &raw const action as u64, &raw mut old as u64, 8);
+/// Bits of masks that are the agent's.
+fn bits() -> u64 {
+    match private().trapped.load(Relaxed) {
+        0 => BIT,
+        _ => BIT | TRAP_BIT,
     }
-    old
+}
+
+/// What the program thinks that a signal of the agent's does.
+fn known(signal: u64) -> Option<&'static [AtomicU64; 4]> {
+    match signal {
+        SIGSYS => Some(&private().sigsys),
+        SIGTRAP if private().trapped.load(Relaxed) != 0 => Some(&private().sigtrap),
+        _ => None,
+    }
+}
+
+/// Makes the handlers the agent's; gives what was there.
+pub fn install() -> [[u64; 4]; 2] {
+    let set = |signal: u64, handler: u64| {
+        let action = [handler, FLAGS, address!("agent_restorer"), !0];
+        let mut old = [0u64; 4];
+        // SAFETY: both lie on the stack.
+        unsafe {
+            call(calls::RT_SIGACTION, signal, &raw const action as u64, &raw mut old as u64, 8);
+        }
+        old
+    };
+    let sigsys = set(SIGSYS, address!("agent_on_sigsys"));
+    match private().trapped.load(Relaxed) {
+        0 => [sigsys, [0; 4]],
+        _ => [sigsys, set(SIGTRAP, address!("agent_on_sigtrap"))],
+    }
+}
+
+/// SIGTRAP, with all signals blocked: a function's breakpoint goes on at its thunk.
+///
+/// # Safety
+/// The kernel calls it, with a signal's frame.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn agent_on_sigtrap(signal: i32, info: *const u8, context: *mut u64) {
+    // SAFETY: as in `agent_on_sigsys`.
+    unsafe {
+        let (rip, code) = (context.add(uc::RIP), info.add(8).cast::<i32>().read());
+        match plant::thunk_of(rip.read().wrapping_sub(1)) {
+            Some(thunk) if code > 0 => rip.write(thunk),
+            _ => own(signal, info, context),
+        }
+    }
 }
 
 /// SIGSYS, with all signals blocked.
@@ -71,6 +115,7 @@ unsafe extern "C" fn agent_on_sigsys(signal: i32, info: *const u8, context: *mut
         let site = rip.read();
         if gone() {
             // The thread is as it was; its own instruction makes the call.
+            plant::untrap();
             disarm();
             rip.write(site - 2);
             return;
@@ -91,37 +136,43 @@ unsafe extern "C" fn agent_on_sigsys(signal: i32, info: *const u8, context: *mut
     }
 }
 
-/// A SIGSYS that was sent, or that the program's own filter raised: for its own handler.
+/// A SIGSYS that was sent, or that the program's own filter raised; a SIGTRAP that is none of
+/// the agent's: for its own handler.
 ///
 /// # Safety
 /// As above.
 unsafe fn own(signal: i32, info: *const u8, context: *mut u64) {
-    let known = &private().sigsys;
+    let number = signal as u64;
+    let Some(known) = known(number) else {
+        return;
+    };
     let (handler, flags, mask) =
         (known[0].load(Relaxed), known[1].load(Relaxed), known[3].load(Relaxed));
+    // SAFETY: a siginfo is 128 bytes.
+    let forced = number == SIGTRAP && unsafe { info.add(8).cast::<i32>().read() } > 0;
     match handler {
-        // SIG_DFL: as the signal would have it.
-        0 => {
+        // SIG_DFL: as the signal would have it. One that an instruction raised cannot be ignored.
+        _ if handler == 0 || handler == 1 && forced => {
             let default = [0u64, 0x0400_0000, address!("agent_restorer"), 0];
             // SAFETY: the action lies on the stack.
             unsafe {
                 disarm();
-                call(calls::RT_SIGACTION, SIGSYS, &raw const default as u64, 0, 8);
+                call(calls::RT_SIGACTION, number, &raw const default as u64, 0, 8);
                 let pid = call(calls::GETPID, 0, 0, 0, 0) as u64;
                 let tid = call(calls::GETTID, 0, 0, 0, 0) as u64;
-                call(calls::TGKILL, pid, tid, SIGSYS, 0);
+                call(calls::TGKILL, pid, tid, number, 0);
             }
         }
         1 => {}
         _ => {
             if flags & 0x8000_0000 != 0 {
                 // SA_RESETHAND
-                private().sigsys[0].store(0, Relaxed);
+                known[0].store(0, Relaxed);
             }
             // SAFETY: the program gave this function for this signal; it may make calls, which
             // have to raise SIGSYS, so the mask is the one it asked for.
             unsafe {
-                let mask = (context.add(uc::MASK).read() | mask) & !BIT;
+                let mask = (context.add(uc::MASK).read() | mask) & !bits();
                 if !quiet() {
                     call(calls::RT_SIGPROCMASK, 2, &raw const mask as u64, 0, 8);
                 }
@@ -147,20 +198,20 @@ pub fn action(f: &mut Frame) -> Option<i64> {
             Err(_) => return None,
         },
     };
-    if signal == SIGSYS {
+    if let Some(known) = known(signal) {
         if old != 0 {
             // SAFETY: has the kernel write there, or refuse to.
-            let result = unsafe { call(calls::RT_SIGACTION, SIGSYS, 0, old, 8) };
+            let result = unsafe { call(calls::RT_SIGACTION, signal, 0, old, 8) };
             if result < 0 {
                 return Some(result);
             }
             for i in 0..4 {
                 // SAFETY: the kernel has just written these 32 bytes.
-                unsafe { write(old + 8 * i as u64, private().sigsys[i].load(Relaxed)) };
+                unsafe { write(old + 8 * i as u64, known[i].load(Relaxed)) };
             }
         }
         for (i, word) in given.iter().flatten().enumerate() {
-            private().sigsys[i & 3].store(*word, Relaxed);
+            known[i & 3].store(*word, Relaxed);
         }
         return Some(0);
     }
@@ -169,7 +220,7 @@ pub fn action(f: &mut Frame) -> Option<i64> {
             f.slot = private().cancel[signal as usize & 1].swap(handler, Relaxed);
             handler = address!("agent_on_cancel");
         }
-        f.scratch = [handler, flags, restorer, mask & !BIT];
+        f.scratch = [handler, flags, restorer, mask & !bits()];
         f.args[1] = &raw const f.scratch as u64;
     } else if CANCELS.contains(&signal) {
         f.slot = private().cancel[signal as usize & 1].load(Relaxed);
@@ -198,8 +249,8 @@ pub fn mask(f: &mut Frame) {
         return;
     }
     if let Ok([mask]) = words::<1>(set) {
-        f.scratch[0] = mask & !BIT;
-        f.scratch[1] = mask & BIT;
+        f.scratch[0] = mask & !bits();
+        f.scratch[1] = mask & bits();
         f.args[1] = &raw const f.scratch as u64;
     }
 }
@@ -207,20 +258,25 @@ pub fn mask(f: &mut Frame) {
 /// Behind it.
 pub fn masked(f: &Frame) {
     let [how, set, old, ..] = f.regs;
-    let before = blocked();
-    if before && old != 0 {
-        // SAFETY: the kernel has just written 8 bytes there.
-        unsafe { write(old, crate::state::read(old) | BIT) };
-    }
-    let named = f.scratch[1] != 0;
-    let after = match how {
-        _ if set == 0 => before,
-        0 => before || named,
-        1 => before && !named,
-        _ => named,
-    };
-    if before != after {
-        set_who(who() ^ BLOCKED);
+    for (bit, flag) in [(BIT, BLOCKED), (TRAP_BIT, TRAP_BLOCKED)] {
+        if bits() & bit == 0 {
+            continue;
+        }
+        let before = who() & flag != 0;
+        if before && old != 0 {
+            // SAFETY: the kernel has just written 8 bytes there.
+            unsafe { write(old, crate::state::read(old) | bit) };
+        }
+        let named = f.scratch[1] & bit != 0;
+        let after = match how {
+            _ if set == 0 => before,
+            0 => before || named,
+            1 => before && !named,
+            _ => named,
+        };
+        if before != after {
+            set_who(who() ^ flag);
+        }
     }
 }
 
@@ -230,7 +286,7 @@ pub fn waits(f: &mut Frame, argument: usize) -> u32 {
     if at != 0
         && let Ok([mask]) = words::<1>(at)
     {
-        f.scratch[0] = mask & !BIT;
+        f.scratch[0] = mask & !bits();
         f.args[argument % 6] = &raw const f.scratch as u64;
     }
     0
@@ -244,7 +300,7 @@ pub fn waits_pair(f: &mut Frame) -> u32 {
         && let Ok([mask]) = words::<1>(at)
     {
         let scratch = &raw const f.scratch as u64;
-        f.scratch = [mask & !BIT, scratch, size, 0];
+        f.scratch = [mask & !bits(), scratch, size, 0];
         f.args[5] = scratch + 8;
     }
     0

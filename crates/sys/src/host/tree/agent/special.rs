@@ -5,9 +5,9 @@ use crate::calls::{self, EFAULT, EINVAL};
 use crate::entry::Frame;
 use crate::layout::{CAPTURE, Count, ENTER, EXIT, WANTED};
 use crate::state::{
-    arm, base, disarm, gone, leave, private, quiet, read, readable, set_who, who, write,
+    arm, base, disarm, gone, leave, private, quiet, read, readable, set_who, write,
 };
-use crate::{capture, exec, ring, signals};
+use crate::{capture, exec, plant, ring, signals};
 use core::sync::atomic::Ordering::Relaxed;
 
 /// What to do behind [`agent_before`].
@@ -103,6 +103,7 @@ pub extern "C" fn agent_after(frame: *mut Frame, result: i64) -> i64 {
     let f = unsafe { &mut *frame };
     match f.number {
         calls::EXECVE | calls::EXECVEAT if f.slot != 0 => exec::failed(f.slot),
+        calls::MMAP if result >= 0 => plant::mapped(f, result as u64),
         calls::RT_SIGPROCMASK if result == 0 => signals::masked(f),
         calls::RT_SIGACTION if result == 0 => signals::acted(f),
         calls::PRCTL if f.regs[0] == pr::SET_SECCOMP && result < 0 => unfiltered(),
@@ -156,6 +157,8 @@ fn unmap(f: &mut Frame, live: bool) -> u32 {
 /// return from its handler: none are made from here on. Sites that are patched go on.
 fn filtered() -> u32 {
     if !gone() {
+        // The return from a handler may not be allowed either.
+        plant::untrap();
         private().quiet.store(1, Relaxed);
         disarm();
     }
@@ -176,11 +179,6 @@ fn unfiltered() {
         private().quiet.store(0, Relaxed);
         arm();
     }
-}
-
-/// Whether the thread's SIGSYS is blocked as far as the program can tell.
-pub fn blocked() -> bool {
-    who() & crate::layout::BLOCKED != 0
 }
 
 /// Reads `N` words of the program's.

@@ -6,8 +6,9 @@ use crate::birth::{free_ring, share};
 use crate::calls::{self, call, call6};
 use crate::layout::{
     BLOCKED, CONTROL, CONTROL_LEN, Count, EXIT, LEFT, PRIVATE, PRIVATE_LEN, RING, RINGS, Stub,
-    kind, ring_offset, shared,
+    TRAP_BLOCKED, kind, ring_offset, shared,
 };
+use crate::plant;
 use crate::ring;
 use crate::signals;
 use crate::special::wanted;
@@ -21,10 +22,10 @@ const OWN: u64 = 2 | 0x20 | 0x10;
 const MAP_FIXED: u64 = 0x10;
 /// `O_RDWR | O_CLOEXEC`
 const OPEN: u64 = 2 | 0x8_0000;
-const FSTAT: u64 = 5;
 /// `PR_GET_NAME`
 const GET_NAME: u64 = 16;
 const SIGSYS_BIT: u64 = 1 << 30;
+const SIGTRAP_BIT: u64 = 1 << 4;
 
 /// The stub in the vDSO page calls it. Whatever fails, the program begins untraced.
 pub extern "C" fn agent_start_up(stub: *const Stub) {
@@ -40,6 +41,7 @@ pub extern "C" fn agent_start_up(stub: *const Stub) {
     // SAFETY: it was opened above, and is not needed any more.
     unsafe { call(calls::CLOSE, file as u64, 0, 0, 0) };
     if ready && word(shared::ALIVE).load(Relaxed) & LEFT == 0 {
+        plant::begin(stub);
         begin(stub.number);
     }
 }
@@ -51,7 +53,7 @@ fn map(file: u64, inode: u64) -> bool {
     // SAFETY: the range behind the code was reserved with it; nothing of the program's is
     // mapped over.
     unsafe {
-        if call(FSTAT, file, &raw mut stat as u64, 0, 0) != 0 || stat[1] != inode {
+        if call(calls::FSTAT, file, &raw mut stat as u64, 0, 0) != 0 || stat[1] != inode {
             return false;
         }
         let own = [private_at, PRIVATE_LEN as u64, RW, OWN, !0, 0];
@@ -78,9 +80,14 @@ fn map(file: u64, inode: u64) -> bool {
 
 /// From here on its calls are caught.
 fn begin(number: u64) {
-    let (mask, mut blocked, mut name) = (SIGSYS_BIT, 0u64, [0u64; 2]);
-    let old = signals::install();
-    for (word, old) in private().sigsys.iter().zip(old) {
+    let trapped = private().trapped.load(Relaxed) != 0;
+    let mask = SIGSYS_BIT | if trapped { SIGTRAP_BIT } else { 0 };
+    let (mut blocked, mut name) = (0u64, [0u64; 2]);
+    let [sigsys, sigtrap] = signals::install();
+    for (word, old) in private().sigsys.iter().zip(sigsys) {
+        word.store(old, Relaxed);
+    }
+    for (word, old) in private().sigtrap.iter().zip(sigtrap) {
         word.store(old, Relaxed);
     }
     // SAFETY: all that is pointed to lies on the stack.
@@ -90,7 +97,9 @@ fn begin(number: u64) {
         let ask = |id| call(id, 0, 0, 0, 0) as u64;
         (ask(calls::GETUID), ask(calls::GETGID), ask(calls::GETPPID))
     };
-    set_who(if blocked & SIGSYS_BIT != 0 { BLOCKED } else { 0 });
+    let thinks = |bit: u64, blocks: u64| if blocked & bit != 0 { blocks } else { 0 };
+    let traps = if trapped { thinks(SIGTRAP_BIT, TRAP_BLOCKED) } else { 0 };
+    set_who(thinks(SIGSYS_BIT, BLOCKED) | traps);
     if !arm() {
         return;
     }

@@ -4,7 +4,7 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::calls::{self, call};
-use crate::layout::{BLOCKED, CODE, CONTROL, Count, LEFT, PID_BITS, PRIVATE, shared};
+use crate::layout::{BLOCKED, CODE, CONTROL, Count, LEFT, PID_BITS, PRIVATE, TRAP_BLOCKED, shared};
 
 /// Sites of clone, fork and vfork that one program may have.
 pub const SITES: usize = 256;
@@ -19,6 +19,23 @@ pub struct Area {
     pub at: AtomicU64,
     /// Thunks in use, of each form.
     pub used: [AtomicU8; 8],
+}
+
+/// Copies of files in memory whose functions are probed.
+pub const INSTANCES: usize = 64;
+
+/// One of them.
+#[repr(C)]
+pub struct Instance {
+    /// Its thunks; 0: nobody's.
+    pub area: AtomicU64,
+    /// What is to be added to addresses of the file.
+    pub bias: AtomicU64,
+    /// From the first place that is probed up to behind the last.
+    pub start: AtomicU64,
+    pub end: AtomicU64,
+    /// Which of the files.
+    pub module: AtomicU64,
 }
 
 /// State of the process: copied at fork, shared with what shares its memory.
@@ -40,6 +57,17 @@ pub struct Private {
     pub slot: AtomicU32,
     /// What the program thinks SIGSYS does: handler, flags, restorer, mask.
     pub sigsys: [AtomicU64; 4],
+    /// Not 0: SIGTRAP is the agent's.
+    pub trapped: AtomicU32,
+    /// Held while functions are changed.
+    pub planting: AtomicU32,
+    /// The same of SIGTRAP.
+    pub sigtrap: [AtomicU64; 4],
+    /// Where [`Probes`](crate::layout::Probes) are mapped; 0: there are none.
+    pub probes: AtomicU64,
+    /// The table of open calls whose returns are wanted; 0: there is none.
+    pub returns: AtomicU64,
+    pub instances: [Instance; INSTANCES],
     /// libc's handlers of signals 32 and 33.
     pub cancel: [AtomicU64; 2],
     /// Sites of clone: the instruction behind, and the number in bits 48 to 61; bit 62 says
@@ -129,7 +157,7 @@ pub fn arm() -> bool {
     // SAFETY: takes numbers.
     let (pid, tid) =
         unsafe { (call(calls::GETPID, 0, 0, 0, 0) as u64, call(calls::GETTID, 0, 0, 0, 0) as u64) };
-    set_who((who() & BLOCKED) | pid << PID_BITS | tid);
+    set_who((who() & (BLOCKED | TRAP_BLOCKED)) | pid << PID_BITS | tid);
     // SAFETY: the range is the agent's; the handler is there.
     let armed = unsafe { call(calls::PRCTL, DISPATCH, 1, base() as u64, CODE as u64) } == 0;
     if armed {
@@ -146,6 +174,7 @@ pub fn disarm() {
 
 /// Takes the process out for good.
 pub fn leave(why: Count) {
+    crate::plant::untrap();
     private().off.store(1, Relaxed);
     count(why);
     disarm();
