@@ -46,8 +46,17 @@ fn a_script_sees_calls_and_returns_of_functions() {
         uprobe:{path}:outer {{ @sum = sum(reg(\"di\")); @stack[ustack(2)] = count(); }}"
     );
     let Some(ran) = traced(&script, &path) else { return };
-    let lines: Vec<&str> = ran.out.lines().collect();
-    assert_eq!(lines[0], "104 ", "{}{}", ran.out, ran.err);
+    for i in 0..10 {
+        assert!(ran.out.contains(&format!("hello {i} parse\n")), "{}{}", ran.out, ran.err);
+    }
+    for line in [
+        "@lengths[program]: 95\n".into(),
+        format!("@[uprobe:{path}:parse_one]: 10\n"),
+        "@sum: 45\n".into(),
+        "outer+0\n        main+".into(),
+    ] {
+        assert!(ran.out.contains(&line), "{line}: {}{}", ran.out, ran.err);
+    }
     assert!(ran.err.contains("the command ended with status 3"), "{}", ran.err);
 }
 
