@@ -8,8 +8,8 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use skep::abi::context::memory::WORD;
-use skep::isa::{AluOp, Callee, Insn, Operand, Reg, Slot, decode_each};
 use skep::abi::helper::id;
+use skep::isa::{AluOp, Callee, Insn, Operand, Reg, Slot, decode_each};
 use skep::load::attach::symbols;
 use skep::seccomp::Arch;
 use skep::sys::host::tree::{CALLS, Counts, Options, Tree, Watch};
@@ -142,9 +142,9 @@ pub fn watch<'a>(code: impl IntoIterator<Item = &'a [Slot]>, ret: bool) -> Watch
                     | id::PROBE_READ_STR
                     | id::PROBE_READ_KERNEL
                     | id::PROBE_READ_KERNEL_STR => return everything(ret),
-                    id::PROBE_READ_USER
-                    | id::PROBE_READ_USER_STR
-                    | id::COPY_FROM_USER => reads = true,
+                    id::PROBE_READ_USER | id::PROBE_READ_USER_STR | id::COPY_FROM_USER => {
+                        reads = true
+                    }
                     _ => {}
                 },
                 Insn::Call(Callee::Kfunc { .. }) => reads = true,
@@ -246,7 +246,10 @@ pub fn notes(status: Option<ExitStatus>, counts: Counts) -> Vec<String> {
             "programs or processes ran untraced (set-user-id, 32-bit, or out of reach)",
         ),
         (counts.left, "threads or processes were seen in part: they use what the agent needs"),
-        (counts.unplanted, "functions were not probed: their files have changed, or no memory is near"),
+        (
+            counts.unplanted,
+            "functions were not probed: their files have changed, no memory is near, or a filter came",
+        ),
         (counts.unreturned, "returns were not seen: too many calls were open at once"),
         (counts.odd, "calls were none of 64-bit Linux's, and are not among the events"),
     ];

@@ -64,9 +64,24 @@ impl Drop for Bed {
 }
 
 const NAMES: [&str; 18] = [
-    "plain", "text", "down", "callee", "tail", "real", "table", "only_return", "one_byte",
-    "neighbour", "middle", "calls_first", "branches", "by_place", "loops", "jumps_away",
-    "by_pointer", "leaves",
+    "plain",
+    "text",
+    "down",
+    "callee",
+    "tail",
+    "real",
+    "table",
+    "only_return",
+    "one_byte",
+    "neighbour",
+    "middle",
+    "calls_first",
+    "branches",
+    "by_place",
+    "loops",
+    "jumps_away",
+    "by_pointer",
+    "leaves",
 ];
 
 /// Where in a file functions are.
@@ -77,9 +92,8 @@ fn offsets(file: &Path, names: &[&str]) -> Vec<u64> {
     let offset = |name: &&str| {
         let symbol = all().find(|of| of.name() == Ok(name) && of.is_definition());
         let address = symbol.unwrap_or_else(|| panic!("no {name}")).address();
-        let home = elf.segments().find(|of| {
-            (of.address()..of.address() + of.size()).contains(&address)
-        });
+        let home =
+            elf.segments().find(|of| (of.address()..of.address() + of.size()).contains(&address));
         let home = home.unwrap();
         address - home.address() + home.file_range().0
     };
@@ -142,9 +156,8 @@ fn seen(mut command: Command, options: &Options) -> Option<Seen> {
     Some(Seen { status, output: output.join().unwrap(), events, counts })
 }
 
-const MODES: [&str; 9] = [
-    "shapes", "threads", "forks", "jumps", "signals", "trapped", "library", "many", "again",
-];
+const MODES: [&str; 9] =
+    ["shapes", "threads", "forks", "jumps", "signals", "trapped", "library", "many", "again"];
 
 const ENTRY: Watch =
     Watch { entry: true, ret: false, registers: false, stack: false, memory: 0, result: false };
@@ -441,7 +454,8 @@ fn programs_outlive_their_reader() {
             std::thread::sleep(Duration::from_millis(2));
         }
         if output.exists() {
-            let (seen, expected) = (String::from_utf8_lossy(&seen), String::from_utf8_lossy(&expected));
+            let (seen, expected) =
+                (String::from_utf8_lossy(&seen), String::from_utf8_lossy(&expected));
             assert_eq!(seen, expected, "kill {kill}, after {after} us");
         }
     }
@@ -540,6 +554,9 @@ fn cost_of_a_call() {
         };
         let mut runs: Vec<(f64, u64)> = (0..5).map(each).collect();
         runs.sort_by(|a, b| a.0.total_cmp(&b.0));
-        println!("{name}: {:.0} ns added (median {:.0}), lost {:?}", runs[0].0, runs[2].0, runs[0].1);
+        println!(
+            "{name}: {:.0} ns added (median {:.0}), lost {:?}",
+            runs[0].0, runs[2].0, runs[0].1
+        );
     }
 }

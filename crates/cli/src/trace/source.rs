@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use skep::Vm;
-use skep::lang::trace::checked::{Point as Probe, Script};
 use skep::lang::trace::ast::Name;
+use skep::lang::trace::checked::{Point as Probe, Script};
 use skep::lang::trace::lower::{self, Machine};
 use skep::lang::trace::run::{Mapping, Places, Source};
 use skep::load::Program;

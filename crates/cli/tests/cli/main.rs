@@ -9,6 +9,8 @@ mod errors;
 mod events;
 mod filter;
 mod first_hour;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod functions;
 mod harness;
 #[cfg(target_os = "linux")]
 mod live;

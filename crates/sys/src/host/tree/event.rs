@@ -128,7 +128,8 @@ pub struct Counts {
     pub odd: u64,
     /// Functions that were probed, in each process that mapped their files.
     pub planted: u64,
-    /// Those that could not be: the file has changed, or there was no memory near by.
+    /// Those that could not be: the file has changed, there was no memory near by, or a
+    /// breakpoint was taken away when the program installed a filter.
     pub unplanted: u64,
     /// Returns that were not seen: too many calls were open at once.
     pub unreturned: u64,

@@ -85,12 +85,7 @@ impl Template {
 
 impl Template {
     /// Where the stub goes: bytes behind the vDSO's code that are zeros.
-    fn place_in(
-        &mut self,
-        pid: i32,
-        memory: &File,
-        vector: &Auxiliary,
-    ) -> Result<u64, Unfit> {
+    fn place_in(&mut self, pid: i32, memory: &File, vector: &Auxiliary) -> Result<u64, Unfit> {
         let mut there = vec![0; self.bytes.len()];
         if let (Some(room), Some(start)) = (self.room, vector.vdso)
             && memory.read_exact_at(&mut there, start + room).is_ok()

@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::layout::{
-    CODE, CONTROL_LEN, Count, EXEC_SLOT, EXECS, PROBES, RING, RINGS, ROWS, Row, TOKEN, TOKEN_LEN, UNIT_LOG,
-    WANTED, ring_offset, shared,
+    CODE, CONTROL_LEN, Count, EXEC_SLOT, EXECS, PROBES, RING, RINGS, ROWS, Row, TOKEN, TOKEN_LEN,
+    UNIT_LOG, WANTED, ring_offset, shared,
 };
 
 /// The agent, as `build.rs` has linked it.

@@ -15,8 +15,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::event::{Called, Captured, Enter, Event, What};
 use super::layout::{
-    BLOCKED, ENTER_UNITS, EXIT_UNITS, FUNCTION_ITEMS, HEAD, ITEM_MARK, ITEMS, LIFE_UNITS, PID_BITS, POSITION,
-    REGISTER_UNITS, RINGS, SLACK, TAIL, UNIT_LOG, UNITS, kind, probe, shared,
+    BLOCKED, ENTER_UNITS, EXIT_UNITS, FUNCTION_ITEMS, HEAD, ITEM_MARK, ITEMS, LIFE_UNITS, PID_BITS,
+    POSITION, REGISTER_UNITS, RINGS, SLACK, TAIL, UNIT_LOG, UNITS, kind, probe, shared,
 };
 use super::memory::Shared;
 

@@ -139,7 +139,7 @@ fn text_len(at: u64, len: usize) -> usize {
 }
 
 /// Copies from an address of the program's, up to where it ends. Gives how many bytes.
-pub fn copy(to: u64, from: u64, len: usize) -> usize {
+fn copy(to: u64, from: u64, len: usize) -> usize {
     const PAGE: u64 = 4096;
     let local = [to, len as u64];
     // What is copied in part is copied by whole pieces: they end where pages do.

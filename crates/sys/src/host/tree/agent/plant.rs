@@ -12,7 +12,7 @@ use crate::entry::{Frame, address};
 use crate::functions::TABLE;
 use crate::layout::{Count, Module, PROBES, Patch, Probes, RETURNS, Stub, TRAPS};
 use crate::patch::{barrier, jump, mapping, store_bytes};
-use crate::state::{Instance, base, count, private, quiet, read, write};
+use crate::state::{Instance, base, count, gone, private, quiet, read, write};
 
 const PAGE: u64 = 4096;
 /// `PROT_READ | PROT_WRITE`, `PROT_READ | PROT_EXEC`
@@ -76,7 +76,8 @@ pub fn mapped(f: &Frame, at: u64) {
     const KIND: u64 = 0xf | 0x20;
     const PRIVATE: u64 = 2;
     let [_, len, access, flags, file, offset] = f.regs;
-    if access & 7 != TEXT || flags & KIND != PRIVATE || quiet() || probes().is_none() {
+    let is_text = access & 7 == TEXT && flags & KIND == PRIVATE;
+    if !is_text || gone() || quiet() || probes().is_none() {
         return;
     }
     let mut stat = [0u64; 18];
@@ -319,7 +320,7 @@ pub fn thunk_of(site: u64) -> Option<u64> {
     Some(instance.area.load(Relaxed) + u64::from(patch.thunk))
 }
 
-/// Takes breakpoints away: the signal will be the program's own.
+/// Takes breakpoints away: the signal will be the program's own. Where somebody reads, he is told.
 pub fn untrap() {
     if private().trapped.load(Relaxed) == 0 || quiet() || !lock() {
         return;
@@ -341,6 +342,9 @@ pub fn untrap() {
                 if (site as *const u8).read_volatile() == 0xcc {
                     store_bytes(site, &patch.old[..1]);
                 }
+            }
+            if !gone() {
+                count(Count::Unplanted);
             }
         }
         open.close();

@@ -115,9 +115,8 @@ pub fn lay(wishes: &[Wish]) -> io::Result<Laid> {
     }
     let (mut parts, mut refused) = (Vec::new(), Vec::new());
     for (path, wishes) in by_file {
-        let named = |error: io::Error| {
-            io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-        };
+        let named =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
         let file = File::read(path).map_err(named)?;
         parts.push(part(&file, &wishes, &mut refused));
     }
@@ -137,10 +136,9 @@ fn part(file: &File, wishes: &[(u32, &Wish)], refused: &mut Vec<(u32, String)>) 
                 "Go moves its stacks: returns of its functions cannot be seen".into(),
             )),
             Some(address) => places.push((address, wish.offset, number, wish.watch)),
-            None => refused.push((
-                number,
-                format!("{:#x} is none of the file's code", wish.offset),
-            )),
+            None => {
+                refused.push((number, format!("{:#x} is none of the file's code", wish.offset)))
+            }
         }
     }
     places.sort_by_key(|&(address, ..)| address);

@@ -7,7 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{
+    Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register,
+};
 
 use super::super::layout::{self};
 use super::file::File;
@@ -106,7 +108,8 @@ pub fn at(
     if !is_boundary(file, address) {
         return Err("it lies within an instruction".into());
     }
-    let begins = |at: u64| [&file.starts[..], addresses].iter().any(|of| of.binary_search(&at).is_ok());
+    let begins =
+        |at: u64| [&file.starts[..], addresses].iter().any(|of| of.binary_search(&at).is_ok());
     let clear = (address + 1..address + JUMP).all(|at| !targets.contains(&at) && !begins(at));
     if clear && let Some((moved, next)) = covered(file, address) {
         return Ok(Site { address, len: JUMP as u32, moved, next, old });
@@ -128,7 +131,8 @@ fn is_boundary(file: &File, address: u64) -> bool {
     if address - start > FUNCTION {
         return true;
     }
-    let found = decoder(file, start).into_iter().find(|insn| insn.ip() >= address || insn.is_invalid());
+    let found =
+        decoder(file, start).into_iter().find(|insn| insn.ip() >= address || insn.is_invalid());
     found.is_none_or(|insn| insn.ip() == address || insn.is_invalid())
 }
 
@@ -175,7 +179,9 @@ fn covered(file: &File, address: u64) -> Option<(Vec<Instruction>, u64)> {
             // The called function returns behind it.
             FlowControl::Call | FlowControl::IndirectCall
                 if next >= end || insn.mnemonic() != Mnemonic::Call => {}
-            FlowControl::UnconditionalBranch | FlowControl::Return | FlowControl::IndirectBranch => {
+            FlowControl::UnconditionalBranch
+            | FlowControl::Return
+            | FlowControl::IndirectBranch => {
                 open = false;
             }
             _ => return None,

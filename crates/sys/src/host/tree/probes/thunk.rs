@@ -71,7 +71,9 @@ fn encode(site: &Site, at: u64, returns: u64) -> Result<Vec<u8>, String> {
                 code.push(jump_for(insn).map_err(cannot)?);
                 falls = false;
             }
-            FlowControl::UnconditionalBranch | FlowControl::Return | FlowControl::IndirectBranch => {
+            FlowControl::UnconditionalBranch
+            | FlowControl::Return
+            | FlowControl::IndirectBranch => {
                 code.push(*insn);
                 falls = false;
             }
