@@ -151,6 +151,13 @@ fn list(args: &Args, out: &mut dyn Write) -> Outcome {
         return look::list(pattern, &look::fixture(file)?, &options, details, out);
     }
     let world = Machine::default().including(args.folders.clone());
+    if std::path::Path::new(pattern).is_file() {
+        let (name, text, _) = match script(args) {
+            Ok(script) => script,
+            Err(text) => return failed(&text),
+        };
+        return look::list_script((&name, &text), &world, &options, details, out);
+    }
     look::list(pattern, &world, &options, details, out)
 }
 
