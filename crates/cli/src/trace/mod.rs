@@ -1,6 +1,8 @@
 //! `skep trace`: scripts in bpftrace's language.
 
 mod look;
+mod record;
+mod replay;
 pub mod run;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod source;

@@ -1,10 +1,11 @@
 //! What a command does, for scripts in the embedded kernel: system calls, forks, execs and ends
 //! of threads, without rights.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use skep::Vm;
+use skep::abi::ProgType;
 use skep::lang::trace::checked::{Point as Probe, Script};
 use skep::lang::trace::run::Source;
 use skep::load::Program;
@@ -12,6 +13,7 @@ use skep::sys::host::tree::{Event, Tree};
 use skep::vm::hooks::EventHook;
 use skep::vm::hooks::calls::{Calls, Layout, Point};
 
+use super::record::{self, Recorder};
 use crate::children;
 use crate::failure::Failure;
 
@@ -23,8 +25,16 @@ pub struct Command {
     /// Until it has ended.
     tree: Option<Tree>,
     calls: Calls,
-    hooks: Vec<(Point, Layout, EventHook)>,
+    hooks: Vec<(Point, Layout, Hook)>,
     notes: Vec<String>,
+    /// Where what programs see is written.
+    pub recorder: Option<Arc<Mutex<Recorder>>>,
+}
+
+/// A program, and what its probe's events are called in a recording.
+struct Hook {
+    program: EventHook,
+    name: Option<(String, ProgType)>,
 }
 
 /// Where the events of a probe come from, if a command does them.
@@ -54,6 +64,7 @@ impl Command {
             calls: Calls::default(),
             hooks: Vec::new(),
             notes: Vec::new(),
+            recorder: None,
         })
     }
 
@@ -65,9 +76,18 @@ impl Command {
     ) -> Result<bool, String> {
         for happening in events.iter().flat_map(|event| self.calls.events(event)) {
             let hooks = self.hooks.iter().filter(|(point, ..)| happening.point.is(*point));
+            // Programs of one probe see one event.
+            let mut written: Vec<&str> = Vec::new();
             for (_, layout, hook) in hooks {
                 let Some(event) = happening.event(*layout) else { continue };
-                hook.run(&event).map_err(|error| error.to_string())?;
+                if let (Some(recorder), Some((name, kind))) = (&self.recorder, &hook.name)
+                    && !written.contains(&&**name)
+                {
+                    let mut recorder = recorder.lock().unwrap_or_else(PoisonError::into_inner);
+                    recorder.add(name, *kind, &event);
+                    written.push(name);
+                }
+                hook.program.run(&event).map_err(|error| error.to_string())?;
                 if !each()? {
                     return Ok(false);
                 }
@@ -84,8 +104,8 @@ impl Source for Command {
 
     fn attach(&mut self, program: &Program, probe: &Probe) -> Result<bool, String> {
         let Some((point, layout)) = place(probe) else { return Ok(false) };
-        let hook = EventHook::new(&self.vm, program.fd().raw()).map_err(|e| e.to_string())?;
-        self.hooks.push((point, layout, hook));
+        let program = EventHook::new(&self.vm, program.fd().raw()).map_err(|e| e.to_string())?;
+        self.hooks.push((point, layout, Hook { program, name: record::name(probe) }));
         Ok(true)
     }
 
