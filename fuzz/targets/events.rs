@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use skep_abi::ProgType;
-use skep_load::event::EventReader;
+use skep_load::event::{EventReader, line};
 
 /// No context has more bytes.
 const MOST: usize = 1 << 16;
@@ -23,5 +23,12 @@ fuzz_target!(|bytes: &[u8]| {
                 break;
             }
         }
+    }
+    // A recording: what is read is written and read as it was.
+    let mut reader = EventReader::of_all_types(text);
+    while let Ok(Some(event)) = reader.next_event() {
+        let written = line(&event);
+        let again = EventReader::of_all_types(written.as_bytes()).next_event();
+        assert_eq!(again, Ok(Some(event)));
     }
 });

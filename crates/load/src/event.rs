@@ -52,8 +52,10 @@ pub struct EventTask {
     pub gid: u32,
     /// Name.
     pub comm: String,
-    /// Id of its cgroup.
-    pub cgroup: Option<u64>,
+    /// Ids of its cgroup and of those that this is in, the root's first.
+    pub cgroups: Vec<u64>,
+    /// Its parent's process id and name.
+    pub parent: Option<(u32, String)>,
 }
 
 /// One event.
@@ -61,6 +63,8 @@ pub struct EventTask {
 pub struct EventRecord {
     /// The type of program that it is for, if it says so.
     pub prog_type: Option<ProgType>,
+    /// Where it comes from, as attach points name it: `tracepoint:sched:sched_process_exec`.
+    pub attach: String,
     /// The context, from its start.
     pub context: Vec<u8>,
     /// Packet, message or option.
@@ -86,14 +90,20 @@ pub struct EventRecord {
 /// Reads events, one a line; empty lines are left out.
 pub struct EventReader<R> {
     input: R,
-    kind: ProgType,
+    /// `None`: each event says its own.
+    kind: Option<ProgType>,
     line: usize,
 }
 
 impl<R: BufRead> EventReader<R> {
     /// Reads events for programs of this type.
     pub fn new(input: R, kind: ProgType) -> EventReader<R> {
-        EventReader { input, kind, line: 0 }
+        EventReader { input, kind: Some(kind), line: 0 }
+    }
+
+    /// Reads events for programs of all types; each has to say its type.
+    pub fn of_all_types(input: R) -> EventReader<R> {
+        EventReader { input, kind: None, line: 0 }
     }
 
     /// The number of the line that was read last.
@@ -124,9 +134,96 @@ impl<R: BufRead> EventReader<R> {
             }
             let value: Value =
                 serde_json::from_slice(&bytes).map_err(|error| fault(error.to_string()))?;
-            return parse(&value, self.kind, self.line).map(Some);
+            let kind = match self.kind {
+                Some(kind) => kind,
+                None => own_type(&value, self.line)?,
+            };
+            return parse(&value, kind, self.line).map(Some);
         }
     }
+}
+
+/// The type that an event says.
+fn own_type(value: &Value, line: usize) -> Result<ProgType, EventError> {
+    let at = Place { line, path: String::new() };
+    let missing = || at.fault("lacks its type".into());
+    let name = at.object(value)?.get("type").ok_or_else(missing)?;
+    let at = at.member("type");
+    let name = at.text(name)?;
+    ProgType::from_name(name).ok_or_else(|| at.fault(format!("no type is called {name:?}")))
+}
+
+/// An event as a line, with its end: what [`EventReader`] reads back as it was. What is 0 or
+/// empty is left out. Names of tasks that are no text lose what is none.
+pub fn line(record: &EventRecord) -> String {
+    let mut members = Map::new();
+    let mut put = |name: &str, value: Value| {
+        members.insert(name.to_owned(), value);
+    };
+    put("version", VERSION.into());
+    if let Some(kind) = record.prog_type {
+        put("type", kind.name().into());
+    }
+    if !record.attach.is_empty() {
+        put("attach", record.attach.as_str().into());
+    }
+    put("context", hex(&record.context).into());
+    if !record.data.is_empty() {
+        put("data", hex(&record.data).into());
+    }
+    if let Some(socket) = &record.socket {
+        put("socket", hex(socket).into());
+    }
+    if !record.memory.is_empty() {
+        let memory = record
+            .memory
+            .iter()
+            .map(|(address, bytes)| serde_json::json!({ "address": address, "bytes": hex(bytes) }));
+        put("memory", memory.collect());
+    }
+    if let Some(time) = record.time {
+        put("time", time.into());
+    }
+    if let Some(cpu) = record.cpu {
+        put("cpu", cpu.into());
+    }
+    if let Some(task) = &record.task {
+        put("task", task_value(task));
+    }
+    for (name, stack) in ["kernel_stack", "user_stack"].into_iter().zip(&record.stacks) {
+        if !stack.is_empty() {
+            put(name, stack.iter().copied().collect());
+        }
+    }
+    for (name, number) in [("cookie", record.cookie), ("function", record.function)] {
+        if number != 0 {
+            put(name, number.into());
+        }
+    }
+    Value::Object(members).to_string() + "\n"
+}
+
+fn task_value(task: &EventTask) -> Value {
+    let mut value = serde_json::json!({
+        "pid": task.pid, "tgid": task.tgid, "uid": task.uid, "gid": task.gid, "comm": task.comm,
+    });
+    if !task.cgroups.is_empty() {
+        value["cgroups"] = task.cgroups.iter().copied().collect();
+    }
+    if let Some((pid, comm)) = &task.parent {
+        value["parent"] = serde_json::json!({ "pid": pid, "comm": comm });
+    }
+    value
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            text.extend(char::from_digit(digit.into(), 16));
+        }
+    }
+    text
 }
 
 /// An event as a value, for programs of this type.
@@ -157,10 +254,7 @@ pub fn parse(value: &Value, kind: ProgType, line: usize) -> Result<EventRecord, 
                 }
                 record.prog_type = Some(named);
             }
-            // Where it comes from, for people.
-            "attach" => {
-                at.text(value)?;
-            }
+            "attach" => record.attach = at.text(value)?.into(),
             "context" => record.context = context(&at, value, kind)?,
             "data" => record.data = at.hex(value)?,
             "socket" => record.socket = Some(fields(&at, value, Some(Context::socket()), kind)?),
@@ -404,17 +498,69 @@ fn task(at: &Place, value: &Value) -> Result<EventTask, EventError> {
             "uid" => task.uid = at.number32(value)?,
             "gid" => task.gid = at.number32(value)?,
             "comm" => task.comm = at.text(value)?.into(),
-            "cgroup" => task.cgroup = Some(at.number(value)?),
-            _ => return Err(at.fault("a task has pid, tgid, uid, gid, comm, cgroup".into())),
+            "cgroup" => task.cgroups = vec![at.number(value)?],
+            "cgroups" => task.cgroups = at.numbers(value)?,
+            "parent" => task.parent = Some(parent(&at, value)?),
+            _ => {
+                let known = "a task has pid, tgid, uid, gid, comm, cgroup, cgroups, parent";
+                return Err(at.fault(known.into()));
+            }
         }
     }
     task.tgid = tgid.unwrap_or(task.pid);
     Ok(task)
 }
 
+fn parent(at: &Place, value: &Value) -> Result<(u32, String), EventError> {
+    let mut parent = (0, String::new());
+    for (name, value) in at.object(value)? {
+        let at = at.member(name);
+        match name.as_str() {
+            "pid" => parent.0 = at.number32(value)?,
+            "comm" => parent.1 = at.text(value)?.into(),
+            _ => return Err(at.fault("a parent has pid and comm".into())),
+        }
+    }
+    Ok(parent)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read_as_it_was() {
+        let record = EventRecord {
+            prog_type: Some(ProgType::Tracepoint),
+            attach: "tracepoint:syscalls:sys_enter_openat".into(),
+            context: (0..64).collect(),
+            data: vec![1, 2],
+            socket: Some(vec![3; 8]),
+            memory: vec![(u64::MAX, vec![0, 255]), (0, Vec::new())],
+            time: Some(u64::MAX),
+            cpu: Some(3),
+            task: Some(EventTask {
+                pid: 7,
+                tgid: 6,
+                uid: 5,
+                gid: 4,
+                comm: "a \"b\" \u{1}\u{e9}".into(),
+                cgroups: vec![1, 9],
+                parent: Some((1, "init".into())),
+            }),
+            stacks: [vec![1], vec![2, 3]],
+            cookie: 8,
+            function: 9,
+        };
+        let text = line(&record) + &line(&EventRecord { data: Vec::new(), ..record.clone() });
+        let mut reader = EventReader::of_all_types(text.as_bytes());
+        assert_eq!(reader.next_event(), Ok(Some(record)));
+        assert!(matches!(reader.next_event(), Ok(Some(record)) if record.data.is_empty()));
+        assert_eq!(reader.next_event(), Ok(None));
+        let untyped = line(&EventRecord::default());
+        let fault = EventReader::of_all_types(untyped.as_bytes()).next_event();
+        assert_eq!(fault.expect_err("no type").to_string(), "line 1: lacks its type");
+    }
 
     fn read(text: &str, kind: ProgType) -> Result<Option<EventRecord>, EventError> {
         EventReader::new(text.as_bytes(), kind).next_event()

@@ -20,7 +20,7 @@ fn everything_that_a_record_may_have() {
     assert_eq!(event.context[112..120], 4660u64.to_ne_bytes());
     assert_eq!(event.context[128..136], 0xffff_ffff_8100_0000u64.to_ne_bytes());
     let task = event.task.as_ref().expect("a task");
-    let ids = (task.pid, task.tgid, task.uid, task.gid, task.cgroup);
+    let ids = (task.pid, task.tgid, task.uid, task.gid, task.cgroups.first().copied());
     assert_eq!(ids, (7, 6, 1000, 1000, Some(1)));
     assert_eq!(task.comm, "cat");
     assert_eq!((event.time, event.cpu), (Some(1000), Some(0)));

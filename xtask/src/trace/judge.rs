@@ -143,7 +143,7 @@ pub fn judge(test: &Value, folder: &Path) -> Result<Verdict> {
             let mut shell = shell(&after, folder, &environment);
             beside = Some(shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
         }
-        let seconds = test["timeout"].as_u64().unwrap_or(5).max(1);
+        let seconds = number(test, "timeout").unwrap_or(5).max(1);
         ended = running.read(Instant::now() + Duration::from_secs(seconds), None);
     }
     if !ended {
@@ -169,13 +169,36 @@ pub fn judge(test: &Value, folder: &Path) -> Result<Verdict> {
             return Ok(differs(format!("{mode} {value:?}")));
         }
     }
-    let wanted = test["return_code"].as_i64().unwrap_or(0);
+    let wanted = number(test, "return_code").unwrap_or(0);
     let has_to_fail = test["will_fail"].as_bool().unwrap_or(false);
-    let right = if has_to_fail { !status.success() } else { status.code() == Some(wanted as i32) };
+    let right = if has_to_fail {
+        !status.success()
+    } else {
+        status.code().is_some_and(|code| code as u64 == wanted)
+    };
     if ended && !right {
         return Ok(differs(format!("it ended with {status}")));
     }
     Ok(Verdict::Same)
+}
+
+/// A field that is a number, as text or not.
+fn number(test: &Value, field: &str) -> Option<u64> {
+    test[field].as_u64().or_else(|| text(test, field).parse().ok())
+}
+
+/// Writes the script that a test's command names, where the test has one.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_script(test: &Value, folder: &Path) -> Result<()> {
+    let script = text(test, "script");
+    let words = text(test, "run").split_whitespace();
+    let mut named = words.filter(|word| word.starts_with("runtime/scripts/"));
+    if let (Some(name), false) = (named.next(), script.is_empty()) {
+        std::fs::write(folder.join(name), script)?;
+    }
+    Ok(())
 }
 
 /// Variables that a test sets as an object.

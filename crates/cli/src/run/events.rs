@@ -256,15 +256,18 @@ pub(super) fn load(
 }
 
 /// An event as the hook takes it.
-fn event_of(record: &EventRecord) -> Event {
+pub fn event_of(record: &EventRecord) -> Event {
     let task = record.task.as_ref().map(|task| Task {
         pid: task.pid,
         tgid: task.tgid,
         uid: task.uid,
         gid: task.gid,
         comm: Task::name(task.comm.as_bytes()),
-        cgroups: task.cgroup.into_iter().collect(),
-        ..Task::default()
+        cgroups: task.cgroups.clone(),
+        parent: task
+            .parent
+            .as_ref()
+            .map_or((0, [0; 16]), |(pid, comm)| (*pid, Task::name(comm.as_bytes()))),
     });
     let memory = record.memory.iter().cloned();
     let [kernel_stack, user_stack] = record.stacks.clone();

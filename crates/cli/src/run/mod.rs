@@ -17,7 +17,7 @@ mod compare;
 mod contents;
 mod elements;
 pub mod engine;
-mod events;
+pub mod events;
 pub mod fill;
 mod json;
 pub mod raw;

@@ -41,7 +41,22 @@ pub fn list(
     details: bool,
     out: &mut dyn Write,
 ) -> Outcome {
-    match trace::list(pattern, world, options, details) {
+    lines(trace::list(pattern, world, options, details), out)
+}
+
+/// Lists what the probes of a script name.
+pub fn list_script(
+    (name, text): (&str, &str),
+    world: &dyn World,
+    options: &Options,
+    details: bool,
+    out: &mut dyn Write,
+) -> Outcome {
+    lines(trace::list_script(text, name, world, options, details), out)
+}
+
+fn lines(found: Result<Vec<String>, String>, out: &mut dyn Write) -> Outcome {
+    match found {
         Ok(lines) => {
             for line in lines {
                 writeln!(out, "{line}")?;

@@ -1,6 +1,8 @@
 //! `skep trace`: scripts in bpftrace's language.
 
 mod look;
+mod record;
+mod replay;
 pub mod run;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod source;
@@ -151,6 +153,13 @@ fn list(args: &Args, out: &mut dyn Write) -> Outcome {
         return look::list(pattern, &look::fixture(file)?, &options, details, out);
     }
     let world = Machine::default().including(args.folders.clone());
+    if std::path::Path::new(pattern).is_file() {
+        let (name, text, _) = match script(args) {
+            Ok(script) => script,
+            Err(text) => return failed(&text),
+        };
+        return look::list_script((&name, &text), &world, &options, details, out);
+    }
     look::list(pattern, &world, &options, details, out)
 }
 

@@ -2,15 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use skep::Vm;
 use skep::lang::trace::checked::{Point, Script};
 use skep::lang::trace::run::{self, Ask, Buffering, Mode, Printer, Settings, Source};
 use skep::sys::{Command, Fd, Kernel, MapCreate};
 
+use super::record::Recorder;
 use crate::failure::{Failure, Outcome, Status};
 use crate::kernels::linux;
 use crate::signal::Stop;
@@ -42,6 +43,12 @@ pub struct RunArgs {
     /// test or bench, as a word
     #[arg(long, value_name = "MODE", hide = true)]
     pub mode: Option<String>,
+    /// Write what the script's probes see of the command to a file, for --replay
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    pub record: Option<PathBuf>,
+    /// Take events from a file that --record wrote, instead of from a command
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<PathBuf>,
     /// The kernel: linux where the user may, else embedded
     #[arg(long, value_enum)]
     pub kernel: Option<Which>,
@@ -117,11 +124,11 @@ pub fn run(
         },
         None => None,
     };
-    let mut source = Started { kernel, command: None };
+    let mut source = Started { kernel, command: None, recorder: None };
     if source.kernel.name() != "linux" {
-        needs_linux(script, mode, given.command.is_some())?;
-        if let (Some(command), Mode::Trace, false) = (&given.command, mode, given.dry_run) {
-            source.start(script, command)?;
+        needs_linux(script, mode, given.command.is_some() || args.replay.is_some())?;
+        if let (Mode::Trace, false) = (mode, given.dry_run) {
+            source.begin(script, given, args)?;
         }
     }
     let settings = Settings {
@@ -158,7 +165,14 @@ pub fn run(
     for note in source.command.iter_mut().flat_map(|command| command.notes()) {
         eprintln!("WARNING: {note}");
     }
+    let recorded = source.recorder.as_ref().map(|recorder| {
+        let mut recorder = recorder.lock().unwrap_or_else(PoisonError::into_inner);
+        recorder.finish()
+    });
     match result {
+        Ok(_) if matches!(recorded, Some(Err(_))) => {
+            failed(recorded.and_then(Result::err).unwrap_or_default())
+        }
         Ok(0) => Ok(Status::Done),
         Ok(status) => Ok(Status::Command(status as u8)),
         Err(run::RunError::Output(error)) => Err(error.into()),
@@ -173,20 +187,52 @@ pub fn run(
 struct Started {
     kernel: Arc<dyn Kernel>,
     command: Option<Box<dyn Source>>,
+    recorder: Option<Arc<Mutex<Recorder>>>,
 }
 
 impl Started {
+    /// Brings what the events come from: a file, or a command, which is started.
+    fn begin(&mut self, script: &Script, given: &Given, args: &RunArgs) -> Result<(), Failure> {
+        match (&args.replay, &given.command) {
+            (Some(file), Some(_)) => Err(Failure::unusable(format!(
+                "{}: events come from a file or from a command, not from both",
+                file.display()
+            ))),
+            (Some(file), None) => {
+                let vm = Arc::new(Vm::new());
+                self.command = Some(Box::new(super::replay::Replay::open(&vm, file)?));
+                self.kernel = vm;
+                Ok(())
+            }
+            (None, Some(command)) => self.start(script, command, args.record.as_deref()),
+            (None, None) if args.record.is_some() => {
+                let failure = Failure::unusable("--record has nothing to record");
+                Err(failure.hint("give a command: -c COMMAND"))
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
     /// Starts the command; what it does is for programs of an embedded kernel of its own.
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    fn start(&mut self, script: &Script, command: &str) -> Result<(), Failure> {
+    fn start(
+        &mut self,
+        script: &Script,
+        command: &str,
+        record: Option<&Path>,
+    ) -> Result<(), Failure> {
         let vm = Arc::new(Vm::new());
-        self.command = Some(Box::new(super::source::Command::start(&vm, script, command)?));
+        let recorder = record.map(Recorder::create).transpose()?;
+        self.recorder = recorder.map(|recorder| Arc::new(Mutex::new(recorder)));
+        let mut command = super::source::Command::start(&vm, script, command)?;
+        command.recorder = self.recorder.clone();
+        self.command = Some(Box::new(command));
         self.kernel = vm;
         Ok(())
     }
 
     #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-    fn start(&mut self, _: &Script, _: &str) -> Result<(), Failure> {
+    fn start(&mut self, _: &Script, _: &str, _: Option<&Path>) -> Result<(), Failure> {
         Ok(())
     }
 }
@@ -211,7 +257,13 @@ fn failed(text: String) -> Outcome {
 /// The kernel that was asked for; else Linux where the user may, else the embedded one.
 pub fn kernel(args: &RunArgs) -> Result<Arc<dyn Kernel>, Failure> {
     let embedded = || Arc::new(Vm::new()) as Arc<dyn Kernel>;
+    let by_file = args.record.is_some() || args.replay.is_some();
     match args.kernel {
+        Some(Which::Linux) if by_file => {
+            let failure = Failure::unusable("events of a file are for the embedded kernel");
+            Err(failure.hint("leave out --kernel"))
+        }
+        None if by_file => Ok(embedded()),
         Some(Which::Linux) => linux(),
         Some(Which::Embedded) => Ok(embedded()),
         None => Ok(linux().ok().filter(may).unwrap_or_else(embedded)),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use skep::Vm;
+use skep::abi::ProgType;
 use skep::lang::trace::ast::Name;
 use skep::lang::trace::checked::{Point as Probe, Script};
 use skep::lang::trace::lower::{self, Machine};
@@ -16,6 +17,7 @@ use skep::sys::host::tree::{Called, Event, Tree, Watch, What};
 use skep::vm::hooks::EventHook;
 use skep::vm::hooks::calls::{Calls, Layout, Point};
 
+use super::record::{self, Recorder};
 use crate::children;
 use crate::failure::Failure;
 
@@ -27,7 +29,7 @@ pub struct Command {
     /// Until it has ended.
     tree: Option<Tree>,
     calls: Calls,
-    hooks: HashMap<Point, Vec<(Layout, EventHook)>>,
+    hooks: HashMap<Point, Vec<(Layout, Hook)>>,
     functions: children::Functions,
     /// The numbers of the script's functions, by file, name and offset.
     numbers: HashMap<(Name, Name, u64), u32>,
@@ -35,6 +37,14 @@ pub struct Command {
     places: Arc<Mutex<Places>>,
     placed: HashSet<(u32, u64)>,
     notes: Vec<String>,
+    /// Where what programs see is written.
+    pub recorder: Option<Arc<Mutex<Recorder>>>,
+}
+
+/// A program, and what its probe's events are called in a recording.
+struct Hook {
+    program: EventHook,
+    name: Option<(String, ProgType)>,
 }
 
 /// Where the events of a probe come from, if a command does them; functions have numbers only
@@ -115,6 +125,7 @@ impl Command {
             numbers,
             places: Arc::default(),
             placed: HashSet::new(),
+            recorder: None,
         })
     }
 
@@ -130,9 +141,18 @@ impl Command {
                 let any = happening.point.any();
                 let points = [Some(happening.point), any.filter(|any| *any != happening.point)];
                 let hooks = points.into_iter().flatten().filter_map(|point| self.hooks.get(&point));
+                // Programs of one probe see one event.
+                let mut written: Vec<&str> = Vec::new();
                 for (layout, hook) in hooks.flatten() {
                     let Some(event) = happening.event(*layout) else { continue };
-                    hook.run(&event).map_err(|error| error.to_string())?;
+                    if let (Some(recorder), Some((name, kind))) = (&self.recorder, &hook.name)
+                        && !written.contains(&&**name)
+                    {
+                        let mut recorder = recorder.lock().unwrap_or_else(PoisonError::into_inner);
+                        recorder.add(name, *kind, &event);
+                        written.push(name);
+                    }
+                    hook.program.run(&event).map_err(|error| error.to_string())?;
                     if !each()? {
                         return Ok(false);
                     }
@@ -179,7 +199,8 @@ impl Source for Command {
             let Some(&number) = self.numbers.get(&key) else { return Ok(false) };
             point = if *ret { Point::Return(number) } else { Point::Call(number) };
         }
-        let hook = EventHook::new(&self.vm, program.fd().raw()).map_err(|e| e.to_string())?;
+        let program = EventHook::new(&self.vm, program.fd().raw()).map_err(|e| e.to_string())?;
+        let hook = Hook { program, name: record::name(probe) };
         self.hooks.entry(point).or_default().push((layout, hook));
         Ok(true)
     }

@@ -21,7 +21,7 @@ const OPENS: &str = ".license \"GPL\"\n.map rb, type=ringbuf, entries=65536\n\
     r4 = 0\ncall bpf_ringbuf_output\nr0 = 0\nexit\n";
 
 /// A run, unless this machine cannot.
-fn traced(args: &[&str]) -> Option<Ran> {
+pub fn traced(args: &[&str]) -> Option<Ran> {
     let ran = skep(args);
     if ran.err.contains("Syscall User Dispatch") || ran.err.contains("FSGSBASE") {
         println!("skipped: {}", ran.err);

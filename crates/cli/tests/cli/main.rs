@@ -17,6 +17,8 @@ mod live;
 mod loaders;
 mod printed;
 mod raw;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod recorded;
 mod reports;
 mod run;
 mod scale;

@@ -1,11 +1,10 @@
 //! C text of a script: definitions are read, and words that `#define` makes stand for
 //! expressions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::ast::Expr;
-use super::ast::ExprKind;
-use super::c::{Token, declare, preprocess};
+use super::ast::{Expr, ExprKind, Name};
+use super::c::{Definitions, Token, declare, preprocess};
 use super::parse;
 use super::unit::Unit;
 use super::walk::{self, Visitor};
@@ -29,6 +28,7 @@ pub fn read(unit: &mut Unit<'_>) -> Words {
         ("__ORDER_LITTLE_ENDIAN__", "1234"),
     ];
     let read = preprocess(&text, &defined, unit.world.headers());
+    missing(unit, &text, &read.missing);
     let mut c = std::mem::take(&mut unit.c);
     let includes = text.contains("#include");
     if let Err(error) = declare(&read.tokens, &mut c, unit.world, includes) {
@@ -42,6 +42,84 @@ pub fn read(unit: &mut Unit<'_>) -> Words {
         words.concat()
     };
     read.macros.iter().map(|(word, tokens)| (word.clone(), join(tokens))).collect()
+}
+
+/// Folders of headers whose types the kernel's own description has, so that one can do without
+/// the files.
+const KERNEL: [&str; 6] = ["linux/", "asm/", "asm-generic/", "uapi/", "net/", "trace/"];
+
+/// Says of files that are included and not there; in the form of a C compiler, that people look
+/// for.
+fn missing(unit: &mut Unit<'_>, text: &str, names: &[String]) {
+    if !unit.world.needs_headers() {
+        return;
+    }
+    for name in names {
+        let is_kernels = KERNEL.iter().any(|folder| name.starts_with(folder));
+        if is_kernels && unit.world.has_types() {
+            continue;
+        }
+        let lines = text.lines().enumerate();
+        let mut found = lines.filter_map(|(at, line)| Some((at, line.find(&**name)?)));
+        let (line, column) = found.next().unwrap_or_default();
+        let place = unit.definitions.iter().find(|one| one.text.contains(&**name));
+        let place = place.map(|one| one.place).unwrap_or_default();
+        // The compiler's file has a line of its own in front.
+        unit.diagnostics.error(
+            place,
+            format!(
+                "a header is not there\ndefinitions.h:{}:{column}: fatal error: '{name}' file not \
+                 found",
+                line + 2
+            ),
+        );
+    }
+}
+
+/// Adds constants of the kernel's enumerations that a script names, and that it does not define
+/// itself.
+pub fn of_kernel(unit: &mut Unit<'_>) {
+    if !unit.world.has_types() {
+        return;
+    }
+    let mut words = Unknown { known: &unit.c, words: HashSet::new() };
+    for function in &mut unit.functions {
+        words.block(&mut function.body);
+    }
+    for probe in &mut unit.probes {
+        words.block(&mut probe.body);
+    }
+    let words = words.words;
+    if words.is_empty() {
+        return;
+    }
+    for of in unit.world.enumerations_with(&words) {
+        for (word, value) in &of.values {
+            if words.contains(word) {
+                unit.c.constants.entry(word.clone()).or_insert_with(|| (*value, of.name.clone()));
+            }
+        }
+        unit.c.enums.entry(of.name.clone()).or_insert(of);
+    }
+}
+
+/// Words that nothing in the script defines.
+struct Unknown<'a> {
+    known: &'a Definitions,
+    words: HashSet<Name>,
+}
+
+impl Visitor for Unknown<'_> {
+    fn expr(&mut self, expr: &mut Expr) {
+        walk::expr_parts(self, expr);
+        if let ExprKind::Ident(word) = &expr.kind
+            && !self.known.constants.contains_key(word)
+            // By custom they are in capitals: other words mean something to the language.
+            && word.starts_with(|c: char| c.is_ascii_uppercase())
+        {
+            self.words.insert(word.clone());
+        }
+    }
 }
 
 /// Puts expressions in the place of defined words.

@@ -23,7 +23,6 @@ pub fn check(unit: &mut Unit<'_>) {
     }
     checker.inside = "macro";
     checker.returns = false;
-    checker.exits = false;
     for (one, of_language) in &mut unit.macros {
         if !*of_language {
             checker.block(&mut one.body);

@@ -5,7 +5,10 @@ use super::options::Options;
 use super::points::{Provider, matching};
 use super::unit::Unit;
 use super::world::{World, is_pattern};
-use super::{place::Sources, points};
+use super::{place::Sources, points, types_list as types};
+
+/// Words that a list of types begins with.
+const RECORDS: [&str; 3] = ["struct ", "union ", "enum "];
 
 /// All that a pattern names, a line each, as an attach point writes it; with `details` the
 /// parameters of each, indented.
@@ -19,6 +22,10 @@ pub fn list(
     details: bool,
 ) -> Result<Vec<String>, String> {
     let whole = if pattern.is_empty() { "*" } else { pattern };
+    if RECORDS.iter().any(|word| whole.starts_with(word)) {
+        return Ok(types::list(whole, world, details));
+    }
+    let options = &Options { listing: true, ..options.clone() };
     let mut unit = Unit::new(world, options);
     let mut sources = Sources::default();
     let source = sources.add("pattern", whole);
@@ -46,7 +53,35 @@ pub fn list(
     };
     let raw = vec![super::ast::AttachPoint { raw, place }];
     unit.probes.push(super::unit::Probe { raw, points: Vec::new(), body, place });
-    points::parse(&mut unit);
+    listed(&mut unit, details)
+}
+
+/// All that the probes of a script name.
+///
+/// # Errors
+/// The script is none; the text says why.
+pub fn list_script(
+    text: &str,
+    name: &str,
+    world: &dyn World,
+    options: &Options,
+    details: bool,
+) -> Result<Vec<String>, String> {
+    let options = &Options { listing: true, ..options.clone() };
+    let mut unit = Unit::new(world, options);
+    let source = unit.sources.add(name, text);
+    let script = super::parse::script(text, source, &mut unit.ids, &mut unit.diagnostics);
+    if !unit.diagnostics.is_ok() {
+        return Err(unit.diagnostics.show_all(&unit.sources));
+    }
+    unit.add(script, false);
+    listed(&mut unit, details)
+}
+
+/// What a unit's probes name.
+fn listed(unit: &mut Unit<'_>, details: bool) -> Result<Vec<String>, String> {
+    let (world, options) = (unit.world, unit.options);
+    points::parse(unit);
     if let Some(wrong) = unit.diagnostics.iter().next() {
         return Err(wrong.text.clone());
     }
@@ -54,8 +89,8 @@ pub fn list(
     for point in unit.probes.iter().flat_map(|probe| &probe.points) {
         let name = point.provider.name();
         for found in matching(point, world, options) {
-            let found = found.trim_end_matches(':');
             lines.push(format!("{name}:{found}"));
+            let found = found.trim_end_matches(':');
             if details {
                 let parameters = parameters(point.provider, found, world);
                 lines.extend(parameters.into_iter().map(|one| format!("    {one}")));
@@ -111,7 +146,7 @@ fn of_function(known: Option<CFunction>, ret: bool, skip: usize) -> Vec<String> 
 }
 
 /// A C type as C writes it.
-fn c_text(of: &CType) -> String {
+pub(super) fn c_text(of: &CType) -> String {
     match of {
         CType::Void => "void".to_owned(),
         CType::Bool => "bool".to_owned(),

@@ -34,6 +34,7 @@ mod settings;
 mod steps;
 mod sugar;
 mod types;
+mod types_list;
 mod unit;
 mod unstable;
 mod walk;
@@ -41,7 +42,7 @@ mod words;
 pub mod world;
 
 pub use fmt::format;
-pub use list::list;
+pub use list::{list, list_script};
 pub use options::{Options, Until};
 pub use steps::{Outcome, check};
 

@@ -35,6 +35,8 @@ pub struct Options {
     pub has_command: bool,
     /// Settings of the environment, by their names.
     pub settings: Vec<(String, String)>,
+    /// Attach points are looked up for a list: patterns may stand where a probe could not be.
+    pub listing: bool,
     /// Where the steps end.
     pub until: Until,
 }

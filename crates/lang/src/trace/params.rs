@@ -135,9 +135,13 @@ impl Resolver<'_, '_> {
             return default.clone();
         };
         let text = given.as_deref();
+        let lower = text.map(str::to_ascii_lowercase);
         let value = match (default, text) {
-            (Value::Bool(_), None | Some("true" | "1")) => Some(Value::Bool(true)),
-            (Value::Bool(_), Some("false" | "0")) => Some(Value::Bool(false)),
+            (Value::Bool(_), _) => match lower.as_deref() {
+                None | Some("true" | "1") => Some(Value::Bool(true)),
+                Some("false" | "0") => Some(Value::Bool(false)),
+                _ => None,
+            },
             (Value::Int(_) | Value::Negative(_), Some(text)) => number::unsigned(text)
                 .map(Value::Int)
                 .ok()

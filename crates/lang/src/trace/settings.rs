@@ -24,7 +24,7 @@ const ENVIRONMENT: [&str; 4] = ["btf", "kernel_build", "kernel_source", "vmlinux
 
 /// Licenses that programs may have.
 const LICENSES: [&str; 6] =
-    ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
+    ["Dual MIT/GPL", "Dual BSD/GPL", "Dual MPL/GPL", "GPL and additional rights", "GPL v2", "GPL"];
 
 /// Reads the config block, then the environment.
 pub fn apply(unit: &mut Unit<'_>) {

@@ -93,6 +93,7 @@ fn run(unit: &mut Unit<'_>, text: &str, name: &str) -> Option<Script> {
     builtins::resolve(unit);
     go(unit)?;
     constants::replace(unit, &words);
+    constants::of_kernel(unit);
     go(unit)?;
     let uses = sugar::rewrite(unit, &known);
     go(unit)?;

@@ -21,6 +21,9 @@ pub enum CError {
     /// A name that nothing defines.
     #[error("unknown type name '{0}'")]
     Unknown(String),
+    /// A structure that nothing here says the members of.
+    #[error("error: field has incomplete type '{0}'")]
+    Incomplete(String),
     /// A name that is defined twice, differently.
     #[error("redefinition of '{0}'")]
     Again(String),
@@ -44,7 +47,7 @@ pub fn declare(
     known: &dyn Lookup,
     lenient: bool,
 ) -> Result<(), CError> {
-    let mut reader = Reader { tokens, at: 0, into, known, depth: 0 };
+    let mut reader = Reader { tokens, at: 0, into, known, depth: 0, redefines: false };
     while reader.at < tokens.len() {
         let from = reader.at;
         if let Err(error) = reader.declaration() {
@@ -65,11 +68,15 @@ struct Reader<'a> {
     into: &'a mut Definitions,
     known: &'a dyn Lookup,
     depth: u32,
+    /// A structure is defined that is known otherwise: the known ones are not mixed with those
+    /// here, since they may contain it.
+    redefines: bool,
 }
 
 impl Lookup for Reader<'_> {
     fn record(&self, name: &str) -> Option<Arc<CRecord>> {
-        self.into.record(name).or_else(|| self.known.record(name))
+        let known = || if self.redefines { None } else { self.known.record(name) };
+        self.into.record(name).or_else(known)
     }
 
     fn typedef(&self, name: &str) -> Option<CType> {
@@ -349,6 +356,7 @@ impl<'a> Reader<'a> {
                 CRecord { name: name.clone(), anonymous, size: 0, align: 1, members: Vec::new() };
             self.into.records.insert(name.clone(), Arc::new(empty));
         }
+        self.redefines |= !anonymous && self.known.record(&name).is_some();
         let raw = self.members()?;
         self.noise(&mut attributes);
         let record = self.lay_out(name.clone(), anonymous, union, raw, attributes)?;
@@ -382,7 +390,10 @@ impl<'a> Reader<'a> {
                     break;
                 }
             }
-            self.expect(";")?;
+            // The last one may be without, as compilers let it.
+            if !self.is("}") {
+                self.expect(";")?;
+            }
         }
         Ok(members)
     }
@@ -420,8 +431,10 @@ impl<'a> Reader<'a> {
         // Bits used so far; of a union the largest member's.
         let (mut bits, mut most) = (0u64, 0u64);
         for member in raw {
-            let (size, mut align) =
-                member.of.layout(self).ok_or_else(|| CError::Unknown(type_word(&member.of)))?;
+            let (size, mut align) = member.of.layout(self).ok_or_else(|| match &member.of {
+                CType::Record(name) => CError::Incomplete(name.to_string()),
+                of => CError::Unknown(type_word(of)),
+            })?;
             if size > LARGEST {
                 return Err(CError::Bound("a member is too large"));
             }
@@ -480,7 +493,12 @@ impl<'a> Reader<'a> {
         self.at += 1;
         let mut attributes = Attributes::default();
         self.noise(&mut attributes);
-        let tag: Name = self.word().unwrap_or_default().into();
+        let tag = self.word();
+        // One without a name has one by which its values' names are found.
+        let tag: Name = match tag {
+            Some(tag) => tag.into(),
+            None => format!("(unnamed {})", self.into.enums.len()).into(),
+        };
         if !self.takes("{") {
             return Ok(CType::Enum(tag));
         }
@@ -505,9 +523,6 @@ impl<'a> Reader<'a> {
             self.into.constants.insert(word.clone(), (*value, tag.clone()));
         }
         let made = CEnum { name: tag.clone(), values };
-        if tag.is_empty() {
-            return Ok(CType::Int { size: 4, signed: false });
-        }
         self.into.enums.insert(tag.clone(), Arc::new(made));
         Ok(CType::Enum(tag))
     }

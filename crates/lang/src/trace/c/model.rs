@@ -66,7 +66,7 @@ pub struct CMember {
 /// An enumeration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CEnum {
-    /// Without `enum `; empty if it had none.
+    /// Without `enum `; one that had none is `(unnamed N)`.
     pub name: Name,
     /// Names and values.
     pub values: Vec<(Name, i64)>,

@@ -42,7 +42,7 @@ pub struct Preprocessed {
     pub tokens: Vec<Token>,
     /// Words that stand for others, with what they stand for; without parameters.
     pub macros: HashMap<String, Vec<Token>>,
-    /// Files that were not found.
+    /// Files that the text itself includes and that were not found.
     pub missing: Vec<String>,
 }
 
@@ -212,7 +212,8 @@ impl State<'_> {
                 }
                 self.text(&text, depth + 1);
             }
-            None => self.missing.push(name.to_owned()),
+            None if depth == 0 => self.missing.push(name.to_owned()),
+            None => {}
         }
     }
 

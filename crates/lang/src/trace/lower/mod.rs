@@ -188,7 +188,7 @@ pub fn lower(script: &Script, machine: &Machine) -> Result<Plan, LowerError> {
         MapDef::new(LOST, MapType::PercpuArray, 4, 8, count),
         MapDef::new("exited", MapType::Array, 4, 8, 1),
     ];
-    object.maps.extend(script.maps.iter().map(map_def));
+    object.maps.extend(script.maps.iter().map(|map| map_def(map, machine.cpus)));
     if let Some(tgid) = machine.only {
         let map = object.maps.len();
         object.maps.push(only::map());
@@ -209,10 +209,11 @@ fn program_name(point: &str, index: usize) -> String {
     format!("{name}_{}", index + 1)
 }
 
-/// From how many bytes on elements are not allocated before they are needed.
-const LARGE: usize = 1 << 19;
+/// From how many bytes on, of all CPUs, elements are not allocated before they are needed. Such
+/// elements can fail to come: an event in an interrupt finds what was set aside for it alone.
+const LARGE: usize = 64 << 20;
 
-fn map_def(map: &Map) -> MapDef {
+fn map_def(map: &Map, cpus: u32) -> MapDef {
     let is_aggregate = matches!(map.value.kind, Kind::Aggregate(_));
     let kind = match map.declared {
         Some(MapKind::Hash) if is_aggregate => MapType::PercpuHash,
@@ -229,7 +230,9 @@ fn map_def(map: &Map) -> MapDef {
     let size = stored_size(map).max(1);
     let entries = if map.scalar { 1 } else { u32::try_from(map.entries).unwrap_or(u32::MAX) };
     let mut def = MapDef::new(&map_name(&map.name), kind, key, size as u32, entries.max(1));
+    let copies = if kind == MapType::Hash { 1 } else { cpus.max(1) as usize };
     let bytes = (size + key as usize).saturating_mul(def.max_entries as usize);
+    let bytes = bytes.saturating_mul(copies);
     if bytes >= LARGE && matches!(kind, MapType::Hash | MapType::PercpuHash) {
         def.flags |= skep_abi::flags::map::NO_PREALLOC;
     }

@@ -490,10 +490,14 @@ impl Reader<'_, '_> {
             }
             return Err(format!("{name} probe type takes 2 arguments (1 optional)"));
         }
-        if *self.has_iterator {
+        if *self.has_iterator && !self.unit.options.listing {
             return Err(format!("{name} probe only supports one attach point."));
         }
-        if parts[1..].iter().any(|part| is_pattern(part)) {
+        let is_pattern = parts[1..].iter().any(|part| is_pattern(part));
+        if is_pattern && !self.unit.options.listing {
+            if self.lenient {
+                return Ok(None);
+            }
             return Err(format!("{name} probe type does not support wildcards"));
         }
         point.function.clone_from(&parts[1]);

@@ -144,7 +144,7 @@ impl Session<'_, '_> {
         }
         let errno = |result: i64| {
             let number = i32::try_from(-result).unwrap_or(0);
-            std::io::Error::from_raw_os_error(number).to_string()
+            reason(&std::io::Error::from_raw_os_error(number))
         };
         const E2BIG: i64 = -7;
         let text = match what {

@@ -1,6 +1,6 @@
 //! Types of the running kernel, from its BTF.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use skep_btf::{Btf, Kind, Type};
@@ -139,6 +139,27 @@ impl KernelTypes {
         let of = of.enumeration()?;
         let values = of.enumerators.iter().map(|one| (one.name.into(), one.value as i64));
         Some(Arc::new(CEnum { name: name.into(), values: values.collect() }))
+    }
+
+    /// Enumerations that have a constant of one of these names.
+    pub(super) fn enumerations_with(&self, words: &HashSet<Name>) -> Vec<Arc<CEnum>> {
+        let mut found = Vec::new();
+        for (id, of) in self.btf.types() {
+            if !matches!(of.kind(), Kind::Enum | Kind::Enum64) {
+                continue;
+            }
+            let Some(of) = of.enumeration() else { continue };
+            if !of.enumerators.iter().any(|one| words.contains(one.name)) {
+                continue;
+            }
+            let name = match of.name {
+                "" => format!("(unnamed of the kernel {id})").into(),
+                name => name.into(),
+            };
+            let values = of.enumerators.iter().map(|one| (one.name.into(), one.value as i64));
+            found.push(Arc::new(CEnum { name, values: values.collect() }));
+        }
+        found
     }
 
     /// A function.

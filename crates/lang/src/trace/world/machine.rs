@@ -1,7 +1,7 @@
 //! This machine: its kernel's types and events, its programs and libraries. Everything is
 //! read when it is first asked for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -150,6 +150,14 @@ impl World for Machine {
             Some(event) => types.raw_tracepoint(event),
             None => types.function(name),
         }
+    }
+
+    fn enumerations_with(&self, words: &HashSet<Name>) -> Vec<Arc<CEnum>> {
+        self.types().map(|types| types.enumerations_with(words)).unwrap_or_default()
+    }
+
+    fn needs_headers(&self) -> bool {
+        true
     }
 
     fn variable(&self, name: &str) -> Option<CType> {

@@ -10,8 +10,11 @@ pub mod tracefs;
 pub use fixture::{Fixture, FixtureError};
 pub use machine::Machine;
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use super::ast::Name;
-use super::c::{CFunction, CType, Headers, Lookup};
+use super::c::{CEnum, CFunction, CType, Headers, Lookup};
 
 /// A world of things to trace.
 pub trait World: Lookup {
@@ -38,6 +41,16 @@ pub trait World: Lookup {
 
     /// A kernel function's parameters and result.
     fn function(&self, name: &str) -> Option<CFunction>;
+
+    /// The kernel's enumerations that have a constant of one of these names; each has a name.
+    fn enumerations_with(&self, _words: &HashSet<Name>) -> Vec<Arc<CEnum>> {
+        Vec::new()
+    }
+
+    /// Whether a header that is not there is an error.
+    fn needs_headers(&self) -> bool {
+        false
+    }
 
     /// A kernel variable's type.
     fn variable(&self, name: &str) -> Option<CType>;
