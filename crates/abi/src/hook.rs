@@ -92,6 +92,7 @@ impl Helper {
             effects: Effects::empty(),
             callback: None,
             yields: Yield::Anything,
+            linux_only: None,
         }
     }
 }

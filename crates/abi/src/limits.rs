@@ -46,6 +46,12 @@ pub const MAX_PRINTED_BYTES: usize = 512;
 pub const MAX_PRINTED: u64 = 12;
 /// Bytes of a printed line with its zero (`MAX_BPRINTF_BUF`).
 pub const MAX_LINE: usize = 1024;
+/// Bytes that an iterator's program may print of one object (`BPF_SEQ_BUF_SIZE`).
+pub const SEQUENCE_BYTES: usize = 8 * 4096;
+/// Bytes of a TCP header without options, and of its options at most.
+pub const TCP_HEADER: usize = 20;
+/// See [`TCP_HEADER`].
+pub const TCP_OPTIONS: usize = 40;
 /// Words of an iterator over bits (`BITS_ITER_NR_WORDS_MAX`).
 pub const MAX_ITERATED_WORDS: u32 = 511;
 /// Bytes that string functions look at (`XATTR_SIZE_MAX`).

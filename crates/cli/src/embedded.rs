@@ -29,8 +29,21 @@ pub fn has_map(kind: MapType) -> bool {
 /// Whether the embedded kernel has a function of this name; libbpf ignores what comes behind
 /// three underscores.
 fn has_function(name: &str) -> bool {
-    let plain = name.split_once("___").map_or(name, |(plain, _)| plain);
-    Kfunc::from_name(plain).is_some_and(has_kfunc)
+    Kfunc::from_name(plain(name)).is_some_and(has_kfunc)
+}
+
+fn plain(name: &str) -> &str {
+    name.split_once("___").map_or(name, |(plain, _)| plain)
+}
+
+/// Why something is left to Linux, behind its name.
+fn reason(why: Option<&str>) -> String {
+    why.map_or(String::new(), |why| format!(" ({why})"))
+}
+
+/// Why the helper with this name is.
+fn because(name: &str) -> String {
+    reason(Helper::from_name(name).and_then(|of| of.linux_only))
 }
 
 /// `bpf_fib_lookup`, or the number of what is no helper.
@@ -57,7 +70,7 @@ pub fn lacks(object: &Object) -> Vec<String> {
     let mut lines = BTreeSet::new();
     for function in &object.functions {
         for name in helpers_of(&function.insns) {
-            lines.insert(format!("helper {name}"));
+            lines.insert(format!("helper {name}{}", because(&name)));
         }
         for reference in &function.references {
             match reference.to {
@@ -66,7 +79,9 @@ pub fn lacks(object: &Object) -> Vec<String> {
                     if let Some(of) = of.filter(|of| matches!(of.kind, ExternKind::Function { .. }))
                         && !has_function(&of.name)
                     {
-                        lines.insert(format!("kernel function {}", of.name));
+                        let row = Kfunc::from_name(plain(&of.name));
+                        let why = reason(row.and_then(|row| row.linux_only));
+                        lines.insert(format!("kernel function {}{why}", of.name));
                     }
                 }
                 Symbol::Map(index) => {
@@ -89,7 +104,8 @@ pub fn notes(linked: &Linked) -> Vec<String> {
     for program in &linked.programs {
         let missing: BTreeSet<String> = helpers_of(&program.insns);
         if !missing.is_empty() {
-            let names: Vec<String> = missing.into_iter().collect();
+            let told = |name: String| format!("{name}{}", because(&name));
+            let names: Vec<String> = missing.into_iter().map(told).collect();
             notes.push(format!(
                 "program {} calls {}, which the embedded kernel does not have: a run that gets \
                  there ends; --kernel linux has it",
@@ -99,6 +115,10 @@ pub fn notes(linked: &Linked) -> Vec<String> {
         }
     }
     notes
+}
+
+fn left_out(why: Option<&str>) -> String {
+    why.map_or(String::new(), |why| format!(": {why}"))
 }
 
 /// All that it has, as `docs/helpers.md`.
@@ -130,13 +150,18 @@ pub fn write(out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "\nNot here:\n")?;
     for of in absent {
-        writeln!(out, "- `{}` ({})", of.name, of.id)?;
+        writeln!(out, "- `{}` ({}){}", of.name, of.id, left_out(of.linux_only))?;
     }
-    let here: Vec<&Kfunc> = Kfunc::all().iter().filter(|of| has_kfunc(of)).collect();
+    let (here, absent): (Vec<&Kfunc>, Vec<&Kfunc>) =
+        Kfunc::all().iter().partition(|of| has_kfunc(of));
     let all = Kfunc::all().len();
     writeln!(out, "\n## Kernel functions (kfuncs)\n\n{} of {all}:\n", here.len())?;
     for of in here {
         writeln!(out, "- `{}`", of.name)?;
+    }
+    writeln!(out, "\nNot here:\n")?;
+    for of in absent {
+        writeln!(out, "- `{}`{}", of.name, left_out(of.linux_only))?;
     }
     Ok(())
 }

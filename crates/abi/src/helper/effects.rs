@@ -23,7 +23,7 @@ bitflags::bitflags! {
         /// Linux has a native form of it on x86-64 (`bpf_jit_inlines_helper_call`, or its
         /// own rewriting).
         const INLINED = 1 << 7;
-        /// Reads from addresses that a format string asks for, which nobody vouches for.
+        /// Reads from addresses that a format or a type asks for, which nobody vouches for.
         const FORMATS = 1 << 8;
         /// Takes more arguments than its signature says, up to r5.
         const VARIADIC = 1 << 9;

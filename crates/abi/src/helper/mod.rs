@@ -35,6 +35,8 @@ pub struct Helper {
     pub callback: Option<Callback>,
     /// What is known of the number that it returns.
     pub yields: Yield,
+    /// Why the embedded kernel leaves it to Linux.
+    pub linux_only: Option<&'static str>,
 }
 
 /// What a program is, as far as it decides which helpers it may call.
@@ -62,6 +64,10 @@ impl Helper {
 
     const fn calls(self, given: &'static [Given], called: Called, most: i32) -> Helper {
         Helper { callback: Some(Callback { given, called, returns: (0, most) }), ..self }
+    }
+
+    const fn linux_only(self, why: &'static str) -> Helper {
+        Helper { linux_only: Some(why), ..self }
     }
 
     const fn yields(self, yields: Yield) -> Helper {

@@ -16,6 +16,9 @@ use super::proto::*;
 use super::{Helper, id};
 use crate::{MapType as M, Version};
 
+const SEGMENTS: &str = "it changes a packet on its way through Linux's segment routing";
+const SYSTEM_CALL: &str = "it makes a system call for the process that runs the program";
+
 const fn helper(
     id: u32,
     name: &'static str,
@@ -31,6 +34,7 @@ const fn helper(
         effects: Effects::empty(),
         callback: None,
         yields: Yield::Anything,
+        linux_only: None,
     }
 }
 
@@ -332,14 +336,17 @@ pub(super) const HELPERS: &[Helper] = &[
     helper(id::LWT_SEG6_STORE_BYTES, "bpf_lwt_seg6_store_bytes", (4, 18), &[
         proto(&[CTX, ANY, MEM.read_only(), SIZE], INTEGER).of(&[LwtSeg6]),
     ])
+        .linux_only(SEGMENTS)
         .effects(E::MOVES_PACKET),
     helper(id::LWT_SEG6_ADJUST_SRH, "bpf_lwt_seg6_adjust_srh", (4, 18), &[
         proto(&[CTX, ANY, ANY], INTEGER).of(&[LwtSeg6]),
     ])
+        .linux_only(SEGMENTS)
         .effects(E::MOVES_PACKET),
     helper(id::LWT_SEG6_ACTION, "bpf_lwt_seg6_action", (4, 18), &[
         proto(&[CTX, ANY, MEM.read_only(), SIZE], INTEGER).of(&[LwtSeg6]),
     ])
+        .linux_only(SEGMENTS)
         .effects(E::MOVES_PACKET),
     helper(id::RC_REPEAT, "bpf_rc_repeat", (4, 18), &[
         proto(&[CTX], INTEGER).gpl().of(&[Lirc]),
@@ -537,7 +544,8 @@ pub(super) const HELPERS: &[Helper] = &[
     helper(id::SEQ_PRINTF, "bpf_seq_printf", (5, 8), &[
         proto(&[btf("seq_file"), MEM.read_only(), SIZE, MEM.or_null().read_only(), SIZE_OR_ZERO], INTEGER).gpl().when(AttachIn(ITERATOR))
             .of(&[TracingBtf]),
-    ]),
+    ])
+        .effects(E::FORMATS),
     helper(id::SEQ_WRITE, "bpf_seq_write", (5, 8), &[
         proto(&[btf("seq_file"), MEM.read_only(), SIZE_OR_ZERO], INTEGER).gpl().when(AttachIn(ITERATOR))
             .of(&[TracingBtf]),
@@ -624,11 +632,13 @@ pub(super) const HELPERS: &[Helper] = &[
     ]),
     helper(id::SNPRINTF_BTF, "bpf_snprintf_btf", (5, 10), &[
         proto(&[MEM.write(), SIZE, MEM.read_only(), SIZE, ANY], INTEGER).of(&[Perfmon]),
-    ]),
+    ])
+        .effects(E::FORMATS),
     helper(id::SEQ_PRINTF_BTF, "bpf_seq_printf_btf", (5, 10), &[
         proto(&[btf("seq_file"), MEM.read_only(), SIZE_OR_ZERO, ANY], INTEGER).gpl().when(AttachIn(ITERATOR))
             .of(&[TracingBtf]),
-    ]),
+    ])
+        .effects(E::FORMATS),
     helper(id::SKB_CGROUP_CLASSID, "bpf_skb_cgroup_classid", (5, 10), &[
         proto(&[CTX], INTEGER).of(&[Tc]),
     ]),
@@ -667,7 +677,8 @@ pub(super) const HELPERS: &[Helper] = &[
     helper(id::IMA_INODE_HASH, "bpf_ima_inode_hash", (5, 11), &[
         proto(&[btf("inode"), MEM.uninit(), SIZE], INTEGER).sleeps().allowed(SleepableHooks)
             .of(&[Lsm]),
-    ]),
+    ])
+        .linux_only("it asks what Linux's IMA measured"),
     helper(id::SOCK_FROM_FILE, "bpf_sock_from_file", (5, 11), &[
         proto(&[btf("file")], to_btf("socket").or_null()).of(&[TracingBtf]),
     ]),
@@ -686,13 +697,15 @@ pub(super) const HELPERS: &[Helper] = &[
         .effects(E::FORMATS),
     helper(id::SYS_BPF, "bpf_sys_bpf", (5, 14), &[
         proto(&[ANY, MEM.read_only(), SIZE], INTEGER).sleeps().of(&[SyscallPerfmon]),
-    ]),
+    ])
+        .linux_only(SYSTEM_CALL),
     helper(id::BTF_FIND_BY_NAME_KIND, "bpf_btf_find_by_name_kind", (5, 14), &[
         proto(&[MEM.read_only(), SIZE, ANY, ANY], INTEGER).sleeps().of(&[Syscall]),
     ]),
     helper(id::SYS_CLOSE, "bpf_sys_close", (5, 14), &[
         proto(&[ANY], INTEGER).sleeps().of(&[Syscall]),
-    ]),
+    ])
+        .linux_only(SYSTEM_CALL),
     helper(id::TIMER_INIT, "bpf_timer_init", (5, 15), &[
         proto(&[TIMER, MAP, ANY], INTEGER).gpl().of(&[Bpf]),
     ]),
@@ -782,7 +795,8 @@ pub(super) const HELPERS: &[Helper] = &[
     helper(id::IMA_FILE_HASH, "bpf_ima_file_hash", (5, 18), &[
         proto(&[btf("file"), MEM.uninit(), SIZE], INTEGER).sleeps().allowed(SleepableHooks)
             .of(&[Lsm]),
-    ]),
+    ])
+        .linux_only("it asks what Linux's IMA measured"),
     helper(id::KPTR_XCHG, "bpf_kptr_xchg", (5, 19), &[
         proto(&[KPTR_SLOT, KPTR.or_null().release()], TO_KPTR.or_null()).of(&[Bpf]),
     ])

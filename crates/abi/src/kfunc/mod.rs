@@ -130,6 +130,8 @@ pub struct Kfunc {
     pub since: Version,
     /// How it calls a subprogram, if it does.
     pub callback: Option<Callback>,
+    /// Why the embedded kernel leaves it to Linux.
+    pub linux_only: Option<&'static str>,
 }
 
 impl Kfunc {

@@ -53,6 +53,7 @@ const fn row(
         filter: KfuncFilter::None,
         since: Version { major, minor },
         callback: None,
+        linux_only: None,
     }
 }
 
@@ -75,6 +76,25 @@ const fn calls(callback: Callback, row: Kfunc) -> Kfunc {
 
 const fn only(filter: KfuncFilter, row: Kfunc) -> Kfunc {
     Kfunc { filter, ..row }
+}
+
+const fn linux_only(why: &'static str, row: Kfunc) -> Kfunc {
+    Kfunc { linux_only: Some(why), ..row }
+}
+
+/// Why a function is Linux's alone.
+mod why {
+    pub const TCP: &str = "it steers a connection of Linux's TCP, of which there are none here";
+    pub const CONNTRACK: &str = "it works on the connections that Linux's netfilter tracks";
+    pub const CRYPTO_API: &str = "it works with the ciphers of Linux's crypto API";
+    pub const XATTR: &str = "it works on extended attributes of files that Linux has open";
+    pub const SLAB: &str = "it tells which of Linux's slabs an object is in";
+    pub const TESTS: &str = "it is a function of Linux's own tests";
+    pub const SESSION: &str = "only Linux attaches one program to both ends of a call";
+    pub const LIVE_SOCKET: &str = "it changes a socket that Linux has open";
+    pub const KEYRING: &str = "it asks the key rings of Linux";
+    pub const XFRM: &str = "it asks for a state of Linux's IPsec";
+    pub const MARK: &str = "it marks code that nobody reaches; no verifier accepts a call of it";
 }
 
 #[rustfmt::skip]
@@ -112,7 +132,7 @@ pub(super) const KFUNCS: &[Kfunc] = &[
     row("bpf_lookup_user_key", (6, 1), GENERIC, &[ACQUIRE, RET_NULL, SLEEPABLE]),
     row("bpf_lookup_system_key", (6, 1), GENERIC, &[ACQUIRE, RET_NULL]),
     row("bpf_key_put", (6, 1), GENERIC, &[RELEASE]),
-    row("bpf_verify_pkcs7_signature", (6, 1), GENERIC, &[SLEEPABLE]),
+    linux_only(why::KEYRING, row("bpf_verify_pkcs7_signature", (6, 1), GENERIC, &[SLEEPABLE])),
     // For every program: kernel/bpf/helpers.c and others.
     row("bpf_cast_to_kern_ctx", (6, 2), COMMON, &[FASTCALL]),
     row("bpf_rdonly_cast", (6, 2), COMMON, &[FASTCALL]),
@@ -142,7 +162,7 @@ pub(super) const KFUNCS: &[Kfunc] = &[
     row("bpf_dynptr_clone", (6, 5), COMMON, &[]),
     row("bpf_dynptr_copy", (6, 16), COMMON, &[]),
     row("bpf_dynptr_memset", (6, 17), COMMON, &[]),
-    row("bpf_modify_return_test_tp", (6, 11), COMMON, &[]),
+    linux_only(why::TESTS, row("bpf_modify_return_test_tp", (6, 11), COMMON, &[])),
     row("bpf_wq_init", (6, 10), COMMON, &[]),
     calls(WORK, row("bpf_wq_set_callback_impl", (6, 10), COMMON, &[])),
     row("bpf_wq_start", (6, 10), COMMON, &[]),
@@ -153,7 +173,7 @@ pub(super) const KFUNCS: &[Kfunc] = &[
     row("bpf_iter_bits_destroy", (6, 11), COMMON, &[ITER_DESTROY]),
     row("bpf_copy_from_user_str", (6, 12), COMMON, &[SLEEPABLE]),
     row("bpf_copy_from_user_task_str", (6, 15), COMMON, &[SLEEPABLE]),
-    row("bpf_get_kmem_cache", (6, 13), COMMON, &[]),
+    linux_only(why::SLAB, row("bpf_get_kmem_cache", (6, 13), COMMON, &[])),
     row("bpf_iter_kmem_cache_new", (6, 13), COMMON, &[ITER_NEW, SLEEPABLE]),
     row("bpf_iter_kmem_cache_next", (6, 13), COMMON, &[ITER_NEXT, RET_NULL, SLEEPABLE]),
     row("bpf_iter_kmem_cache_destroy", (6, 13), COMMON, &[ITER_DESTROY, SLEEPABLE]),
@@ -170,7 +190,7 @@ pub(super) const KFUNCS: &[Kfunc] = &[
     row("bpf_iter_dmabuf_new", (6, 16), COMMON, &[ITER_NEW, SLEEPABLE]),
     row("bpf_iter_dmabuf_next", (6, 16), COMMON, &[ITER_NEXT, RET_NULL, SLEEPABLE]),
     row("bpf_iter_dmabuf_destroy", (6, 16), COMMON, &[ITER_DESTROY, SLEEPABLE]),
-    row("__bpf_trap", (6, 16), COMMON, &[]),
+    linux_only(why::MARK, row("__bpf_trap", (6, 16), COMMON, &[])),
     row("bpf_strcmp", (6, 17), COMMON, &[]),
     row("bpf_strcasecmp", (6, 18), COMMON, &[]),
     row("bpf_strchr", (6, 17), COMMON, &[]),
@@ -183,7 +203,7 @@ pub(super) const KFUNCS: &[Kfunc] = &[
     row("bpf_strcspn", (6, 17), COMMON, &[]),
     row("bpf_strstr", (6, 17), COMMON, &[]),
     row("bpf_strnstr", (6, 17), COMMON, &[]),
-    row("bpf_cgroup_read_xattr", (6, 17), COMMON, &[RCU]),
+    linux_only(why::XATTR, row("bpf_cgroup_read_xattr", (6, 17), COMMON, &[RCU])),
     row("bpf_stream_vprintk_impl", (6, 18), COMMON, &[TRUSTED_ARGS]),
     calls(TASK_WORK, row("bpf_task_work_schedule_signal_impl", (6, 18), COMMON, &[TRUSTED_ARGS])),
     calls(TASK_WORK, row("bpf_task_work_schedule_resume_impl", (6, 18), COMMON, &[TRUSTED_ARGS])),
@@ -224,11 +244,11 @@ pub(super) const KFUNCS: &[Kfunc] = &[
     row("bpf_cpumask_weight", (6, 8), CPUMASK, &[RCU]),
     row("bpf_cpumask_populate", (6, 15), CPUMASK, &[RCU]),
     // Cryptography: kernel/bpf/crypto.c.
-    row("bpf_crypto_ctx_create", (6, 10), SYSCALL, &[ACQUIRE, RET_NULL, SLEEPABLE]),
-    row("bpf_crypto_ctx_release", (6, 10), SYSCALL, &[RELEASE]),
-    row("bpf_crypto_ctx_acquire", (6, 10), SYSCALL, &[ACQUIRE, RCU, RET_NULL]),
-    row("bpf_crypto_decrypt", (6, 10), CRYPTO, &[RCU]),
-    row("bpf_crypto_encrypt", (6, 10), CRYPTO, &[RCU]),
+    linux_only(why::CRYPTO_API, row("bpf_crypto_ctx_create", (6, 10), SYSCALL, &[ACQUIRE, RET_NULL, SLEEPABLE])),
+    linux_only(why::CRYPTO_API, row("bpf_crypto_ctx_release", (6, 10), SYSCALL, &[RELEASE])),
+    linux_only(why::CRYPTO_API, row("bpf_crypto_ctx_acquire", (6, 10), SYSCALL, &[ACQUIRE, RCU, RET_NULL])),
+    linux_only(why::CRYPTO_API, row("bpf_crypto_decrypt", (6, 10), CRYPTO, &[RCU])),
+    linux_only(why::CRYPTO_API, row("bpf_crypto_encrypt", (6, 10), CRYPTO, &[RCU])),
     // Packets and sockets: net/core/filter.c.
     row("bpf_dynptr_from_skb", (6, 4), SKB, &[TRUSTED_ARGS]),
     row("bpf_dynptr_from_skb_meta", (6, 18), TC, &[TRUSTED_ARGS]),
@@ -237,65 +257,65 @@ pub(super) const KFUNCS: &[Kfunc] = &[
     row("bpf_xdp_metadata_rx_timestamp", (6, 3), XDP, &[TRUSTED_ARGS]),
     row("bpf_xdp_metadata_rx_hash", (6, 3), XDP, &[TRUSTED_ARGS]),
     row("bpf_xdp_metadata_rx_vlan_tag", (6, 8), XDP, &[TRUSTED_ARGS]),
-    row("bpf_xdp_get_xfrm_state", (6, 9), XDP, &[ACQUIRE, RET_NULL]),
-    row("bpf_xdp_xfrm_state_release", (6, 9), XDP, &[RELEASE]),
-    row("bpf_sock_addr_set_sun_path", (6, 7), CGROUP, &[]),
-    row("bpf_sock_ops_enable_tx_tstamp", (6, 15), CGROUP, &[TRUSTED_ARGS]),
-    row("bpf_sk_assign_tcp_reqsk", (6, 9), CLS, &[TRUSTED_ARGS]),
-    only(KfuncFilter::Iterators, row("bpf_sock_destroy", (6, 5), TRACING, &[TRUSTED_ARGS])),
+    linux_only(why::XFRM, row("bpf_xdp_get_xfrm_state", (6, 9), XDP, &[ACQUIRE, RET_NULL])),
+    linux_only(why::XFRM, row("bpf_xdp_xfrm_state_release", (6, 9), XDP, &[RELEASE])),
+    linux_only(why::LIVE_SOCKET, row("bpf_sock_addr_set_sun_path", (6, 7), CGROUP, &[])),
+    linux_only(why::LIVE_SOCKET, row("bpf_sock_ops_enable_tx_tstamp", (6, 15), CGROUP, &[TRUSTED_ARGS])),
+    linux_only(why::LIVE_SOCKET, row("bpf_sk_assign_tcp_reqsk", (6, 9), CLS, &[TRUSTED_ARGS])),
+    linux_only(why::LIVE_SOCKET, only(KfuncFilter::Iterators, row("bpf_sock_destroy", (6, 5), TRACING, &[TRUSTED_ARGS]))),
     // Connection tracking: net/netfilter/nf_conntrack_bpf.c, nf_nat_bpf.c.
-    row("bpf_xdp_ct_alloc", (6, 0), XDP_CLS, &[ACQUIRE, RET_NULL]),
-    row("bpf_xdp_ct_lookup", (5, 18), XDP_CLS, &[ACQUIRE, RET_NULL]),
-    row("bpf_skb_ct_alloc", (6, 0), XDP_CLS, &[ACQUIRE, RET_NULL]),
-    row("bpf_skb_ct_lookup", (5, 18), XDP_CLS, &[ACQUIRE, RET_NULL]),
-    row("bpf_ct_insert_entry", (6, 0), XDP_CLS, &[ACQUIRE, RET_NULL, RELEASE]),
-    row("bpf_ct_release", (5, 18), XDP_CLS, &[RELEASE]),
-    row("bpf_ct_set_timeout", (6, 0), XDP_CLS, &[TRUSTED_ARGS]),
-    row("bpf_ct_change_timeout", (6, 0), XDP_CLS, &[TRUSTED_ARGS]),
-    row("bpf_ct_set_status", (6, 0), XDP_CLS, &[TRUSTED_ARGS]),
-    row("bpf_ct_change_status", (6, 0), XDP_CLS, &[TRUSTED_ARGS]),
-    row("bpf_ct_set_nat_info", (6, 1), XDP_CLS, &[TRUSTED_ARGS]),
+    linux_only(why::CONNTRACK, row("bpf_xdp_ct_alloc", (6, 0), XDP_CLS, &[ACQUIRE, RET_NULL])),
+    linux_only(why::CONNTRACK, row("bpf_xdp_ct_lookup", (5, 18), XDP_CLS, &[ACQUIRE, RET_NULL])),
+    linux_only(why::CONNTRACK, row("bpf_skb_ct_alloc", (6, 0), XDP_CLS, &[ACQUIRE, RET_NULL])),
+    linux_only(why::CONNTRACK, row("bpf_skb_ct_lookup", (5, 18), XDP_CLS, &[ACQUIRE, RET_NULL])),
+    linux_only(why::CONNTRACK, row("bpf_ct_insert_entry", (6, 0), XDP_CLS, &[ACQUIRE, RET_NULL, RELEASE])),
+    linux_only(why::CONNTRACK, row("bpf_ct_release", (5, 18), XDP_CLS, &[RELEASE])),
+    linux_only(why::CONNTRACK, row("bpf_ct_set_timeout", (6, 0), XDP_CLS, &[TRUSTED_ARGS])),
+    linux_only(why::CONNTRACK, row("bpf_ct_change_timeout", (6, 0), XDP_CLS, &[TRUSTED_ARGS])),
+    linux_only(why::CONNTRACK, row("bpf_ct_set_status", (6, 0), XDP_CLS, &[TRUSTED_ARGS])),
+    linux_only(why::CONNTRACK, row("bpf_ct_change_status", (6, 0), XDP_CLS, &[TRUSTED_ARGS])),
+    linux_only(why::CONNTRACK, row("bpf_ct_set_nat_info", (6, 1), XDP_CLS, &[TRUSTED_ARGS])),
     // Congestion control: net/ipv4/bpf_tcp_ca.c and the algorithms.
-    row("tcp_reno_ssthresh", (5, 13), STRUCT_OPS, &[]),
-    row("tcp_reno_cong_avoid", (5, 13), STRUCT_OPS, &[]),
-    row("tcp_reno_undo_cwnd", (5, 13), STRUCT_OPS, &[]),
-    row("tcp_slow_start", (5, 13), STRUCT_OPS, &[]),
-    row("tcp_cong_avoid_ai", (5, 13), STRUCT_OPS, &[]),
-    row("cubictcp_init", (5, 13), STRUCT_OPS, &[]),
-    row("cubictcp_recalc_ssthresh", (5, 13), STRUCT_OPS, &[]),
-    row("cubictcp_cong_avoid", (5, 13), STRUCT_OPS, &[]),
-    row("cubictcp_state", (5, 13), STRUCT_OPS, &[]),
-    row("cubictcp_cwnd_event", (5, 13), STRUCT_OPS, &[]),
-    row("cubictcp_acked", (5, 13), STRUCT_OPS, &[]),
-    row("dctcp_init", (5, 13), STRUCT_OPS, &[]),
-    row("dctcp_update_alpha", (5, 13), STRUCT_OPS, &[]),
-    row("dctcp_cwnd_event", (5, 13), STRUCT_OPS, &[]),
-    row("dctcp_ssthresh", (5, 13), STRUCT_OPS, &[]),
-    row("dctcp_cwnd_undo", (5, 13), STRUCT_OPS, &[]),
-    row("dctcp_state", (5, 13), STRUCT_OPS, &[]),
-    row("bbr_init", (5, 13), STRUCT_OPS, &[]),
-    row("bbr_main", (5, 13), STRUCT_OPS, &[]),
-    row("bbr_sndbuf_expand", (5, 13), STRUCT_OPS, &[]),
-    row("bbr_undo_cwnd", (5, 13), STRUCT_OPS, &[]),
-    row("bbr_cwnd_event", (5, 13), STRUCT_OPS, &[]),
-    row("bbr_ssthresh", (5, 13), STRUCT_OPS, &[]),
-    row("bbr_min_tso_segs", (5, 13), STRUCT_OPS, &[]),
-    row("bbr_set_state", (5, 13), STRUCT_OPS, &[]),
+    linux_only(why::TCP, row("tcp_reno_ssthresh", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("tcp_reno_cong_avoid", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("tcp_reno_undo_cwnd", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("tcp_slow_start", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("tcp_cong_avoid_ai", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("cubictcp_init", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("cubictcp_recalc_ssthresh", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("cubictcp_cong_avoid", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("cubictcp_state", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("cubictcp_cwnd_event", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("cubictcp_acked", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("dctcp_init", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("dctcp_update_alpha", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("dctcp_cwnd_event", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("dctcp_ssthresh", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("dctcp_cwnd_undo", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("dctcp_state", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("bbr_init", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("bbr_main", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("bbr_sndbuf_expand", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("bbr_undo_cwnd", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("bbr_cwnd_event", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("bbr_ssthresh", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("bbr_min_tso_segs", (5, 13), STRUCT_OPS, &[])),
+    linux_only(why::TCP, row("bbr_set_state", (5, 13), STRUCT_OPS, &[])),
     // Statistics of cgroups: kernel/cgroup/rstat.c.
     row("css_rstat_updated", (6, 16), TRACING, &[]),
     row("css_rstat_flush", (6, 16), TRACING, &[SLEEPABLE]),
     // Sessions of kernel probes: kernel/trace/bpf_trace.c.
-    only(KfuncFilter::Sessions, row("bpf_session_is_return", (6, 10), KPROBE, &[])),
-    only(KfuncFilter::Sessions, row("bpf_session_cookie", (6, 10), KPROBE, &[])),
+    linux_only(why::SESSION, only(KfuncFilter::Sessions, row("bpf_session_is_return", (6, 10), KPROBE, &[]))),
+    linux_only(why::SESSION, only(KfuncFilter::Sessions, row("bpf_session_cookie", (6, 10), KPROBE, &[]))),
     // Files: fs/bpf_fs_kfuncs.c.
     only(KfuncFilter::Lsm, row("bpf_get_task_exe_file", (6, 12), TRACING, &[ACQUIRE, TRUSTED_ARGS, RET_NULL])),
     only(KfuncFilter::Lsm, row("bpf_put_file", (6, 12), TRACING, &[RELEASE])),
     only(KfuncFilter::Lsm, row("bpf_path_d_path", (6, 12), TRACING, &[TRUSTED_ARGS])),
-    only(KfuncFilter::Lsm, row("bpf_get_dentry_xattr", (6, 12), TRACING, &[SLEEPABLE, TRUSTED_ARGS])),
-    only(KfuncFilter::Lsm, row("bpf_get_file_xattr", (6, 8), TRACING, &[SLEEPABLE, TRUSTED_ARGS])),
-    only(KfuncFilter::Lsm, row("bpf_set_dentry_xattr", (6, 15), TRACING, &[SLEEPABLE, TRUSTED_ARGS])),
-    only(KfuncFilter::Lsm, row("bpf_remove_dentry_xattr", (6, 15), TRACING, &[SLEEPABLE, TRUSTED_ARGS])),
+    linux_only(why::XATTR, only(KfuncFilter::Lsm, row("bpf_get_dentry_xattr", (6, 12), TRACING, &[SLEEPABLE, TRUSTED_ARGS]))),
+    linux_only(why::XATTR, only(KfuncFilter::Lsm, row("bpf_get_file_xattr", (6, 8), TRACING, &[SLEEPABLE, TRUSTED_ARGS]))),
+    linux_only(why::XATTR, only(KfuncFilter::Lsm, row("bpf_set_dentry_xattr", (6, 15), TRACING, &[SLEEPABLE, TRUSTED_ARGS]))),
+    linux_only(why::XATTR, only(KfuncFilter::Lsm, row("bpf_remove_dentry_xattr", (6, 15), TRACING, &[SLEEPABLE, TRUSTED_ARGS]))),
     // For tests: net/bpf/test_run.c.
-    row("bpf_kfunc_call_test_release", (5, 18), TEST, &[RELEASE]),
-    row("bpf_kfunc_call_memb_release", (5, 19), TEST, &[RELEASE]),
+    linux_only(why::TESTS, row("bpf_kfunc_call_test_release", (5, 18), TEST, &[RELEASE])),
+    linux_only(why::TESTS, row("bpf_kfunc_call_memb_release", (5, 19), TEST, &[RELEASE])),
 ];

@@ -11,6 +11,7 @@ use skep_btf::{Btf, Type};
 use skep_isa::Insn;
 use skep_verify::Region as Reached;
 
+use super::iterate;
 use super::machine::Machine;
 use super::runner::Scene;
 use super::workspaces::{Place, Workspace};
@@ -134,9 +135,11 @@ pub(crate) fn run(
     let attach = AttachType::from_number(program.expected_attach_type);
     match kind {
         // Its context is made of pointers to what an iterator walks over.
-        ProgType::Tracing if attach == Some(AttachType::TraceIter) => Err(Errno::ENOTSUPP.into()),
+        ProgType::Tracing if attach == Some(AttachType::TraceIter) => {
+            iterate::run(machine, program, event)
+        }
         ProgType::Netfilter => on_hook_state(machine, program, event),
-        _ if memory::most_bytes(kind).is_some() => on_memory(machine, program, event),
+        _ if most_bytes(kind).is_some() => on_memory(machine, program, event),
         ProgType::Xdp => on_frame(machine, program, event),
         _ if SkbAccess::of(kind).is_some() => on_skb(machine, program, event),
         _ if Plain::is_for(kind) => on_fields(machine, program, event),
@@ -144,13 +147,23 @@ pub(crate) fn run(
     }
 }
 
-fn scene(event: &Event<'_>) -> Scene {
+pub(super) fn scene(event: &Event<'_>) -> Scene {
     Scene {
         memory: None,
         time: event.time,
         world: event.world.clone(),
         call: event.call,
         cpu: event.cpu,
+        sequence: None,
+    }
+}
+
+/// Bytes that a context which is memory has at most.
+fn most_bytes(kind: ProgType) -> Option<u32> {
+    match kind {
+        // The arguments of the function that it stands for.
+        ProgType::StructOps => Some(memory::MOST_ARGUMENTS * memory::WORD),
+        kind => memory::most_bytes(kind),
     }
 }
 
@@ -159,7 +172,7 @@ fn on_memory(
     program: &Arc<Program>,
     event: &Event<'_>,
 ) -> Result<After, Refused> {
-    let most = memory::most_bytes(program.prog_type).ok_or(Errno::ENOTSUPP)?;
+    let most = most_bytes(program.prog_type).ok_or(Errno::ENOTSUPP)?;
     let given = u32::try_from(event.context.len()).unwrap_or(u32::MAX);
     if given > most {
         return Err(Errno::E2BIG.into());

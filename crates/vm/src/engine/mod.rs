@@ -3,6 +3,7 @@
 
 mod alarms;
 pub(crate) mod event;
+mod iterate;
 pub(crate) mod machine;
 pub(crate) mod runner;
 #[cfg(test)]

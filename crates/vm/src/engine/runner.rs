@@ -11,6 +11,7 @@ use crate::interp;
 use crate::memory::stack::Stack;
 use crate::memory::value::{Region, Value};
 use crate::objects::program::{How, Program};
+use crate::run::sequence::Sequence;
 use crate::run::vcpus::{Lease, NoVcpu, Vcpus};
 use crate::run::world::{Call, World};
 use crate::run::{Entries, Native, Outcome, Run};
@@ -57,6 +58,8 @@ pub(crate) struct Scene {
     pub call: Call,
     /// The vCPU to run on.
     pub cpu: Option<u32>,
+    /// What the program prints as an iterator.
+    pub sequence: Option<Arc<Sequence>>,
 }
 
 /// A runner while its thread holds a vCPU.
@@ -98,6 +101,7 @@ impl Runner {
         self.run.time = scene.time;
         self.run.world = scene.world;
         self.run.call = scene.call;
+        self.run.sequence = scene.sequence;
         self
     }
 

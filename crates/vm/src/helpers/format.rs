@@ -1,11 +1,12 @@
-//! The one formatter of `bpf_trace_printk`, `bpf_trace_vprintk` and `bpf_snprintf`.
+//! The one formatter of `bpf_trace_printk`, `bpf_trace_vprintk`, `bpf_snprintf` and
+//! `bpf_seq_printf`.
 //!
 //! In two steps, as on Linux, whose limits and quirks come from that: arguments are
 //! copied into a buffer of 512 bytes, memory that they point to included
 //! (`bpf_bprintf_prepare` in `kernel/bpf/helpers.c`), and printed from there (`bstr_printf`
 //! in `lib/vsprintf.c`). No address of the host is ever printed where the format asks
 //! for a pointer: those show a number that stands for it, the same each time within a
-//! kernel. (`bpf_seq_printf` needs the file of an iterator, and there are none here.)
+//! kernel.
 
 use skep_abi::Errno;
 use skep_abi::limits::{MAX_ERRNO, MAX_PRINTED_BYTES};

@@ -6,6 +6,7 @@
 pub(crate) mod checksum;
 pub(crate) mod dynptr;
 mod format;
+mod header;
 pub(crate) mod lock;
 mod map;
 mod memory;
@@ -15,11 +16,14 @@ mod object;
 mod option;
 pub(crate) mod own;
 pub(crate) mod packet;
+pub(crate) mod path;
 mod perf;
 pub(crate) mod probe;
 mod ring;
 mod room;
 mod route;
+mod sequence;
+mod shown;
 mod signal;
 mod skb;
 mod socket;
@@ -56,7 +60,7 @@ fn is_poison(id: u32) -> bool {
 /// The implementations, by helper number.
 static FUNCTIONS: [Option<Function>; NUMBERS] = {
     let mut table: [Option<Function>; NUMBERS] = [None; NUMBERS];
-    let groups: [&[(u32, Function)]; 26] = [
+    let groups: [&[(u32, Function)]; 29] = [
         map::FUNCTIONS,
         perf::FUNCTIONS,
         probe::FUNCTIONS,
@@ -83,6 +87,9 @@ static FUNCTIONS: [Option<Function>; NUMBERS] = {
         storage::FUNCTIONS,
         timer::FUNCTIONS,
         sysctl::FUNCTIONS,
+        sequence::FUNCTIONS,
+        header::FUNCTIONS,
+        path::FUNCTIONS,
     ];
     let mut group = 0;
     while group < groups.len() {
@@ -131,4 +138,16 @@ pub(crate) fn number(result: Result<u64, skep_abi::Errno>) -> Value {
 /// A negative errno as r0.
 pub(crate) fn failure(errno: skep_abi::Errno) -> Value {
     Value::scalar(-i64::from(errno.0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_here_says_why() {
+        for helper in Helper::all() {
+            assert_ne!(exists(helper.id), helper.linux_only.is_some(), "{}", helper.name);
+        }
+    }
 }

@@ -11,6 +11,7 @@ mod list;
 mod lock;
 mod num;
 mod object;
+mod path;
 mod probe;
 mod section;
 mod string;
@@ -92,7 +93,7 @@ const COUNT: usize = Kfunc::all().len();
 /// The implementations, by the numbers of their rows.
 static FUNCTIONS: [Option<Implementation>; COUNT] = {
     let mut table: [Option<Implementation>; COUNT] = [None; COUNT];
-    let groups: [&[Entry]; 18] = [
+    let groups: [&[Entry]; 19] = [
         num::FUNCTIONS,
         bits::FUNCTIONS,
         section::FUNCTIONS,
@@ -104,6 +105,7 @@ static FUNCTIONS: [Option<Implementation>; COUNT] = {
         list::FUNCTIONS,
         lock::FUNCTIONS,
         object::FUNCTIONS,
+        path::FUNCTIONS,
         task::FUNCTIONS,
         tree::FUNCTIONS,
         work::FUNCTIONS,
@@ -142,12 +144,18 @@ pub fn has(row: &Kfunc) -> bool {
 
 /// A kernel function that a program calls and that is not here.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("insn {pc}: it calls {name}, which the embedded kernel does not have")]
+#[error("insn {pc}: it calls {name}, which the embedded kernel does not have{}", because(*.why))]
 pub struct MissingKfunc {
     /// The call.
     pub pc: Pc,
     /// The function.
     pub name: &'static str,
+    /// Why it is left to Linux, where that is so.
+    pub why: Option<&'static str>,
+}
+
+fn because(why: Option<&str>) -> String {
+    why.map_or(String::new(), |why| format!(": {why}"))
 }
 
 /// The first function that a verified program may call and that is not here: it is not run.
@@ -157,7 +165,7 @@ pub(crate) fn missing(program: &Program) -> Option<MissingKfunc> {
     program.insns.iter().zip(0..).find_map(|(insn, pc)| match insn {
         Insn::Call(Callee::Kfunc { btf_id, .. }) if facts.at(pc).reached => {
             let row = Kfunc::from_number(*btf_id as u32)?;
-            (!has(row)).then_some(MissingKfunc { pc, name: row.name })
+            (!has(row)).then_some(MissingKfunc { pc, name: row.name, why: row.linux_only })
         }
         _ => None,
     })
@@ -191,4 +199,16 @@ fn word(number: i32) -> Value {
 /// 0 or a negative errno, of 32 bits.
 fn status(result: Result<(), skep_abi::Errno>) -> Value {
     word(result.map_or_else(|errno| -errno.0, |()| 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_here_says_why() {
+        for row in Kfunc::all() {
+            assert_ne!(has(row), row.linux_only.is_some(), "{}", row.name);
+        }
+    }
 }

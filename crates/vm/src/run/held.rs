@@ -49,6 +49,8 @@ pub(crate) struct Rare {
     pub sockets: Sockets,
     /// Options of sockets that were set: by level and name.
     pub options: BTreeMap<(u32, u32), Vec<u8>>,
+    /// Bytes of a TCP header that were reserved for options.
+    pub reserved_options: usize,
     /// Objects that the run owns.
     pub owned: Owned,
     pub stored: Stored,

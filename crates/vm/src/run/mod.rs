@@ -15,6 +15,7 @@ mod printer;
 mod regions;
 pub(crate) mod registers;
 pub(crate) mod seats;
+pub(crate) mod sequence;
 mod sockets;
 mod structures;
 mod turn;
@@ -37,6 +38,7 @@ use environment::Environment;
 use held::Held;
 use regions::Given;
 use registers::Registers;
+use sequence::Sequence;
 use turn::Turn;
 use world::{Call, World};
 
@@ -103,6 +105,8 @@ pub(crate) struct Run<'r> {
     pub world: Option<Arc<World>>,
     /// How the program was called.
     pub call: Call,
+    /// What it prints as an iterator.
+    pub sequence: Option<Arc<Sequence>>,
     pub program: Arc<Program>,
     pub regs: Registers,
     pub stack: Box<Stack>,
@@ -147,6 +151,7 @@ impl<'r> Run<'r> {
             time: None,
             world: None,
             call: Call::default(),
+            sequence: None,
             program,
             regs: Registers::new(),
             stack,
