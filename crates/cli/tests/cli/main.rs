@@ -11,6 +11,8 @@ mod filter;
 mod first_hour;
 mod harness;
 #[cfg(target_os = "linux")]
+mod interfaces;
+#[cfg(target_os = "linux")]
 mod live;
 mod loaders;
 mod printed;
