@@ -25,9 +25,14 @@ use crate::{kernels, types};
 /// Where programs go, and for how long.
 #[derive(clap::Args)]
 pub struct AttachArgs {
-    /// Attach to the packets of an interface (--kernel linux): the program decides on each
+    /// Run on the frames of an interface: in the embedded kernel on a copy of each, with --to or
+    /// with --kernel linux the program decides
     #[arg(long, value_name = "NAME", conflicts_with_all = ["raw", "pcap", "context", "events"])]
     pub interface: Option<String>,
+    /// Have frames cross to this interface and back as the program says (embedded kernel); the
+    /// machine should not forward or bridge them itself
+    #[arg(long, value_name = "NAME", requires = "interface", conflicts_with = "attach")]
+    pub to: Option<String>,
     /// Attach every program where its section says (--kernel linux); with --program, that one
     #[arg(long, conflicts_with_all = ["raw", "pcap", "context", "events"])]
     pub attach: bool,
@@ -92,6 +97,13 @@ struct Live {
 
 /// Attaches, waits, and reports.
 pub fn run(args: &Args, mut object: Object, out: &mut dyn Write) -> Outcome {
+    if args.kernel != Where::Linux && !args.live.attach {
+        return super::live::run(args, object, out);
+    }
+    if args.live.to.is_some() {
+        let failure = Failure::unusable("--to is for the embedded kernel");
+        return Err(failure.hint("in Linux a program sends frames on by XDP_REDIRECT"));
+    }
     if args.kernel != Where::Linux {
         let failure = Failure::unusable("the embedded kernel attaches programs to nothing live");
         return Err(failure.hint("--kernel linux attaches them to this machine"));

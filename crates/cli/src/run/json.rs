@@ -38,6 +38,10 @@ pub fn write(run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
     if let Some(signal) = run.stopped {
         member(out, "  ", "stopped", &signal.into())?;
     }
+    #[cfg(target_os = "linux")]
+    if let Some(live) = run.live {
+        live.members(out)?;
+    }
     if let Some(differences) = run.differences {
         let differences = json!({
             "packets": differences.packets,

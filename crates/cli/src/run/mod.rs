@@ -20,6 +20,8 @@ pub mod engine;
 pub mod events;
 pub mod fill;
 mod json;
+#[cfg(target_os = "linux")]
+mod live;
 pub mod raw;
 mod records;
 mod report;
@@ -71,7 +73,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     program: Option<String>,
     #[cfg(target_os = "linux")]
-    #[command(flatten, next_help_heading = "Live, in Linux")]
+    #[command(flatten, next_help_heading = "Live")]
     live: attached::AttachArgs,
     /// Put an element into a map first; of a data section, NAME is .rodata or its like and
     /// KEY a variable
@@ -147,6 +149,8 @@ Examples:
   skep run prog.bpf.o --events events.jsonl                  once for each line
   skep run opensnoop.bpf.o -c 'make -j4'                     on the system calls of a command
   skep run prog.bpf.o --program NAME                         once, on a context of zeros
+  skep run xdp.bpf.o --interface eth0                        on a copy of each frame, until Ctrl-C
+  skep run xdp.bpf.o --interface a --to b                    frames cross as the program says
   skep run xdp.bpf.o --interface eth0 --kernel linux         by a link, until Ctrl-C
   skep run app.bpf.o --attach --kernel linux --cgroup DIR    each program at its own place
   skep run --raw prog.bin --memory '01 02 03'
@@ -257,6 +261,8 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Outcome {
         sides: &sides,
         differences: (sides.len() > 1).then_some(&differences),
         notes: &notes,
+        #[cfg(target_os = "linux")]
+        live: None,
         show: args.show,
     };
     // Where the packets go to the standard output, the report makes way.

@@ -24,6 +24,9 @@ pub struct Run<'a> {
     pub notes: &'a [String],
     /// The signal that ended it early.
     pub stopped: Option<&'static str>,
+    /// What came of an interface, where frames came from one.
+    #[cfg(target_os = "linux")]
+    pub live: Option<&'a super::live::Counts>,
     /// Elements, records and lines to show of each.
     pub show: usize,
 }
@@ -43,6 +46,10 @@ pub fn write(run: &Run<'_>, out: &mut dyn Write) -> io::Result<()> {
         )?;
         writeln!(out)?;
         verdicts(side, run.sides.len() > 1, out)?;
+        #[cfg(target_os = "linux")]
+        if let Some(live) = run.live {
+            live.text(out)?;
+        }
         writeln!(out)?;
     }
     if let Some(differences) = run.differences {
@@ -122,7 +129,7 @@ fn verdicts(side: &Side, compared: bool, out: &mut dyn Write) -> io::Result<()> 
 
 /// Mean time of a run, in ns.
 pub fn per_packet(tally: &Tally) -> Option<f64> {
-    (tally.packets > 0).then(|| tally.time.as_nanos() as f64 / tally.packets as f64)
+    (tally.packets > 0 && !tally.time.is_zero()).then(|| tally.time.as_nanos() as f64 / tally.packets as f64)
 }
 
 fn share(part: u64, all: u64) -> String {

@@ -14,7 +14,7 @@ use skep::load::{
 };
 use skep::sys::{Kernel, Output, TestRun};
 use skep::vm::Vm;
-use skep::vm::hooks::{PacketError, PacketHook};
+use skep::vm::hooks::{Arrival, PacketError, PacketHook, Redirected};
 
 use super::records::{Printed, Ring};
 #[cfg(target_os = "linux")]
@@ -264,6 +264,68 @@ impl Side {
     /// Its type.
     pub fn prog_type(&self) -> ProgType {
         self.prog_type
+    }
+
+    /// Runs the embedded kernel's program on a frame of an interface, at this time or at the
+    /// kernel's; what comes of it is counted by who calls. None: the frame is too short.
+    ///
+    /// # Errors
+    /// The program trapped: which instruction, and its source.
+    #[cfg(target_os = "linux")]
+    #[inline]
+    pub fn run_live(
+        &mut self,
+        frame: &[u8],
+        of: &Arrival,
+        time: Option<u64>,
+    ) -> Result<Option<u32>, Failure> {
+        let Engine::Embedded(hook) = &mut self.engine else { return Ok(None) };
+        hook.set_time(time);
+        match hook.run_on(frame, of) {
+            Ok(verdict) => Ok(Some(verdict.retval)),
+            Err(PacketError::TooShort(_)) => {
+                self.tally.outside += 1;
+                Ok(None)
+            }
+            Err(error) => Err(explain(self.program.linked(), &self.skep, &error)),
+        }
+    }
+
+    /// Where the last frame goes that the embedded kernel's program redirected.
+    ///
+    /// # Errors
+    /// The program of a device trapped.
+    #[cfg(target_os = "linux")]
+    pub fn redirect(&mut self) -> Result<Redirected, Failure> {
+        let Engine::Embedded(hook) = &mut self.engine else { return Ok(Redirected::default()) };
+        hook.redirect().map_err(|error| Failure::refused(format!("a device's program: {error}")))
+    }
+
+    /// How many bytes later the last frame begins than it came.
+    #[cfg(target_os = "linux")]
+    pub fn moved(&self) -> isize {
+        match &self.engine {
+            Engine::Embedded(hook) => hook.moved(),
+            Engine::Linux(_) => 0,
+        }
+    }
+
+    /// The VLAN tag that stands beside the last frame, with its Ethernet type.
+    #[cfg(target_os = "linux")]
+    pub fn tag(&mut self) -> Option<(u16, u16)> {
+        match &mut self.engine {
+            Engine::Embedded(hook) => hook.tag(),
+            Engine::Linux(_) => None,
+        }
+    }
+
+    /// The embedded kernel's time.
+    #[cfg(target_os = "linux")]
+    pub fn now(&self) -> Option<u64> {
+        match &self.engine {
+            Engine::Embedded(hook) => Some(hook.now()),
+            Engine::Linux(_) => None,
+        }
     }
 
     /// Stops the clock at a packet's time, and draws a random number for it.

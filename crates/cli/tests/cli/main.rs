@@ -13,6 +13,8 @@ mod first_hour;
 mod functions;
 mod harness;
 #[cfg(target_os = "linux")]
+mod interfaces;
+#[cfg(target_os = "linux")]
 mod live;
 mod loaders;
 mod printed;

@@ -4,6 +4,9 @@
 //!
 //! A block belongs to the kernel until its status says otherwise, and is given back when the
 //! next packet is asked for after its last one. What is handed out is borrowed until then.
+//! What is to leave by an interface goes by a [`Sender`].
+
+mod send;
 
 use std::ffi::c_void;
 use std::io;
@@ -11,6 +14,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+pub use send::{Offload, Sender, Sent};
 
 /// An instruction of a filter, as the kernel reads it (`struct sock_filter`).
 pub type FilterInsn = [u8; 8];
@@ -42,6 +47,20 @@ fn set<T>(socket: BorrowedFd<'_>, level: i32, option: i32, value: &T) -> io::Res
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Binds a packet socket to an interface, for packets of a protocol; 0 is none.
+fn bind(socket: BorrowedFd<'_>, interface: u32, protocol: u16) -> io::Result<()> {
+    // SAFETY: all zeros is a valid address of this family; the call reads as many bytes.
+    let result = unsafe {
+        let mut address: libc::sockaddr_ll = std::mem::zeroed();
+        address.sll_family = libc::AF_PACKET as u16;
+        address.sll_protocol = protocol.to_be();
+        address.sll_ifindex = interface as i32;
+        let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+        libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// An interface of the network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
@@ -51,6 +70,10 @@ pub struct Interface {
     pub index: u32,
     /// The kind of its hardware (`ARPHRD_*`).
     pub hardware: u16,
+    /// Its hardware address, where that has six bytes.
+    pub address: [u8; 6],
+    /// Largest payload of a frame.
+    pub mtu: u32,
 }
 
 /// The interfaces, by their index.
@@ -70,10 +93,10 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
         let mut entry = list;
         while (*entry).if_index != 0 {
             let name = std::ffi::CStr::from_ptr((*entry).if_name);
-            let hardware = socket.as_ref().ok().and_then(|socket| hardware(socket.as_fd(), name));
-            if let (Ok(name), Some(hardware)) = (name.to_str(), hardware) {
-                found.push(Interface { name: name.into(), index: (*entry).if_index, hardware });
-            }
+            let index = (*entry).if_index;
+            let interface =
+                socket.as_ref().ok().and_then(|socket| interface(socket.as_fd(), name, index));
+            found.extend(interface);
             entry = entry.add(1);
         }
         libc::if_freenameindex(list);
@@ -82,18 +105,33 @@ pub fn interfaces() -> io::Result<Vec<Interface>> {
     Ok(found)
 }
 
-/// The kind of an interface's hardware.
-fn hardware(socket: BorrowedFd<'_>, name: &std::ffi::CStr) -> Option<u16> {
+/// What the kernel says of an interface; none of one that has gone.
+fn interface(socket: BorrowedFd<'_>, name: &std::ffi::CStr, index: u32) -> Option<Interface> {
     // SAFETY: all zeros is a valid request; the name is shorter than its field, so that a zero
-    // stays behind it. The call reads the name and writes the address, which is plain bytes.
+    // stays behind it.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let field = request.ifr_name.iter_mut().rev().skip(1).rev();
+    for (to, from) in field.zip(name.to_bytes()) {
+        *to = *from as libc::c_char;
+    }
+    // SAFETY: both calls read the name and write an answer of their own, plain bytes, into the
+    // rest, of which that very answer is read.
     unsafe {
-        let mut request: libc::ifreq = std::mem::zeroed();
-        let field = request.ifr_name.iter_mut().rev().skip(1).rev();
-        for (to, from) in field.zip(name.to_bytes()) {
-            *to = *from as libc::c_char;
+        let ask = |what, request: &mut libc::ifreq| {
+            libc::ioctl(socket.as_raw_fd(), what, std::ptr::from_mut(request)) == 0
+        };
+        if !ask(libc::SIOCGIFHWADDR, &mut request) {
+            return None;
         }
-        let result = libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &raw mut request);
-        (result == 0).then_some(request.ifr_ifru.ifru_hwaddr.sa_family)
+        let found = request.ifr_ifru.ifru_hwaddr;
+        if !ask(libc::SIOCGIFMTU, &mut request) {
+            return None;
+        }
+        let mtu = u32::try_from(request.ifr_ifru.ifru_mtu).ok()?;
+        let bytes = found.sa_data.map(|byte| byte as u8);
+        let address = bytes.first_chunk().copied().unwrap_or_default();
+        let (name, hardware) = (name.to_str().ok()?.into(), found.sa_family);
+        Some(Interface { name, index, hardware, address, mtu })
     }
 }
 
@@ -107,11 +145,24 @@ pub struct CaptureOptions {
     /// Whether packets come without the header of their link: of it is known what stands in
     /// [`Captured`]. Interface 0 is all of them then.
     pub cooked: bool,
+    /// Whether what this machine sends by the interface is captured, too.
+    pub outgoing: bool,
+    /// Whether packets come with what their sender left to the device ([`Captured::offload`]).
+    pub offloads: bool,
+    /// After how long a block is handed over that is not full.
+    pub delay: Duration,
 }
 
 impl Default for CaptureOptions {
     fn default() -> CaptureOptions {
-        CaptureOptions { buffer: 4 << 20, promiscuous: true, cooked: false }
+        CaptureOptions {
+            buffer: 4 << 20,
+            promiscuous: true,
+            cooked: false,
+            outgoing: true,
+            offloads: false,
+            delay: Duration::from_millis(50),
+        }
     }
 }
 
@@ -136,6 +187,8 @@ pub struct Captured<'a> {
     pub hardware: u16,
     /// The sender's hardware address, and how many of its bytes count.
     pub sender: ([u8; 8], u8),
+    /// What its sender left to the device, where that was asked for.
+    pub offload: Offload,
 }
 
 /// What an outgoing packet's type is (`PACKET_OUTGOING`).
@@ -154,9 +207,6 @@ pub struct Counts {
 const VERSION: i32 = 2;
 
 const BLOCK: usize = 1 << 18;
-
-/// Milliseconds after which a block is handed over although it is not full.
-const RETIRE: u32 = 50;
 
 /// Where fields stand in a block (`struct tpacket_block_desc`).
 mod block {
@@ -206,6 +256,7 @@ pub struct PacketRing {
     next: usize,
     /// Whether the block is ours until it is given back.
     held: bool,
+    offloads: bool,
 }
 
 // SAFETY: the mapping is this value's alone, and every access to it goes through `&mut self`
@@ -236,13 +287,19 @@ impl PacketRing {
         };
         let fd = socket.as_fd();
         set(fd, libc::SOL_PACKET, libc::PACKET_VERSION, &VERSION)?;
+        if options.offloads {
+            set(fd, libc::SOL_PACKET, send::VNET_HDR, &1)?;
+        }
+        if !options.outgoing {
+            set(fd, libc::SOL_PACKET, send::IGNORE_OUTGOING, &1)?;
+        }
         let blocks = (options.buffer / BLOCK).clamp(2, 1 << 12);
         let request = libc::tpacket_req3 {
             tp_block_size: BLOCK as u32,
             tp_block_nr: blocks as u32,
             tp_frame_size: BLOCK as u32,
             tp_frame_nr: blocks as u32,
-            tp_retire_blk_tov: RETIRE,
+            tp_retire_blk_tov: options.delay.as_millis().clamp(1, 1000) as u32,
             tp_sizeof_priv: 0,
             tp_feature_req_word: 0,
         };
@@ -270,22 +327,11 @@ impl PacketRing {
             }
             NonNull::new_unchecked(ring.cast::<u8>())
         };
-        let ring = PacketRing { socket, ring, blocks, at: 0, left: 0, next: 0, held: false };
-        ring.bind(interface)?;
+        let offloads = options.offloads;
+        let ring =
+            PacketRing { socket, ring, blocks, at: 0, left: 0, next: 0, held: false, offloads };
+        bind(ring.socket.as_fd(), interface, libc::ETH_P_ALL as u16)?;
         Ok(ring)
-    }
-
-    fn bind(&self, interface: u32) -> io::Result<()> {
-        // SAFETY: all zeros is a valid address of this family; the call reads as many bytes.
-        let result = unsafe {
-            let mut address: libc::sockaddr_ll = std::mem::zeroed();
-            address.sll_family = libc::AF_PACKET as u16;
-            address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
-            address.sll_ifindex = interface as i32;
-            let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-            libc::bind(self.socket.as_raw_fd(), (&raw const address).cast(), len)
-        };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
     /// The status word of the current block, which the kernel writes, too.
@@ -329,6 +375,8 @@ impl PacketRing {
         let start = usize::from(half(header::DATA));
         let data = found.get(start..).and_then(|rest| rest.get(..word(header::CAPTURED) as usize));
         let sender = found.get(header::SENDER..).and_then(<[u8]>::first_chunk);
+        let before = start.checked_sub(Offload::SIZE).filter(|_| self.offloads);
+        let offload = before.and_then(|at| found.get(at..)?.first_chunk()).copied();
         let status = word(header::STATUS);
         let kind = match status & TAG_TYPE_VALID {
             0 => ORDINARY_TAG,
@@ -345,6 +393,7 @@ impl PacketRing {
             protocol: u16::from_be(half(header::PROTOCOL)),
             hardware: half(header::HARDWARE),
             sender: (sender.copied().unwrap_or_default(), found[header::SENDER_LEN]),
+            offload: Offload(offload.unwrap_or_default()),
         }))
     }
 
@@ -364,7 +413,7 @@ impl PacketRing {
                 return Err(io::Error::last_os_error());
             }
             if poll.revents & (libc::POLLERR | libc::POLLNVAL) != 0 {
-                return Err(io::Error::from_raw_os_error(libc::ENETDOWN));
+                return Err(io::Error::from_raw_os_error(self.take_error()));
             }
             if self.status().load(Ordering::Acquire) & OF_USER == 0 {
                 return Ok(false);
@@ -377,6 +426,35 @@ impl PacketRing {
         };
         (self.left, self.next) = (word(block::PACKETS), word(block::FIRST) as usize);
         Ok(self.left > 0)
+    }
+
+    /// The error that waits at the socket, which is gone then.
+    fn take_error(&self) -> i32 {
+        let (mut error, mut len) = (0i32, size_of::<i32>() as libc::socklen_t);
+        // SAFETY: one number, of which the kernel writes at most as many bytes as `len` says.
+        let result = unsafe {
+            let (fd, to) = (self.socket.as_raw_fd(), (&raw mut error).cast::<c_void>());
+            libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ERROR, to, &raw mut len)
+        };
+        if result == 0 && error != 0 { error } else { libc::ENETDOWN }
+    }
+
+    /// Waits until one of these has something, an error among it.
+    ///
+    /// # Errors
+    /// A signal came (`EINTR`).
+    pub fn wait(rings: &[&PacketRing], wait: Duration) -> io::Result<()> {
+        let of = |ring: &&PacketRing| libc::pollfd {
+            fd: ring.socket.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let mut polls: Vec<libc::pollfd> = rings.iter().map(of).collect();
+        let milliseconds = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: as many structures as are told, which the call writes to.
+        let ready =
+            unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, milliseconds) };
+        if ready < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     /// What the kernel counted since it was asked last.

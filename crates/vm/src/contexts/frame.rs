@@ -34,6 +34,11 @@ impl Frame {
         self.memory.bytes_mut(self.meta, self.end).copy_from_slice(packet);
     }
 
+    /// Where the packet begins in its buffer.
+    pub fn start(&self) -> usize {
+        self.data
+    }
+
     /// Bytes of the packet, without metadata.
     pub fn len(&self) -> usize {
         self.end - self.data

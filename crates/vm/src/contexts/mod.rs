@@ -10,7 +10,7 @@ pub(crate) mod xdp;
 use skep_isa::Size;
 
 use crate::memory::value::{Region, Value};
-use frame::Frame;
+pub(crate) use frame::Frame;
 use own::Own;
 use plain::Plain;
 use skb::Skb;

@@ -12,6 +12,7 @@ use crate::memory::stack::Stack;
 use crate::memory::value::{Region, Value};
 use crate::objects::program::{How, Program};
 use crate::run::sequence::Sequence;
+use crate::run::network::Redirect;
 use crate::run::vcpus::{Lease, NoVcpu, Vcpus};
 use crate::run::world::{Call, World};
 use crate::run::{Entries, Native, Outcome, Run};
@@ -108,6 +109,11 @@ impl Runner {
     /// How it was called, with what the last run made of it.
     pub fn call(&self) -> Call {
         self.run.call
+    }
+
+    /// Where the last run redirected its packet to, of which the next one knows nothing.
+    pub fn take_redirect(&mut self) -> Option<Redirect> {
+        self.run.call.redirect.take()
     }
 
     /// The stack and the context, for another runner.

@@ -152,9 +152,12 @@ fn redirect_map(run: &mut Run<'_>) -> Result<Value, Stop> {
     if flags & !known != 0 {
         return Ok(Value::scalar(XDP_ABORTED));
     }
-    let found = map.has_target(index as u32);
-    run.call.redirect = found.then_some(Redirect { to: index as u32, way: Way::Map });
-    let verdict = if found || flags & BROADCAST != 0 { XDP_REDIRECT } else { flags & ACTIONS };
+    let way = match flags & BROADCAST {
+        0 => map.has_target(index as u32).then_some(Way::Map(map.id)),
+        _ => Some(Way::Each { map: map.id, others: flags & EXCLUDE_INGRESS != 0 }),
+    };
+    let verdict = if way.is_some() { XDP_REDIRECT } else { flags & ACTIONS };
+    run.call.redirect = way.map(|way| Redirect { to: index as u32, way });
     Ok(Value::scalar(verdict))
 }
 

@@ -9,7 +9,7 @@ mod point;
 pub(crate) mod raw;
 
 pub use events::{Event, EventError, EventHook, EventOutcome};
-pub use packets::{PacketError, PacketHook, Verdict};
+pub use packets::{Arrival, PacketError, PacketHook, Redirected, Verdict};
 pub use point::{
     HookPoint, MOST_DATA, Occasion, PointError, PointFailure, PointProgram, RunCounts,
 };

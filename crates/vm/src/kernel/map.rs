@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use skep_abi::flags::{map as map_flags, update};
 use skep_abi::{AttachType, MapType, ProgType};
-use skep_maps::{BatchResult, Fields, Map, MapAttr, MapObject, WriteGuard};
+use skep_maps::{BatchResult, Fields, Map, MapAttr, MapObject, Target, WriteGuard};
 use skep_sys::{
     Errno, Input, MapBatch, MapCreate, MapDelete, MapElem, MapFreeze, MapNextKey, Mapping, RawFd,
 };
@@ -16,6 +16,7 @@ use crate::objects::btf::BtfObject;
 use crate::objects::map::MapHandle;
 use crate::objects::regions;
 use crate::objects::table::{MapFd, Object};
+use crate::run::network::Device;
 
 pub(super) fn create(vm: &Vm, attr: &MapCreate<'_>) -> Result<u32, Errno> {
     let wants_token = attr.map_flags & map_flags::TOKEN_FD != 0;
@@ -251,18 +252,18 @@ fn update_element(
         | MapType::CgroupArray
         | MapType::Xskmap => map.map.update_object(key, flags, &mut || object(vm, map, fd)),
         MapType::Cpumap => map.map.update_target(key, value, flags, &mut |target| {
-            let fd = u32::try_from(target.program_fd).ok().filter(|fd| *fd > 0);
-            let Some(fd) = fd else { return Ok(None) };
-            let program = vm.files().prog(fd)?;
-            let attach = AttachType::from_number(program.expected_attach_type);
-            match (program.prog_type, attach) {
-                (ProgType::Xdp, Some(AttachType::XdpCpumap)) => Ok(Some(program)),
-                _ => Err(Errno::EINVAL),
-            }
+            target_program(vm, target, AttachType::XdpCpumap)
         }),
         MapType::Devmap | MapType::DevmapHash => {
-            // The only device here is `lo`, which takes no redirected frames.
-            map.map.update_target(key, value, flags, &mut |_| Err(Errno::EINVAL))
+            // The devices of the world take redirected frames, but for `lo`.
+            let loopback = Device::LOOPBACK.index;
+            let world = vm.environment().world();
+            map.map.update_target(key, value, flags, &mut |target| {
+                match world.network.device(target.first).is_some() && target.first != loopback {
+                    true => target_program(vm, target, AttachType::XdpDevmap),
+                    false => Err(Errno::EINVAL),
+                }
+            })
         }
         MapType::Sockmap | MapType::Sockhash => Err(no_socket(vm, long(value))),
         MapType::ReuseportSockarray => {
@@ -283,6 +284,22 @@ fn update_element(
             map.clear_fields(key, 0);
             Ok(())
         }
+    }
+}
+
+/// The program that is to run where packets are redirected to, if the target names one.
+fn target_program(
+    vm: &Vm,
+    target: Target,
+    attach: AttachType,
+) -> Result<Option<Arc<dyn MapObject>>, Errno> {
+    let fd = u32::try_from(target.program_fd).ok().filter(|fd| *fd > 0);
+    let Some(fd) = fd else { return Ok(None) };
+    let program = vm.files().prog(fd)?;
+    let expected = AttachType::from_number(program.expected_attach_type);
+    match program.prog_type == ProgType::Xdp && expected == Some(attach) {
+        true => Ok(Some(program)),
+        false => Err(Errno::EINVAL),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::compiled::plan;
 use crate::engine::Engine;
 use crate::engine::machine::Machine;
 use crate::objects::hook::HookDef;
+use crate::objects::map::MapHandle;
 use crate::objects::program::Program;
 use crate::objects::table::{Files, Object, Objects};
 use crate::run::environment::Environment;
@@ -235,6 +236,11 @@ impl Vm {
     /// `EBADF`; `EINVAL` where it is something else.
     pub fn program(&self, fd: RawFd) -> Result<Arc<Program>, Errno> {
         self.files().prog(fd as u32)
+    }
+
+    /// The map with this id.
+    pub(crate) fn map_by_id(&self, id: u32) -> Option<Arc<MapHandle>> {
+        self.objects().maps.get(id)
     }
 
     /// Enters an fd that is none of bpf's, as a process has for its files.

@@ -129,6 +129,33 @@ impl MapHandle {
             .find(|element| element.value.addr().get() as u64 == value)
     }
 
+    /// The device at a place of a map to redirect by, and the program that runs there.
+    pub fn device(&self, index: u32) -> Option<(u32, Option<Arc<Program>>)> {
+        let key = index.to_ne_bytes();
+        let mut value = [0; 8];
+        let _guard = grace::pin();
+        self.map.lookup_copy(&key, &mut value[..self.map.user_value_size().min(8)], 0).ok()?;
+        let device = u32::from_ne_bytes(value[..4].first_chunk().copied()?);
+        Some((device, self.held(&key)))
+    }
+
+    /// The places of a map to redirect by that have an entry.
+    pub fn targets(&self) -> Vec<u32> {
+        let mut places = Vec::new();
+        let mut next = [0; 4];
+        let mut last: Option<[u8; 4]> = None;
+        while places.len() < self.map.max_entries() as usize
+            && self.map.next_key(last.as_ref().map(|key| &key[..]), &mut next).is_ok()
+        {
+            let place = u32::from_ne_bytes(next);
+            if self.has_target(place) {
+                places.push(place);
+            }
+            last = Some(next);
+        }
+        places
+    }
+
     /// Whether a map to redirect by has an entry.
     pub fn has_target(&self, index: u32) -> bool {
         let key = index.to_ne_bytes();

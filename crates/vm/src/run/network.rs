@@ -224,8 +224,16 @@ pub enum Way {
     Peer,
     /// It is sent by the device, to the neighbour that its destination is.
     Neighbour,
-    /// It goes to what is at this place of a map.
-    Map,
+    /// It goes to what is at this place of the map with this id.
+    Map(u32),
+    /// A copy goes to each device of a map, whose id this is; with `others` to those that it
+    /// did not come from.
+    Each {
+        /// The map.
+        map: u32,
+        /// Whether the device that it came from gets none.
+        others: bool,
+    },
 }
 
 /// Where a program redirected its packet to, on the world: nothing is sent.
