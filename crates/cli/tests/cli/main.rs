@@ -9,6 +9,8 @@ mod errors;
 mod events;
 mod filter;
 mod first_hour;
+#[cfg(target_os = "linux")]
+mod generate;
 mod harness;
 #[cfg(target_os = "linux")]
 mod live;
