@@ -249,7 +249,7 @@ fn compile(folder: &Folder, name: &str, source: &str) -> Option<String> {
 
 /// What both programs of a linked object return, and what their maps have afterwards.
 fn results(object: &str, program: &str) -> serde_json::Value {
-    let ran = skep(&["run", object, "--program", program, "--json", "--maps"]);
+    let ran = skep(&["run", object, "--program", program, "--json"]);
     let mut json: serde_json::Value =
         serde_json::from_str(&ran.out).unwrap_or_else(|_| panic!("{}", ran.err));
     for key in ["object", "elapsed_ns", "engine"] {

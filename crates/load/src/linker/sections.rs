@@ -121,7 +121,8 @@ fn append(out: &mut Out, section: &Section<'_>, is_more: bool) -> Result<u64, St
         };
     }
     out.align = out.align.max(align);
-    let offset = out.size.next_multiple_of(align);
+    // As libbpf aligns it, so that variables are at the same places.
+    let offset = out.size.next_multiple_of(out.align);
     let end = offset.checked_add(section.size).filter(|&end| u32::try_from(end).is_ok());
     out.size = end.ok_or_else(|| format!("section {name:?} grows over 4 GB"))?;
     if section.kind != sh::NOBITS {
