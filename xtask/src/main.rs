@@ -15,6 +15,7 @@ mod examples;
 mod filter;
 mod first_hour;
 mod fuzz;
+mod generate;
 mod guest;
 mod helpers;
 mod house;

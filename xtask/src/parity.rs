@@ -4,8 +4,8 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::{
-    attach, debian, engines, filter, helpers, maps, packs, random, relocate, retval, run, seccomp,
-    sound, trace, verify,
+    attach, debian, engines, filter, generate, helpers, maps, packs, random, relocate, retval, run,
+    seccomp, sound, trace, verify,
 };
 
 /// Calls of the kernel's functions in the tests.
@@ -24,6 +24,8 @@ pub enum What {
     Verify(verify::Options),
     /// Debian's programs, each run once in the embedded kernel
     Debian(debian::Options),
+    /// Skeletons and linked objects of Debian's objects, beside bpftool's
+    Gen,
     /// What Linux's own tests return, on both kernels and every engine
     Retval(retval::Options),
     /// Each helper with many sets of arguments, by TEST_RUN on both kernels
@@ -54,7 +56,7 @@ pub enum What {
 
 impl What {
     /// Every comparison, in the order of the tests.
-    pub fn all() -> [What; 17] {
+    pub fn all() -> [What; 18] {
         let (verify, sound) = (verify::Options::short(), sound::Options::short());
         let (engines, random) = (engines::Options::short(), random::Options::short());
         [
@@ -62,6 +64,7 @@ impl What {
             What::Run,
             What::Verify(verify),
             What::Debian(debian::Options::default()),
+            What::Gen,
             What::Retval(retval::Options::default()),
             What::Helpers(helpers::Options::short()),
             What::Maps(maps::Options::short()),
@@ -85,6 +88,7 @@ impl What {
             What::Run => "run",
             What::Verify(_) => "verify",
             What::Debian(_) => "debian",
+            What::Gen => "gen",
             What::Retval(_) => "retval",
             What::Helpers(_) => "helpers",
             What::Maps(_) => "maps",
@@ -113,6 +117,7 @@ pub fn execute(what: &What) -> Result<bool> {
         What::Run => run::execute(),
         What::Verify(options) => verify::execute(options),
         What::Debian(options) => debian::execute(options),
+        What::Gen => generate::execute(),
         What::Retval(options) => retval::execute(options),
         What::Maps(options) => maps::execute(options),
         What::Helpers(options) => helpers::execute(options),

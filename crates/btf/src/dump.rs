@@ -9,6 +9,15 @@ pub fn write_raw(btf: &Btf, out: &mut dyn Write) -> io::Result<()> {
     btf.types().try_for_each(|(id, ty)| write_type(btf, id, &ty, out))
 }
 
+/// Writes these types alone.
+pub fn write_types(btf: &Btf, ids: &[u32], out: &mut dyn Write) -> io::Result<()> {
+    let each = |&id: &u32| match btf.type_by_id(id) {
+        Ok(ty) => write_type(btf, id, &ty, out),
+        Err(error) => Err(io::Error::other(error)),
+    };
+    ids.iter().try_for_each(each)
+}
+
 /// Writes one type: its line, and a line for each of its members.
 pub fn write_type(btf: &Btf, id: u32, ty: &Type<'_>, out: &mut dyn Write) -> io::Result<()> {
     write!(out, "[{id}] {} '{}'", ty.kind().dump_name(), shown(ty.name()))?;

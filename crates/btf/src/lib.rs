@@ -7,7 +7,7 @@
 //! - [`c`] prints types as C, [`dump`] as `bpftool btf dump` does, and [`value`]
 //!   reads and writes bytes by their type.
 //! - [`pack`] makes a kernel's types small enough to be kept and sent, and [`subset`] leaves
-//!   out those that nobody looked at.
+//!   out those that nobody looked at; [`dedup`] puts those together that are the same.
 //!
 //! After [`Btf::parse`] every type id and every string offset inside the types
 //! is known to be in range; cycles are not excluded, so each walk is bounded.
@@ -18,6 +18,7 @@ mod btf;
 mod builder;
 pub mod c;
 pub mod core;
+pub mod dedup;
 pub mod dump;
 mod error;
 mod ext;

@@ -16,6 +16,7 @@ mod embedded;
 mod failure;
 mod files;
 mod filter;
+mod generate;
 mod hex;
 mod inspect;
 mod kernels;
@@ -72,6 +73,7 @@ enum Command {
     Asm(asm::Args),
     Inspect(inspect::Args),
     Btf(btf::Args),
+    Gen(generate::Args),
     Filter(Box<filter::Args>),
     Seccomp(seccomp::Args),
     Trace(Box<trace::Args>),
@@ -99,6 +101,9 @@ enum Command {
     /// Iterators as files, with bpftool's words: pin, show (skep iter help)
     #[cfg(target_os = "linux")]
     Iter(verbs::Args),
+    /// What a kernel has, found out by trying, with bpftool's words: probe, list_builtins
+    #[cfg(target_os = "linux")]
+    Feature(verbs::Args),
     /// Structures of operations, with bpftool's words: show, register, unregister
     #[cfg(target_os = "linux")]
     #[command(name = "struct_ops")]
@@ -118,6 +123,7 @@ fn main() -> ExitCode {
         Command::Stat(args) => verify::stat(*args, &mut out),
         Command::Inspect(args) => inspect::run(args, &mut out),
         Command::Btf(args) => btf::run(args, &mut out),
+        Command::Gen(args) => generate::run(args, &mut out),
         Command::Filter(args) => filter::run(&args, &mut out),
         Command::Seccomp(args) => seccomp::run(&args, &mut out),
         Command::Trace(args) => trace::run(&args, &mut out),
@@ -138,6 +144,8 @@ fn main() -> ExitCode {
         Command::Perf(args) => verbs::perf(args, &mut out),
         #[cfg(target_os = "linux")]
         Command::Iter(args) => verbs::iter(args, &mut out),
+        #[cfg(target_os = "linux")]
+        Command::Feature(args) => verbs::feature(args, &mut out),
         #[cfg(target_os = "linux")]
         Command::StructOps(args) => verbs::struct_ops(args, &mut out),
         Command::Completions(args) => shell::completions(args, &mut out),

@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 use crate::error::{ObjectError, ObjectErrorKind as Kind};
 
 /// `EM_BPF`.
-const MACHINE: u16 = 247;
+pub(crate) const MACHINE: u16 = 247;
 
 /// Section types.
 pub(crate) mod sh {
@@ -24,6 +24,8 @@ pub(crate) mod sh {
     pub(crate) const NOBITS: u32 = 8;
     pub(crate) const REL: u32 = 9;
 
+    /// `SHF_ALLOC`: the section is there when the object runs.
+    pub(crate) const ALLOC: u64 = 0x2;
     /// `SHF_EXECINSTR`: the section holds code.
     pub(crate) const EXEC: u64 = 0x4;
     /// `SHF_COMPRESSED`.
@@ -72,6 +74,8 @@ pub(crate) struct Section<'a> {
     link: u32,
     /// For relocations, the section that they are for.
     pub info: u32,
+    /// In bytes, 0 for 1.
+    pub align: u64,
     entry_size: u64,
 }
 
@@ -115,6 +119,8 @@ pub(crate) struct Rel {
     pub offset: u64,
     /// Number of the symbol.
     pub symbol: usize,
+    /// Its type, of which linking alone makes something.
+    pub kind: u32,
 }
 
 impl<'a> Elf<'a> {
@@ -152,6 +158,7 @@ impl<'a> Elf<'a> {
         let rel = |record: &Fields<'_>| Rel {
             offset: record.u64(0),
             symbol: (record.u64(8) >> 32) as usize,
+            kind: record.u64(8) as u32,
         };
         Ok(records.iter().map(rel).collect())
     }
@@ -234,6 +241,7 @@ fn read_sections<'a>(
             data,
             link: header.u32(40),
             info: header.u32(44),
+            align: header.u64(48),
             entry_size: header.u64(56),
         });
     }

@@ -19,12 +19,14 @@ mod error;
 #[cfg(feature = "serde")]
 pub mod event;
 mod kconfig;
+pub mod linker;
 mod load;
 mod object;
 mod open;
 mod parse;
 mod parts;
 mod relocate;
+pub mod skeleton;
 mod target;
 
 pub use error::{
@@ -34,8 +36,8 @@ pub use error::{
 #[cfg(feature = "serde")]
 pub use load::{ByBtf, to_json};
 pub use load::{
-    Bytes, Element, Entries, Keys, Map, Options, PerCpu, PerfBuffer, PerfRecord, Place, Program,
-    Ran, Records, RingBuffer, Skep, Variable, load,
+    Bytes, Element, Entries, Global, Keys, Map, Options, PerCpu, PerfBuffer, PerfRecord, Place,
+    Program, Ran, Records, RingBuffer, Skep, Variable, load,
 };
 pub use object::{
     CoreRecord, Extern, ExternKind, Function, KconfigType, MapDef, MapOrigin, Object, Operation,
@@ -47,3 +49,4 @@ pub use relocate::{
 };
 pub use skep_abi::Loader;
 pub use target::{AttachError, Target};
+pub use zerocopy;

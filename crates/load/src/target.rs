@@ -78,6 +78,11 @@ impl Target {
         }
     }
 
+    /// A value of the kernel's configuration (`y`, `250`), where it is set and can be read.
+    pub fn config(&self, name: &str) -> Option<String> {
+        self.kconfig().find(name).map(str::to_owned)
+    }
+
     /// The configuration: what was given, and then the machine's.
     pub(crate) fn kconfig(&self) -> Kconfig<'_> {
         let machine = self.config.get_or_init(|| kconfig::text(&self.host.config()?));

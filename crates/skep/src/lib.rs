@@ -61,6 +61,8 @@ pub use skep_isa as isa;
 pub use skep_lang as lang;
 pub use skep_lang::seccomp;
 pub use skep_load as load;
+/// What plain data is read and written by: skeletons derive its traits.
+pub use skep_load::zerocopy;
 pub use skep_sys as sys;
 pub use skep_verify as verify;
 pub use skep_vm as vm;
@@ -73,7 +75,7 @@ pub use skep_derive::HookContext;
 #[cfg(feature = "serde")]
 pub use skep_load::ByBtf;
 pub use skep_load::{
-    AccessError, Error, Linked, LoadError, Map, Object, ObjectError, PerCpu, Program,
+    AccessError, Error, Global, Linked, LoadError, Map, Object, ObjectError, PerCpu, Program,
     RelocateError, RingBuffer, Skep, Target,
 };
 #[cfg(target_os = "linux")]

@@ -290,6 +290,10 @@ pub struct BtfInfo {
     pub id: u32,
     /// The raw BTF.
     pub btf: Vec<u8>,
+    /// Its name: `vmlinux`, or a module's; none for a program's own.
+    pub name: String,
+    /// Whether it is the kernel's, or a module's.
+    pub kernel_btf: bool,
 }
 
 impl BtfInfo {
@@ -303,13 +307,21 @@ impl BtfInfo {
         let size = u32_at(&bytes, 8);
 
         const BTF: u64 = 0x1000;
-        let mut btf = vec![0; size as usize];
+        const NAME: u64 = 0x2000;
+        let (mut btf, mut name) = (vec![0; size as usize], [0; 64]);
         let mut bytes = [0; BTF_INFO_SIZE];
         bytes[0..8].copy_from_slice(&BTF.to_ne_bytes());
         bytes[8..12].copy_from_slice(&size.to_ne_bytes());
-        let nested = vec![NestedBuffer { address: BTF, memory: (&mut btf[..]).into() }];
+        bytes[16..24].copy_from_slice(&NAME.to_ne_bytes());
+        bytes[24..28].copy_from_slice(&(name.len() as u32).to_ne_bytes());
+        let nested = vec![
+            NestedBuffer { address: BTF, memory: (&mut btf[..]).into() },
+            NestedBuffer { address: NAME, memory: (&mut name[..]).into() },
+        ];
         query(kernel, fd, &mut bytes, nested)?;
-        Ok(BtfInfo { id: u32_at(&bytes, 12), btf })
+        let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+        let name = String::from_utf8_lossy(&name[..end]).into_owned();
+        Ok(BtfInfo { id: u32_at(&bytes, 12), btf, name, kernel_btf: u32_at(&bytes, 28) != 0 })
     }
 }
 

@@ -8,8 +8,14 @@ use skep::btf::{Btf, Enum, FuncLinkage, Int, Type, VarLinkage};
 
 /// Writes all types; of a split BTF its own only.
 pub fn write(btf: &Btf, out: &mut dyn Write) -> io::Result<()> {
+    write_some(btf, &[], out)
+}
+
+/// Writes these types; all of them if none is named.
+pub fn write_some(btf: &Btf, ids: &[u32], out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"{\"types\":[")?;
-    for (index, (id, ty)) in btf.types().enumerate() {
+    let wanted = |(id, _): &(u32, Type<'_>)| ids.is_empty() || ids.contains(id);
+    for (index, (id, ty)) in btf.types().filter(wanted).enumerate() {
         if index > 0 {
             out.write_all(b",\n")?;
         }

@@ -2,7 +2,7 @@
 //! by line, or as JSON. Counterpart: `bpftool btf dump file`. `skep btf pack`: a kernel's
 //! types in a small file, which `--btf` takes wherever it takes types.
 
-mod json;
+pub mod json;
 mod needed;
 
 use std::io::{self, Write};
@@ -14,6 +14,8 @@ use skep::btf::{Btf, c, dump, pack};
 use crate::failure::{Failure, Outcome, Status};
 use crate::files::in_file;
 use crate::terminal::Guard;
+#[cfg(target_os = "linux")]
+use crate::verbs;
 use crate::{output, types};
 
 /// Print types
@@ -25,8 +27,26 @@ pub struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// The types that a kernel has, with bpftool's words: show [id N]
+    #[cfg(target_os = "linux")]
+    #[command(visible_alias = "list")]
+    Show(ShowArgs),
     Dump(DumpArgs),
     Pack(PackArgs),
+}
+
+#[cfg(target_os = "linux")]
+#[derive(clap::Args)]
+struct ShowArgs {
+    /// Print JSON
+    #[arg(short, long)]
+    json: bool,
+    /// Print JSON, to be read
+    #[arg(short, long)]
+    pretty: bool,
+    /// `id N`
+    #[arg(value_name = "WORD")]
+    words: Vec<String>,
 }
 
 /// Pack a kernel's types into a small file, for machines that have none
@@ -55,10 +75,21 @@ struct PackArgs {
 #[command(after_help = "Examples:
   skep btf dump /sys/kernel/btf/vmlinux --format c > vmlinux.h
   skep btf dump prog.bpf.o                              as bpftool btf dump does
-  skep btf dump /sys/kernel/btf/nf_nat --format c       a module's own types")]
+  skep btf dump /sys/kernel/btf/nf_nat --format c       a module's own types
+  skep btf dump id 7                                    of the kernel, as bpftool has it; also
+                                                        prog PROG, map MAP, file FILE")]
 struct DumpArgs {
     /// An ELF file with a section .BTF, or raw BTF; - is the standard input
     file: PathBuf,
+    /// Where FILE is `id`, `prog`, `map` or `file`: which, and `format c` (bpftool's words)
+    #[arg(value_name = "WORD")]
+    words: Vec<String>,
+    /// Print JSON
+    #[arg(short, long)]
+    json: bool,
+    /// Print JSON, to be read
+    #[arg(short, long)]
+    pretty: bool,
     /// How to print them
     #[arg(long, value_enum, default_value_t = Format::Raw)]
     format: Format,
@@ -79,10 +110,44 @@ enum Format {
 
 /// `skep btf`.
 pub fn run(args: Args, out: &mut dyn Write) -> Outcome {
-    let args = match args.command {
+    let mut args = match args.command {
+        #[cfg(target_os = "linux")]
+        Command::Show(args) => {
+            let words = [vec!["show".into()], args.words].concat();
+            return verbs::btf(words, args.json, args.pretty, out);
+        }
         Command::Dump(args) => args,
         Command::Pack(args) => return pack(&args),
     };
+    if !args.words.is_empty() {
+        match (args.file.to_str(), &args.words[..]) {
+            (Some("file"), [file, form @ ..]) => {
+                args.format = match form {
+                    [] => args.format,
+                    [word, form] if word == "format" => {
+                        <Format as clap::ValueEnum>::from_str(form, false)
+                            .map_err(Failure::unusable)?
+                    }
+                    _ => return Err(Failure::unusable("behind the file stands `format FORMAT`")),
+                };
+                args.file = file.into();
+            }
+            #[cfg(target_os = "linux")]
+            (Some(of @ ("id" | "prog" | "map")), words) => {
+                let words = [&["dump".to_owned(), of.to_owned()], words].concat();
+                return verbs::btf(words, args.json, args.pretty, out);
+            }
+            _ => {
+                return Err(Failure::unusable(format!(
+                    "there is no place for {:?}",
+                    args.words[0]
+                )));
+            }
+        }
+    }
+    if args.json || args.pretty {
+        args.format = Format::Json;
+    }
     let btf = types::open(&args.file, args.base.as_deref())?;
     let mut out = match args.format {
         Format::Json => Guard::json(out),

@@ -158,8 +158,14 @@ pub fn programs() -> Vec<Check> {
     known.map(|&kind| check(kind.name(), program(&kernel, kind))).collect()
 }
 
+/// The types of programs that a kernel knows.
+pub fn program_types(kernel: &Arc<dyn Kernel>) -> Vec<ProgType> {
+    let known = |kind: &ProgType| *kind != ProgType::Unspec && program(kernel, *kind).is_ok();
+    ProgType::ALL.iter().copied().filter(known).collect()
+}
+
 /// What the smallest program of a type has to say about where it will go.
-fn attach_type(kind: ProgType) -> Option<AttachType> {
+pub fn attach_type(kind: ProgType) -> Option<AttachType> {
     use ProgType::*;
     match kind {
         CgroupSockAddr => Some(AttachType::CgroupInet4Connect),

@@ -15,7 +15,7 @@ use super::btf::Types;
 use super::element::{self, Element, Parts, holds_maps, is_per_cpu};
 use super::link::named;
 use super::words::{self, Words};
-use super::{Session, Verb, pick, refused, value, writer};
+use super::{Session, Verb, list, pick, refused, value, writer};
 use crate::failure::{Failure, Outcome, Status};
 
 pub const HELP: &str = "\
@@ -66,35 +66,20 @@ fn info(fd: &Fd) -> Result<MapInfo, Failure> {
 }
 
 fn show(session: &mut Session<'_>, words: &mut Words<'_>) -> Outcome {
-    let kernel = session.kernel.clone();
     let known = Known::new(session);
-    let (fds, alone) = match words.is_empty() {
-        true => {
-            let ids = pick::ids(&kernel, ObjectKind::Map)?;
-            // One may have gone since it was listed.
-            let open = |id| pick::by_id(&kernel, ObjectKind::Map, id).ok();
-            (ids.into_iter().filter_map(open).collect(), false)
-        }
-        false => {
-            let fds = pick::several(&kernel, ObjectKind::Map, words)?;
-            words.end()?;
-            let alone = fds.len() == 1;
-            (fds, alone)
-        }
-    };
-    let mut all = Vec::new();
-    for fd in &fds {
-        let info = info(fd)?;
-        match session.json {
-            true => all.push(known.json(fd, &info)),
-            false => write!(session.out, "{}", known.plain(fd, &info))?,
-        }
+    list::show(session, words, known)
+}
+
+impl list::Told for Known {
+    const KIND: ObjectKind = ObjectKind::Map;
+
+    fn json(&mut self, fd: &Fd) -> Result<Json, Failure> {
+        Ok(Known::json(self, fd, &info(fd)?))
     }
-    if session.json {
-        let json = if alone { all.remove(0) } else { Json::Array(all) };
-        session.print(&json)?;
+
+    fn plain(&mut self, fd: &Fd) -> Result<String, Failure> {
+        Ok(Known::plain(self, fd, &info(fd)?))
     }
-    Ok(Status::Done)
 }
 
 /// What is known of maps beside what they say themselves.

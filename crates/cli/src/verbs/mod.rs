@@ -10,8 +10,10 @@ mod btf;
 mod cgroup;
 mod code;
 mod element;
+mod feature;
 mod iter;
 mod link;
+mod list;
 mod map;
 mod net;
 mod perf;
@@ -92,6 +94,17 @@ pub fn map(args: Args, out: &mut dyn Write) -> Outcome {
 /// `skep link`.
 pub fn link(args: Args, out: &mut dyn Write) -> Outcome {
     run(args, out, link::VERBS, link::HELP)
+}
+
+/// `skep feature`.
+pub fn feature(args: Args, out: &mut dyn Write) -> Outcome {
+    run(args, out, feature::VERBS, feature::HELP)
+}
+
+/// `skep btf`, where its words are bpftool's.
+pub fn btf(words: Vec<String>, json: bool, pretty: bool, out: &mut dyn Write) -> Outcome {
+    let args = Args { json, pretty, bpffs: false, words };
+    run(args, out, btf::VERBS, btf::HELP)
 }
 
 /// `skep cgroup`.

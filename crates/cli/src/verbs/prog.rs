@@ -13,7 +13,7 @@ use skep::sys::{Command, Fd, ObjPin, ObjectKind, Output, ProgAttach, ProgCode, P
 use super::about::{self, Holder, fdinfo, holders};
 use super::btf::Types;
 use super::words::{self, Words};
-use super::{Session, Verb, pick, refused};
+use super::{Session, Verb, list, pick, refused};
 use crate::failure::{Failure, Outcome, Status};
 use crate::run::side;
 use crate::{files, objects, output};
@@ -95,35 +95,20 @@ pub fn pin_fd(fd: &Fd, path: &str) -> Result<(), Failure> {
 }
 
 fn show(session: &mut Session<'_>, words: &mut Words<'_>) -> Outcome {
-    let kernel = session.kernel.clone();
-    let mut known = Known::new(session);
-    let (fds, alone) = match words.is_empty() {
-        true => {
-            let ids = pick::ids(&kernel, ObjectKind::Prog)?;
-            // One may have gone since it was listed.
-            let open = |id| pick::by_id(&kernel, ObjectKind::Prog, id).ok();
-            (ids.into_iter().filter_map(open).collect::<Vec<Fd>>(), false)
-        }
-        false => {
-            let fds = pick::several(&kernel, ObjectKind::Prog, words)?;
-            words.end()?;
-            let alone = fds.len() == 1;
-            (fds, alone)
-        }
-    };
-    let mut all = Vec::new();
-    for fd in &fds {
-        let info = info(fd)?;
-        match session.json {
-            true => all.push(known.json(fd, &info)),
-            false => write!(session.out, "{}", known.plain(fd, &info))?,
-        }
+    let known = Known::new(session);
+    list::show(session, words, known)
+}
+
+impl list::Told for Known {
+    const KIND: ObjectKind = ObjectKind::Prog;
+
+    fn json(&mut self, fd: &Fd) -> Result<Json, Failure> {
+        Ok(Known::json(self, fd, &info(fd)?))
     }
-    if session.json {
-        let json = if alone { all.remove(0) } else { Json::Array(all) };
-        session.print(&json)?;
+
+    fn plain(&mut self, fd: &Fd) -> Result<String, Failure> {
+        Ok(Known::plain(self, fd, &info(fd)?))
     }
-    Ok(Status::Done)
 }
 
 fn info(fd: &Fd) -> Result<ProgInfo, Failure> {

@@ -262,6 +262,10 @@ fn verbs_say_what_bpftool_says() {
             compare(&["link", "show", "id", &link["id"].to_string()]);
             let program = link["prog_id"].to_string();
             let program = compare(&["prog", "show", "id", &program]);
+            let btf = program["btf_id"].to_string();
+            compare(&["btf", "show", "id", &btf]);
+            compare(&["btf", "dump", "id", &btf]);
+            compare(&["btf", "dump", "prog", "id", &program["id"].to_string()]);
             for map in program["map_ids"].as_array().into_iter().flatten() {
                 let id = map.to_string();
                 let map = compare(&["map", "show", "id", &id]);
@@ -288,6 +292,51 @@ fn verbs_say_what_bpftool_says() {
         signal(&run, "TERM");
         assert!(run.wait_with_output().is_ok());
     }
+}
+
+#[test]
+fn probing_finds_what_bpftool_finds() {
+    if !linux_is_permitted() {
+        return;
+    }
+    if Command::new("bpftool").arg("version").output().is_err() {
+        println!("skipped: bpftool is not installed");
+        return;
+    }
+    let theirs = bpftool(&["feature", "probe"]).expect("it is installed");
+    let ours = skep(&["feature", "probe", "-j"]).json();
+    for section in ["system_config", "syscall_config", "map_types", "misc"] {
+        says_as_much(&theirs[section], &ours[section], section);
+    }
+    // Debian's bpftool has no place for these to be attached to, and says that they are missing.
+    let unplaced = ["tracing", "ext", "lsm"].map(|name| format!("have_{name}_prog_type"));
+    for (name, has) in theirs["program_types"].as_object().unwrap() {
+        if !unplaced.contains(name) {
+            assert_eq!(has, &ours["program_types"][name], "{name}");
+        }
+    }
+    // It takes each helper for callable by any program, since it does not know what a kernel of
+    // today says.
+    let callable = |of: &str| ours["helpers"][format!("{of}_available_helpers")].clone();
+    let has = |of: &str, helper: &str| callable(of).as_array().unwrap().contains(&helper.into());
+    assert!(has("xdp", "bpf_xdp_adjust_head") && !has("kprobe", "bpf_xdp_adjust_head"));
+    assert!(has("kprobe", "bpf_get_stackid") && !has("xdp", "bpf_get_stackid"));
+    assert!(!has("xdp", "bpf_trace_printk"), "it writes a warning");
+
+    // The embedded kernel lets programs call what Linux lets them call, where Linux has been built
+    // with it.
+    let embedded = skep(&["feature", "probe", "embedded", "-j"]).json();
+    let mut kinds = 0;
+    for (kind, theirs) in ours["helpers"].as_object().unwrap() {
+        let (theirs, own) = (theirs.as_array().unwrap(), &embedded["helpers"][kind]);
+        let mut own = own.as_array().unwrap().clone();
+        own.retain(|helper| theirs.contains(helper) || helper != "bpf_override_return");
+        if !theirs.is_empty() {
+            assert_eq!(theirs, &own, "{kind}");
+            kinds += 1;
+        }
+    }
+    assert!(kinds > 20, "{kinds}");
 }
 
 /// A bpffs that the test's thread and its children see alone.

@@ -11,6 +11,8 @@ mod filter;
 mod first_hour;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod functions;
+#[cfg(target_os = "linux")]
+mod generate;
 mod harness;
 #[cfg(target_os = "linux")]
 mod interfaces;

@@ -4,6 +4,9 @@
 //! They are found by BTF, so an object needs some. A name that several sections have is
 //! told apart as `SECTION:NAME`.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use skep_btf::{Btf, Type};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -33,6 +36,40 @@ impl Object {
         find(self.btf.as_deref(), self.maps.iter().enumerate(), name)
     }
 
+    /// The first values of all variables of a section (`.rodata`), as a structure of its size.
+    ///
+    /// # Errors
+    /// There is no such section, or it has another size than `T`.
+    pub fn section<T: FromBytes + IntoBytes>(&self, name: &str) -> Result<Box<T>, AccessError> {
+        let def = self.map(name).ok_or_else(|| self.no_section(name))?;
+        let mut value = zeroed::<T>(name, def)?;
+        let given = def.contents.len().min(size_of::<T>());
+        value.as_mut_bytes()[..given].copy_from_slice(&def.contents[..given]);
+        Ok(value)
+    }
+
+    /// Sets the first values of all variables of a section.
+    ///
+    /// # Errors
+    /// There is no such section, or it has another size than `value`.
+    pub fn set_section<T>(&mut self, name: &str, value: &T) -> Result<(), AccessError>
+    where
+        T: IntoBytes + Immutable + ?Sized,
+    {
+        let bytes = value.as_bytes();
+        let missing = self.no_section(name);
+        let def = self.map_mut(name).ok_or(missing)?;
+        expect_size(name, def.value_size as usize, bytes.len())?;
+        def.contents = bytes.to_vec();
+        Ok(())
+    }
+
+    fn no_section(&self, name: &str) -> AccessError {
+        let sections = self.maps.iter().filter_map(|map| map.origin.section());
+        let has = sections.map(str::to_owned).collect();
+        AccessError::Missing { what: "section", name: name.into(), has }
+    }
+
     /// Sets a variable's first value. The verifier knows those of `const volatile`
     /// variables, which cannot be changed later.
     ///
@@ -55,33 +92,105 @@ impl Object {
     }
 }
 
+/// A variable of a loaded object, by its Rust type.
+pub struct Global<T> {
+    map: Map,
+    name: String,
+    offset: usize,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Global<T> {
+    fn clone(&self) -> Global<T> {
+        Global { map: self.map.clone(), name: self.name.clone(), ..*self }
+    }
+}
+
+impl<T> fmt::Debug for Global<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Global").field("map", &self.map.name()).field("name", &self.name).finish()
+    }
+}
+
+impl<T: FromBytes> Global<T> {
+    /// Its value now.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn get(&self) -> Result<T, AccessError> {
+        let mut bytes = vec![0; size_of::<T>()];
+        read(&self.map, self.offset, &mut bytes, &self.name)?;
+        T::read_from_bytes(&bytes).map_err(|_| outside(&self.name))
+    }
+}
+
+impl<T: IntoBytes + Immutable> Global<T> {
+    /// Changes it while programs may be running. They see eight bytes in their place change at
+    /// once, and anything else byte by byte.
+    ///
+    /// # Errors
+    /// It is constant, or the kernel refuses.
+    pub fn set(&self, value: &T) -> Result<(), AccessError> {
+        write(&self.map, self.offset, value.as_bytes(), &self.name)
+    }
+}
+
+/// Reads bytes of a data section.
+fn read(map: &Map, offset: usize, bytes: &mut [u8], name: &str) -> Result<(), AccessError> {
+    match map.memory(false) {
+        Ok(memory) if !memory.read(offset, bytes) => return Err(outside(name)),
+        Ok(_) => {}
+        // Not all kernels can map data sections, and none maps what it froze for writing.
+        Err(_) => {
+            let all = map.lookup(&0u32.to_ne_bytes()).map_err(|errno| AccessError::Map {
+                name: map.name().into(),
+                doing: "look-up",
+                errno,
+            })?;
+            match all.as_deref().and_then(|all| all.get(offset..offset + bytes.len())) {
+                Some(found) => bytes.copy_from_slice(found),
+                None => return Err(outside(name)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes bytes of a data section.
+fn write(map: &Map, offset: usize, bytes: &[u8], name: &str) -> Result<(), AccessError> {
+    let memory = map.memory(true).map_err(|errno| AccessError::Map {
+        name: map.name().into(),
+        doing: "mapping it for writing",
+        errno,
+    })?;
+    let is_written = match bytes.try_into().map(u64::from_ne_bytes) {
+        Ok(word) if memory.store_u64(offset, word) => true,
+        _ => memory.write(offset, bytes),
+    };
+    match is_written {
+        true => Ok(()),
+        false => Err(outside(name)),
+    }
+}
+
 impl Skep {
+    /// A handle to a variable, by its name or as `SECTION:NAME`.
+    ///
+    /// # Errors
+    /// There is no such variable, or it has another size than `T`.
+    pub fn variable<T>(&self, name: &str) -> Result<Global<T>, AccessError> {
+        let (map, variable) = self.live(name)?;
+        expect_size(name, variable.size, size_of::<T>())?;
+        let (map, name, offset) = (map.clone(), name.to_owned(), variable.offset);
+        Ok(Global { map, name, offset, value: PhantomData })
+    }
+
     /// A variable's value now.
     ///
     /// # Errors
     /// There is no such variable, it has another size than `T`, or the kernel refuses.
     pub fn global<T: FromBytes>(&self, name: &str) -> Result<T, AccessError> {
-        let (map, variable) = self.live(name)?;
-        expect_size(name, variable.size, size_of::<T>())?;
-        let mut bytes = vec![0; variable.size];
-        match map.memory(false) {
-            Ok(memory) if !memory.read(variable.offset, &mut bytes) => return Err(outside(name)),
-            Ok(_) => {}
-            // Not all kernels can map data sections, and none maps what it froze for writing.
-            Err(_) => {
-                let all = map.lookup(&0u32.to_ne_bytes()).map_err(|errno| AccessError::Map {
-                    name: map.name().into(),
-                    doing: "look-up",
-                    errno,
-                })?;
-                let range = variable.offset..variable.offset + variable.size;
-                match all.as_deref().and_then(|all| all.get(range)) {
-                    Some(found) => bytes.copy_from_slice(found),
-                    None => return Err(outside(name)),
-                }
-            }
-        }
-        T::read_from_bytes(&bytes).map_err(|_| outside(name))
+        self.variable(name)?.get()
     }
 
     /// Changes a variable while programs may be running. They see eight bytes in their
@@ -96,19 +205,18 @@ impl Skep {
         let (map, variable) = self.live(name)?;
         let bytes = value.as_bytes();
         expect_size(name, variable.size, bytes.len())?;
-        let memory = map.memory(true).map_err(|errno| AccessError::Map {
-            name: map.name().into(),
-            doing: "mapping it for writing",
-            errno,
-        })?;
-        let is_written = match bytes.try_into().map(u64::from_ne_bytes) {
-            Ok(word) if memory.store_u64(variable.offset, word) => true,
-            _ => memory.write(variable.offset, bytes),
-        };
-        match is_written {
-            true => Ok(()),
-            false => Err(outside(name)),
-        }
+        write(map, variable.offset, bytes, name)
+    }
+
+    /// All variables of a section (`.bss`) now, as a structure of its size.
+    ///
+    /// # Errors
+    /// There is no such section, it has another size than `T`, or the kernel refuses.
+    pub fn section<T: FromBytes + IntoBytes>(&self, name: &str) -> Result<Box<T>, AccessError> {
+        let map = self.named(name)?;
+        let mut value = zeroed::<T>(name, map.def())?;
+        read(map, 0, value.as_mut_bytes(), name)?;
+        Ok(value)
     }
 
     fn live(&self, name: &str) -> Result<(&Map, Variable), AccessError> {
@@ -120,6 +228,15 @@ impl Skep {
             _ => Err(outside(name)),
         }
     }
+}
+
+/// Room for a section's variables.
+fn zeroed<T: FromBytes>(name: &str, def: &MapDef) -> Result<Box<T>, AccessError> {
+    expect_size(name, def.value_size as usize, size_of::<T>())?;
+    T::new_box_zeroed().map_err(|_| AccessError::Variable {
+        name: name.into(),
+        reason: "is larger than the memory that there is".into(),
+    })
 }
 
 fn expect_size(name: &str, size: usize, given: usize) -> Result<(), AccessError> {

@@ -24,7 +24,7 @@ use skep_sys::{BtfLoad, Command, Fd, Kernel};
 #[cfg(feature = "serde")]
 pub use by_btf::{ByBtf, to_json};
 pub use element::{Element, PerCpu, Place};
-pub use globals::Variable;
+pub use globals::{Global, Variable};
 pub use map::{Bytes, Entries, Keys, Map};
 pub use perf::{PerfBuffer, PerfRecord};
 pub use program::{Program, Ran};
@@ -94,6 +94,27 @@ impl Skep {
             name: map.name().into(),
             doing: "reading it as a ring buffer",
             errno,
+        })
+    }
+
+    /// The map of this name, as [`Skep::map`] finds it.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn named_map(&self, name: &str) -> Result<&Map, AccessError> {
+        self.named(name)
+    }
+
+    /// The program of this name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn named_program(&self, name: &str) -> Result<&Program, AccessError> {
+        let has = || self.programs.iter().map(|program| program.name().to_owned()).collect();
+        self.program(name).ok_or_else(|| AccessError::Missing {
+            what: "program",
+            name: name.into(),
+            has: has(),
         })
     }
 
