@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arbtest::arbitrary::Unstructured;
 use skep_isa::classic::{
     Ancillary, ClassicErrorKind, Filter, Insn, Metadata, Packet, Program, c_source, check, decimal,
-    listing, parse, translate,
+    direct, listing, parse, translate,
 };
 use skep_isa::{Slot, encode};
 use skep_sys::{Command as Bpf, Errno, Fd, Kernel, Linux, ProgLoad, TestRun};
@@ -154,10 +154,22 @@ impl Filtered {
 
 /// Loads a filter's translation; `None`, with a note, where that is not permitted.
 fn load(kernel: &Arc<dyn Kernel>, filters: &[Filter]) -> Option<Fd> {
-    let insns = translate(filters).unwrap();
-    let bytes = Slot::join(&encode(&insns));
+    load_as(kernel, SOCKET_FILTER, &translate(filters).unwrap(), filters)
+}
+
+/// Types of programs: socket filters, and classifiers.
+const SOCKET_FILTER: u32 = 1;
+const CLASSIFIER: u32 = 3;
+
+fn load_as(
+    kernel: &Arc<dyn Kernel>,
+    prog_type: u32,
+    insns: &[skep_isa::Insn],
+    filters: &[Filter],
+) -> Option<Fd> {
+    let bytes = Slot::join(&encode(insns));
     let mut load = Bpf::ProgLoad(Box::new(ProgLoad {
-        prog_type: 1,
+        prog_type,
         insn_cnt: insns.len() as u32,
         insns: Some(bytes[..].into()),
         license: Some(b"GPL\0"[..].into()),
@@ -169,13 +181,19 @@ fn load(kernel: &Arc<dyn Kernel>, filters: &[Filter]) -> Option<Fd> {
             println!("skipped: bpf(2) is not permitted");
             None
         }
-        Err(errno) => panic!("{errno}: {}", listing(filters)),
+        Err(errno) => {
+            let text = skep_isa::disassemble(insns, skep_isa::Style::Linux);
+            panic!("{errno}: {}{text}", listing(filters))
+        }
     }
 }
 
 /// Runs a program on a packet behind an Ethernet header.
 fn run(kernel: &Arc<dyn Kernel>, program: &Fd, ethernet: [u8; 14], packet: &[u8]) -> u32 {
-    let frame = [&ethernet, packet].concat();
+    run_on(kernel, program, &[&ethernet, packet].concat())
+}
+
+fn run_on(kernel: &Arc<dyn Kernel>, program: &Fd, frame: &[u8]) -> u32 {
     let mut test = TestRun {
         prog_fd: program.raw() as u32,
         data_size_in: frame.len() as u32,
@@ -244,6 +262,94 @@ fn random_program(u: &mut Unstructured<'_>) -> Vec<Filter> {
     filters
 }
 
+/// Linux runs what reads packets directly as a classifier; the interpreter decides as libpcap
+/// does for files.
+#[test]
+fn direct_programs_return_what_the_interpreter_does() {
+    let kernel: Arc<dyn Kernel> = Arc::new(Linux::new());
+    let bytes = noise(4, 1 << 20);
+    let mut source = Unstructured::new(&bytes);
+    let mut programs: Vec<Vec<Filter>> = Vec::new();
+    while programs.len() < 800 {
+        programs.push(random_program(&mut source));
+        programs.retain(|filters| check(filters).is_ok());
+    }
+    for expression in EXPRESSIONS {
+        let Some(numbers) = tcpdump("-ddd", "EN10MB", expression) else { continue };
+        programs.extend(Some(parse(&numbers).unwrap()).filter(|filters| check(filters).is_ok()));
+    }
+    for text in [
+        // An index that reaches far, one that is no constant, and shifts by 32 and more.
+        "(000) ldx #0x7fff\n(001) ldb [x + 32767]\n(002) ret #5\n",
+        "(000) ldx #0x8000\n(001) ldb [x + 0]\n(002) ret #5\n",
+        "(000) ld [0]\n(001) tax\n(002) ldh [x + 3]\n(003) ret #5\n",
+        "(000) ldb [40000]\n(001) ret #5\n",
+        "(000) ldb [0]\n(001) tax\n(002) ld #9\n(003) lsh x\n(004) ret a\n",
+        "(000) ldb [0]\n(001) tax\n(002) ldb [x + 1]\n(003) ldh [x + 7]\n(004) ret a\n",
+        // Ways of which one reads more than the other before they meet.
+        "(000) ldb [0]\n(001) jset #1 jt 2 jf 3\n(002) ldb [30]\n(003) ldb [31]\n(004) ret a\n",
+        "(000) ldb [0]\n(001) jset #1 jt 2 jf 3\n(002) ldxb 4*([1]&0xf)\n(003) ldb [x + 1]\n\
+         (004) ret a\n",
+    ] {
+        programs.push(parse(text).unwrap());
+    }
+    let mut results = std::collections::BTreeSet::new();
+    for filters in programs {
+        let insns = direct(&filters).unwrap();
+        let Some(program) = load_as(&kernel, CLASSIFIER, &insns, &filters) else { return };
+        let plain = Program::new(&filters).unwrap();
+        for seed in 0..10 {
+            // A test run takes IP's headers whole only.
+            let least = if seed % 2 == 0 { 54 } else { 15 };
+            let mut frame = noise(seed, least + 9 * seed as usize);
+            if seed % 2 == 0 {
+                frame[12..14].copy_from_slice(
+                    &[[8, 0], [0x86, 0xdd], [8, 6], [0x81, 0], [8, 0]][seed as usize / 2],
+                );
+                if let Some(header) = frame.get_mut(14..24) {
+                    (header[0], header[9]) = (0x45, [6, 17, 1, 47, 6][seed as usize / 2]);
+                }
+            }
+            let expected = plain.run(&Packet::of(&frame));
+            let found = run_on(&kernel, &program, &frame);
+            assert_eq!(
+                found,
+                expected,
+                "{}{}on {frame:02x?}",
+                listing(&filters),
+                skep_isa::disassemble(&insns, skep_isa::Style::Linux)
+            );
+            results.insert(expected);
+        }
+    }
+    println!("{} different results", results.len());
+    assert!(results.len() > 20);
+}
+
+/// Programs that search for each of a few attributes, from each of a few offsets on.
+fn searches() -> Vec<Vec<Filter>> {
+    let program = |from: u32, kind: u32, word: &str| {
+        let text =
+            format!("(000) ldx #{kind:#x}\n(001) ld #{from:#x}\n(002) ld [{word}]\n(003) ret a\n");
+        parse(&text).unwrap()
+    };
+    let mut all = Vec::new();
+    for from in [0, 4, 8, 12, 20, 27, 1000, u32::MAX] {
+        for kind in [1, 2, 3, 5, 0x4001] {
+            all.extend(["nla", "nlan"].map(|word| program(from, kind, word)));
+        }
+    }
+    all
+}
+
+/// Puts netlink attributes into a packet, one of them within another, and one with flags in its
+/// type, as far as they fit.
+fn attributes(packet: &mut [u8]) {
+    let fields = [8u16, 1, 0xffff, 0xffff, 12, 2, 8, 5, 7, 7, 7, 0x4003, 0, 9, 6, 3, 1, 1];
+    let bytes = fields.into_iter().flat_map(u16::to_ne_bytes);
+    packet.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+}
+
 #[test]
 fn linux_attaches_what_the_check_passes_and_nothing_else() {
     let (bytes, socket) = (noise(1, 1 << 20), Filtered::new());
@@ -273,13 +379,16 @@ fn translations_return_what_linux_returns_for_the_filter() {
         let filters = random_program(&mut source);
         // Other metadata is not the same for a datagram and for a test run.
         let same = |filter: &Filter| match filter.decode() {
-            Some(Insn::LoadAncillary { what, .. }) => what == Ancillary::XorX,
+            Some(Insn::LoadAncillary { what, .. }) => {
+                matches!(what, Ancillary::XorX | Ancillary::Nlattr | Ancillary::NlattrNest)
+            }
             _ => true,
         };
         if check(&filters).is_ok() && filters.iter().all(same) {
             programs.push(filters);
         }
     }
+    programs.extend(searches());
     for expression in EXPRESSIONS {
         let Some(numbers) = tcpdump("-ddd", "RAW", expression) else { continue };
         programs.extend(Some(parse(&numbers).unwrap()).filter(|filters| check(filters).is_ok()));
@@ -294,6 +403,8 @@ fn translations_return_what_linux_returns_for_the_filter() {
                 // An IPv4 header with a protocol that filters ask for.
                 packet[..2].copy_from_slice(&[0x45, 0]);
                 packet[9] = [6, 17, 1, 47][seed as usize / 2];
+            } else {
+                attributes(&mut packet);
             }
             let theirs = socket.through(&packet);
             let ours = run(&kernel, &program, [0; 14], &packet);

@@ -3,10 +3,12 @@
 //!
 //! [`Filter`] is an instruction's bits, [`Insn`] its meaning, [`check()`] what Linux
 //! demands of a program (`bpf_check_classic`), [`Builder`] writes one, [`Program`] runs
-//! it, [`translate()`] is the same program as eBPF. Text is `tcpdump -d`'s.
+//! it, [`translate()`] is the same program as eBPF, [`direct()`] as eBPF for classifiers.
+//! Text is `tcpdump -d`'s.
 
 mod build;
 mod check;
+mod direct;
 mod fused;
 mod run;
 mod text;
@@ -16,6 +18,7 @@ use crate::Size;
 
 pub use build::{BuildError, Builder, Label};
 pub use check::{ClassicError, ClassicErrorKind, check};
+pub use direct::{DirectError, MOST_BYTES, direct};
 pub use run::{Machine, Metadata, Packet, Program, alu, holds};
 pub use text::{TextError, c_source, decimal, listing, parse};
 pub use translate::translate;

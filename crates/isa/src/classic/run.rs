@@ -163,6 +163,13 @@ pub struct Program {
     fused: Option<Fused>,
 }
 
+/// Takes no packet.
+impl Default for Program {
+    fn default() -> Program {
+        Program::of(vec![Insn::RetK(0)])
+    }
+}
+
 impl Program {
     /// A program that Linux would take.
     ///

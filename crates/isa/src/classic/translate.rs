@@ -7,6 +7,10 @@
 //! A is r0, X is r7, the context is r6, the cells are the 64 bytes below r10; r8 holds
 //! A while X is computed. All arithmetic is on 32 bits, so A and X never have an upper
 //! half.
+//!
+//! Netlink attributes are searched for in a loop that Linux takes from 6.9 on (`may_goto`),
+//! and that runs far longer than there are attributes in a packet: r9 is where it is, r8
+//! where they end, and headers are read into the 8 bytes below the cells.
 
 use skep_abi::context::at::skb;
 use skep_abi::helper::id;
@@ -18,12 +22,17 @@ const A: ebpf::Reg = ebpf::Reg::R0;
 const X: ebpf::Reg = ebpf::Reg::R7;
 const CONTEXT: ebpf::Reg = ebpf::Reg::R6;
 const SAVED: ebpf::Reg = ebpf::Reg::R8;
+const END: ebpf::Reg = ebpf::Reg::R8;
+const AT: ebpf::Reg = ebpf::Reg::R9;
+
+/// Where an attribute's header is read to: its length, and behind that its type.
+const HEADER: i16 = -72;
 
 /// Checks a program and writes it as eBPF.
 ///
 /// # Errors
-/// What [`super::check()`] refuses, and metadata that no eBPF program can read: netlink
-/// attributes, the payload's offset, the hardware type.
+/// What [`super::check()`] refuses, and metadata that no eBPF program can read: the payload's
+/// offset, the hardware type.
 pub fn translate(filters: &[Filter]) -> Result<Vec<ebpf::Insn>, ClassicError> {
     let insns = super::check(filters)?;
     let reached = reached(&insns);
@@ -38,9 +47,11 @@ pub fn translate(filters: &[Filter]) -> Result<Vec<ebpf::Insn>, ClassicError> {
             code.insn(*insn, index).map_err(|kind| ClassicError { pc: index, kind })?;
         }
     }
+    let code_len = code.insns.len();
     for (pc, index) in code.jumps {
-        // At most 4,096 instructions of at most 6 slots: i16 always holds the distance.
-        let distance = (starts[index] - pc - 1) as i16;
+        let distance = starts[index] - pc - 1;
+        let distance = i16::try_from(distance)
+            .map_err(|_| ClassicError { pc: 0, kind: ClassicErrorKind::Length(code_len) })?;
         if let ebpf::Insn::Ja { off } | ebpf::Insn::Branch { off, .. } = &mut code.insns[pc] {
             *off = distance;
         }
@@ -180,12 +191,98 @@ impl Code {
             Ancillary::Cpu => self.call(id::GET_SMP_PROCESSOR_ID),
             Ancillary::Random => self.call(id::GET_PRANDOM_U32),
             Ancillary::XorX => self.alu(AluOp::Xor, A, ebpf::Operand::Reg(X)),
-            Ancillary::Nlattr
-            | Ancillary::NlattrNest
-            | Ancillary::HardwareType
-            | Ancillary::PayloadOffset => return Err(ClassicErrorKind::NoCounterpart(what)),
+            Ancillary::Nlattr => self.attribute(false),
+            Ancillary::NlattrNest => self.attribute(true),
+            Ancillary::HardwareType | Ancillary::PayloadOffset => {
+                return Err(ClassicErrorKind::NoCounterpart(what));
+            }
         }
         Ok(())
+    }
+
+    /// Searches for the attribute of type X, from the one at A on, or within that one; A becomes
+    /// its offset, or 0.
+    fn attribute(&mut self, nested: bool) {
+        use ebpf::Cond::{Eq, Lt, Slt};
+        use ebpf::Operand::{Imm, Reg};
+        use ebpf::Reg::{R1, R2, R3};
+        const SIZE: i32 = 4;
+        let mut none = Vec::new();
+        self.mov64(AT, A);
+        if nested {
+            none.push(self.header());
+            self.half(END, HEADER);
+            self.field(R1, skb::LEN);
+            self.alu64(AluOp::Sub, R1, Reg(AT));
+            none.push(self.skip(Lt, R1, Reg(END)));
+            self.alu64(AluOp::Add, END, Reg(AT));
+            self.alu64(AluOp::Add, AT, Imm(SIZE));
+        } else {
+            self.field(END, skb::LEN);
+        }
+        let start = self.insns.len();
+        self.push(ebpf::Insn::MayGoto { off: 0 });
+        self.mov64(R3, END);
+        self.alu64(AluOp::Sub, R3, Reg(AT));
+        none.push(self.skip(Slt, R3, Imm(SIZE)));
+        none.push(self.header());
+        self.half(R1, HEADER);
+        none.push(self.skip(Lt, R1, Imm(SIZE)));
+        self.mov64(R3, END);
+        self.alu64(AluOp::Sub, R3, Reg(AT));
+        none.push(self.skip(Lt, R3, Reg(R1)));
+        self.half(R2, HEADER + 2);
+        // The two upper bits are flags.
+        self.alu64(AluOp::And, R2, Imm(0x3fff));
+        let found = self.skip(Eq, R2, Reg(X));
+        self.alu64(AluOp::Add, R1, Imm(SIZE - 1));
+        self.alu64(AluOp::And, R1, Imm(-SIZE));
+        self.alu64(AluOp::Add, AT, Reg(R1));
+        let back = start as i64 - self.insns.len() as i64 - 1;
+        self.push(ebpf::Insn::Ja { off: back as i16 });
+        none.push(start);
+        none.into_iter().for_each(|at| self.land(at));
+        self.alu(AluOp::Mov, A, Imm(0));
+        let done = self.insns.len();
+        self.push(ebpf::Insn::Ja { off: 0 });
+        self.land(found);
+        self.alu(AluOp::Mov, A, Reg(AT));
+        self.land(done);
+    }
+
+    /// Reads the header at `AT`; gives the jump for packets that end before it does.
+    fn header(&mut self) -> usize {
+        use ebpf::Reg::{R1, R2, R3, R4};
+        self.mov64(R1, CONTEXT);
+        self.mov64(R2, AT);
+        self.mov64(R3, ebpf::Reg::R10);
+        self.alu64(AluOp::Add, R3, ebpf::Operand::Imm(HEADER.into()));
+        self.alu64(AluOp::Mov, R4, ebpf::Operand::Imm(4));
+        self.call(id::SKB_LOAD_BYTES);
+        self.skip(ebpf::Cond::Ne, ebpf::Reg::R0, ebpf::Operand::Imm(0))
+    }
+
+    /// A number of 16 bits of the stack, in the machine's order.
+    fn half(&mut self, dst: ebpf::Reg, off: i16) {
+        let (size, base) = (Size::H, ebpf::Reg::R10);
+        self.push(ebpf::Insn::Load { size, signed: false, dst, base, off });
+    }
+
+    /// A jump forward that is still to land.
+    fn skip(&mut self, cond: ebpf::Cond, dst: ebpf::Reg, src: ebpf::Operand) -> usize {
+        self.push(ebpf::Insn::Branch { cond, width: Width::W64, dst, src, off: 0 });
+        self.insns.len() - 1
+    }
+
+    /// Lets a jump go here.
+    fn land(&mut self, at: usize) {
+        let distance = (self.insns.len() - at - 1) as i16;
+        if let ebpf::Insn::Ja { off }
+        | ebpf::Insn::MayGoto { off }
+        | ebpf::Insn::Branch { off, .. } = &mut self.insns[at]
+        {
+            *off = distance;
+        }
     }
 
     fn push(&mut self, insn: ebpf::Insn) {
@@ -201,9 +298,12 @@ impl Code {
         self.push(ebpf::Insn::Alu { op, width: Width::W32, dst, src });
     }
 
-    fn mov64(&mut self, dst: ebpf::Reg, src: ebpf::Reg) {
-        let (op, src) = (AluOp::Mov, ebpf::Operand::Reg(src));
+    fn alu64(&mut self, op: AluOp, dst: ebpf::Reg, src: ebpf::Operand) {
         self.push(ebpf::Insn::Alu { op, width: Width::W64, dst, src });
+    }
+
+    fn mov64(&mut self, dst: ebpf::Reg, src: ebpf::Reg) {
+        self.alu64(AluOp::Mov, dst, ebpf::Operand::Reg(src));
     }
 
     /// A field of the context.
