@@ -256,10 +256,9 @@ impl Fate {
             (ProgType::Xdp, Some("XDP_PASS")) => Fate::Crosses,
             (ProgType::Xdp, _) if retval == TX => Fate::Returns,
             (_, Some("XDP_REDIRECT" | "TC_ACT_REDIRECT")) => Fate::Redirected,
-            (
-                _,
-                Some("TC_ACT_OK" | "TC_ACT_UNSPEC" | "TC_ACT_RECLASSIFY" | "TC_ACT_PIPE"),
-            ) => Fate::Crosses,
+            (_, Some("TC_ACT_OK" | "TC_ACT_UNSPEC" | "TC_ACT_RECLASSIFY" | "TC_ACT_PIPE")) => {
+                Fate::Crosses
+            }
             _ => Fate::Dropped,
         }
     }
@@ -606,9 +605,10 @@ mod tests {
         let all = [0, 1, 2, 3, 4, 5].map(fate);
         assert_eq!(all, [Dropped, Dropped, Crosses, Returns, Redirected, Dropped]);
         let tc = |retval| Fate::of(ProgType::SchedCls, retval);
-        assert_eq!([0, 1, 2, 3, 4, 7].map(tc), [
-            Crosses, Crosses, Dropped, Crosses, Dropped, Redirected
-        ]);
+        assert_eq!(
+            [0, 1, 2, 3, 4, 7].map(tc),
+            [Crosses, Crosses, Dropped, Crosses, Dropped, Redirected]
+        );
         assert_eq!(tc(u32::MAX), Crosses);
     }
 

@@ -129,7 +129,8 @@ fn verdicts(side: &Side, compared: bool, out: &mut dyn Write) -> io::Result<()> 
 
 /// Mean time of a run, in ns.
 pub fn per_packet(tally: &Tally) -> Option<f64> {
-    (tally.packets > 0 && !tally.time.is_zero()).then(|| tally.time.as_nanos() as f64 / tally.packets as f64)
+    (tally.packets > 0 && !tally.time.is_zero())
+        .then(|| tally.time.as_nanos() as f64 / tally.packets as f64)
 }
 
 fn share(part: u64, all: u64) -> String {

@@ -266,7 +266,8 @@ fn datagrams(hosts: &[Place; 2], ports: [u16; 2], times: u32) -> [u32; 2] {
 /// A megabyte over TCP; gives whether it came as it was sent.
 fn transfer(hosts: &[Place; 2]) -> bool {
     const BYTES: usize = 1 << 20;
-    let sent: Vec<u8> = (0..BYTES as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let sent: Vec<u8> =
+        (0..BYTES as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let listener = hosts[1].run(|| TcpListener::bind((THERE, 4001)).expect("a listener"));
     let came = hosts[1].start(move || {
         let (mut stream, _) = listener.accept().expect("a connection");
@@ -321,7 +322,8 @@ fn frames_are_redirected_between_interfaces_that_the_run_holds() {
     let folder = Folder::new();
     let object = folder.object("redirects", REDIRECTS);
     let index = |name: &str| {
-        let path = Command::new("ip").args(["-j", "link", "show", "dev", name]).output().expect("ip");
+        let path =
+            Command::new("ip").args(["-j", "link", "show", "dev", name]).output().expect("ip");
         let told: Json = serde_json::from_slice(&path.stdout).expect("JSON");
         told[0]["ifindex"].as_u64().expect("a number")
     };

@@ -10,9 +10,9 @@ use skep_abi::{MapType, ProgType, Trap};
 use skep_jit::Passes;
 use skep_sys::{Errno, RawFd};
 
-use crate::contexts::{Context, Frame};
 use crate::contexts::skb::{self, Skb, SkbAccess};
 use crate::contexts::xdp::Xdp;
+use crate::contexts::{Context, Frame};
 use crate::engine::Engine;
 use crate::engine::runner::Runner;
 use crate::kernel::vm::Vm;
@@ -232,9 +232,10 @@ impl PacketHook {
             Way::Map(map) => (map, Some(to)),
             Way::Each { map, .. } => (map, None),
         };
-        let map = self.vm.map_by_id(map).filter(|map| {
-            matches!(map.map.map_type(), MapType::Devmap | MapType::DevmapHash)
-        });
+        let map = self
+            .vm
+            .map_by_id(map)
+            .filter(|map| matches!(map.map.map_type(), MapType::Devmap | MapType::DevmapHash));
         let Some(map) = map else {
             found.nowhere = 1;
             return Ok(found);

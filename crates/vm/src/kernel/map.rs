@@ -258,11 +258,14 @@ fn update_element(
             // The devices of the world take redirected frames, but for `lo`.
             let loopback = Device::LOOPBACK.index;
             let world = vm.environment().world();
-            map.map.update_target(key, value, flags, &mut |target| {
-                match world.network.device(target.first).is_some() && target.first != loopback {
-                    true => target_program(vm, target, AttachType::XdpDevmap),
-                    false => Err(Errno::EINVAL),
-                }
+            map.map.update_target(key, value, flags, &mut |target| match world
+                .network
+                .device(target.first)
+                .is_some()
+                && target.first != loopback
+            {
+                true => target_program(vm, target, AttachType::XdpDevmap),
+                false => Err(Errno::EINVAL),
             })
         }
         MapType::Sockmap | MapType::Sockhash => Err(no_socket(vm, long(value))),
