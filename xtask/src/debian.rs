@@ -143,7 +143,7 @@ fn give_sizes(object: &mut Object) -> usize {
 fn give_functions(object: &mut Object, target: &Target) -> usize {
     let mut chosen = 0;
     for def in &mut object.programs {
-        let named = CHOSEN.iter().find(|(name, _)| def.target.as_deref() == Some(name));
+        let named = CHOSEN.iter().find(|(name, _)| def.target.as_deref() == Some(*name));
         let Some((_, ends)) = named else { continue };
         let names =
             FILE_SYSTEMS.iter().flat_map(|of| ends.iter().map(move |end| format!("{of}{end}")));
