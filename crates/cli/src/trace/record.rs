@@ -89,17 +89,24 @@ impl Recorder {
     }
 
     fn write(&mut self) {
-        match self.file.write_all(&self.pending) {
-            Ok(()) => {
-                self.bytes += self.pending.len() as u64;
-                self.events += self.waiting;
+        let mut written = 0;
+        while written < self.pending.len() && self.failed.is_none() {
+            match self.file.write(&self.pending[written..]) {
+                Ok(0) => self.failed = Some(io::ErrorKind::WriteZero.into()),
+                Ok(len) => written += len,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => self.failed = Some(error),
             }
-            Err(error) => {
-                // What was written of it may end in the middle of a line.
-                let _ = self.file.set_len(self.bytes);
-                self.failed = Some(error);
-                self.lost = self.waiting;
-            }
+        }
+        // Of what was written the whole lines stay.
+        let whole = self.pending[..written].iter().rposition(|byte| *byte == b'\n');
+        let whole = &self.pending[..whole.map_or(0, |at| at + 1)];
+        self.bytes += whole.len() as u64;
+        let events = whole.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.events += events;
+        if self.failed.is_some() {
+            let _ = self.file.set_len(self.bytes);
+            self.lost = self.waiting - events;
         }
         self.pending.clear();
         self.waiting = 0;
@@ -117,7 +124,9 @@ impl Recorder {
             None => Ok(self.events),
             Some(error) => {
                 let (path, kept, lost) = (self.path.display(), self.events, self.lost);
-                Err(format!("{path}: {error}; {kept} events are there, {lost} are not"))
+                let reason = error.to_string();
+                let reason = reason.split(" (os error").next().unwrap_or_default();
+                Err(format!("{path}: {reason}; {kept} events are there, {lost} are not"))
             }
         }
     }

@@ -77,3 +77,33 @@ fn links_and_what_is_no_recording_are_refused() {
     let ran = skep(&["trace", "--replay", &wrong, "-e", script]);
     assert!(ran.status != 0 && ran.err.contains("line 2"), "{}", ran.err);
 }
+
+#[test]
+fn a_full_disk_keeps_whole_events_and_says_so() {
+    let folder = Folder::new();
+    let (small, file) = (folder.path("small"), folder.path("kept"));
+    std::fs::create_dir(&small).expect("a folder");
+    let script = "tracepoint:raw_syscalls:sys_enter { @ = count(); }";
+    let command = "ls -lR /etc /proc/sys/vm";
+    let line = format!(
+        "mount -t tmpfs -o size=64k nodev {small} || exit 77; {} trace -q --record {small}/f \
+         -c '{command}' -e '{script}'; status=$?; cp {small}/f {file}; exit $status",
+        env!("CARGO_BIN_EXE_skep")
+    );
+    let own = ["-m", "--propagation", "private", "sh", "-c", &line];
+    let ran = std::process::Command::new("unshare").args(own).output().expect("unshare");
+    let err = String::from_utf8_lossy(&ran.stderr);
+    let cannot = ["Syscall User Dispatch", "FSGSBASE", "unshare failed"];
+    if ran.status.code() == Some(77) || cannot.iter().any(|why| err.contains(why)) {
+        println!("skipped: {err}");
+        return;
+    }
+    assert_eq!(ran.status.code(), Some(1), "{err}");
+    assert!(err.contains("No space left on device; "), "{err}");
+    let text = std::fs::read_to_string(&file).expect("text");
+    assert!(text.ends_with('\n') && text.lines().count() > 10);
+    let counted = format!("; {} events are there", text.lines().count());
+    assert!(err.contains(&counted), "{counted}: {err}");
+    let again = skep(&["trace", "-q", "--replay", &file, "-e", script]).done();
+    assert!(again.contains(&format!("@: {}", text.lines().count())), "{again}");
+}
