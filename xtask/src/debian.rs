@@ -167,8 +167,15 @@ fn alone(object: &Object, name: &str) -> Object {
     alone
 }
 
-/// Whether Linux refuses to load it, too.
+/// Whether Linux refuses to load it, too. What the tools give a program of Linux's to look at
+/// (`xdpdump`) would load there.
 fn refuses(object: &Object, name: &str, target: &Target, linux: &Arc<dyn Kernel>) -> bool {
+    /// Stands for a function of another program.
+    const OF_A_PROGRAM: &str = "func";
+    let mut named = object.programs.iter().filter(|def| def.name == name);
+    if named.any(|def| def.target.as_deref() == Some(OF_A_PROGRAM)) {
+        return false;
+    }
     match relocate(&alone(object, name), target) {
         Ok(linked) => load(&linked, target, linux, &LoadOptions::default()).is_err(),
         Err(_) => true,

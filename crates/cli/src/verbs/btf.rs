@@ -59,7 +59,7 @@ impl Known {
         Ok(Known { progs, maps, holders: holders(ObjectKind::Btf) })
     }
 
-    fn users<'k>(of: &'k BTreeMap<u32, Vec<u32>>, id: u32) -> &'k [u32] {
+    fn users(of: &BTreeMap<u32, Vec<u32>>, id: u32) -> &[u32] {
         of.get(&id).map_or(&[], Vec::as_slice)
     }
 }

@@ -5,6 +5,7 @@ pub mod array;
 pub mod batch;
 pub mod bloom;
 pub mod hash;
+mod hashes;
 pub mod kind;
 pub mod lpm;
 pub mod model;

@@ -7,6 +7,7 @@
 //! What is to leave by an interface goes by a [`Sender`].
 
 mod send;
+mod socket;
 
 use std::ffi::c_void;
 use std::io;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 pub use send::{Offload, Sender, Sent};
+use socket::{bind, set};
 
 /// An instruction of a filter, as the kernel reads it (`struct sock_filter`).
 pub type FilterInsn = [u8; 8];
@@ -33,32 +35,6 @@ pub fn attach_filter(socket: BorrowedFd<'_>, program: &[FilterInsn]) -> io::Resu
     let len = u16::try_from(program.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let program = Program { len, insns: program.as_ptr() };
     set(socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
-}
-
-/// Sets an option whose value is a plain structure.
-fn set<T>(socket: BorrowedFd<'_>, level: i32, option: i32, value: &T) -> io::Result<()> {
-    let len = size_of::<T>() as libc::socklen_t;
-    // SAFETY: the value is readable for `len` bytes, and pointers in it (a filter's
-    // instructions) are, too, for the length that stands beside them; the call keeps none.
-    let result = unsafe {
-        let value = std::ptr::from_ref(value).cast::<c_void>();
-        libc::setsockopt(socket.as_raw_fd(), level, option, value, len)
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Binds a packet socket to an interface, for packets of a protocol; 0 is none.
-fn bind(socket: BorrowedFd<'_>, interface: u32, protocol: u16) -> io::Result<()> {
-    // SAFETY: all zeros is a valid address of this family; the call reads as many bytes.
-    let result = unsafe {
-        let mut address: libc::sockaddr_ll = std::mem::zeroed();
-        address.sll_family = libc::AF_PACKET as u16;
-        address.sll_protocol = protocol.to_be();
-        address.sll_ifindex = interface as i32;
-        let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-        libc::bind(socket.as_raw_fd(), (&raw const address).cast(), len)
-    };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// An interface of the network namespace.
@@ -288,10 +264,10 @@ impl PacketRing {
         let fd = socket.as_fd();
         set(fd, libc::SOL_PACKET, libc::PACKET_VERSION, &VERSION)?;
         if options.offloads {
-            set(fd, libc::SOL_PACKET, send::VNET_HDR, &1)?;
+            set(fd, libc::SOL_PACKET, socket::VNET_HDR, &1)?;
         }
         if !options.outgoing {
-            set(fd, libc::SOL_PACKET, send::IGNORE_OUTGOING, &1)?;
+            set(fd, libc::SOL_PACKET, socket::IGNORE_OUTGOING, &1)?;
         }
         let blocks = (options.buffer / BLOCK).clamp(2, 1 << 12);
         let request = libc::tpacket_req3 {

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use skep_abi::context::at::{sk_lookup, sock as at};
 use skep_abi::helper::id;
+use skep_abi::limits::TCP_HEADER;
 use skep_abi::{Errno, ProgType};
 use skep_isa::{Reg, Size};
 
@@ -234,9 +235,6 @@ fn ancestor_cgroup_id(run: &mut Run<'_>) -> Result<Value, Stop> {
     Ok(Value::scalar(id.unwrap_or(0)))
 }
 
-/// Bytes of a TCP header without options.
-const TCP_HEADER: u64 = 20;
-
 /// What both helpers on cookies of a listening socket begin with: the headers.
 #[allow(clippy::type_complexity, reason = "two texts, or why there are none")]
 fn headers(
@@ -249,7 +247,7 @@ fn headers(
     let protocol = field(run, Reg::R1, at::PROTOCOL)?;
     let state = field(run, Reg::R1, at::STATE)?;
     let listens = protocol == Some(TCP.into()) && state == Some(LISTEN);
-    Ok(match tcp_len >= TCP_HEADER && listens {
+    Ok(match tcp_len >= TCP_HEADER as u64 && listens {
         true => Ok((ip.to_vec(), tcp.to_vec())),
         false => Err(Errno::EINVAL),
     })

@@ -4,6 +4,7 @@
 
 use skep_abi::Errno;
 use skep_abi::helper::id;
+use skep_abi::limits::TCP_HEADER;
 use skep_isa::Reg;
 
 use super::{Function, failure};
@@ -18,8 +19,6 @@ pub(super) const FUNCTIONS: &[(u32, Function)] = &[
     (id::TCP_RAW_CHECK_SYNCOOKIE_IPV6, check_v6),
 ];
 
-/// Bytes of a TCP header without options.
-const TCP_HEADER: u64 = 20;
 /// Minutes that a cookie is good for.
 const MOST_MINUTES: u32 = 2;
 /// Segment sizes that a cookie can name, of both versions of IP.
@@ -75,7 +74,7 @@ fn segment(tcp: &[u8]) -> Option<u16> {
     const END: u8 = 0;
     const NOTHING: u8 = 1;
     const SEGMENT: u8 = 2;
-    let mut options = tcp.get(TCP_HEADER as usize..)?;
+    let mut options = tcp.get(TCP_HEADER..)?;
     loop {
         match *options {
             [] | [END, ..] => return None,
@@ -151,7 +150,7 @@ fn generate(run: &mut Run<'_>, name: &'static str, version: &Version) -> Result<
     let len = run.size_argument(Reg::R3)?;
     let ip = run.bytes_argument(name, Reg::R1, version.header as u64)?;
     let tcp = run.bytes_argument(name, Reg::R2, len)?;
-    if len < TCP_HEADER || len != u64::from(tcp[12] >> 4) * 4 {
+    if len < TCP_HEADER as u64 || len != u64::from(tcp[12] >> 4) * 4 {
         return Ok(failure(Errno::EINVAL));
     }
     Ok(Value::scalar(version.cookie(run, &ip, &tcp)))
@@ -159,7 +158,7 @@ fn generate(run: &mut Run<'_>, name: &'static str, version: &Version) -> Result<
 
 fn check(run: &mut Run<'_>, name: &'static str, version: &Version) -> Result<Value, Stop> {
     let ip = run.bytes_argument(name, Reg::R1, version.header as u64)?;
-    let tcp = run.bytes_argument(name, Reg::R2, TCP_HEADER)?;
+    let tcp = run.bytes_argument(name, Reg::R2, TCP_HEADER as u64)?;
     Ok(match version.acknowledged(run, &ip, &tcp) {
         true => Value::scalar(0),
         false => failure(Errno::EACCES),

@@ -4,12 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-use super::set;
-
-/// `PACKET_VNET_HDR`
-pub(super) const VNET_HDR: i32 = 15;
-/// `PACKET_IGNORE_OUTGOING`
-pub(super) const IGNORE_OUTGOING: i32 = 23;
+use super::socket::{VNET_HDR, bind, set};
 
 /// What the sender of a frame left to the device, as the kernel lays it out; all zeros is
 /// nothing.
@@ -117,7 +112,7 @@ impl Sender {
         };
         set(socket.as_fd(), libc::SOL_PACKET, VNET_HDR, &1)?;
         set(socket.as_fd(), libc::SOL_SOCKET, libc::SO_SNDTIMEO, &PATIENCE)?;
-        super::bind(socket.as_fd(), interface, 0)?;
+        bind(socket.as_fd(), interface, 0)?;
         Ok(Sender { socket, bytes: Vec::new(), ends: Vec::new() })
     }
 
