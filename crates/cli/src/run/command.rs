@@ -168,9 +168,8 @@ fn called(
         _ => return Ok(Vec::new()),
     };
     // Without a place it is for whoever attaches it by hand.
-    let Some((file, name)) = program.target.as_deref().and_then(|of| of.rsplit_once(':')) else {
-        return Ok(Vec::new());
-    };
+    let place = program.section.split_once('/').and_then(|(_, place)| place.rsplit_once(':'));
+    let Some((file, name)) = place else { return Ok(Vec::new()) };
     let failed = |why: String| Failure::unusable(format!("{}: {why}", program.section));
     let is_own = |index: usize| object.programs.iter().any(|of| of.function == index);
     let code = object.functions.iter().enumerate();

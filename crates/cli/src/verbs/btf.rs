@@ -54,8 +54,6 @@ impl Known {
                 maps.entry(info.btf_id).or_default().push(id);
             }
         }
-        // The newest first, as bpftool has them.
-        progs.values_mut().chain(maps.values_mut()).for_each(|ids| ids.reverse());
         Ok(Known { progs, maps, holders: holders(ObjectKind::Btf) })
     }
 

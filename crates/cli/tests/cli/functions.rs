@@ -74,7 +74,7 @@ fn a_function_of_a_library_is_seen_where_it_is_mapped() {
 fn counting(section: &str) -> String {
     format!(
         ".license \"GPL\"\n.map calls, type=array, key=4, value=8, entries=1\n\
-        .section {section}\n.globl p\np:\nr6 = *(u64 *)(r1 + 112)\n\
+        .section \"{section}\"\n.globl p\np:\nr6 = *(u64 *)(r1 + 112)\n\
         r1 = 0\n*(u32 *)(r10 - 4) = r1\nr2 = r10\nr2 += -4\nr1 = calls ll\n\
         call bpf_map_lookup_elem\nif r0 == 0 goto out\nr1 = *(u64 *)(r0 + 0)\nr1 += r6\n\
         *(u64 *)(r0 + 0) = r1\nout:\nr0 = 0\nexit\n"

@@ -212,7 +212,16 @@ fn says_as_much(theirs: &Json, ours: &Json, what: &str) {
         }
         (Json::Array(theirs), Json::Array(ours)) => {
             assert_eq!(theirs.len(), ours.len(), "{what}");
-            for (index, (theirs, ours)) in theirs.iter().zip(ours).enumerate() {
+            // Who uses some BTF, bpftool lists as its table of hashes has them.
+            let order = |of: &[Json]| {
+                let mut of = of.to_vec();
+                if what.ends_with("_ids") {
+                    of.sort_by_key(Json::as_u64);
+                }
+                of
+            };
+            let (theirs, ours) = (order(theirs), order(ours));
+            for (index, (theirs, ours)) in theirs.iter().zip(&ours).enumerate() {
                 says_as_much(theirs, ours, &format!("{what}[{index}]"));
             }
         }
