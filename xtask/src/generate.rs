@@ -18,8 +18,9 @@ pub fn execute() -> Result<bool> {
     let objects = corpus::objects()?;
     println!("parity gen: {} objects of {}", objects.len(), corpus::PACKAGES.join(", "));
     let folder = workspace().join(Path::new("target/parity/objects"));
+    // Of the whole workspace, so that nothing is built with other features.
     let status = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["test", "-q", "-p", "skep-cli", "--test", "cli", "generate::", "--", "--nocapture"])
+        .args(["test", "-q", "--workspace", "--test", "cli", "generate::", "--", "--nocapture"])
         .current_dir(workspace())
         .env("SKEP_OBJECTS", folder)
         .status()
