@@ -15,7 +15,8 @@ use crate::cargo::workspace;
 /// They do not build.
 pub fn execute() -> Result<bool> {
     let mut tests = Command::new("cargo");
-    tests.args(["test", "-p", "skep-load", "--test", "attach", "--"]);
+    // Of the whole workspace, so that nothing is built with other features.
+    tests.args(["test", "--workspace", "--test", "attach", "--"]);
     tests.args(["--nocapture", "--test-threads=1"]).current_dir(workspace());
     let output = tests.output().context("cargo test")?;
     let text = String::from_utf8_lossy(&output.stdout);
